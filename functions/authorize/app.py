@@ -1,0 +1,25 @@
+"""``GET /oauth2/authorize``: the app's authorization request."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from oauth_broker import aws
+from oauth_broker.authorize import Authorize
+from oauth_broker.clock import Clock, SystemClock
+from oauth_broker.endpoint import Endpoint
+from oauth_broker.invocation import Telemetry
+from oauth_broker.settings import Settings
+from oauth_broker.sign_ins import SignIns
+from oauth_broker.telemetry import PowertoolsTelemetry
+
+
+def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
+    """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
+    settings = Settings.from_environment(environment)
+    authorize = Authorize(settings, SignIns(aws.dynamodb(), settings.table_name), clock, os.urandom)
+    return Endpoint(settings, telemetry, authorize, method="GET", cors=False)
+
+
+lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry())

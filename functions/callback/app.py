@@ -1,0 +1,37 @@
+"""``GET /oauth2/callback``: the redirect URI registered with Aries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from oauth_broker import aws
+from oauth_broker.callback import Callback
+from oauth_broker.client_secret import ClientSecret
+from oauth_broker.clock import Clock, SystemClock
+from oauth_broker.endpoint import Endpoint
+from oauth_broker.invocation import Telemetry
+from oauth_broker.provider import Provider
+from oauth_broker.settings import Settings
+from oauth_broker.sign_ins import SignIns
+from oauth_broker.telemetry import PowertoolsTelemetry
+from oauth_broker.transport import RequestsTransport
+from oauth_broker.vault import SecretsManagerVault
+
+
+def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
+    """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
+    settings = Settings.from_environment(environment)
+    secrets = aws.secretsmanager()
+    callback = Callback(
+        settings,
+        SignIns(aws.dynamodb(), settings.table_name),
+        SecretsManagerVault(secrets, settings.secret_prefix, settings.key_id),
+        Provider(settings, RequestsTransport(), ClientSecret(secrets, settings.aries_client_secret_arn, clock), clock),
+        clock,
+        os.urandom,
+    )
+    return Endpoint(settings, telemetry, callback, method="GET", cors=False)
+
+
+lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry())

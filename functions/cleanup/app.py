@@ -1,0 +1,30 @@
+"""The table's stream: delete the secret of every removed row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from oauth_broker import aws
+from oauth_broker.cleanup import BatchResponse, Cleanup
+from oauth_broker.invocation import Invocation, LambdaContext, Telemetry
+from oauth_broker.settings import Settings
+from oauth_broker.telemetry import PowertoolsTelemetry
+from oauth_broker.vault import SecretsManagerVault
+
+Handler = Callable[[Mapping[str, Any], LambdaContext], BatchResponse]
+
+
+def make_handler(environment: Mapping[str, str], telemetry: Telemetry) -> Handler:
+    """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
+    settings = Settings.from_environment(environment)
+    cleanup = Cleanup(SecretsManagerVault(aws.secretsmanager(), settings.secret_prefix, settings.key_id))
+
+    def handle(event: Mapping[str, Any], context: LambdaContext) -> BatchResponse:
+        return cleanup(event, Invocation(context, telemetry))
+
+    return handle
+
+
+lambda_handler = make_handler(os.environ, PowertoolsTelemetry())

@@ -1,0 +1,21 @@
+"""Discovery documents: ``/.well-known/*`` and ``/oauth2/jwks.json``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from oauth_broker.endpoint import Endpoint
+from oauth_broker.invocation import Telemetry
+from oauth_broker.metadata import Metadata
+from oauth_broker.settings import Settings
+from oauth_broker.telemetry import PowertoolsTelemetry
+
+
+def make_handler(environment: Mapping[str, str], telemetry: Telemetry) -> Endpoint:
+    """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
+    settings = Settings.from_environment(environment)
+    return Endpoint(settings, telemetry, Metadata(settings), method="GET", cors=True)
+
+
+lambda_handler = make_handler(os.environ, PowertoolsTelemetry())

@@ -1,0 +1,31 @@
+"""``POST /oauth2/refresh``: refresh alone, with a form or JSON body, for hand-written clients."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from oauth_broker import aws
+from oauth_broker.clock import Clock, SystemClock
+from oauth_broker.endpoint import Endpoint
+from oauth_broker.invocation import Invocation, Telemetry
+from oauth_broker.messages import HttpRequest, HttpResponse
+from oauth_broker.requests import parse_refresh_request
+from oauth_broker.settings import Settings
+from oauth_broker.sign_ins import SignIns
+from oauth_broker.telemetry import PowertoolsTelemetry
+from oauth_broker.wiring import make_refresh
+
+
+def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
+    """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
+    settings = Settings.from_environment(environment)
+    refresh = make_refresh(settings, SignIns(aws.dynamodb(), settings.table_name), aws.secretsmanager(), clock)
+
+    def refresh_tokens(request: HttpRequest, invocation: Invocation) -> HttpResponse:
+        return refresh(parse_refresh_request(request, settings.registry), invocation).to_response(clock.now())
+
+    return Endpoint(settings, telemetry, refresh_tokens, method="POST", cors=True)
+
+
+lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry())

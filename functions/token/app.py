@@ -1,0 +1,39 @@
+"""``POST /oauth2/token``: the grants ``authorization_code`` and ``refresh_token``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from oauth_broker import aws
+from oauth_broker.clock import Clock, SystemClock
+from oauth_broker.endpoint import Endpoint
+from oauth_broker.invocation import Invocation, Telemetry
+from oauth_broker.messages import HttpRequest, HttpResponse
+from oauth_broker.redeem import Redeem
+from oauth_broker.requests import AuthorizationCodeGrant, RefreshTokenGrant, parse_token_request
+from oauth_broker.settings import Settings
+from oauth_broker.sign_ins import SignIns
+from oauth_broker.telemetry import PowertoolsTelemetry
+from oauth_broker.wiring import make_refresh
+
+
+def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
+    """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
+    settings = Settings.from_environment(environment)
+    sign_ins = SignIns(aws.dynamodb(), settings.table_name)
+    refresh = make_refresh(settings, sign_ins, aws.secretsmanager(), clock)
+    redeem = Redeem(settings, sign_ins, refresh.store, refresh.endings, clock, os.urandom)
+
+    def grant_tokens(request: HttpRequest, invocation: Invocation) -> HttpResponse:
+        match parse_token_request(request, settings.registry):
+            case AuthorizationCodeGrant() as grant:
+                answer = redeem(grant, invocation)
+            case RefreshTokenGrant() as grant:
+                answer = refresh(grant, invocation)
+        return answer.to_response(clock.now())
+
+    return Endpoint(settings, telemetry, grant_tokens, method="POST", cors=True)
+
+
+lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry())

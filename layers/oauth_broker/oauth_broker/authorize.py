@@ -1,0 +1,84 @@
+"""``GET /oauth2/authorize``: check the app's request, save the sign-in, send the browser to Aries (Aries step 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from oauth_broker.clock import Clock
+from oauth_broker.cookies import BrowserCookies
+from oauth_broker.errors import Busy, RedirectError, TemporarilyUnavailable
+from oauth_broker.handles import digest, session_id_of
+from oauth_broker.invocation import Invocation
+from oauth_broker.messages import HttpRequest, HttpResponse, redirect
+from oauth_broker.pkce import base64url, challenge_of
+from oauth_broker.requests import AuthorizationRequest
+from oauth_broker.secret import Secret
+from oauth_broker.settings import Settings
+from oauth_broker.sign_in import SignIn
+from oauth_broker.sign_ins import SignIns
+
+# How long a person may take at Aries.
+SIGN_IN_SECONDS = 10 * 60
+_SECRET_BYTES = 32
+
+
+class Authorize:
+    """The authorization endpoint (RFC 6749 section 3.1)."""
+
+    def __init__(
+        self, settings: Settings, sign_ins: SignIns, clock: Clock, token_bytes: Callable[[int], bytes]
+    ) -> None:
+        self._settings = settings
+        self._sign_ins = sign_ins
+        self._clock = clock
+        self._token_bytes = token_bytes
+
+    def __call__(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
+        """Redirect the browser to Aries, with a cookie that binds the sign-in to it.
+
+        Raises PageError and RedirectError. The person is never sent to Aries with a sign-in that was not saved.
+        """
+        if request.is_prefetch:
+            return HttpResponse(HTTPStatus.NO_CONTENT)
+        asked = AuthorizationRequest.parse(request, self._settings.registry)
+        issuer = self._settings.issuer_for(request.domain_name)
+        state, browser, verifier = (Secret(self._random()) for _ in range(3))
+        row = SignIn(
+            session_id=session_id_of(state.reveal()),
+            status="pending",
+            expires_at=int(self._clock.now()) + SIGN_IN_SECONDS,
+            client_id=asked.client.client_id,
+            redirect_uri=asked.redirect_uri,
+            app_state=asked.state or "",
+            app_code_challenge=asked.code_challenge,
+            scope=asked.scope,
+            code_verifier=verifier.reveal(),
+            provider_redirect_uri=f"{issuer}/oauth2/callback",
+            browser_hash=digest(browser.reveal()),
+        )
+        try:
+            self._sign_ins.save(row)
+        except Busy as error:
+            failure = TemporarilyUnavailable("Try again in a moment.", error.reason)
+            raise RedirectError(failure, asked.redirect_uri, asked.state) from error
+        invocation.count("SignInsStarted")
+        invocation.log("sign_in_started", session_id=row.session_id, client_id=row.client_id)
+        cookies = BrowserCookies.for_issuer(issuer).bind(row.session_id, browser, request.cookies, SIGN_IN_SECONDS)
+        return redirect(self._provider_url(row, state, verifier), cookies)
+
+    def _random(self) -> str:
+        return base64url(self._token_bytes(_SECRET_BYTES))
+
+    def _provider_url(self, row: SignIn, state: Secret, verifier: Secret) -> str:
+        query = {
+            "response_type": "code",
+            "client_id": self._settings.aries_client_id,
+            "redirect_uri": row.provider_redirect_uri,
+            "scope": row.scope,
+            "state": state.reveal(),
+            "code_challenge": challenge_of(verifier),
+            "code_challenge_method": "S256",
+        }
+        return f"{self._settings.aries_authorize_url}?{urlencode(query)}"

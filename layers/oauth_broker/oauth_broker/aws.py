@@ -1,0 +1,77 @@
+"""AWS clients: made once a process, every call bounded, every failure translated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from oauth_broker.errors import Busy
+
+# Three attempts of at most 3 s each fit into a request beside the call to Aries.
+_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3})
+
+
+class DynamoDbClient(Protocol):
+    """The calls of DynamoDB that are used."""
+
+    def put_item(self, **parameters: Any) -> Any: ...
+
+    def get_item(self, **parameters: Any) -> Any: ...
+
+    def update_item(self, **parameters: Any) -> Any: ...
+
+
+class SecretsManagerClient(Protocol):
+    """The calls of Secrets Manager that are used."""
+
+    def create_secret(self, **parameters: Any) -> Any: ...
+
+    def get_secret_value(self, **parameters: Any) -> Any: ...
+
+    def put_secret_value(self, **parameters: Any) -> Any: ...
+
+    def delete_secret(self, **parameters: Any) -> Any: ...
+
+
+class KmsClient(Protocol):
+    """The calls of KMS that are used."""
+
+    def encrypt(self, **parameters: Any) -> Any: ...
+
+    def decrypt(self, **parameters: Any) -> Any: ...
+
+
+def dynamodb() -> DynamoDbClient:
+    """Make a DynamoDB client."""
+    return cast(DynamoDbClient, boto3.client("dynamodb", config=_CONFIG))
+
+
+def secretsmanager() -> SecretsManagerClient:
+    """Make a Secrets Manager client."""
+    return cast(SecretsManagerClient, boto3.client("secretsmanager", config=_CONFIG))
+
+
+def kms() -> KmsClient:
+    """Make a KMS client."""
+    return cast(KmsClient, boto3.client("kms", config=_CONFIG))
+
+
+def error_code(error: ClientError) -> str:
+    """Return the service's error code."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def translated(service: str) -> Iterator[None]:
+    """Turn every failure of an AWS call into Busy: throttled, refused, timed out and unreachable all pass in time."""
+    try:
+        yield
+    except ClientError as error:
+        raise Busy(f"{service}:{error_code(error)}") from error
+    except BotoCoreError as error:
+        raise Busy(f"{service}:{type(error).__name__}") from error

@@ -1,0 +1,257 @@
+"""``GET /oauth2/callback``: claim the sign-in, exchange the code, store the tokens, send the browser to the app."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import NoReturn
+
+from oauth_broker import pages
+from oauth_broker.app_redirects import code_redirect
+from oauth_broker.backoff import pauses
+from oauth_broker.clock import Clock
+from oauth_broker.cookies import BrowserCookies
+from oauth_broker.dialect import Outcome
+from oauth_broker.errors import (
+    AccessDenied,
+    Busy,
+    InvalidScope,
+    OAuthError,
+    RedirectError,
+    ServerError,
+    TemporarilyUnavailable,
+)
+from oauth_broker.handles import authorization_code, digest, session_id_of
+from oauth_broker.invocation import Invocation
+from oauth_broker.messages import HttpRequest, HttpResponse
+from oauth_broker.pkce import base64url
+from oauth_broker.provider import Provider, ProviderFailure, ProviderTokens
+from oauth_broker.requests import ProviderCallback, canonical_scope
+from oauth_broker.secret import Secret
+from oauth_broker.settings import Settings
+from oauth_broker.sign_in import SignIn
+from oauth_broker.sign_ins import Refused, SignIns
+from oauth_broker.vault import NotStored, SessionSecret, Vault
+
+# The app's one-time code (RFC 6749 section 4.1.2 recommends at most ten minutes; apps redeem it within seconds).
+CODE_SECONDS = 60
+# A claim outlives the worker by this much, so that one which has lapsed has a dead holder: clocks differ.
+CLAIM_MARGIN_SECONDS = 10
+_WAIT_SECONDS = 10.0
+# Left for the last write and the answer.
+_RESERVE_SECONDS = 3.0
+
+_ERRORS: dict[str, OAuthError] = {
+    error.code: error
+    for error in (
+        AccessDenied("The sign-in was declined."),
+        InvalidScope("The scope was not granted."),
+        ServerError("The sign-in failed."),
+        TemporarilyUnavailable("The sign-in failed for now. Try again in a moment."),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Browser:
+    """A callback that came with the cookie of some browser; only the right one's hash matches the row's."""
+
+    session_id: str
+    secret: Secret
+    lease_id: str
+
+    @property
+    def hash(self) -> str:
+        return digest(self.secret.reveal())
+
+
+class Callback:
+    """The redirect URI registered with Aries (Aries step 2)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sign_ins: SignIns,
+        vault: Vault,
+        provider: Provider,
+        clock: Clock,
+        token_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._settings = settings
+        self._sign_ins = sign_ins
+        self._vault = vault
+        self._provider = provider
+        self._clock = clock
+        self._token_bytes = token_bytes
+
+    def __call__(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
+        """Redirect the browser to the app with a one-time code, or with an error.
+
+        Raises PageError where there is no app to redirect to, RedirectError otherwise.
+        """
+        if request.is_prefetch:
+            return HttpResponse(HTTPStatus.NO_CONTENT)
+        callback = ProviderCallback.parse(request, self._settings.aries_issuer)
+        issuer = self._settings.issuer_for(request.domain_name)
+        session_id = session_id_of(callback.state)
+        secret = BrowserCookies.for_issuer(issuer).find(session_id, request.cookies)
+        if secret is None:
+            raise pages.unknown_sign_in("no_cookie")
+        browser = _Browser(session_id, secret, base64url(self._token_bytes(16)))
+        try:
+            return self._proceed(callback, browser, issuer, invocation)
+        except Busy as error:
+            raise pages.try_again(error.reason) from error
+
+    def _proceed(
+        self, callback: ProviderCallback, browser: _Browser, issuer: str, invocation: Invocation
+    ) -> HttpResponse:
+        try:
+            if callback.code is None or callback.error is not None:
+                self._decline(callback, browser, invocation)
+            row = self._claim(browser, invocation)
+        except Refused as refused:
+            return self._answer_as_found(refused.found, browser, issuer, invocation)
+        row = self._complete(row, callback.code, browser, invocation)
+        invocation.log("code_issued", session_id=row.session_id, client_id=row.client_id)
+        return self._to_app(row, browser, issuer)
+
+    def _decline(self, callback: ProviderCallback, browser: _Browser, invocation: Invocation) -> NoReturn:
+        error = callback.error if callback.error in _ERRORS else ServerError.code
+        now = self._clock.now()
+        try:
+            row = self._sign_ins.fail_pending(browser.session_id, browser.hash, browser.lease_id, error, now)
+        except Refused as refused:
+            row = _own(refused, browser.lease_id, "failed")
+        reason = "missing_code" if callback.error is None else "declined" if error == AccessDenied.code else "provider"
+        raise self._failed(row, error, reason, invocation)
+
+    def _claim(self, browser: _Browser, invocation: Invocation) -> SignIn:
+        now = self._clock.now()
+        until = now + invocation.remaining() + CLAIM_MARGIN_SECONDS
+        try:
+            return self._sign_ins.claim(browser.session_id, browser.hash, browser.lease_id, until, now)
+        except Refused as refused:
+            return _own(refused, browser.lease_id, "claimed")
+
+    def _complete(self, row: SignIn, code: Secret, browser: _Browser, invocation: Invocation) -> SignIn:
+        try:
+            tokens = self._provider.exchange(code, Secret(row.code_verifier), row.provider_redirect_uri, invocation)
+            if tokens.scope is not None and canonical_scope(tokens.scope) != row.scope:
+                raise self._fail(row, InvalidScope.code, "scope_differs", invocation)
+            version = self._store(row.session_id, tokens, row.scope, invocation)
+            return self._issue(row, tokens, version, browser)
+        except ProviderFailure as failure:
+            passes = failure.outcome in (Outcome.REFUSED, Outcome.AMBIGUOUS)
+            raise self._fail(row, _error_code(passes=passes), failure.reason, invocation) from failure
+        except Refused as refused:
+            raise self._fail(row, ServerError.code, "took_too_long", invocation) from refused
+        except Busy as failure:
+            passes = not isinstance(failure, NotStored) or failure.retriable
+            raise self._fail(row, _error_code(passes=passes), failure.reason, invocation) from failure
+
+    def _store(self, session_id: str, tokens: ProviderTokens, scope: str, invocation: Invocation) -> str:
+        secret = SessionSecret(
+            session_key=Secret(base64url(self._token_bytes(32))),
+            access_token=tokens.access_token,
+            refresh_token=tokens.refresh_token,
+            access_expires_at=tokens.expires_at,
+            scope=scope,
+        )
+        backoff = pauses(self._token_bytes)
+        while True:
+            pause = next(backoff)
+            try:
+                return self._vault.create(session_id, secret)
+            except NotStored as failure:
+                if not failure.retriable or invocation.remaining() - pause < _RESERVE_SECONDS:
+                    raise
+            self._clock.sleep(pause)
+
+    def _issue(self, row: SignIn, tokens: ProviderTokens, version: str, browser: _Browser) -> SignIn:
+        now = self._clock.now()
+        code_expires_at = int(now) + CODE_SECONDS
+        issued = replace(
+            row,
+            code_hash=digest(authorization_code(row.session_id, browser.secret).reveal()),
+            code_expires_at=code_expires_at,
+            # A person who took nearly all the time there is still gets a code that lives.
+            expires_at=max(row.expires_at, code_expires_at),
+            secret_version=version,
+            access_expires_at=tokens.expires_at,
+            token_scope=row.scope,
+        )
+        try:
+            return self._sign_ins.issue(issued, now)
+        except Refused as refused:
+            # Only the holder of the claim moves it on, so a row that has moved on was moved by us.
+            if refused.found is None or refused.found.status == "claimed":
+                raise
+            return issued
+
+    def _to_app(self, row: SignIn, browser: _Browser, issuer: str) -> HttpResponse:
+        code = authorization_code(row.session_id, browser.secret)
+        return code_redirect(row.redirect_uri, row.app_state or None, issuer, code)
+
+    def _fail(self, row: SignIn, error: str, reason: str, invocation: Invocation) -> RedirectError:
+        try:
+            self._sign_ins.fail_claimed(row.session_id, row.lease_id, error, self._clock.now())
+        except (Busy, Refused) as unwritten:
+            # The claim lapses by itself; until then a reload waits instead of being told.
+            invocation.log("failure_not_noted", session_id=row.session_id, reason=unwritten.reason)
+        return self._failed(row, error, reason, invocation)
+
+    def _failed(self, row: SignIn, error: str, reason: str, invocation: Invocation) -> RedirectError:
+        invocation.count("SignInsFailed", error=error)
+        invocation.log("sign_in_failed", session_id=row.session_id, client_id=row.client_id, error=error, reason=reason)
+        return _redirect_error(row, error)
+
+    def _answer_as_found(
+        self, found: SignIn | None, browser: _Browser, issuer: str, invocation: Invocation
+    ) -> HttpResponse:
+        """Answer a callback whose sign-in is not pending any more, or is not this browser's."""
+        row = self._wait_for_holder(found, browser, invocation)
+        match row.status:
+            case "failed":
+                raise _redirect_error(row, row.failed_error)
+            case "claimed" if row.is_leased(self._clock.now()):
+                raise pages.try_again("still_claimed")
+            case "claimed":
+                # Its holder died with the code perhaps used, and a code must never be used twice (Aries step 2).
+                raise _redirect_error(row, ServerError.code)
+            case "issued" if row.code_expires_at > self._clock.now():
+                return self._to_app(row, browser, issuer)
+            case _:
+                # The code may have been redeemed, and redeeming it again would end the session.
+                raise pages.finished(f"reloaded_{row.status}")
+
+    def _wait_for_holder(self, row: SignIn | None, browser: _Browser, invocation: Invocation) -> SignIn:
+        give_up_at = self._clock.now() + min(_WAIT_SECONDS, invocation.remaining() - _RESERVE_SECONDS)
+        backoff = pauses(self._token_bytes)
+        while True:
+            now, pause = self._clock.now(), next(backoff)
+            if row is None or not row.is_live(now):
+                raise pages.unknown_sign_in("unknown_or_expired")
+            if not hmac.compare_digest(row.browser_hash, browser.hash):
+                raise pages.unknown_sign_in("other_browser")
+            if row.status != "claimed" or not row.is_leased(now) or now + pause > give_up_at:
+                return row
+            self._clock.sleep(pause)
+            row = self._sign_ins.find(browser.session_id)
+
+
+def _own(refused: Refused, lease_id: str, status: str) -> SignIn:
+    """Return the row where the SDK's retry met its own earlier write; raise ``refused`` again otherwise."""
+    if refused.found is None or refused.found.lease_id != lease_id or refused.found.status != status:
+        raise refused
+    return refused.found
+
+
+def _error_code(*, passes: bool) -> str:
+    return TemporarilyUnavailable.code if passes else ServerError.code
+
+
+def _redirect_error(row: SignIn, error: str) -> RedirectError:
+    return RedirectError(_ERRORS.get(error, _ERRORS[ServerError.code]), row.redirect_uri, row.app_state or None)

@@ -1,0 +1,54 @@
+"""The cookies that bind a sign-in to the browser it was started in, one for each sign-in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from oauth_broker.secret import Secret
+
+# One more and API Gateway's limit of 10,240 bytes for all headers comes within reach.
+_MAX_COOKIES = 5
+_ID_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserCookies:
+    """The naming of the cookies.
+
+    ``secure`` is False only where the issuer is http on loopback, since some browsers and cookie jars drop Secure
+    cookies there; everywhere else the ``__Host-`` prefix (RFC 6265bis section 4.1.3.2) keeps other hosts from setting
+    them.
+    """
+
+    secure: bool
+
+    @classmethod
+    def for_issuer(cls, issuer: str) -> BrowserCookies:
+        """Return the naming that suits the issuer."""
+        return cls(secure=issuer.startswith("https://"))
+
+    @property
+    def _prefix(self) -> str:
+        return "__Host-signin-" if self.secure else "signin-"
+
+    def _attributes(self, max_age: int) -> str:
+        return f"Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax" + ("; Secure" if self.secure else "")
+
+    def find(self, session_id: str, cookies: Iterable[str]) -> Secret | None:
+        """Return this sign-in's cookie value from a request's cookies (``name=value`` each), or None."""
+        wanted = self._prefix + session_id[:_ID_LENGTH]
+        values = [value for name, _, value in (cookie.partition("=") for cookie in cookies) if name == wanted]
+        return Secret(values[0]) if len(values) == 1 and values[0].isascii() else None
+
+    def bind(self, session_id: str, value: Secret, present: Iterable[str], seconds: int) -> tuple[str, ...]:
+        """Return the Set-Cookie values for a new sign-in: its own, and the removal of the oldest beyond five.
+
+        ``present`` are the request's cookies; browsers send the oldest first (RFC 6265 section 5.4).
+        """
+        names = [name for name in (cookie.partition("=")[0] for cookie in present) if name.startswith(self._prefix)]
+        surplus = names[: max(0, len(names) - _MAX_COOKIES + 1)]
+        return (
+            f"{self._prefix}{session_id[:_ID_LENGTH]}={value.reveal()}; {self._attributes(seconds)}",
+            *(f"{name}=; {self._attributes(0)}" for name in surplus),
+        )

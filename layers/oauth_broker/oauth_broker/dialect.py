@@ -1,0 +1,81 @@
+"""How a provider's token endpoint is spoken to: data, not code paths scattered about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+
+class Outcome(Enum):
+    """What an answer of the token endpoint that is not a success means for the session.
+
+    ``DEAD``: the grant is gone for good. ``MISCONFIGURED``: the provider refuses us, not the grant. ``REFUSED``: the
+    provider declined before it did anything. ``UNKNOWN_ERROR``: a 4xx that the table does not know, so that an operator
+    should extend it. ``AMBIGUOUS``: the provider may have processed the request, or may do so yet. Only ``DEAD`` ends
+    a session.
+    """
+
+    DEAD = "dead"
+    MISCONFIGURED = "misconfigured"
+    REFUSED = "refused"
+    UNKNOWN_ERROR = "unknown_error"
+    AMBIGUOUS = "ambiguous"
+
+
+# (status, `error`) -> outcome; None stands for any `error`. Aries documents no errors: these are RFC 6749 section 5.2's,
+# with the status codes that servers are known to give them.
+_OUTCOMES: Mapping[tuple[int, str | None], Outcome] = MappingProxyType(
+    {
+        (400, "invalid_grant"): Outcome.DEAD,
+        (401, "invalid_grant"): Outcome.DEAD,
+        (403, "invalid_grant"): Outcome.DEAD,
+        (400, "invalid_client"): Outcome.MISCONFIGURED,
+        (403, "invalid_client"): Outcome.MISCONFIGURED,
+        (401, None): Outcome.MISCONFIGURED,
+        (429, None): Outcome.REFUSED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderDialect:
+    """One provider's dialect of RFC 6749 section 4.1.3 and section 6."""
+
+    name: str
+    json_body: bool
+    code_grant_type: str
+    code_sends_secret: bool
+    refresh_sends_redirect_uri: bool
+    outcomes: Mapping[tuple[int, str | None], Outcome]
+
+    def outcome(self, status: int, error: object) -> Outcome:
+        """Return what an unsuccessful answer means; ``error`` is the member of that name, of whatever type."""
+        known = self.outcomes.get((status, error)) if isinstance(error, str) else None
+        known = known or self.outcomes.get((status, None))
+        if known is not None:
+            return known
+        is_client_error = 400 <= status < 500
+        return Outcome.UNKNOWN_ERROR if is_client_error else Outcome.AMBIGUOUS
+
+
+# Aries steps 3 and 5: JSON, grant type `code`, no client_secret on the code grant, redirect_uri on the refresh.
+ARIES = ProviderDialect(
+    name="aries",
+    json_body=True,
+    code_grant_type="code",
+    code_sends_secret=False,
+    refresh_sends_redirect_uri=True,
+    outcomes=_OUTCOMES,
+)
+# RFC 6749 as it stands, for a confidential client.
+STANDARD = ProviderDialect(
+    name="standard",
+    json_body=False,
+    code_grant_type="authorization_code",
+    code_sends_secret=True,
+    refresh_sends_redirect_uri=False,
+    outcomes=_OUTCOMES,
+)
+DIALECTS: Mapping[str, ProviderDialect] = MappingProxyType({dialect.name: dialect for dialect in (ARIES, STANDARD)})

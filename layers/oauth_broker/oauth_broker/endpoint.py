@@ -1,0 +1,105 @@
+"""What every endpoint has in common: the host, the method, CORS, and one answer for every failure."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from oauth_broker import answers
+from oauth_broker.app_redirects import error_redirect
+from oauth_broker.errors import (
+    Busy,
+    MethodNotAllowed,
+    NotFound,
+    OAuthError,
+    PageError,
+    RedirectError,
+)
+from oauth_broker.invocation import Invocation, LambdaContext, Telemetry
+from oauth_broker.messages import HttpRequest, HttpResponse, json_response, page
+from oauth_broker.settings import Settings
+
+Operation = Callable[[HttpRequest, Invocation], HttpResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A Lambda handler for one route of the HTTP API.
+
+    ``method`` is the only one it serves. ``cors`` tells whether browsers may call it from the origins that the app
+    registry lists; the browser legs, which are navigations, are never read across origins.
+    """
+
+    settings: Settings
+    telemetry: Telemetry
+    operation: Operation
+    method: str
+    cors: bool
+
+    def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Answer an API Gateway event (payload format 2.0). Never raises."""
+        invocation = Invocation(context, self.telemetry)
+        request = HttpRequest.from_event(event)
+        try:
+            response = self._respond(request, invocation)
+        except Exception as error:
+            # The one place where a bug is met: it is told to the operator, not to the caller. The place and not the
+            # message, which may quote what it stumbled over.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            reason = f"{type(error).__name__} at {place.name}:{place.lineno}"
+            invocation.log("internal_error", level="error", reason=reason, status=500)
+            invocation.count("InternalErrors")
+            response = json_response(
+                {"message": "Internal error", "request_id": invocation.request_id}, HTTPStatus.INTERNAL_SERVER_ERROR
+            )
+        return response.with_headers(self._cors_headers(request)).to_event()
+
+    def _respond(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
+        try:
+            if self.settings.domain_name and request.domain_name != self.settings.domain_name:
+                raise NotFound("foreign_host")
+            if request.method == "OPTIONS" and self.cors:
+                return HttpResponse(HTTPStatus.NO_CONTENT)
+            if request.method != self.method:
+                raise MethodNotAllowed(self.method)
+            return self.operation(request, invocation)
+        except RedirectError as error:
+            issuer = self.settings.issuer_for(request.domain_name)
+            return error_redirect(error.redirect_uri, error.state, issuer, error.error)
+        except PageError as error:
+            invocation.log("page_shown", reason=error.reason, status=int(error.status))
+            return page(error.title, error.text, invocation.request_id, error.status)
+        except Busy as error:
+            invocation.log("busy", level="warning", reason=error.reason, status=503)
+            return answers.busy(error)
+        except OAuthError as error:
+            invocation.count("RequestsRefused", error=error.code)
+            invocation.log("refused", error=error.code, reason=error.reason, status=int(error.status))
+            return answers.oauth_error(error)
+        except MethodNotAllowed as error:
+            return answers.method_not_allowed(error)
+        except NotFound:
+            return json_response({"message": "Not found"}, HTTPStatus.NOT_FOUND)
+
+    def _cors_headers(self, request: HttpRequest) -> dict[str, str]:
+        """The Fetch standard's CORS protocol, for the exact origins of the registered apps.
+
+        Never credentials: no endpoint that is read across origins takes a cookie.
+        """
+        if not self.cors:
+            return {}
+        origin = request.headers.get("origin", "")
+        if origin not in self.settings.registry.origins:
+            return {"vary": "Origin"}
+        allowed = {"vary": "Origin", "access-control-allow-origin": origin}
+        if request.method != "OPTIONS":
+            return {**allowed, "access-control-expose-headers": "Retry-After, WWW-Authenticate"}
+        return {
+            **allowed,
+            "access-control-allow-methods": self.method,
+            "access-control-allow-headers": "Authorization, Content-Type",
+            "access-control-max-age": "600",
+        }

@@ -1,0 +1,57 @@
+"""Answers that Secrets Manager would not take, sealed by KMS and kept in the row until it does.
+
+Secrets Manager takes at most 50 writes a second in a region. A refresh that Aries has answered must not be lost to
+that limit, so the last way out is to commit the answer itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from oauth_broker.aws import KmsClient, translated
+from oauth_broker.vault import SessionSecret
+
+# KMS encrypts at most 4,096 bytes a call; a value that is longer takes several.
+_PART_BYTES = 4096
+
+
+class Escrow:
+    """Seals and opens session secrets with the stack's key. Raises Busy where KMS fails."""
+
+    def __init__(self, make_client: Callable[[], KmsClient], key_id: str) -> None:
+        # Made on first use: hardly any process ever needs it, and it would cost every cold start.
+        self._make_client = make_client
+        self._made: KmsClient | None = None
+        self._key_id = key_id
+
+    def seal(self, session_id: str, secret: SessionSecret) -> tuple[bytes, ...]:
+        """Return the sealed parts of ``secret``, each bound to the session and to its place among the parts."""
+        data = secret.to_json().encode()
+        parts = [data[start : start + _PART_BYTES] for start in range(0, len(data), _PART_BYTES)]
+        with translated("kms"):
+            return tuple(
+                self._client().encrypt(
+                    KeyId=self._key_id, Plaintext=part, EncryptionContext=_context(session_id, index, len(parts))
+                )["CiphertextBlob"]
+                for index, part in enumerate(parts)
+            )
+
+    def open(self, session_id: str, sealed: tuple[bytes, ...]) -> SessionSecret:
+        """Return what ``seal`` sealed for the same session."""
+        with translated("kms"):
+            data = b"".join(
+                self._client().decrypt(
+                    KeyId=self._key_id, CiphertextBlob=part, EncryptionContext=_context(session_id, index, len(sealed))
+                )["Plaintext"]
+                for index, part in enumerate(sealed)
+            )
+        return SessionSecret.from_json(data)
+
+    def _client(self) -> KmsClient:
+        if self._made is None:
+            self._made = self._make_client()
+        return self._made
+
+
+def _context(session_id: str, index: int, count: int) -> dict[str, str]:
+    return {"purpose": "escrow", "session_id": session_id, "part": f"{index + 1}/{count}"}

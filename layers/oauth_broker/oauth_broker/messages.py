@@ -1,0 +1,129 @@
+"""HTTP requests and responses as API Gateway's HTTP API hands them over (payload format 2.0)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from html import escape
+from http import HTTPStatus
+from typing import Any
+
+from oauth_broker.errors import InvalidRequest
+
+_SECURITY_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "referrer-policy": "no-referrer",
+    "strict-transport-security": "max-age=63072000",
+    "x-content-type-options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request. Header names are lower case; ``body`` is as API Gateway hands it over, ``body_bytes`` as sent."""
+
+    method: str
+    path: str
+    raw_query: str
+    headers: Mapping[str, str]
+    cookies: tuple[str, ...]
+    body: str
+    body_is_base64: bool
+    domain_name: str
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> HttpRequest:
+        """Read an API Gateway event."""
+        context = event["requestContext"]
+        return cls(
+            method=context["http"]["method"],
+            path=event["rawPath"],
+            raw_query=event.get("rawQueryString") or "",
+            headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+            cookies=tuple(event.get("cookies") or ()),
+            body=event.get("body") or "",
+            body_is_base64=bool(event.get("isBase64Encoded")),
+            domain_name=context["domainName"],
+        )
+
+    def body_bytes(self) -> bytes:
+        """Return the body as it was sent; raises InvalidRequest where it is not what the event says it is."""
+        try:
+            return base64.b64decode(self.body, validate=True) if self.body_is_base64 else self.body.encode()
+        except ValueError as error:
+            raise InvalidRequest("The body cannot be read.", "malformed_body") from error
+
+    @property
+    def is_prefetch(self) -> bool:
+        """Whether a browser loads the page ahead of any click, so that nothing may be used up."""
+        return "prefetch" in self.headers.get("sec-purpose", self.headers.get("purpose", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """One response; every one carries the same security headers."""
+
+    status: HTTPStatus
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: tuple[str, ...] = ()
+
+    def with_headers(self, headers: Mapping[str, str]) -> HttpResponse:
+        """Return this response with more headers."""
+        return replace(self, headers={**self.headers, **headers})
+
+    def to_event(self) -> dict[str, Any]:
+        """Return what API Gateway expects (payload format 2.0)."""
+        return {
+            "statusCode": int(self.status),
+            "headers": {**_SECURITY_HEADERS, **self.headers},
+            "cookies": list(self.cookies),
+            "body": self.body,
+            "isBase64Encoded": False,
+        }
+
+
+def json_response(
+    members: Mapping[str, Any] | list[Any], status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """Return a JSON response."""
+    return HttpResponse(status, json.dumps(members), {"content-type": "application/json", **(headers or {})})
+
+
+def redirect(location: str, cookies: tuple[str, ...] = ()) -> HttpResponse:
+    """Return a 302. Never 307, which would have the browser repeat a form post elsewhere."""
+    return HttpResponse(HTTPStatus.FOUND, headers={"location": location}, cookies=cookies)
+
+
+_STYLE = """
+:root{color-scheme:light dark;--ink:#1b2733;--soft:#5a6875;--paper:#f5f7f9;--card:#fff;--line:#dde3e8;--accent:#0b6bcb}
+@media(prefers-color-scheme:dark){
+:root{--ink:#e8edf2;--soft:#9aa8b5;--paper:#12181e;--card:#1b232b;--line:#2c3843;--accent:#6cb2ff}}
+*{box-sizing:border-box}
+body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.25rem;background:var(--paper);color:var(--ink);
+font:1.0625rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+main{max-width:30rem;width:100%;padding:2rem;background:var(--card);border:1px solid var(--line);border-radius:1rem}
+h1{margin:0 0 .75rem;font-size:1.4rem;line-height:1.3}
+p{margin:0 0 1rem}
+a{color:var(--accent)}
+small{color:var(--soft);overflow-wrap:anywhere}
+""".strip()
+# The style is allowed by its hash, so that the policy needs no 'unsafe-inline'.
+_STYLE_HASH = base64.b64encode(sha256(_STYLE.encode()).digest()).decode()
+
+
+def page(title: str, text: str, reference: str, status: HTTPStatus) -> HttpResponse:
+    """Return a page for a person: a title, a reason in plain words, a reference for support, no script."""
+    body = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<body><main><h1>{escape(title)}</h1><p>{escape(text)}</p>"
+        f"<small>Reference for support: {escape(reference)}</small></main></body></html>"
+    )
+    policy = _SECURITY_HEADERS["content-security-policy"] + f"; style-src 'sha256-{_STYLE_HASH}'"
+    return HttpResponse(status, body, {"content-type": "text/html; charset=utf-8", "content-security-policy": policy})

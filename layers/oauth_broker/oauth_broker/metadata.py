@@ -1,0 +1,92 @@
+"""Discovery: what stock clients, iOS and Android ask of the issuer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from oauth_broker.errors import NotFound
+from oauth_broker.invocation import Invocation
+from oauth_broker.messages import HttpRequest, HttpResponse, json_response
+from oauth_broker.settings import Settings
+
+
+class Metadata:
+    """The documents under ``/.well-known/`` and the key set."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._documents: dict[str, Callable[[str], dict[str, Any] | list[Any]]] = {
+            "/.well-known/oauth-authorization-server": self._authorization_server,
+            "/.well-known/openid-configuration": self._authorization_server,
+            "/oauth2/jwks.json": self._keys,
+            "/.well-known/apple-app-site-association": self._apple_app_site_association,
+            "/.well-known/assetlinks.json": self._asset_links,
+        }
+
+    def __call__(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
+        """Return the document at the request's path; raises NotFound."""
+        document = self._documents.get(request.path)
+        if document is None:
+            raise NotFound("unknown_path")
+        return json_response(document(self._settings.issuer_for(request.domain_name)))
+
+    def _authorization_server(self, issuer: str) -> dict[str, Any]:
+        """RFC 8414 section 2, and the members that OpenID Connect Discovery requires.
+
+        AppAuth and oidc-client-ts ask only for ``openid-configuration`` and refuse it without its required members;
+        others ask only for ``oauth-authorization-server``. One document serves both. The broker issues no ID tokens.
+        """
+        grants = ["authorization_code", "refresh_token"] if self._settings.can_refresh else ["authorization_code"]
+        scopes = {scope for client in self._settings.registry.clients for scope in client.scopes}
+        return {
+            "issuer": issuer,
+            "authorization_endpoint": f"{issuer}/oauth2/authorize",
+            "token_endpoint": f"{issuer}/oauth2/token",
+            "revocation_endpoint": f"{issuer}/oauth2/revoke",
+            "jwks_uri": f"{issuer}/oauth2/jwks.json",
+            "scopes_supported": sorted(scopes),
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "grant_types_supported": grants,
+            "token_endpoint_auth_methods_supported": ["none"],
+            "revocation_endpoint_auth_methods_supported": ["none"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
+            "request_parameter_supported": False,
+            "request_uri_parameter_supported": False,
+            "claims_parameter_supported": False,
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+        }
+
+    def _keys(self, issuer: str) -> dict[str, Any]:
+        """RFC 7517 section 5: no keys, since nothing is signed."""
+        return {"keys": []}
+
+    def _apple_app_site_association(self, issuer: str) -> dict[str, Any]:
+        """Apple's "Supporting associated domains": which apps may claim the redirect URIs on this host."""
+        apps = [client for client in self._settings.registry.clients if client.apple_app_ids]
+        details = [
+            {"appIDs": list(client.apple_app_ids), "components": [{"/": path} for path in paths]}
+            for client in apps
+            if (paths := [urlsplit(uri).path for uri in client.redirect_uris if uri.startswith(f"{issuer}/")])
+        ]
+        app_ids = sorted({app_id for client in apps for app_id in client.apple_app_ids})
+        return {"applinks": {"details": details}, "webcredentials": {"apps": app_ids}}
+
+    def _asset_links(self, issuer: str) -> list[dict[str, Any]]:
+        """Google's Digital Asset Links: which Android apps may claim https redirect URIs on this host."""
+        return [
+            {
+                "relation": ["delegate_permission/common.handle_all_urls"],
+                "target": {
+                    "namespace": "android_app",
+                    "package_name": package,
+                    "sha256_cert_fingerprints": list(fingerprints),
+                },
+            }
+            for client in self._settings.registry.clients
+            for package, fingerprints in client.android_packages.items()
+        ]

@@ -1,0 +1,170 @@
+"""Aries' token endpoint (Aries steps 3 and 5), spoken to in its dialect."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+from oauth_broker.client_secret import ClientSecret
+from oauth_broker.clock import Clock
+from oauth_broker.dialect import Outcome, ProviderDialect
+from oauth_broker.errors import BrokerError
+from oauth_broker.invocation import Invocation
+from oauth_broker.secret import Secret
+from oauth_broker.settings import Settings
+from oauth_broker.strict_json import parse_object
+from oauth_broker.transport import NoReply, NotSent, Reply, Transport
+
+# In all, from the first try to connect to the last byte of the answer.
+CALL_SECONDS = 10
+# What must be left when Aries has answered, to store what it answered.
+KEEP_SECONDS = 6
+# Where Aries does not say how long an access token lives: long enough to be used, short enough to be renewed in time.
+_DEFAULT_EXPIRES_IN = 900
+_LONGEST_EXPIRES_IN = 365 * 24 * 60 * 60
+# RFC 6749 appendix A.12 and A.17, less the space; RFC 6749 section 3.3.
+_TOKEN = re.compile(r"[!-~]+")
+_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderTokens:
+    """What Aries granted.
+
+    ``refresh_token`` is None where Aries sent none: the old one is kept. ``scope`` is None where Aries did not name
+    it: it is the scope asked for (RFC 6749 section 5.1). ``expires_at`` counts from before the request was sent.
+    """
+
+    access_token: Secret
+    refresh_token: Secret | None
+    expires_at: int
+    scope: str | None
+
+
+class ProviderFailure(BrokerError):
+    """Aries granted nothing that can be used. ``outcome`` says what that means for the session."""
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(f"provider:{reason}")
+        self.outcome = outcome
+
+
+class Provider:
+    """The OAuth client towards Aries. It never repeats a request whose outcome is unknown."""
+
+    def __init__(self, settings: Settings, transport: Transport, client_secret: ClientSecret, clock: Clock) -> None:
+        self._settings = settings
+        self._dialect: ProviderDialect = settings.dialect
+        self._transport = transport
+        self._client_secret = client_secret
+        self._clock = clock
+
+    def exchange(self, code: Secret, verifier: Secret, redirect_uri: str, invocation: Invocation) -> ProviderTokens:
+        """Exchange an authorization code, once (Aries step 3). Raises ProviderFailure, and Busy before it is sent."""
+        parameters = {
+            "client_id": self._settings.aries_client_id,
+            "grant_type": self._dialect.code_grant_type,
+            "code": code.reveal(),
+            "redirect_uri": redirect_uri,
+            "code_verifier": verifier.reveal(),
+        }
+        if self._dialect.code_sends_secret:
+            parameters["client_secret"] = self._client_secret.current().reveal()
+        return self._grant(parameters, invocation)
+
+    def refresh(self, refresh_token: Secret, redirect_uri: str, invocation: Invocation) -> ProviderTokens:
+        """Refresh (Aries step 5). Raises ProviderFailure, and Busy before anything is sent.
+
+        Where Aries refuses our client secret and another one has been stored meanwhile, that one is tried, once: Aries
+        has said that it processed nothing.
+        """
+        secret = self._client_secret.current()
+        try:
+            return self._refresh_with(secret, refresh_token, redirect_uri, invocation)
+        except ProviderFailure as failure:
+            if failure.outcome is not Outcome.MISCONFIGURED:
+                raise
+            newer = self._client_secret.reread()
+            if newer == secret or invocation.remaining() < CALL_SECONDS + KEEP_SECONDS:
+                raise
+        return self._refresh_with(newer, refresh_token, redirect_uri, invocation)
+
+    def _refresh_with(
+        self, secret: Secret, refresh_token: Secret, redirect_uri: str, invocation: Invocation
+    ) -> ProviderTokens:
+        parameters = {
+            "client_id": self._settings.aries_client_id,
+            "client_secret": secret.reveal(),
+            "grant_type": "refresh_token",
+            "refresh_token": refresh_token.reveal(),
+        }
+        if self._dialect.refresh_sends_redirect_uri:
+            parameters["redirect_uri"] = redirect_uri
+        return self._grant(parameters, invocation)
+
+    def _grant(self, parameters: dict[str, str], invocation: Invocation) -> ProviderTokens:
+        sent_at = self._clock.now()
+        try:
+            tokens = _tokens(self._post(parameters), self._dialect, sent_at)
+        except ProviderFailure as failure:
+            invocation.count("ProviderErrors", kind=failure.outcome.value)
+            invocation.log("provider_failed", level="warning", reason=failure.reason)
+            raise
+        return tokens
+
+    def _post(self, parameters: dict[str, str]) -> Reply:
+        if self._dialect.json_body:
+            body, content_type = json.dumps(parameters), "application/json"
+        else:
+            body, content_type = urlencode(parameters), "application/x-www-form-urlencoded"
+        try:
+            return self._transport.post(
+                self._settings.aries_token_url, body.encode(), {"content-type": content_type}, CALL_SECONDS
+            )
+        except NotSent as error:
+            raise ProviderFailure(Outcome.REFUSED, f"not_sent:{error}") from error
+        except NoReply as error:
+            raise ProviderFailure(Outcome.AMBIGUOUS, f"no_reply:{error}") from error
+
+
+def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float) -> ProviderTokens:
+    try:
+        members = parse_object(reply.body)
+    except ValueError:
+        members = {}
+    if reply.status != HTTPStatus.OK:
+        error = members.get("error")
+        outcome = dialect.outcome(reply.status, error)
+        known = error if outcome in (Outcome.DEAD, Outcome.MISCONFIGURED) else "other"
+        raise ProviderFailure(outcome, f"status_{reply.status}:{known}")
+    access_token, refresh_token = members.get("access_token"), members.get("refresh_token")
+    scope = members.get("scope")
+    well_formed = (
+        _is_token(access_token)
+        and (not refresh_token or _is_token(refresh_token))
+        and str(members.get("token_type", "Bearer")).lower() == "bearer"
+    )
+    if not well_formed:
+        # Aries may have committed all the same, so nothing is known.
+        raise ProviderFailure(Outcome.AMBIGUOUS, "malformed_answer")
+    return ProviderTokens(
+        access_token=Secret(str(access_token)),
+        refresh_token=Secret(refresh_token) if refresh_token else None,
+        expires_at=int(sent_at) + _expires_in(members.get("expires_in")),
+        # An odd scope is as good as none: tokens that Aries has already rotated are not thrown away for it.
+        scope=scope if isinstance(scope, str) and _SCOPE.fullmatch(scope) else None,
+    )
+
+
+def _is_token(value: Any) -> bool:
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+
+
+def _expires_in(value: Any) -> int:
+    # bool is an int to Python, not to JSON.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if is_number and 1 <= value <= _LONGEST_EXPIRES_IN else _DEFAULT_EXPIRES_IN

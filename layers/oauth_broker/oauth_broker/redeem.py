@@ -1,0 +1,104 @@
+"""Redeeming the broker's one-time code at the token endpoint (RFC 6749 section 4.1.3, RFC 7636 section 4.6)."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+
+from oauth_broker.answers import TokenAnswer
+from oauth_broker.clock import Clock
+from oauth_broker.ending import Endings
+from oauth_broker.errors import Busy, InvalidGrant
+from oauth_broker.handles import RefreshToken, digest, session_id_of_code
+from oauth_broker.invocation import Invocation
+from oauth_broker.pkce import base64url, verifies
+from oauth_broker.requests import AuthorizationCodeGrant
+from oauth_broker.session_store import SessionStore
+from oauth_broker.settings import Settings
+from oauth_broker.sign_in import SignIn
+from oauth_broker.sign_ins import Refused, SignIns
+from oauth_broker.vault import SessionSecret
+
+_DAY_SECONDS = 24 * 60 * 60
+_REDEEMED = frozenset({"active", "dead", "revoked"})
+
+
+class Redeem:
+    """The ``authorization_code`` grant."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sign_ins: SignIns,
+        store: SessionStore,
+        endings: Endings,
+        clock: Clock,
+        token_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._settings = settings
+        self._sign_ins = sign_ins
+        self._store = store
+        self._endings = endings
+        self._clock = clock
+        self._token_bytes = token_bytes
+
+    def __call__(self, grant: AuthorizationCodeGrant, invocation: Invocation) -> TokenAnswer:
+        """Redeem the code and start the session.
+
+        Raises InvalidGrant, the same for every cause, and Busy, after which the code can still be redeemed. A code that
+        is presented again with the right verifier ends the session (RFC 6749 section 4.1.2); with a wrong one it
+        changes nothing. Secrets are read only for a caller who has proved possession.
+        """
+        row = self._proven(grant)
+        if row.status in _REDEEMED:
+            self._refuse_second_use(row, invocation)
+        secret = self._store.committed(row)
+        if secret is None:
+            raise Busy("vault:version_not_found")
+        token = RefreshToken.mint(row.session_id, 1, secret.session_key)
+        refreshable = self._settings.can_refresh and secret.refresh_token is not None
+        self._activate(row, token, secret, invocation, refreshable=refreshable)
+        invocation.count("SignInsSucceeded")
+        invocation.log("sign_in_succeeded", session_id=row.session_id, client_id=row.client_id)
+        return TokenAnswer(secret, token.text if refreshable else None)
+
+    def _proven(self, grant: AuthorizationCodeGrant) -> SignIn:
+        """Return the row of the code, once its presenter has proved to be the app that started the sign-in."""
+        session_id = session_id_of_code(grant.code)
+        if session_id is None:
+            raise InvalidGrant("malformed_code")
+        row, now = self._sign_ins.find(session_id), self._clock.now()
+        if row is None or not row.is_live(now) or row.status not in {"issued", *_REDEEMED}:
+            raise InvalidGrant("unknown_code")
+        if not hmac.compare_digest(row.code_hash, digest(grant.code.reveal())):
+            raise InvalidGrant("forged_code")
+        if row.client_id != grant.client.client_id:
+            raise InvalidGrant("foreign_client")
+        if row.redirect_uri != grant.redirect_uri:
+            raise InvalidGrant("other_redirect_uri")
+        if not verifies(grant.code_verifier, row.app_code_challenge):
+            raise InvalidGrant("wrong_verifier")
+        if row.status == "issued" and row.code_expires_at <= now:
+            raise InvalidGrant("code_expired")
+        return row
+
+    def _activate(
+        self, row: SignIn, token: RefreshToken, secret: SessionSecret, invocation: Invocation, *, refreshable: bool
+    ) -> None:
+        now = self._clock.now()
+        # A session that cannot be refreshed ends with its access token: nothing leads to its secret any more.
+        expires_at = int(now) + self._settings.session_days * _DAY_SECONDS if refreshable else secret.access_expires_at
+        lease_id = base64url(self._token_bytes(16))
+        try:
+            self._sign_ins.redeem(row, token.hash, lease_id, expires_at, now)
+        except Refused as refused:
+            found = refused.found
+            if found is not None and found.lease_id == lease_id:
+                return  # The SDK's retry met its own write.
+            if found is not None and found.status in _REDEEMED:
+                self._refuse_second_use(found, invocation)
+            raise InvalidGrant("code_expired") from refused
+
+    def _refuse_second_use(self, row: SignIn, invocation: Invocation) -> None:
+        self._endings.kill_if_active(row.session_id, "code_reused", invocation)
+        raise InvalidGrant("code_reused")

@@ -1,0 +1,234 @@
+"""What apps and Aries ask of the broker, validated: only these values are accepted by the operations."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import unquote_plus
+
+from oauth_broker import pages
+from oauth_broker.errors import (
+    InvalidClient,
+    InvalidGrant,
+    InvalidRequest,
+    InvalidScope,
+    OAuthError,
+    RedirectError,
+    UnsupportedGrantType,
+    UnsupportedResponseType,
+)
+from oauth_broker.handles import RefreshToken
+from oauth_broker.messages import HttpRequest
+from oauth_broker.parameters import Parameters, parse_form, parse_form_or_json, parse_query, raw_query_value
+from oauth_broker.pkce import is_challenge
+from oauth_broker.registry import Client, Registry
+from oauth_broker.secret import Secret
+
+# What a query may hold (RFC 3986 section 3.4), in at most the bytes that leave room for the rest of a Location header.
+_RAW_STATE = re.compile(r'[!"$-~]{1,2048}')
+_PROVIDER_CODE = re.compile(r"[!-~]{1,4096}")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """RFC 6749 section 4.1.1 with RFC 7636 section 4.3. ``state`` is raw, still percent-encoded."""
+
+    client: Client
+    redirect_uri: str
+    state: str | None
+    code_challenge: str
+    scope: str
+
+    @classmethod
+    def parse(cls, request: HttpRequest, registry: Registry) -> AuthorizationRequest:
+        """Check an app's authorization request.
+
+        Raises PageError until client and redirect URI are known to belong together, RedirectError afterwards.
+        """
+        try:
+            parameters = parse_query(request.raw_query)
+            client = registry.find(parameters.get("client_id") or "")
+            redirect_uri = parameters.get("redirect_uri") or ""
+        except InvalidRequest as error:
+            raise pages.bad_link(error.reason) from error
+        if client is None:
+            raise pages.bad_link("unknown_client")
+        if not client.allows_redirect(redirect_uri):
+            raise pages.bad_link("unregistered_redirect_uri")
+        state = None if parameters.is_repeated("state") else raw_query_value(request.raw_query, "state")
+        try:
+            if state is not None and _RAW_STATE.fullmatch(state) is None:
+                state = None
+                raise InvalidRequest("The state is too long or malformed.", "malformed_state")
+            parameters.refuse_repeated()
+            return cls(client, redirect_uri, state, _code_challenge(parameters), _scope(parameters, client))
+        except OAuthError as error:
+            raise RedirectError(error, redirect_uri, state) from error
+
+
+def _code_challenge(parameters: Parameters) -> str:
+    if parameters.require("response_type") != "code":
+        raise UnsupportedResponseType("The response type must be code.")
+    if parameters.get("response_mode") not in (None, "query"):
+        raise InvalidRequest("The response mode must be query.", "response_mode")
+    challenge = parameters.require("code_challenge")
+    if not is_challenge(challenge):
+        raise InvalidRequest("The code challenge is malformed.", "malformed_code_challenge")
+    # RFC 7636 section 4.3 takes a missing method for `plain`, which is not supported.
+    if parameters.require("code_challenge_method") != "S256":
+        raise InvalidRequest("The code challenge method must be S256.", "code_challenge_method")
+    return challenge
+
+
+def canonical_scope(scope: str) -> str:
+    """Return the scope with its values sorted, so that equal sets are equal texts."""
+    return " ".join(sorted(set(scope.split(" "))))
+
+
+def _scope(parameters: Parameters, client: Client) -> str:
+    asked = parameters.get("scope")
+    if asked is None:
+        # RFC 6749 section 3.3 lets the server choose a default: all that the app is registered for.
+        return " ".join(sorted(client.scopes))
+    if not client.scopes.issuperset(asked.split(" ")):
+        raise InvalidScope("The app is not registered for this scope.")
+    return canonical_scope(asked)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCallback:
+    """What Aries sends the browser back with (Aries step 2): either an error or a code, or neither."""
+
+    state: str
+    code: Secret | None
+    error: str | None
+
+    @classmethod
+    def parse(cls, request: HttpRequest, provider_issuer: str) -> ProviderCallback:
+        """Check the callback's query; raises PageError where no sign-in can be found by it."""
+        try:
+            parameters = parse_query(request.raw_query)
+            state = parameters.require("state")
+            issuer = parameters.get("iss")
+        except InvalidRequest as error:
+            raise pages.unknown_sign_in(error.reason) from error
+        # RFC 9207 section 2.4: an answer that another server sent must not be processed.
+        if issuer not in (None, provider_issuer):
+            raise pages.unknown_sign_in("foreign_issuer")
+        return cls(state, _provider_code(parameters), _provider_error(parameters))
+
+
+def _provider_code(parameters: Parameters) -> Secret | None:
+    if parameters.is_repeated("code"):
+        return None
+    code = parameters.get("code") or ""
+    return Secret(code) if _PROVIDER_CODE.fullmatch(code) else None
+
+
+def _provider_error(parameters: Parameters) -> str | None:
+    return "repeated" if parameters.is_repeated("error") else parameters.get("error")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationCodeGrant:
+    """RFC 6749 section 4.1.3 with RFC 7636 section 4.5."""
+
+    client: Client
+    code: Secret
+    redirect_uri: str
+    code_verifier: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTokenGrant:
+    """RFC 6749 section 6. ``scope`` is canonical, or None where the app did not name one."""
+
+    client: Client
+    token: RefreshToken
+    scope: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationRequest:
+    """RFC 7009 section 2.1. ``token`` is None where the text cannot be a token of this broker."""
+
+    client: Client
+    token: RefreshToken | None
+
+
+def parse_token_request(request: HttpRequest, registry: Registry) -> AuthorizationCodeGrant | RefreshTokenGrant:
+    """Check a form for the token endpoint. The client is identified before a code or token is looked at."""
+    parameters = parse_form(request)
+    parameters.refuse_repeated()
+    grants: dict[str, Callable[[Client, Parameters], AuthorizationCodeGrant | RefreshTokenGrant]] = {
+        "authorization_code": _code_grant,
+        "refresh_token": _refresh_grant,
+    }
+    grant = grants.get(parameters.require("grant_type"))
+    if grant is None:
+        raise UnsupportedGrantType("The grant type must be authorization_code or refresh_token.")
+    return grant(_identify_client(request, parameters, registry), parameters)
+
+
+def parse_refresh_request(request: HttpRequest, registry: Registry) -> RefreshTokenGrant:
+    """Check a form or JSON body for the refresh endpoint, where ``grant_type`` may be left out."""
+    parameters = parse_form_or_json(request)
+    parameters.refuse_repeated()
+    if parameters.get("grant_type") not in (None, "refresh_token"):
+        raise UnsupportedGrantType("The grant type must be refresh_token.")
+    return _refresh_grant(_identify_client(request, parameters, registry), parameters)
+
+
+def parse_revocation_request(request: HttpRequest, registry: Registry) -> RevocationRequest:
+    """Check a form for the revocation endpoint."""
+    parameters = parse_form(request)
+    parameters.refuse_repeated()
+    client = _identify_client(request, parameters, registry)
+    return RevocationRequest(client, RefreshToken.parse(Secret(parameters.require("token"))))
+
+
+def _code_grant(client: Client, parameters: Parameters) -> AuthorizationCodeGrant:
+    return AuthorizationCodeGrant(
+        client,
+        Secret(parameters.require("code")),
+        parameters.require("redirect_uri"),
+        Secret(parameters.require("code_verifier")),
+    )
+
+
+def _refresh_grant(client: Client, parameters: Parameters) -> RefreshTokenGrant:
+    token = RefreshToken.parse(Secret(parameters.require("refresh_token")))
+    if token is None:
+        raise InvalidGrant("malformed_token")
+    scope = parameters.get("scope")
+    return RefreshTokenGrant(client, token, None if scope is None else canonical_scope(scope))
+
+
+def _identify_client(request: HttpRequest, parameters: Parameters, registry: Registry) -> Client:
+    """Return the client named by ``client_id`` or by HTTP Basic with an empty password (RFC 6749 section 2.3.1)."""
+    basic = _basic_credentials(request)
+    client_id = parameters.get("client_id")
+    if basic is None:
+        name, password = client_id or "", parameters.get("client_secret")
+    else:
+        name, password = basic
+        if client_id not in (None, name):
+            raise InvalidRequest("Two different clients are named.", "two_clients")
+    client = registry.find(name)
+    if client is None or password:
+        raise InvalidClient("unknown_client" if client is None else "unexpected_secret", basic=basic is not None)
+    return client
+
+
+def _basic_credentials(request: HttpRequest) -> tuple[str, str] | None:
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError) as error:
+        raise InvalidClient("malformed_basic", basic=True) from error
+    return unquote_plus(name), unquote_plus(password)

@@ -1,0 +1,71 @@
+"""Signing out: ``POST /oauth2/revoke`` (RFC 7009)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from oauth_broker.clock import Clock
+from oauth_broker.errors import Busy
+from oauth_broker.handles import RefreshToken
+from oauth_broker.invocation import Invocation
+from oauth_broker.requests import RevocationRequest
+from oauth_broker.session_store import SessionStore
+from oauth_broker.sign_in import SignIn, Value
+from oauth_broker.sign_ins import Refused, SignIns
+from oauth_broker.vault import Vault
+
+_ENDED = frozenset({"dead", "revoked"})
+_CLIENT = "client_id = :client_id"
+
+
+class Revoke:
+    """The revocation endpoint. Aries documents none of its own: what it granted lives on there until it expires."""
+
+    def __init__(self, sign_ins: SignIns, vault: Vault, store: SessionStore, clock: Clock) -> None:
+        self._sign_ins = sign_ins
+        self._vault = vault
+        self._store = store
+        self._clock = clock
+
+    def __call__(self, request: RevocationRequest, invocation: Invocation) -> None:
+        """End the session of any authentic token of the client's, of whatever generation.
+
+        Returns for every other token as well: there is nothing that the app could do (RFC 7009 section 2.2). Raises
+        Busy unless both the row has ended and the tokens are deleted, so that a sign-out that is confirmed is one.
+        """
+        token, client_id = request.token, request.client.client_id
+        if token is None:
+            return
+        try:
+            self._end(
+                token, f"{_CLIENT} AND (handle_hash = :hash OR previous_hash = :hash)", client_id, hash=token.hash
+            )
+        except Refused as refused:
+            if not self._end_as_found(refused.found, token, client_id):
+                return
+        invocation.count("SignOuts")
+        invocation.log("signed_out", session_id=token.session_id, client_id=client_id)
+        self._vault.delete(token.session_id)
+
+    def _end(self, token: RefreshToken, condition: str, client_id: str, **values: Value) -> None:
+        now = self._clock.now()
+        self._sign_ins.end(token.session_id, "revoked", now, condition=condition, client_id=client_id, **values)
+
+    def _end_as_found(self, row: SignIn | None, token: RefreshToken, client_id: str) -> bool:
+        """End the session where the token is one of its older ones; tell whether it has ended, now or before."""
+        if row is None or row.client_id != client_id:
+            return False
+        if row.status in _ENDED or not row.is_live(self._clock.now()):
+            # Ended already; its secret may have outlived the failure of an earlier try.
+            return token.hash in (row.handle_hash, row.previous_hash)
+        if row.status != "active":
+            return False
+        secret = self._store.committed(row)
+        if secret is None:
+            raise Busy("vault:version_not_found")
+        if not token.is_authentic(secret.session_key):
+            return False
+        # Refused, where it ended a moment ago: the secret is deleted all the same.
+        with suppress(Refused):
+            self._end(token, _CLIENT, client_id)
+        return True

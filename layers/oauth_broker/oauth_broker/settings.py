@@ -1,0 +1,112 @@
+"""The configuration of a function: environment variables, read once into a frozen value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from oauth_broker.dialect import DIALECTS, ProviderDialect
+from oauth_broker.errors import ConfigurationError
+from oauth_broker.registry import Registry
+
+T = TypeVar("T")
+
+# A bare origin: no path, no trailing slash, so that it is the same byte for byte everywhere. http on loopback only.
+_HTTPS_HOST = r"https://[a-z0-9][a-z0-9.-]*(?::[0-9]{1,5})?"
+_LOOPBACK_HOST = r"http://(?:127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]{1,5})?"
+_ORIGIN = re.compile(rf"{_HTTPS_HOST}|{_LOOPBACK_HOST}")
+_ENDPOINT = re.compile(rf"(?:{_HTTPS_HOST}|{_LOOPBACK_HOST})/[A-Za-z0-9._~/-]*")
+_HOST_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_VISIBLE = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a deployment decides. Durations are in seconds unless the name says otherwise."""
+
+    issuer: str
+    domain_name: str
+    aries_client_id: str
+    aries_client_secret_arn: str
+    aries_authorize_url: str
+    aries_token_url: str
+    dialect: ProviderDialect
+    registry: Registry
+    session_days: int
+    refresh_grace_seconds: int
+    late_retry: bool
+    table_name: str
+    secret_prefix: str
+    key_id: str
+
+    @property
+    def can_refresh(self) -> bool:
+        """Whether a client secret is configured; without one Aries cannot refresh (Aries step 5)."""
+        return bool(self.aries_client_secret_arn)
+
+    @property
+    def aries_issuer(self) -> str:
+        """The origin of Aries' authorize URL: the only ``iss`` accepted in its answers (RFC 9207 section 2.4)."""
+        parts = urlsplit(self.aries_authorize_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def issuer_for(self, domain_name: str) -> str:
+        """Return the issuer: the configured one, or that of the host name API Gateway says it serves.
+
+        ``domain_name`` is ``requestContext.domainName``, set by API Gateway itself and never by a client's header.
+        """
+        return self.issuer or f"https://{domain_name}"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the settings; raises ConfigurationError naming the first variable that is missing or malformed."""
+        read = _Reader(environment)
+        return cls(
+            issuer=read.text("ISSUER", _ORIGIN, "an https origin (http on loopback only)", optional=True),
+            domain_name=read.text("DOMAIN_NAME", _HOST_NAME, "a host name", optional=True),
+            aries_client_id=read.text("ARIES_CLIENT_ID", _VISIBLE, "Aries' client id"),
+            aries_client_secret_arn=read.text("ARIES_CLIENT_SECRET_ARN", _VISIBLE, "a secret's ARN", optional=True),
+            aries_authorize_url=read.text("ARIES_AUTHORIZE_URL", _ENDPOINT, "an https URL without a query"),
+            aries_token_url=read.text("ARIES_TOKEN_URL", _ENDPOINT, "an https URL without a query"),
+            dialect=read.choice("PROVIDER_DIALECT", DIALECTS),
+            registry=read.parsed("APPS", Registry.parse),
+            session_days=read.integer("SESSION_DAYS", 1, 365),
+            refresh_grace_seconds=read.integer("REFRESH_GRACE_SECONDS", 1, 300),
+            late_retry=read.choice("LATE_RETRY", {"allow": True, "revoke": False}),
+            table_name=read.text("TABLE_NAME", _VISIBLE, "a table's name"),
+            secret_prefix=read.text("SECRET_PREFIX", re.compile(r"[A-Za-z0-9/_+=.@-]{1,128}"), "a name's beginning"),
+            key_id=read.text("KEY_ID", _VISIBLE, "a KMS key's ARN"),
+        )
+
+
+class _Reader:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def text(self, name: str, form: re.Pattern[str], what: str, *, optional: bool = False) -> str:
+        value = self._environment.get(name, "")
+        if not value and optional:
+            return value
+        if form.fullmatch(value) is None:
+            raise ConfigurationError(f"{name} must be {what}" + (", not empty" if not value else ""))
+        return value
+
+    def integer(self, name: str, lowest: int, highest: int) -> int:
+        value = self._environment.get(name, "")
+        if re.fullmatch(r"[0-9]{1,9}", value) is None or not lowest <= int(value) <= highest:
+            raise ConfigurationError(f"{name} must be a whole number from {lowest} to {highest}")
+        return int(value)
+
+    def choice(self, name: str, choices: Mapping[str, T]) -> T:
+        value = self._environment.get(name, "")
+        if value not in choices:
+            raise ConfigurationError(f"{name} must be one of {', '.join(choices)}")
+        return choices[value]
+
+    def parsed(self, name: str, parse: Callable[[str], T]) -> T:
+        if not self._environment.get(name):
+            raise ConfigurationError(f"{name} must not be empty")
+        return parse(self._environment[name])

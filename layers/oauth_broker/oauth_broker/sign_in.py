@@ -1,0 +1,91 @@
+"""One row of the sign-in table: a sign-in and the session it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """One row. Times are seconds since 1970; a number that was never set reads as 0, a text as ''."""
+
+    session_id: str
+    status: str
+    expires_at: int
+    client_id: str = ""
+    redirect_uri: str = ""
+    app_state: str = ""
+    app_code_challenge: str = ""
+    scope: str = ""
+    code_verifier: str = ""
+    provider_redirect_uri: str = ""
+    browser_hash: str = ""
+    code_hash: str = ""
+    code_expires_at: int = 0
+    failed_error: str = ""
+    secret_version: str = ""
+    access_expires_at: int = 0
+    token_scope: str = ""
+    generation: int = 0
+    handle_hash: str = ""
+    previous_hash: str = ""
+    rotated_at: float = 0
+    fence: int = 0
+    committed_fence: int = 0
+    lease_id: str = ""
+    lease_until: float = 0
+    escrow: tuple[bytes, ...] = ()
+
+    def __repr__(self) -> str:
+        """Name the state only: a row holds a verifier and hashes that belong in no log."""
+        return f"SignIn(status={self.status!r})"
+
+    def is_live(self, now: float) -> bool:
+        """Tell whether the row has not expired, whatever DynamoDB has got round to deleting."""
+        return self.expires_at > now
+
+    def is_leased(self, now: float) -> bool:
+        """Tell whether a worker holds the row."""
+        return self.lease_until > now
+
+
+_FRACTIONAL = frozenset({"rotated_at", "lease_until"})
+
+
+def from_item(item: dict[str, Any]) -> SignIn:
+    """Read a DynamoDB item. Attributes that a later version added are left alone."""
+
+    def plain(name: str, value: dict[str, Any]) -> Any:
+        match value:
+            case {"N": number}:
+                return float(number) if name in _FRACTIONAL else int(number)
+            case {"L": parts}:
+                return tuple(bytes(part["B"]) for part in parts)
+            case _:
+                return value["S"]
+
+    known = SignIn.__dataclass_fields__
+    return SignIn(**{name: plain(name, value) for name, value in item.items() if name in known})
+
+
+Value = str | float | tuple[bytes, ...]
+
+
+def to_value(value: Value) -> dict[str, Any]:
+    """Return DynamoDB's form of a value; fractions are kept to the millisecond."""
+    match value:
+        case str():
+            return {"S": value}
+        case tuple():
+            return {"L": [{"B": part} for part in value]}
+        case int():
+            return {"N": str(value)}
+        case _:
+            return {"N": f"{value:.3f}"}
+
+
+def to_item(row: SignIn) -> dict[str, Any]:
+    """Return a row as a DynamoDB item; what was never set is left out."""
+    values = {name: getattr(row, name) for name in SignIn.__dataclass_fields__}
+    return {name: to_value(value) for name, value in values.items() if value}

@@ -1,0 +1,171 @@
+"""The sign-in table: every state change of a row is one conditional update here.
+
+Every condition also compares ``expires_at`` with now, since DynamoDB's TTL deletes late, by up to days. A refused
+condition returns the row as it was found, so that the caller can tell why, and can recognise its own earlier write
+(applied, its answer lost, repeated by the SDK) by the ``lease_id`` or the fence that it carries.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from oauth_broker.aws import DynamoDbClient, error_code, translated
+from oauth_broker.errors import BrokerError
+from oauth_broker.sign_in import SignIn, Value, from_item, to_item, to_value
+
+# Seconds that a dead or revoked row is kept, for repeated sign-outs and for support.
+ENDED_ROW_SECONDS = 24 * 60 * 60
+
+
+class Refused(BrokerError):
+    """A conditional update was refused. ``found`` is the row as it was, or None where there is none."""
+
+    def __init__(self, found: SignIn | None) -> None:
+        super().__init__("condition_refused")
+        self.found = found
+
+
+class SignIns:
+    """The table. Every method raises Busy where DynamoDB fails; every update raises Refused and returns the new row."""
+
+    def __init__(self, client: DynamoDbClient, table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+
+    def save(self, row: SignIn) -> None:
+        """Write a new row. Its key is the hash of 256 random bits; a repeated write is the same write."""
+        with translated("dynamodb"):
+            self._client.put_item(TableName=self._table_name, Item=to_item(row))
+
+    def find(self, session_id: str) -> SignIn | None:
+        """Read a row, consistently."""
+        with translated("dynamodb"):
+            answer = self._client.get_item(
+                TableName=self._table_name, Key={"session_id": {"S": session_id}}, ConsistentRead=True
+            )
+        item = answer.get("Item")
+        return from_item(item) if item else None
+
+    def claim(self, session_id: str, browser_hash: str, lease_id: str, lease_until: float, now: float) -> SignIn:
+        """Claim a pending sign-in for its own browser, before the code is exchanged: one code is exchanged once."""
+        return self.update(
+            session_id,
+            "SET #status = :claimed, lease_id = :lease_id, lease_until = :lease_until",
+            "#status = :pending AND expires_at > :now AND browser_hash = :browser_hash",
+            claimed="claimed",
+            pending="pending",
+            browser_hash=browser_hash,
+            lease_id=lease_id,
+            lease_until=lease_until,
+            now=int(now),
+        )
+
+    def fail_pending(self, session_id: str, browser_hash: str, lease_id: str, error: str, now: float) -> SignIn:
+        """Fail a pending sign-in for its own browser: Aries sent an error, and there is nothing to exchange."""
+        return self.update(
+            session_id,
+            "SET #status = :failed, failed_error = :error, lease_id = :lease_id REMOVE code_verifier",
+            "#status = :pending AND expires_at > :now AND browser_hash = :browser_hash",
+            failed="failed",
+            pending="pending",
+            error=error,
+            browser_hash=browser_hash,
+            lease_id=lease_id,
+            now=int(now),
+        )
+
+    def fail_claimed(self, session_id: str, lease_id: str, error: str, now: float) -> SignIn:
+        """Fail a sign-in that this worker claimed; a reload of the callback is answered with the same error."""
+        return self.update(
+            session_id,
+            "SET #status = :failed, failed_error = :error REMOVE code_verifier, lease_until",
+            "#status = :claimed AND lease_id = :lease_id AND expires_at > :now",
+            failed="failed",
+            claimed="claimed",
+            error=error,
+            lease_id=lease_id,
+            now=int(now),
+        )
+
+    def issue(self, row: SignIn, now: float) -> SignIn:
+        """Move a sign-in that this worker claimed to ``issued``, with the code, expiries and secret given in ``row``."""
+        return self.update(
+            row.session_id,
+            "SET #status = :issued, code_hash = :code_hash, code_expires_at = :code_expires_at, expires_at = :expires_at,"
+            " secret_version = :secret_version, access_expires_at = :access_expires_at, token_scope = :token_scope,"
+            " fence = :zero, committed_fence = :zero REMOVE code_verifier, lease_until",
+            "#status = :claimed AND lease_id = :lease_id AND expires_at > :now",
+            issued="issued",
+            claimed="claimed",
+            code_hash=row.code_hash,
+            code_expires_at=row.code_expires_at,
+            expires_at=row.expires_at,
+            secret_version=row.secret_version,
+            access_expires_at=row.access_expires_at,
+            token_scope=row.token_scope,
+            lease_id=row.lease_id,
+            zero=0,
+            now=int(now),
+        )
+
+    def redeem(self, row: SignIn, handle_hash: str, lease_id: str, expires_at: int, now: float) -> SignIn:
+        """Move an issued sign-in to ``active``: the code is used once, and only under all that was checked in ``row``."""
+        return self.update(
+            row.session_id,
+            "SET #status = :active, handle_hash = :handle_hash, generation = :one, rotated_at = :rotated_at,"
+            " expires_at = :expires_at, lease_id = :lease_id",
+            "#status = :issued AND code_hash = :code_hash AND code_expires_at > :now AND expires_at > :now"
+            " AND client_id = :client_id AND redirect_uri = :redirect_uri AND app_code_challenge = :challenge",
+            active="active",
+            issued="issued",
+            handle_hash=handle_hash,
+            one=1,
+            rotated_at=now,
+            expires_at=expires_at,
+            lease_id=lease_id,
+            code_hash=row.code_hash,
+            client_id=row.client_id,
+            redirect_uri=row.redirect_uri,
+            challenge=row.app_code_challenge,
+            now=int(now),
+        )
+
+    def end(self, session_id: str, status: str, now: float, *, condition: str = "", **values: Value) -> SignIn:
+        """End an active session: ``status`` is ``dead`` or ``revoked``. The row is kept for a day."""
+        return self.update(
+            session_id,
+            "SET #status = :ended, expires_at = :kept_until REMOVE lease_id, lease_until, escrow",
+            "#status = :active AND expires_at > :now" + (f" AND {condition}" if condition else ""),
+            ended=status,
+            kept_until=int(now) + ENDED_ROW_SECONDS,
+            active="active",
+            now=int(now),
+            **values,
+        )
+
+    def update(self, session_id: str, update: str, condition: str, **values: Value) -> SignIn:
+        """Update a row where ``condition`` holds; ``:x`` stands for the value x, ``#x`` for an attribute of a reserved name."""
+        names = {f"#{name}": name for name in re.findall(r"#(\w+)", f"{update} {condition}")}
+        # DynamoDB refuses an empty map of names.
+        optional = {"ExpressionAttributeNames": names} if names else {}
+        with translated("dynamodb"):
+            try:
+                answer: dict[str, Any] = self._client.update_item(
+                    TableName=self._table_name,
+                    Key={"session_id": {"S": session_id}},
+                    UpdateExpression=update,
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues={f":{name}": to_value(value) for name, value in values.items()},
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **optional,
+                )
+            except ClientError as error:
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise
+                refused: Any = error.response
+                raise Refused(from_item(refused["Item"]) if "Item" in refused else None) from error
+        return from_item(answer["Attributes"])

@@ -1,0 +1,168 @@
+"""One bounded HTTPS POST: total time, body size, no redirects, no retries, no decompression.
+
+What happened to a request that failed decides whether a refresh may be repeated, so the two failures are told apart
+exactly: ``NotSent``, where not a byte of the request has left, and ``NoReply``, where it may have arrived.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Protocol, Self
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
+
+_CONNECT_SECONDS = 3.05
+# No token answer comes near this; what is larger is not one.
+_MAX_BODY_BYTES = 24 * 1024
+# A pooled connection that was idle for longer may be dead without our knowing, above all after the process was frozen:
+# a request sent into it would be lost with an unknown outcome.
+_MAX_IDLE_SECONDS = 20
+
+
+class NotSent(Exception):
+    """The request has certainly not been sent."""
+
+
+class NoReply(Exception):
+    """The request may have been processed; no whole, readable answer came in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer of any status, with at most 24 KiB of body."""
+
+    status: int
+    body: bytes
+
+
+class Transport(Protocol):
+    """A way to send a POST."""
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
+        """Send ``body`` and return the answer within ``seconds`` in all; raises NotSent or NoReply."""
+        ...
+
+
+class _Attempt:
+    """The request under way in one thread. A timer ends it at its deadline, whatever it is waiting for.
+
+    The read timeout of a socket starts anew with every byte; an answer of one byte a second would never meet it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.ends_at = time.monotonic() + seconds
+        self.socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._abort)
+        self._timer.daemon = True
+
+    @property
+    def sent(self) -> bool:
+        return self.socket is not None
+
+    def _abort(self) -> None:
+        if self.socket is not None:
+            # The peer may have closed it already, which is as good.
+            with suppress(OSError):
+                # Not SSLSocket's own, which would take the TLS layer away under the thread that is reading.
+                socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+
+    def __enter__(self) -> Self:
+        _thread.attempt = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._timer.cancel()
+        del _thread.attempt
+
+
+class _Thread(threading.local):
+    attempt: _Attempt
+
+
+_thread = _Thread()
+
+
+class _WatchedConnection(HTTPConnection):
+    """Notes when the first byte is about to leave, and lets none leave after the deadline."""
+
+    def request(self, *args: Any, **options: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        if time.monotonic() >= _thread.attempt.ends_at:
+            raise TimeoutError("no time left to send the request")
+        _thread.attempt.socket = self.sock
+        super().request(*args, **options)
+
+
+class _WatchedHTTPSConnection(_WatchedConnection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _WatchedPool(HTTPConnectionPool):
+    ConnectionCls = _WatchedConnection
+
+
+class _WatchedHTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedHTTPSConnection
+
+
+class _WatchedAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _WatchedPool, "https": _WatchedHTTPSPool}
+
+
+class RequestsTransport:
+    """A transport with one pooled session, made once a process."""
+
+    def __init__(self) -> None:
+        self._session = requests.Session()
+        # Neither proxies nor a .netrc of the environment, and no cookies: nothing but what is given here goes out,
+        # and nothing that came with one user's answer goes along with another's request.
+        self._session.trust_env = False
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._adapter = _WatchedAdapter(pool_connections=1, pool_maxsize=8)
+        self._session.mount("https://", self._adapter)
+        self._session.mount("http://", self._adapter)
+        self._used_at = time.monotonic()
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
+        """See Transport."""
+        if time.monotonic() - self._used_at > _MAX_IDLE_SECONDS:
+            self._adapter.close()
+        with _Attempt(seconds) as attempt:
+            try:
+                with self._session.post(
+                    url,
+                    data=body,
+                    headers={**headers, "accept": "application/json", "accept-encoding": "identity"},
+                    timeout=(min(_CONNECT_SECONDS, seconds), seconds),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response:
+                    return Reply(response.status_code, _read(response))
+            except (requests.RequestException, HTTPError, OSError) as error:
+                raise (NoReply if attempt.sent else NotSent)(type(error).__name__) from error
+            finally:
+                self._used_at = time.monotonic()
+
+
+def _read(response: requests.Response) -> bytes:
+    # Read as it comes over the wire: what is not decompressed cannot blow up.
+    body: bytes = response.raw.read(_MAX_BODY_BYTES + 1, decode_content=False)
+    if len(body) > _MAX_BODY_BYTES:
+        raise NoReply("too_large")
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise NoReply("encoded")
+    return body

@@ -1,0 +1,183 @@
+"""Where a session's Aries tokens are kept: one secret a session, one version a refresh.
+
+All access goes through the ``Vault`` protocol.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from oauth_broker.aws import SecretsManagerClient, error_code, translated
+from oauth_broker.errors import Busy
+from oauth_broker.handles import secret_name, secret_version
+from oauth_broker.secret import Secret
+from oauth_broker.strict_json import parse_object
+
+# Secrets Manager's limit for one value.
+_MAX_SECRET_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSecret:
+    """What is secret of a session. ``refresh_token`` is Aries'; None where Aries gave none.
+
+    ``session_key`` authenticates the broker's own refresh tokens; it is carried on unchanged from version to version.
+    """
+
+    session_key: Secret
+    access_token: Secret
+    refresh_token: Secret | None
+    access_expires_at: int
+    scope: str
+
+    def to_json(self) -> str:
+        """Return the stored form, always the same text for the same value."""
+        return json.dumps(
+            {
+                "session_key": self.session_key.reveal(),
+                "access_token": self.access_token.reveal(),
+                "refresh_token": self.refresh_token.reveal() if self.refresh_token else None,
+                "access_expires_at": self.access_expires_at,
+                "scope": self.scope,
+            },
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> SessionSecret:
+        """Read the stored form; raises Busy where it is not one, since a session is never ended by what we stored."""
+        try:
+            stored = parse_object(text)
+            refresh_token = stored["refresh_token"]
+            return cls(
+                Secret(stored["session_key"]),
+                Secret(stored["access_token"]),
+                Secret(refresh_token) if refresh_token is not None else None,
+                int(stored["access_expires_at"]),
+                str(stored["scope"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise Busy("vault:malformed_secret") from error
+
+
+class NotStored(Busy):
+    """A write to the vault failed. ``retriable`` tells whether the same write may succeed in a moment."""
+
+    def __init__(self, reason: str, *, retriable: bool) -> None:
+        super().__init__(reason)
+        self.retriable = retriable
+
+
+class Vault(Protocol):
+    """Versioned secrets by session. Every method raises Busy where the store fails."""
+
+    def create(self, session_id: str, secret: SessionSecret) -> str:
+        """Store the first version, of fence 0, and return its id. Repeating it is safe. Raises NotStored."""
+        ...
+
+    def read(self, session_id: str, version: str) -> SessionSecret | None:
+        """Return the version with this id, or None where there is none."""
+        ...
+
+    def store(self, session_id: str, fence: int, secret: SessionSecret) -> str:
+        """Store the version of ``fence`` and return its id. Repeating it is safe. Raises NotStored."""
+        ...
+
+    def delete(self, session_id: str) -> None:
+        """Delete the session's secret with all its versions, at once. Already absent is success."""
+        ...
+
+
+class SecretsManagerVault:
+    """The vault in AWS Secrets Manager. Values are of at most 64 KiB."""
+
+    def __init__(self, client: SecretsManagerClient, prefix: str, key_id: str) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._key_id = key_id
+
+    def create(self, session_id: str, secret: SessionSecret) -> str:
+        """See Vault."""
+        version = secret_version(session_id, 0)
+        with _writing():
+            self._client.create_secret(
+                Name=secret_name(self._prefix, session_id),
+                ClientRequestToken=version,
+                KmsKeyId=self._key_id,
+                SecretString=_bounded(secret),
+            )
+        return version
+
+    def read(self, session_id: str, version: str) -> SessionSecret | None:
+        """See Vault. By version id, never ``AWSCURRENT``: a version that no row committed may be current."""
+        with translated("secretsmanager"):
+            try:
+                answer = self._client.get_secret_value(
+                    SecretId=secret_name(self._prefix, session_id), VersionId=version
+                )
+            except ClientError as error:
+                if error_code(error) == "ResourceNotFoundException":
+                    return None
+                raise
+        return SessionSecret.from_json(answer["SecretString"])
+
+    def store(self, session_id: str, fence: int, secret: SessionSecret) -> str:
+        """See Vault. The version id is the client request token, which makes the write idempotent."""
+        version = secret_version(session_id, fence)
+        with _writing():
+            self._client.put_secret_value(
+                SecretId=secret_name(self._prefix, session_id),
+                ClientRequestToken=version,
+                SecretString=_bounded(secret),
+            )
+        return version
+
+    def delete(self, session_id: str) -> None:
+        """See Vault."""
+        with translated("secretsmanager"):
+            try:
+                self._client.delete_secret(
+                    SecretId=secret_name(self._prefix, session_id), ForceDeleteWithoutRecovery=True
+                )
+            except ClientError as error:
+                if error_code(error) != "ResourceNotFoundException":
+                    raise
+
+
+_FINAL_CODES = frozenset(
+    {
+        "AccessDeniedException",
+        "DecryptionFailure",
+        "EncryptionFailure",
+        "InvalidParameterException",
+        "InvalidRequestException",
+        "ResourceExistsException",
+        "ResourceNotFoundException",
+        "ValidationException",
+    }
+)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Translate the failures of a write, telling a refusal apart from a passing failure."""
+    try:
+        yield
+    except ClientError as error:
+        code = error_code(error)
+        raise NotStored(f"secretsmanager:{code}", retriable=code not in _FINAL_CODES) from error
+    except BotoCoreError as error:
+        raise NotStored(f"secretsmanager:{type(error).__name__}", retriable=True) from error
+
+
+def _bounded(secret: SessionSecret) -> str:
+    text = secret.to_json()
+    if len(text.encode()) > _MAX_SECRET_BYTES:
+        raise NotStored("vault:too_large", retriable=False)
+    return text

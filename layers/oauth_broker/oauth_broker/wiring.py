@@ -1,0 +1,32 @@
+"""The parts of a refresh put together, for the two functions that offer it."""
+
+from __future__ import annotations
+
+import os
+
+from oauth_broker import aws
+from oauth_broker.client_secret import ClientSecret
+from oauth_broker.clock import Clock
+from oauth_broker.ending import Endings
+from oauth_broker.escrow import Escrow
+from oauth_broker.provider import Provider
+from oauth_broker.refresh import Refresh
+from oauth_broker.session_store import SessionStore
+from oauth_broker.settings import Settings
+from oauth_broker.sign_ins import SignIns
+from oauth_broker.transport import RequestsTransport
+from oauth_broker.vault import SecretsManagerVault
+
+
+def make_refresh(settings: Settings, sign_ins: SignIns, secrets: aws.SecretsManagerClient, clock: Clock) -> Refresh:
+    """Return the refresh operation over the given clients, with its own connections to Aries and, if needed, KMS."""
+    vault = SecretsManagerVault(secrets, settings.secret_prefix, settings.key_id)
+    return Refresh(
+        settings,
+        sign_ins,
+        SessionStore(vault, Escrow(aws.kms, settings.key_id), clock, os.urandom),
+        Provider(settings, RequestsTransport(), ClientSecret(secrets, settings.aries_client_secret_arn, clock), clock),
+        Endings(sign_ins, vault, clock),
+        clock,
+        os.urandom,
+    )

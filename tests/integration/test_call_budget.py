@@ -1,0 +1,97 @@
+"""What each operation may ask of DynamoDB, Secrets Manager and Aries: exactly this, counted where calls go out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.support.world import GRACE, World
+
+
+@contextmanager
+def costing(world: World, *, dynamodb: int, secrets: int, aries: int) -> Iterator[None]:
+    """Assert that the block makes exactly these calls, and none to any other service."""
+    world.aws.made.clear()
+    calls = world.aries.token_calls
+    yield
+    counted = {"dynamodb": dynamodb, "secrets-manager": secrets}
+    assert world.aws.counted() == {service: count for service, count in counted.items() if count}
+    assert world.aries.token_calls - calls == aries
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    """A warm process: the Aries client secret, which is read once in five minutes, has been read."""
+    phone = world.signed_in()
+    world.clock.time += GRACE + 1
+    assert phone.refresh().status == 200
+    return world
+
+
+def test_a_whole_session_costs_what_the_budget_says(world: World) -> None:
+    phone = world.phone()
+    with costing(world, dynamodb=1, secrets=0, aries=0):
+        authorized = phone.authorize()
+    returning = phone.approve(authorized)
+    with costing(world, dynamodb=2, secrets=1, aries=1):
+        code = phone.callback(returning).query["code"]
+    with costing(world, dynamodb=2, secrets=1, aries=0):
+        assert phone.redeem(code).status == 200
+    with costing(world, dynamodb=1, secrets=1, aries=0):
+        assert phone.refresh().status == 200
+    world.clock.time += GRACE + 1
+    first = phone.refresh_token
+    with costing(world, dynamodb=2, secrets=2, aries=1):
+        assert phone.refresh().status == 200
+    with costing(world, dynamodb=1, secrets=1, aries=0):
+        assert phone.refresh(first).status == 200
+    with costing(world, dynamodb=1, secrets=1, aries=0):
+        assert phone.revoke().status == 200
+
+
+def test_a_late_retry_costs_no_more_than_a_refresh(world: World) -> None:
+    phone = world.signed_in()
+    first = phone.refresh_token
+    world.clock.time += GRACE + 1
+    phone.refresh()
+    world.clock.time += GRACE + 1
+    with costing(world, dynamodb=2, secrets=2, aries=1):
+        assert phone.refresh(first).status == 200
+
+
+def test_the_refresh_endpoint_costs_the_same(world: World) -> None:
+    phone = world.signed_in()
+    world.clock.time += GRACE + 1
+    phone.refresh(function="refresh")
+    world.clock.time += GRACE + 1
+    with costing(world, dynamodb=2, secrets=2, aries=1):
+        assert phone.refresh(function="refresh").status == 200
+
+
+def test_what_names_no_session_costs_one_conditional_update_at_most(world: World) -> None:
+    phone = world.phone()
+    unknown = "a" * 43 + ".1." + "b" * 43
+    with costing(world, dynamodb=1, secrets=0, aries=0):
+        phone.refresh(unknown)
+    with costing(world, dynamodb=1, secrets=0, aries=0):
+        phone.revoke(unknown)
+    with costing(world, dynamodb=1, secrets=0, aries=0):
+        phone.redeem("a" * 43 + "." + "b" * 43)
+    with costing(world, dynamodb=0, secrets=0, aries=0):
+        phone.refresh("garbage")
+        phone.redeem("garbage")
+        phone.revoke("garbage")
+        phone.callback("state=garbage&code=x")
+        phone.authorize(client_id="nobody")
+
+
+def test_a_refresh_without_a_secret_at_hand_reads_it_once(world: World) -> None:
+    phone = world.signed_in()
+    world.clock.time += 301
+    with costing(world, dynamodb=2, secrets=3, aries=1):
+        phone.refresh()
+    world.clock.time += GRACE + 1
+    with costing(world, dynamodb=2, secrets=2, aries=1):
+        phone.refresh()

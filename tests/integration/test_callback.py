@@ -1,0 +1,279 @@
+"""The callback, through the real handler, with Aries on the other end of a real connection."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import pytest
+
+from oauth_broker.callback import CLAIM_MARGIN_SECONDS, CODE_SECONDS
+from tests.local.aries import Fault
+from tests.support.world import APP_URI, ISSUER, Answer, Phone, World, running_world
+
+
+def assert_page(answer: Answer, status: int = 400) -> None:
+    assert answer.status == status
+    assert "location" not in answer.headers
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def assert_error(answer: Answer, error: str) -> None:
+    assert answer.status == 302
+    assert answer.location.startswith(APP_URI + "?")
+    assert (answer.query["error"], answer.query["state"], answer.query["iss"]) == (error, "app-state", ISSUER)
+    assert "code" not in answer.query
+
+
+def changed(query: str, **changes: str | None) -> str:
+    fields = dict(parse_qsl(query)) | changes
+    return urlencode({name: value for name, value in fields.items() if value is not None})
+
+
+@pytest.fixture
+def phone(world: World) -> Phone:
+    return world.phone()
+
+
+@pytest.fixture
+def returning(phone: Phone) -> str:
+    """The query with which Aries sends the browser back after an approval."""
+    return phone.approve(phone.authorize())
+
+
+def test_a_success_sends_the_app_a_code_its_state_and_the_issuer(world: World, phone: Phone, returning: str) -> None:
+    answer = phone.callback(returning)
+    assert answer.status == 302
+    assert answer.location.startswith(APP_URI + "?")
+    assert set(answer.query) == {"code", "state", "iss"}
+    assert (answer.query["state"], answer.query["iss"]) == ("app-state", ISSUER)
+    row = phone.row()
+    assert row["status"] == "issued"
+    assert "code_verifier" not in row
+    assert answer.query["code"] not in str(row)
+    assert int(row["code_expires_at"]) == int(world.clock.now()) + CODE_SECONDS
+    assert world.session_secrets()
+
+
+def test_the_code_exchange_is_aries_third_step_to_the_letter(world: World, phone: Phone, returning: str) -> None:
+    phone.callback(returning)
+    (request,) = [request for request in world.aries.requests if request.endpoint == "token"]
+    assert set(request.body) == {"client_id", "grant_type", "code", "redirect_uri", "code_verifier"}
+    assert request.body["grant_type"] == "code"
+
+
+def test_a_redirect_uri_with_a_query_keeps_it(world: World) -> None:
+    phone = world.phone(redirect_uri=f"{APP_URI}?brand=a")
+    assert phone.callback(phone.approve(phone.authorize())).location.startswith(f"{APP_URI}?brand=a&code=")
+
+
+@pytest.mark.parametrize("query", ["", "code=x", "state=", "state=unknown&code=x", "state=a&state=b", "state=%ff"])
+def test_an_unknown_state_gets_a_page(world: World, phone: Phone, query: str) -> None:
+    phone.authorize()
+    assert_page(phone.callback(query))
+    assert world.aries.token_calls == 0
+    assert phone.row()["status"] == "pending"
+
+
+def test_an_expired_sign_in_that_is_not_deleted_yet_gets_the_same_page(world: World, phone: Phone) -> None:
+    returning = phone.approve(phone.authorize())
+    world.clock.time += 601
+    answer = phone.callback(returning)
+    assert_page(answer)
+    assert answer.body.split("Reference")[0] == phone.callback("state=unknown&code=x").body.split("Reference")[0]
+    assert world.aries.token_calls == 0
+
+
+@pytest.mark.parametrize("cookie", ["missing", "foreign", "twice"])
+def test_another_browser_gets_a_page_and_the_rightful_one_can_still_finish(
+    world: World, phone: Phone, returning: str, cookie: str
+) -> None:
+    name, value = next(iter(phone.cookies.items()))
+    foreign = {"missing": [], "foreign": [f"{name}={'A' * 43}"], "twice": [f"{name}={value}", f"{name}={'A' * 43}"]}
+    answer = world.call("callback", "GET", "/oauth2/callback", query=returning, cookies=foreign[cookie])
+    assert_page(answer)
+    assert phone.row()["status"] == "pending"
+    assert world.aries.token_calls == 0
+    assert phone.callback(returning).query["code"]
+
+
+def test_another_browser_with_an_error_cannot_end_the_sign_in(world: World, phone: Phone, returning: str) -> None:
+    state = dict(parse_qsl(returning))["state"]
+    assert_page(world.call("callback", "GET", "/oauth2/callback", query=f"state={state}&error=access_denied"))
+    assert phone.callback(returning).query["code"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"code": None}, "server_error"),
+        ({"code": "a b"}, "server_error"),
+        ({"error": "access_denied"}, "access_denied"),
+        ({"code": None, "error": "access_denied"}, "access_denied"),
+        ({"error": "temporarily_unavailable"}, "temporarily_unavailable"),
+        ({"error": "invalid_scope"}, "invalid_scope"),
+        ({"error": "<script>alert(1)</script>"}, "server_error"),
+        ({"error": "unauthorized_client"}, "server_error"),
+    ],
+)
+def test_an_error_wins_over_a_code_and_is_never_reflected(
+    world: World, phone: Phone, returning: str, changes: dict[str, Any], error: str
+) -> None:
+    answer = phone.callback(changed(returning, **changes) + "&error_description=hostile-words")
+    assert_error(answer, error)
+    assert "hostile-words" not in answer.location
+    assert "alert" not in answer.location
+    assert world.aries.token_calls == 0
+    assert phone.row()["status"] == "failed"
+    # A reload is told the same.
+    assert_error(phone.callback(returning), error)
+    assert world.aries.token_calls == 0
+
+
+def test_a_repeated_code_is_not_exchanged(world: World, phone: Phone, returning: str) -> None:
+    assert_error(phone.callback(returning + "&code=other"), "server_error")
+    assert world.aries.token_calls == 0
+
+
+def test_an_answer_of_another_issuer_is_refused_and_uses_nothing_up(
+    world: World, phone: Phone, returning: str
+) -> None:
+    assert_page(phone.callback(returning + "&iss=https%3A%2F%2Fevil.example"))
+    assert world.aries.token_calls == 0
+    assert phone.callback(returning + "&iss=https%3A%2F%2Fapp.aries.example").query["code"]
+
+
+def test_a_reload_gets_the_same_redirect_while_the_code_lives_and_a_page_afterwards(
+    world: World, phone: Phone, returning: str
+) -> None:
+    first = phone.callback(returning)
+    assert phone.callback(returning) == first
+    world.clock.time += CODE_SECONDS + 1
+    assert_page(phone.callback(returning), 200)
+    assert world.aries.token_calls == 1
+
+
+def test_a_reload_after_the_code_was_redeemed_gets_a_page_and_the_session_lives(
+    world: World, phone: Phone, returning: str
+) -> None:
+    phone.redeem(phone.callback(returning).query["code"])
+    assert_page(phone.callback(returning), 200)
+    assert phone.refresh().status == 200
+    assert world.aries.token_calls == 1
+
+
+def test_a_reload_while_the_first_load_is_at_work_waits_and_gets_the_same_answer(
+    world: World, phone: Phone, returning: str
+) -> None:
+    reloads: list[Answer] = []
+    # The reload comes in while the first load stores its tokens, and waits until its own patience ends.
+    with world.aws.visited("CreateSecret", lambda: reloads.append(phone.callback(returning))):
+        first = phone.callback(returning)
+    assert first.query["code"]
+    assert_page(reloads[0], 503)
+    assert phone.callback(returning) == first
+    assert world.aries.token_calls == 1
+
+
+def test_a_claim_whose_holder_died_ends_in_an_error_and_the_code_is_not_used_again(
+    world: World, phone: Phone, returning: str
+) -> None:
+    with world.aws.dying_at("CreateSecret"):
+        phone.callback(returning)
+    assert phone.row()["status"] == "claimed"
+    world.clock.time += 29 + CLAIM_MARGIN_SECONDS + 1
+    assert_error(phone.callback(returning), "server_error")
+    assert world.aries.token_calls == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault("invalid_grant"), "server_error"),
+        (Fault("invalid_client"), "server_error"),
+        (Fault("unknown_error"), "server_error"),
+        (Fault("server_error"), "temporarily_unavailable"),
+        (Fault("too_many_requests"), "temporarily_unavailable"),
+        (Fault("html"), "temporarily_unavailable"),
+        (Fault("reset"), "temporarily_unavailable"),
+        (Fault("close", when="after"), "temporarily_unavailable"),
+        (Fault("redirect"), "temporarily_unavailable"),
+        (Fault("members", members={"scope": "account:information"}), "invalid_scope"),
+        (Fault("members", members={"scope": "account:information order:execution admin"}), "invalid_scope"),
+    ],
+    ids=lambda value: getattr(value, "kind", value),
+)
+def test_a_failed_exchange_goes_back_to_the_app_and_stores_nothing(
+    world: World, phone: Phone, returning: str, fault: Fault, error: str
+) -> None:
+    world.aries.faults.append(fault)
+    assert_error(phone.callback(returning), error)
+    assert world.session_secrets() == []
+    assert_error(phone.callback(returning), error)
+    assert world.aries.token_calls == 1
+    assert world.aries.trap_calls == 0
+
+
+def test_an_aries_that_is_down_is_told_to_the_app(world: World, phone: Phone, returning: str) -> None:
+    world.aries.stop()
+    assert_error(phone.callback(returning), "temporarily_unavailable")
+
+
+def test_a_scope_that_aries_does_not_name_is_the_scope_asked_for(world: World, phone: Phone, returning: str) -> None:
+    world.aries.faults.append(Fault("members", omit=("scope",)))
+    assert phone.redeem(phone.callback(returning).query["code"]).json["scope"] == phone.scope
+
+
+def test_two_tabs_sign_in_at_once_and_both_succeed(world: World, phone: Phone) -> None:
+    first, second = phone.authorize(), phone.authorize()
+    returning = [phone.approve(second), phone.approve(first)]
+    codes = [phone.callback(query).query["code"] for query in returning]
+    assert [phone.redeem(code).status for code in codes] == [200, 200]
+
+
+def test_a_prefetch_gets_an_empty_answer_and_uses_nothing_up(world: World, phone: Phone, returning: str) -> None:
+    assert phone.callback(returning, headers={"sec-purpose": "prefetch"}).status == 204
+    assert phone.callback(returning).query["code"]
+
+
+def test_a_sign_in_that_took_nearly_all_its_time_still_gets_a_code_that_lives(world: World, phone: Phone) -> None:
+    authorized = phone.authorize()
+    world.clock.time += 595
+    code = phone.callback(phone.approve(authorized)).query["code"]
+    world.clock.time += 30
+    assert phone.redeem(code).status == 200
+
+
+def test_the_sdk_meeting_its_own_claim_goes_on(world: World, phone: Phone, returning: str) -> None:
+    with world.aws.answer_lost_once("UpdateItem"):
+        assert phone.callback(returning).query["code"]
+    assert world.aries.token_calls == 1
+
+
+def test_the_sdk_meeting_its_own_note_of_a_denial_goes_on(world: World, phone: Phone, returning: str) -> None:
+    with world.aws.answer_lost_once("UpdateItem"):
+        assert_error(phone.callback(changed(returning, error="access_denied")), "access_denied")
+
+
+def test_the_sdk_meeting_its_own_issue_goes_on(world: World, phone: Phone, returning: str) -> None:
+    with world.aws.answer_lost_once("UpdateItem", skip=1):
+        code = phone.callback(returning).query["code"]
+    assert phone.redeem(code).status == 200
+
+
+def test_the_sdk_meeting_its_own_secret_goes_on(world: World, phone: Phone, returning: str) -> None:
+    with world.aws.answer_lost_once("CreateSecret"):
+        code = phone.callback(returning).query["code"]
+    assert phone.redeem(code).status == 200
+
+
+def test_the_standard_dialect_signs_in_and_refreshes_too() -> None:
+    with running_world(dialect="standard") as world:
+        phone = world.signed_in()
+        world.clock.time += 61
+        assert phone.refresh().status == 200
+        code, refresh = [request.body for request in world.aries.requests if request.endpoint == "token"]
+    assert code["grant_type"] == "authorization_code"
+    assert "client_secret" in code
+    assert "redirect_uri" not in refresh

@@ -1,0 +1,592 @@
+"""Refreshing, through the real handlers of the token endpoint and of the refresh endpoint."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from oauth_broker.handles import RefreshToken, secret_name, secret_version
+from oauth_broker.provider import _DEFAULT_EXPIRES_IN
+from oauth_broker.refresh import LEASE_MARGIN_SECONDS
+from oauth_broker.secret import Secret
+from tests.local.aries import Fault
+from tests.support.world import (
+    ARIES_CLIENT_SECRET,
+    CALLBACK_URI,
+    GRACE,
+    OTHER_CLIENT_ID,
+    PREFIX,
+    SCOPE,
+    TABLE,
+    Answer,
+    Phone,
+    RunningClock,
+    World,
+    generation_of,
+    running_world,
+)
+
+LEASE_SECONDS = 29 + LEASE_MARGIN_SECONDS
+
+
+def assert_refused(answer: Answer, error: str = "invalid_grant") -> None:
+    assert answer.status == 400
+    assert answer.json["error"] == error
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def assert_busy(answer: Answer) -> None:
+    assert answer.status == 503
+    assert set(answer.json) == {"message"}
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.fixture
+def phone(world: World) -> Phone:
+    """An app whose session is past the grace of its sign-in, so that a refresh reaches Aries."""
+    return ready(world)
+
+
+def ready(world: World) -> Phone:
+    phone = world.signed_in()
+    world.clock.time += GRACE + 1
+    return phone
+
+
+def forged(phone: Phone, generation: int = 1) -> str:
+    return f"{phone.session_id}.{generation}.{'A' * 43}"
+
+
+def authentic(world: World, phone: Phone, generation: int) -> str:
+    """The session's own token of any generation, made with its key."""
+    name = secret_name(PREFIX, phone.session_id)
+    key = json.loads(world.secretsmanager.get_secret_value(SecretId=name)["SecretString"])["session_key"]
+    return RefreshToken.mint(phone.session_id, generation, Secret(key)).text.reveal()
+
+
+@pytest.mark.parametrize("function", ["token", "refresh"])
+def test_a_refresh_gives_new_tokens_of_a_new_generation(world: World, phone: Phone, function: str) -> None:
+    before = phone.access_token
+    answer = phone.refresh(function=function)
+    assert answer.status == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert set(answer.json) == {"access_token", "token_type", "expires_in", "scope", "refresh_token"}
+    assert answer.json["expires_in"] == 3600
+    assert answer.json["scope"] == SCOPE
+    assert generation_of(phone.refresh_token) == 2
+    assert phone.access_token != before
+    assert world.aries.core.user(phone.access_token)
+
+
+def test_the_refresh_is_aries_fifth_step_to_the_letter(world: World, phone: Phone) -> None:
+    phone.refresh()
+    (request,) = [r for r in world.aries.requests if (r.body or {}).get("grant_type") == "refresh_token"]
+    assert request.body is not None
+    assert set(request.body) == {"client_id", "client_secret", "grant_type", "refresh_token", "redirect_uri"}
+    assert request.body["redirect_uri"] == CALLBACK_URI
+    assert request.headers["content-type"] == "application/json"
+
+
+def test_the_refresh_endpoint_takes_json_with_or_without_a_grant_type(world: World, phone: Phone) -> None:
+    def post(body: str) -> Answer:
+        return world.call("refresh", "POST", "/oauth2/refresh", headers={"content-type": "application/json"}, body=body)
+
+    members = {"client_id": phone.client_id, "refresh_token": phone.refresh_token}
+    first = post(json.dumps(members))
+    assert first.status == 200
+    assert post(json.dumps(members | {"grant_type": "refresh_token"})).body == first.body
+    assert_refused(post(json.dumps(members | {"grant_type": "password"})), "unsupported_grant_type")
+    for body in ("", "[]", "{", '{"a":1}', '{"client_id":"a","client_id":"b"}', '{"a":NaN}', '{"a":"\\ud800"}', "[" * 100_000):
+        assert_refused(post(body), "invalid_request")
+
+
+@pytest.mark.parametrize("token", ["x", "a.1.b", "a" * 43 + ".0." + "b" * 43, "a" * 43 + ".01." + "b" * 43, "ä" * 43])
+def test_a_malformed_token_is_refused_without_any_call(world: World, token: str) -> None:
+    assert_refused(world.phone().refresh(token))
+    assert world.aws.made == []
+
+
+def test_an_unknown_token_is_refused_without_a_look_at_any_secret(world: World) -> None:
+    assert_refused(world.phone().refresh("a" * 43 + ".1." + "b" * 43))
+    assert world.aws.made == ["dynamodb:UpdateItem"]
+
+
+def test_another_clients_token_is_refused_and_the_session_lives(world: World, phone: Phone) -> None:
+    assert_refused(phone.refresh(client_id=OTHER_CLIENT_ID))
+    assert world.aries.refresh_calls == 0
+    assert phone.refresh().status == 200
+
+
+def test_a_refresh_soon_after_the_last_gets_the_same_tokens_and_aries_is_not_called(world: World) -> None:
+    phone = world.signed_in()
+    before = phone.access_token, phone.refresh_token
+    world.clock.time += GRACE - 1
+    answer = phone.refresh()
+    assert (phone.access_token, phone.refresh_token) == before
+    assert answer.json["expires_in"] == 3600 - GRACE + 1
+    assert world.aries.refresh_calls == 0
+
+
+def test_a_previous_token_within_the_grace_period_gets_the_identical_answer(world: World, phone: Phone) -> None:
+    first = phone.refresh_token
+    answer = phone.refresh(first)
+    assert phone.refresh(first) == answer
+    assert phone.refresh() == answer
+    assert world.aries.refresh_calls == 1
+    assert world.telemetry.counted("RefreshesReplayed") == 2
+
+
+def test_a_late_retry_gets_a_fresh_answer_and_supersedes_the_lost_one(world: World, phone: Phone) -> None:
+    first = phone.refresh_token
+    lost = phone.refresh(first).json["refresh_token"]
+    world.clock.time += GRACE + 1
+    late = phone.refresh(first)
+    assert late.status == 200
+    assert generation_of(late.json["refresh_token"]) == 3
+    assert world.aries.refresh_calls == 2
+    # Whoever holds the answer that was lost is not the app.
+    assert_refused(phone.refresh(lost))
+    assert phone.row()["status"] == "dead"
+    assert world.session_secrets() == []
+    assert world.telemetry.counted("ReuseDetected") == 1
+
+
+def test_a_late_retry_may_be_repeated_however_often_its_answer_is_lost(world: World, phone: Phone) -> None:
+    first = phone.refresh_token
+    for _ in range(5):
+        assert phone.refresh(first).status == 200
+        world.clock.time += GRACE + 1
+    assert phone.refresh().status == 200
+
+
+def test_where_late_retries_are_not_allowed_a_previous_token_is_reuse_once_the_grace_is_over() -> None:
+    with running_world(LATE_RETRY="revoke") as world:
+        phone = ready(world)
+        first = phone.refresh_token
+        answer = phone.refresh(first)
+        assert phone.refresh(first) == answer
+        world.clock.time += GRACE + 1
+        assert_refused(phone.refresh(first))
+        assert phone.row()["status"] == "dead"
+
+
+def test_an_authentic_token_of_an_older_generation_ends_the_session(world: World, phone: Phone) -> None:
+    first = phone.refresh_token
+    for _ in range(2):
+        phone.refresh()
+        world.clock.time += GRACE + 1
+    assert_refused(phone.refresh(first))
+    assert phone.row()["status"] == "dead"
+    assert world.session_secrets() == []
+    assert world.telemetry.counted("ReuseDetected") == 1
+    assert_refused(phone.refresh())
+    assert world.aries.refresh_calls == 2
+
+
+def test_reuse_is_found_within_the_grace_too(world: World, phone: Phone) -> None:
+    first = phone.refresh_token
+    phone.refresh()
+    world.clock.time += GRACE + 1
+    phone.refresh()
+    assert_refused(phone.refresh(first))
+    assert phone.row()["status"] == "dead"
+
+
+def test_a_token_of_a_generation_to_come_means_a_restored_table_and_ends_nothing(world: World, phone: Phone) -> None:
+    assert_busy(phone.refresh(authentic(world, phone, 7)))
+    assert world.telemetry.counted("RestoredFromBackup") == 1
+    assert phone.refresh().status == 200
+
+
+@pytest.mark.parametrize("generation", [1, 2, 999_999_999])
+def test_a_forged_token_is_refused_and_the_session_lives(world: World, phone: Phone, generation: int) -> None:
+    assert_refused(phone.refresh(forged(phone, generation)))
+    assert phone.refresh().status == 200
+
+
+def test_many_refreshes_at_once_make_one_call_to_aries_and_get_one_answer() -> None:
+    with running_world(clock=RunningClock()) as world:
+        phone = ready(world)
+        token = phone.refresh_token
+        handlers = [world.make_handler("token") for _ in range(4)]
+        with ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(lambda n: phone.refresh(token, via=handlers[n % 4]), range(50)))
+        assert {answer.status for answer in answers} == {200}
+        assert len({(a.json["access_token"], a.json["refresh_token"]) for a in answers}) == 1
+        assert world.aries.refresh_calls == 1
+
+
+def test_an_upstream_invalid_grant_ends_the_session_and_aries_is_not_asked_again(world: World, phone: Phone) -> None:
+    world.aries.core.revoke_family(world.aries.core.families()[0])
+    assert_refused(phone.refresh())
+    assert phone.row()["status"] == "dead"
+    assert world.session_secrets() == []
+    for _ in range(3):
+        assert_refused(phone.refresh())
+    assert world.aries.refresh_calls == 1
+
+
+@pytest.mark.parametrize("status", [400, 401])
+def test_an_upstream_invalid_client_keeps_every_session_and_alarms(world: World, phone: Phone, status: int) -> None:
+    world.aries.faults.append(Fault("invalid_client", status=status))
+    assert_busy(phone.refresh())
+    assert world.telemetry.counted("ProviderMisconfigured") == 1
+    # The secret has not changed, so it was not sent again; and the next request need not wait for a lease.
+    assert world.aries.refresh_calls == 1
+    assert phone.refresh().status == 200
+
+
+def test_a_client_secret_that_was_rotated_is_read_again_and_the_refresh_succeeds(world: World, phone: Phone) -> None:
+    phone.refresh()
+    world.clock.time += GRACE + 1
+    world.aries.core.set_client_secrets("rotated-secret")
+    world.secretsmanager.put_secret_value(SecretId="aries/client-secret", SecretString="rotated-secret")
+    assert phone.refresh().status == 200
+    assert world.aries.refresh_calls == 3
+
+
+@pytest.mark.parametrize("stored", ['{"client_secret": "%s"}', "  %s\n", "%s"])
+def test_the_client_secret_may_be_stored_as_text_or_as_json(world: World, phone: Phone, stored: str) -> None:
+    world.secretsmanager.put_secret_value(SecretId="aries/client-secret", SecretString=stored % ARIES_CLIENT_SECRET)
+    assert phone.refresh().status == 200
+
+
+@pytest.mark.parametrize("stored", ["{", "{}", '{"client_secret": 1}', '{"client_secret": ""}'])
+def test_a_client_secret_that_cannot_be_understood_loses_nothing(world: World, phone: Phone, stored: str) -> None:
+    world.secretsmanager.put_secret_value(SecretId="aries/client-secret", SecretString=stored)
+    assert_busy(phone.refresh())
+    world.secretsmanager.put_secret_value(SecretId="aries/client-secret", SecretString=ARIES_CLIENT_SECRET)
+    assert phone.refresh().status == 200
+
+
+def test_where_aries_omits_the_refresh_token_the_old_one_is_kept() -> None:
+    with running_world(rotation="none") as world:
+        phone = ready(world)
+        for generation in range(2, 5):
+            assert phone.refresh().status == 200
+            assert generation_of(phone.refresh_token) == generation
+            world.clock.time += GRACE + 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "expires_in"),
+    [
+        (Fault("members", omit=("expires_in",)), _DEFAULT_EXPIRES_IN),
+        (Fault("members", members={"expires_in": "3600"}), _DEFAULT_EXPIRES_IN),
+        (Fault("members", members={"expires_in": 0}), _DEFAULT_EXPIRES_IN),
+        (Fault("members", members={"expires_in": -1}), _DEFAULT_EXPIRES_IN),
+        (Fault("members", members={"expires_in": True}), _DEFAULT_EXPIRES_IN),
+        (Fault("members", members={"expires_in": None}), _DEFAULT_EXPIRES_IN),
+        (Fault("members", raw_members={"expires_in": "1e400"}), _DEFAULT_EXPIRES_IN),
+        (Fault("members", raw_members={"expires_in": "1800.0"}), 1800),
+        (Fault("members", members={"expires_in": 120}), 120),
+    ],
+)
+def test_an_odd_lifetime_becomes_a_safe_one(world: World, phone: Phone, fault: Fault, expires_in: int) -> None:
+    world.aries.faults.append(fault)
+    assert phone.refresh().json["expires_in"] == expires_in
+
+
+def test_a_replay_of_an_access_token_that_is_over_is_put_off_until_the_grace_is(world: World, phone: Phone) -> None:
+    world.aries.faults.append(Fault("members", members={"expires_in": 20}))
+    token = phone.refresh_token
+    phone.refresh()
+    world.clock.time += 30
+    answer = phone.refresh(token)
+    assert_busy(answer)
+    world.clock.time += int(answer.headers["retry-after"])
+    assert phone.refresh(token).status == 200
+
+
+@pytest.mark.parametrize("scope", [SCOPE + " market:information", "account:information", "admin", "a  b"])
+def test_another_scope_than_the_granted_one_is_refused_and_aries_is_not_called(
+    world: World, phone: Phone, scope: str
+) -> None:
+    assert_refused(phone.refresh(scope=scope), "invalid_scope")
+    assert world.aries.refresh_calls == 0
+    assert phone.refresh().status == 200
+
+
+def test_the_granted_scope_may_be_named_in_any_order(world: World, phone: Phone) -> None:
+    assert phone.refresh(scope=" ".join(reversed(SCOPE.split()))).status == 200
+
+
+def test_a_scope_that_aries_narrows_later_is_told_to_the_app_and_the_session_lives(world: World, phone: Phone) -> None:
+    world.aries.faults.append(Fault("members", members={"scope": "account:information"}))
+    assert phone.refresh().json["scope"] == "account:information"
+    world.clock.time += GRACE + 1
+    assert phone.refresh().json["scope"] == SCOPE
+
+
+def test_refreshing_never_moves_the_absolute_end_of_a_session(world: World, phone: Phone) -> None:
+    end = int(phone.row()["expires_at"])
+    while world.clock.now() + 86_400 < end:
+        world.clock.time += 86_400
+        assert phone.refresh().status == 200
+        assert int(phone.row()["expires_at"]) == end
+    world.clock.time = end
+    assert_refused(phone.refresh())
+
+
+# What Aries may do wrong, and whether it has certainly not processed the request.
+AMBIGUOUS = [
+    Fault("server_error"),
+    Fault("server_error", status=500),
+    Fault("server_error", status=502),
+    Fault("html"),
+    Fault("json_array"),
+    Fault("duplicate_keys"),
+    Fault("nan"),
+    Fault("long_number"),
+    Fault("deep_nesting"),
+    Fault("large_body"),
+    Fault("gzip_bomb"),
+    Fault("redirect"),
+    Fault("reset"),
+    Fault("close"),
+    Fault("truncated"),
+    Fault("unknown_error"),
+    Fault("members", members={"access_token": None}),
+    Fault("members", members={"access_token": "with space"}),
+    Fault("members", members={"token_type": "DPoP"}),
+    Fault("members", members={"refresh_token": 7}),
+]
+
+
+@pytest.mark.parametrize("fault", AMBIGUOUS, ids=lambda fault: f"{fault.kind}-{fault.status}")
+def test_after_an_answer_that_says_nothing_the_lease_is_kept_and_nothing_is_lost(fault: Fault) -> None:
+    # An Aries that does not rotate: what it has processed unseen can be asked for again.
+    with running_world(rotation="same") as world:
+        phone = ready(world)
+        before = phone.row()
+        world.aries.faults.append(fault)
+        answer = phone.refresh()
+        assert_busy(answer)
+        assert int(answer.headers["retry-after"]) <= LEASE_SECONDS
+        # A second request does not meet the first one at Aries.
+        assert_busy(phone.refresh())
+        assert world.aries.refresh_calls == 1
+        assert world.aries.trap_calls == 0
+        assert phone.row()["secret_version"] == before["secret_version"]
+        world.clock.time += LEASE_SECONDS
+        assert phone.refresh().status == 200
+
+
+@pytest.mark.parametrize("fault", [Fault("too_many_requests")], ids=lambda fault: fault.kind)
+def test_after_a_definite_refusal_the_next_request_goes_on_at_once(world: World, phone: Phone, fault: Fault) -> None:
+    world.aries.faults.append(fault)
+    assert_busy(phone.refresh())
+    assert phone.refresh().status == 200
+
+
+def test_while_aries_is_down_sessions_are_kept_and_go_on_at_once_when_it_is_back(world: World, phone: Phone) -> None:
+    world.aries.stop()
+    assert_busy(phone.refresh())
+    world.aries.start()
+    assert phone.refresh().status == 200
+
+
+def test_a_lost_reply_of_an_aries_that_rotates_strictly_is_the_one_window_and_ends_cleanly(
+    world: World, phone: Phone
+) -> None:
+    world.aries.faults.append(Fault("close", when="after"))
+    assert_busy(phone.refresh())
+    world.clock.time += LEASE_SECONDS
+    assert_refused(phone.refresh())
+    assert phone.row()["status"] == "dead"
+
+
+def test_an_answer_that_a_dead_worker_stored_is_rolled_forward(world: World, phone: Phone) -> None:
+    token = phone.refresh_token
+    with world.aws.dying_after("PutSecretValue"):
+        phone.refresh()
+    assert_busy(phone.refresh(token))
+    world.clock.time += LEASE_SECONDS
+    answer = phone.refresh(token)
+    assert answer.status == 200
+    assert generation_of(phone.refresh_token) == 2
+    assert world.aries.refresh_calls == 1
+    assert world.telemetry.counted("RollForwards") == 1
+    assert phone.row()["secret_version"] == secret_version(phone.session_id, 1)
+
+
+def test_every_fence_since_the_last_commit_is_looked_at(world: World, phone: Phone) -> None:
+    token = phone.refresh_token
+    with world.aws.dying_after("PutSecretValue"):
+        phone.refresh()
+    world.clock.time += LEASE_SECONDS
+    # A second worker dies before it has looked.
+    with world.aws.dying_at("GetSecretValue"):
+        phone.refresh()
+    world.clock.time += LEASE_SECONDS
+    assert phone.refresh(token).status == 200
+    assert world.aries.refresh_calls == 1
+
+
+def test_a_stored_answer_that_cannot_be_read_yet_is_waited_for(world: World, phone: Phone) -> None:
+    with world.aws.dying_after("PutSecretValue"):
+        phone.refresh()
+    world.clock.time += LEASE_SECONDS
+    with world.aws.failing("GetSecretValue", "not_found", times=3):
+        assert phone.refresh().status == 200
+    assert world.aries.refresh_calls == 1
+
+
+def test_a_worker_that_died_before_it_asked_aries_costs_only_the_wait(world: World, phone: Phone) -> None:
+    with world.aws.dying_at("GetSecretValue"):
+        phone.refresh()
+    assert_busy(phone.refresh())
+    world.clock.time += LEASE_SECONDS
+    assert phone.refresh().status == 200
+
+
+def test_what_secrets_manager_will_not_take_is_carried_by_the_row_and_heals(world: World, phone: Phone) -> None:
+    token = phone.refresh_token
+    with world.aws.failing("PutSecretValue", "throttled"):
+        answer = phone.refresh(token)
+        assert answer.status == 200
+        assert "escrow" in phone.row()
+        assert phone.refresh(token).json["refresh_token"] == answer.json["refresh_token"]
+    assert world.telemetry.counted("Escrowed") == 1
+    world.clock.time += GRACE + 1
+    assert phone.refresh().status == 200
+    assert "escrow" not in phone.row()
+    assert world.aries.refresh_calls == 2
+
+
+def test_an_escrow_can_be_followed_by_another(world: World, phone: Phone) -> None:
+    with world.aws.failing("PutSecretValue", "throttled"):
+        for _ in range(3):
+            assert phone.refresh().status == 200
+            world.clock.time += GRACE + 1
+    assert phone.refresh().status == 200
+    assert world.aries.refresh_calls == 4
+
+
+def test_a_long_answer_is_sealed_in_parts(world: World, phone: Phone) -> None:
+    world.aries.faults.append(Fault("members", members={"access_token": "a" * 9000}))
+    token = phone.refresh_token
+    with world.aws.failing("PutSecretValue", "throttled"):
+        assert phone.refresh().json["access_token"] == "a" * 9000
+    assert len(phone.row()["escrow"]) > 2
+    assert phone.refresh(token).json["access_token"] == "a" * 9000
+
+
+def test_a_sealed_answer_opens_for_no_other_session(world: World, phone: Phone) -> None:
+    with world.aws.failing("PutSecretValue", "throttled"):
+        phone.refresh()
+    other = world.signed_in()
+    escrow = world.dynamodb.get_item(TableName=TABLE, Key={"session_id": {"S": phone.session_id}})["Item"]["escrow"]
+    world.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"session_id": {"S": other.session_id}},
+        UpdateExpression="SET escrow = :e",
+        ExpressionAttributeValues={":e": escrow},
+    )
+    assert_busy(other.refresh())
+
+
+def test_waiting_behind_a_lease_ends_with_the_winners_answer(world: World, phone: Phone) -> None:
+    token, answers = phone.refresh_token, []
+    with world.aws.visited("PutSecretValue", lambda: answers.append(phone.refresh(token, seconds=25))):
+        first = phone.refresh(token)
+    assert first.status == 200
+    # The first could not finish while the second waited in its place, so the second gave up in time.
+    assert_busy(answers[0])
+    assert phone.refresh(token).json["refresh_token"] == first.json["refresh_token"]
+    assert world.aries.refresh_calls == 1
+
+
+@pytest.mark.parametrize("intruder", ["other_client", "forged"])
+def test_nobody_but_a_holder_may_wait_behind_a_lease(world: World, phone: Phone, intruder: str) -> None:
+    token, answers = phone.refresh_token, []
+
+    def intrude() -> None:
+        started = world.clock.now()
+        if intruder == "forged":
+            answers.append(phone.refresh(forged(phone)))
+        else:
+            answers.append(phone.refresh(token, client_id=OTHER_CLIENT_ID))
+        assert world.clock.now() == started
+
+    with world.aws.visited("PutSecretValue", intrude):
+        assert phone.refresh(token).status == 200
+    assert_refused(answers[0])
+
+
+def test_a_superseded_token_behind_a_lease_ends_the_session_and_the_worker_gets_nothing(
+    world: World, phone: Phone
+) -> None:
+    first = phone.refresh_token
+    phone.refresh()
+    world.clock.time += GRACE + 1
+    phone.refresh()
+    world.clock.time += GRACE + 1
+    answers: list[Answer] = []
+    newest = phone.refresh_token
+    with world.aws.visited("PutSecretValue", lambda: answers.append(phone.refresh(first))):
+        assert_refused(phone.refresh(newest))
+    assert_refused(answers[0])
+    assert phone.row()["status"] == "dead"
+
+
+@pytest.mark.parametrize("operation", ["GetSecretValue", "PutSecretValue"])
+def test_a_revocation_while_a_refresh_is_under_way_wins(world: World, phone: Phone, operation: str) -> None:
+    with world.aws.visited(operation, lambda: phone.revoke()):
+        assert_refused(phone.refresh())
+    assert phone.row()["status"] == "revoked"
+    assert world.session_secrets() == []
+
+
+def test_a_worker_with_too_little_time_left_takes_no_lease(world: World, phone: Phone) -> None:
+    assert_busy(phone.refresh(seconds=15))
+    assert "lease_until" not in phone.row()
+    assert phone.refresh().status == 200
+
+
+@pytest.mark.parametrize("skip", [0, 1])
+def test_the_sdk_meeting_its_own_lease_or_commit_goes_on_and_rotates_once(
+    world: World, phone: Phone, skip: int
+) -> None:
+    with world.aws.answer_lost_once("UpdateItem", skip=skip):
+        assert phone.refresh().status == 200
+    assert generation_of(phone.refresh_token) == 2
+    assert phone.row()["generation"] == "2"
+    assert world.aries.refresh_calls == 1
+
+
+def test_the_sdk_meeting_its_own_version_goes_on(world: World, phone: Phone) -> None:
+    with world.aws.answer_lost_once("PutSecretValue"):
+        assert phone.refresh().status == 200
+
+
+def test_a_commit_that_fails_for_a_moment_is_repeated(world: World, phone: Phone) -> None:
+    def then_fail() -> None:
+        failing = world.aws.failing("UpdateItem", "throttled", times=2)
+        failing.__enter__()
+
+    with world.aws.visited("PutSecretValue", then_fail):
+        assert phone.refresh().status == 200
+
+
+def test_users_of_one_warm_process_get_nothing_of_each_other(world: World) -> None:
+    phones = [ready(world) for _ in range(3)]
+    for phone in phones:
+        assert phone.refresh().status == 200
+    users = [(phone.access_token, phone.refresh_token) for phone in phones]
+    assert len(set(users)) == 3
+    for phone, (access_token, refresh_token) in zip(phones, users, strict=True):
+        answer = phone.refresh()
+        assert (answer.json["access_token"], answer.json["refresh_token"]) == (access_token, refresh_token)
+    families = {world.aries.core.family_of(access_token) for access_token, _ in users}
+    assert len(families) == 3
+
+
+def test_aries_never_sees_two_refreshes_of_one_session_at_once(world: World, phone: Phone) -> None:
+    for _ in range(3):
+        phone.refresh()
+        world.clock.time += GRACE + 1
+    assert world.aries.max_in_flight() == 1
+

@@ -1,0 +1,385 @@
+"""The token endpoint: requests as such, and the redemption of the one-time code."""
+
+from __future__ import annotations
+
+import base64
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from oauth_broker.callback import CODE_SECONDS
+from tests.local.aries import Fault
+from tests.support.functions import Context, http_event
+from tests.support.world import (
+    APP_URI,
+    CLIENT_ID,
+    ORIGIN,
+    OTHER_CLIENT_ID,
+    PREFIX,
+    SCOPE,
+    VERIFIER,
+    Answer,
+    World,
+    generation_of,
+    running_world,
+)
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+def assert_refused(answer: Answer, error: str, status: int = 400) -> None:
+    assert answer.status == status
+    assert answer.json["error"] == error
+    assert set(answer.json) == {"error", "error_description"}
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def basic(client_id: str, password: str = "") -> dict[str, str]:
+    return {"authorization": "Basic " + base64.b64encode(f"{client_id}:{password}".encode()).decode()}
+
+
+def test_a_redeemed_code_gives_tokens_and_a_session(world: World) -> None:
+    phone = world.phone()
+    answer = phone.sign_in()
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert set(answer.json) == {"access_token", "token_type", "expires_in", "scope", "refresh_token"}
+    assert answer.json["token_type"] == "Bearer"
+    assert answer.json["expires_in"] == 3600
+    assert type(answer.json["expires_in"]) is int
+    assert answer.json["scope"] == SCOPE
+    assert world.aries.core.user(answer.json["access_token"])
+    assert generation_of(phone.refresh_token) == 1
+    row = phone.row()
+    assert row["status"] == "active"
+    assert int(row["expires_at"]) == int(world.clock.now()) + 30 * 24 * 60 * 60
+
+
+def test_rfc_7636_appendix_b_passes(world: World) -> None:
+    phone = world.phone(verifier="dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
+    query = phone.authorization_query(code_challenge="E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM")
+    assert phone.redeem(phone.callback(phone.approve(phone.authorize(query))).query["code"]).status == 200
+
+
+def test_aries_own_refresh_token_appears_in_no_answer(world: World) -> None:
+    phone = world.phone()
+    authorized = phone.authorize()
+    answers = [authorized, phone.callback(phone.approve(authorized))]
+    answers.append(phone.redeem(answers[1].query["code"]))
+    family = world.aries.core.families()[0]
+    first = world.aries.core.current_refresh_token(family)
+    world.clock.time += 61
+    answers += [phone.refresh(), phone.refresh("x" * 43 + ".1." + "x" * 43), phone.revoke()]
+    second = world.aries.core.current_refresh_token(family)
+    assert first is not None
+    assert second is not None
+    for answer in answers:
+        assert first not in str(answer)
+        assert second not in str(answer)
+    assert first not in str(world.telemetry)
+
+
+@pytest.mark.parametrize("function", ["token", "refresh", "revoke"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD"])
+def test_a_wrong_method_is_refused(world: World, function: str, method: str) -> None:
+    answer = world.call(function, method, f"/oauth2/{function}")
+    assert_refused(answer, "invalid_request", 405)
+    assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "",
+        "application/json",
+        "text/plain",
+        "multipart/form-data",
+        "application/x-www-form-urlencoded, application/json",
+    ],
+)
+def test_a_body_that_is_no_form_is_an_invalid_request(world: World, content_type: str | None) -> None:
+    headers = {} if content_type is None else {"content-type": content_type}
+    body = json.dumps({"grant_type": "authorization_code"})
+    assert_refused(world.call("token", "POST", "/oauth2/token", headers=headers, body=body), "invalid_request")
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded; charset=UTF-8", "Application/X-WWW-Form-Urlencoded"])
+def test_a_content_type_with_parameters_or_capitals_is_a_form(world: World, content_type: str) -> None:
+    phone = world.phone()
+    body = f"grant_type=authorization_code&client_id={CLIENT_ID}&code={phone.code()}&redirect_uri={APP_URI}"
+    answer = world.call(
+        "token", "POST", "/oauth2/token", headers={"content-type": content_type}, body=f"{body}&code_verifier={VERIFIER}"
+    )
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"%ff=1", b"grant_type=%ff", b"a=1&" * 100, b"x" * 40_000, b"", None])
+def test_a_body_that_cannot_be_read_is_an_invalid_request(world: World, body: bytes | None) -> None:
+    assert_refused(world.call("token", "POST", "/oauth2/token", headers=FORM, body=body), "invalid_request")
+
+
+def test_a_body_that_is_not_the_base64_it_is_said_to_be_is_an_invalid_request(world: World) -> None:
+    event = http_event("POST", "/oauth2/token", headers=FORM, body="x") | {"body": "!"}
+    answer = world.handler("token")(event, Context(world.clock.now))
+    assert answer["statusCode"] == 400
+
+
+def test_parameters_in_the_query_string_are_not_read(world: World) -> None:
+    phone = world.phone()
+    query = f"grant_type=authorization_code&client_id={CLIENT_ID}&code={phone.code()}&redirect_uri={APP_URI}"
+    answer = world.call("token", "POST", "/oauth2/token", query=f"{query}&code_verifier={VERIFIER}", headers=FORM)
+    assert_refused(answer, "invalid_request")
+
+
+@pytest.mark.parametrize("repeated", ["grant_type", "client_id", "code", "unknown"])
+def test_a_repeated_parameter_is_an_invalid_request(world: World, repeated: str) -> None:
+    phone = world.phone()
+    code = phone.code()
+    body = (
+        f"grant_type=authorization_code&client_id={CLIENT_ID}&code={code}&redirect_uri={APP_URI}"
+        f"&code_verifier={VERIFIER}&unknown=1&{repeated}=1"
+    )
+    assert_refused(world.call("token", "POST", "/oauth2/token", headers=FORM, body=body), "invalid_request")
+    assert phone.redeem(code).status == 200
+
+
+@pytest.mark.parametrize("name", ["grant_type", "code", "redirect_uri", "code_verifier"])
+def test_a_missing_parameter_is_an_invalid_request_and_uses_nothing_up(world: World, name: str) -> None:
+    phone = world.phone()
+    code = phone.code()
+    answer = phone.redeem(code, **{name: ""})
+    assert_refused(answer, "invalid_request")
+    assert phone.redeem(code).status == 200
+
+
+@pytest.mark.parametrize("grant_type", ["password", "code", "client_credentials", "Authorization_Code"])
+def test_a_grant_type_that_is_not_advertised_is_unsupported(world: World, grant_type: str) -> None:
+    assert_refused(world.phone().redeem("x", grant_type=grant_type), "unsupported_grant_type")
+
+
+@pytest.mark.parametrize("client_id", ["", "nobody"])
+def test_an_unknown_client_is_refused_and_the_code_is_not_used_up(world: World, client_id: str) -> None:
+    phone = world.phone()
+    code = phone.code()
+    answer = phone.redeem(code, client_id=client_id)
+    assert_refused(answer, "invalid_client", 401)
+    assert "www-authenticate" not in answer.headers
+    assert phone.redeem(code).status == 200
+
+
+def test_a_client_secret_is_refused_unless_it_is_empty(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    assert_refused(phone.redeem(code, client_secret="guess"), "invalid_client", 401)
+    assert phone.redeem(code, client_secret="").status == 200
+
+
+def test_basic_with_an_empty_password_counts_as_the_public_client(world: World) -> None:
+    phone = world.phone()
+    body = f"grant_type=authorization_code&code={phone.code()}&redirect_uri={APP_URI}&code_verifier={VERIFIER}"
+    answer = world.call("token", "POST", "/oauth2/token", headers=FORM | basic(CLIENT_ID), body=body)
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [basic("nobody"), basic(CLIENT_ID, "guess"), {"authorization": "Basic !"}, {"authorization": "Basic /w=="}],
+)
+def test_failed_basic_authentication_is_challenged(world: World, headers: dict[str, str]) -> None:
+    body = f"grant_type=authorization_code&code=x&redirect_uri={APP_URI}&code_verifier={VERIFIER}"
+    answer = world.call("token", "POST", "/oauth2/token", headers=FORM | headers, body=body)
+    assert_refused(answer, "invalid_client", 401)
+    assert answer.headers["www-authenticate"].startswith("Basic ")
+
+
+def test_two_different_clients_in_one_request_are_an_invalid_request(world: World) -> None:
+    body = f"grant_type=authorization_code&code=x&redirect_uri={APP_URI}&code_verifier={VERIFIER}&client_id={CLIENT_ID}"
+    answer = world.call("token", "POST", "/oauth2/token", headers=FORM | basic(OTHER_CLIENT_ID), body=body)
+    assert_refused(answer, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_id": OTHER_CLIENT_ID},
+        {"redirect_uri": "com.example.trader:/callback"},
+        {"redirect_uri": APP_URI + "/"},
+        {"code_verifier": "A" * 43},
+        {"code_verifier": VERIFIER + "A"},
+        {"code_verifier": "short"},
+        {"code_verifier": VERIFIER[:-1] + "ä"},
+    ],
+)
+def test_a_caller_who_proves_less_gets_nothing_and_the_rightful_client_can_still_redeem(
+    world: World, changes: dict[str, str]
+) -> None:
+    phone = world.phone()
+    code = phone.code()
+    assert_refused(phone.redeem(code, **changes), "invalid_grant")
+    assert world.aws.made.count("secrets-manager:GetSecretValue") == 0
+    assert phone.redeem(code).status == 200
+
+
+@pytest.mark.parametrize("code", ["x", "x" * 87, "a" * 43 + "." + "b" * 43, "ä.ö"])
+def test_a_code_that_was_never_issued_is_refused_without_a_look_at_any_secret(world: World, code: str) -> None:
+    assert_refused(world.phone().redeem(code), "invalid_grant")
+    assert not any("secret" in call for call in world.aws.made)
+
+
+def test_unknown_expired_used_and_foreign_codes_get_the_same_body(world: World) -> None:
+    bodies = {world.phone().redeem("a" * 43 + "." + "b" * 43).body}
+    expired = world.phone()
+    code = expired.code()
+    world.clock.time += CODE_SECONDS
+    bodies.add(expired.redeem(code).body)
+    used = world.phone()
+    code = used.code()
+    used.redeem(code)
+    bodies |= {used.redeem(code).body, used.redeem(code, client_id=OTHER_CLIENT_ID).body}
+    forged = world.phone()
+    code = forged.code()
+    bodies.add(forged.redeem(code[:-1] + ("E" if code.endswith("A") else "A")).body)
+    assert len(bodies) == 1
+
+
+def test_a_code_lives_just_as_long_as_it_should(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    world.clock.time += CODE_SECONDS - 1
+    assert phone.redeem(code).status == 200
+    late = world.phone()
+    code = late.code()
+    world.clock.time += CODE_SECONDS
+    assert_refused(late.redeem(code), "invalid_grant")
+
+
+def test_a_code_redeemed_again_with_the_right_verifier_ends_the_session(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    phone.redeem(code)
+    token = phone.refresh_token
+    assert_refused(phone.redeem(code), "invalid_grant")
+    assert phone.row()["status"] == "dead"
+    assert world.session_secrets() == []
+    assert world.telemetry.counted("ReuseDetected") == 1
+    assert_refused(phone.refresh(token), "invalid_grant")
+
+
+@pytest.mark.parametrize("changes", [{"code_verifier": "A" * 43}, {"client_id": OTHER_CLIENT_ID}, {"redirect_uri": "x"}])
+def test_a_code_redeemed_again_by_somebody_who_proves_less_changes_nothing(
+    world: World, changes: dict[str, str]
+) -> None:
+    phone = world.phone()
+    code = phone.code()
+    phone.redeem(code)
+    assert_refused(phone.redeem(code, **changes), "invalid_grant")
+    assert phone.refresh().status == 200
+
+
+def test_of_many_redemptions_at_once_exactly_one_succeeds(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: phone.redeem(code), range(50)))
+    assert [answer.status for answer in answers].count(200) == 1
+    assert {answer.status for answer in answers} == {200, 400}
+
+
+def test_the_sdk_meeting_its_own_redemption_goes_on(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    with world.aws.answer_lost_once("UpdateItem"):
+        assert phone.redeem(code).status == 200
+    assert phone.refresh().status == 200
+
+
+def test_a_code_that_expires_while_it_is_redeemed_is_refused_and_no_session_begins(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    with world.aws.visited("GetSecretValue", lambda: world.clock.sleep(CODE_SECONDS)):
+        assert_refused(phone.redeem(code), "invalid_grant")
+    assert phone.row()["status"] == "issued"
+
+
+def test_two_redemptions_that_both_read_the_row_first_end_the_session(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    with world.aws.visited("GetSecretValue", lambda: phone.redeem(code)):
+        assert_refused(phone.redeem(code), "invalid_grant")
+    assert phone.row()["status"] == "dead"
+
+
+def test_a_secret_that_cannot_be_read_yet_is_waited_for_and_the_code_stays_good(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    with world.hidden_secrets():
+        answer = phone.redeem(code)
+        assert answer.status == 503
+        assert "error" not in answer.json
+    assert phone.redeem(code).status == 200
+
+
+def test_without_a_client_secret_no_refresh_token_is_issued_and_the_session_ends_with_its_access_token() -> None:
+    with running_world(ARIES_CLIENT_SECRET_ARN="") as world:
+        phone = world.phone()
+        answer = phone.sign_in()
+        assert "refresh_token" not in answer.json
+        assert int(phone.row()["expires_at"]) == int(world.clock.now()) + 3600
+        assert_refused(phone.refresh("a" * 43 + ".1." + "b" * 43), "unsupported_grant_type")
+
+
+def test_where_aries_grants_no_refresh_token_none_is_issued(world: World) -> None:
+    world.aries.faults.append(Fault("members", omit=("refresh_token",)))
+    assert "refresh_token" not in world.phone().sign_in().json
+
+
+@pytest.mark.parametrize("function", ["token", "refresh", "revoke"])
+def test_a_preflight_of_a_registered_origin_is_answered_and_of_another_is_not(world: World, function: str) -> None:
+    path = f"/oauth2/{function}"
+    allowed = world.call(function, "OPTIONS", path, headers={"origin": ORIGIN})
+    assert allowed.status == 204
+    assert allowed.headers["access-control-allow-origin"] == ORIGIN
+    assert allowed.headers["access-control-allow-methods"] == "POST"
+    assert allowed.headers["vary"] == "Origin"
+    for origin in ("https://evil.example", "null", ORIGIN + ".evil.example", ORIGIN.upper()):
+        refused = world.call(function, "OPTIONS", path, headers={"origin": origin})
+        assert not any(name.startswith("access-control") for name in refused.headers)
+        assert refused.headers["vary"] == "Origin"
+
+
+def test_failures_too_can_be_read_from_a_registered_origin(world: World) -> None:
+    answer = world.form("token", {"grant_type": "password"}, {"origin": ORIGIN})
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_a_bug_is_told_to_the_operator_and_not_to_the_caller(world: World) -> None:
+    phone = world.phone()
+
+    def stumble() -> Any:
+        raise KeyError("secret-canary")
+
+    with world.aws.visited("GetItem", stumble):
+        answer = phone.redeem("a" * 43 + "." + "b" * 43)
+    assert answer.status == 500
+    assert set(answer.json) == {"message", "request_id"}
+    assert answer.json["message"] == "Internal error"
+    assert "secret-canary" not in answer.body + str(world.telemetry)
+    assert [event for _, event, _ in world.telemetry.lines] == ["internal_error"]
+
+
+def test_requests_to_another_host_than_the_custom_domain_are_not_found() -> None:
+    with running_world(ISSUER="https://auth.example.com", DOMAIN_NAME="auth.example.com") as world:
+        assert world.call("token", "POST", "/oauth2/token").status == 404
+        assert world.call("token", "POST", "/oauth2/token", domain_name="auth.example.com").status == 400
+
+
+def test_the_names_of_secrets_follow_from_the_session_and_hold_nothing_of_it(world: World) -> None:
+    phone = world.signed_in()
+    (name,) = world.session_secrets()
+    assert len(name) == len(PREFIX) + 64
+    assert phone.session_id not in name

@@ -1,0 +1,170 @@
+"""A look at, and a hand in, every AWS call of the handlers, at botocore's own events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from threading import Lock
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+from moto.core.models import botocore_stubber
+
+
+def _client_error(code: str) -> Callable[[], Exception]:
+    return lambda: ClientError({"Error": {"Code": code, "Message": "made by a test"}}, "Operation")
+
+
+NOT_APPLIED: dict[str, Callable[[], Exception]] = {
+    "throttled": _client_error("ThrottlingException"),
+    "server_error": _client_error("InternalServerError"),
+    "access_denied": _client_error("AccessDeniedException"),
+    "not_found": _client_error("ResourceNotFoundException"),
+    "unreachable": lambda: EndpointConnectionError(endpoint_url="https://aws.example"),
+    "timed_out": lambda: ConnectTimeoutError(endpoint_url="https://aws.example"),
+}
+APPLIED: dict[str, Callable[[], Exception]] = {
+    "timed_out_though_applied": lambda: ReadTimeoutError(endpoint_url="https://aws.example")
+}
+# What a service that is in trouble does; every one of them passes.
+FAILURES = ("throttled", "server_error", "access_denied", "unreachable", "timed_out", "timed_out_though_applied")
+
+
+class ProcessDied(BaseException):
+    """The end of a process: nothing in it catches this, and nothing of it is answered."""
+
+
+@dataclass
+class _Failure:
+    operation: str
+    kind: str
+    left: int
+
+
+_watching: list[AwsCalls] = []
+
+
+_sending = Lock()
+
+
+def _send_one_at_a_time(event_name: str, request: Any, **_: Any) -> Any:
+    """Hand a request to moto, whose conditional writes are not atomic, under a lock: those of AWS are."""
+    with _sending:
+        return botocore_stubber(event_name, request)
+
+
+@cache
+def _session() -> boto3.Session:
+    session = boto3.Session()
+    session.events.register("before-call", lambda **event: _watching[-1]._before(**event))
+    session.events.register("after-call", lambda **event: _watching[-1]._after(**event))
+    session.events.register_first("before-send", _send_one_at_a_time)
+    session.events.register_first("needs-retry", lambda **event: _watching[-1]._needs_retry(**event))
+    return session
+
+
+@dataclass
+class AwsCalls:
+    """``made`` lists the API calls as ``service:Operation``, retries of the SDK not counted apart."""
+
+    made: list[str] = field(default_factory=list)
+    _failures: list[_Failure] = field(default_factory=list)
+    _repeat: list[str] = field(default_factory=list)
+    _dying_after: list[str] = field(default_factory=list)
+    _visits: dict[str, Callable[[], object]] = field(default_factory=dict)
+
+    def watch(self) -> None:
+        """Be the one that watches every client of boto3's default session, and make that session on first use.
+
+        One session for all tests: to load the service models anew for every test would take most of the time.
+        """
+        _watching[:] = [self]
+        # moto forgets the default session whenever it starts.
+        boto3.DEFAULT_SESSION = _session()
+
+    @contextmanager
+    def failing(self, operation: str, kind: str = "throttled", times: int = 10_000) -> Iterator[None]:
+        """Let the next ``times`` calls of ``operation`` fail as ``kind``, one of FAILURES."""
+        failure = _Failure(operation, kind, times)
+        self._failures.append(failure)
+        try:
+            yield
+        finally:
+            self._failures.remove(failure)
+
+    @contextmanager
+    def failing_from(self, start: str, operation: str, kind: str) -> Iterator[None]:
+        """Let every call of ``operation`` fail as ``kind`` once ``start`` has been called."""
+        failure = _Failure(operation, kind, 10_000)
+        with self.visited(start, lambda: self._failures.append(failure)):
+            yield
+        self._failures.remove(failure)
+
+    @contextmanager
+    def answer_lost_once(self, operation: str, *, skip: int = 0) -> Iterator[None]:
+        """Let the SDK apply ``operation``, miss its answer, and repeat it by itself; not the first ``skip`` times."""
+        self._repeat += [""] * skip + [operation]
+        yield
+        assert operation not in self._repeat, f"{operation} was not called often enough"
+
+    @contextmanager
+    def visited(self, operation: str, visitor: Callable[[], object]) -> Iterator[None]:
+        """Let ``visitor`` do something just before the next call of ``operation`` goes out."""
+        self._visits[operation] = visitor
+        yield
+        assert operation not in self._visits, f"{operation} was not called"
+
+    @contextmanager
+    def dying_at(self, operation: str) -> Iterator[None]:
+        """Let the process die just before the next call of ``operation`` goes out."""
+
+        def die() -> None:
+            raise ProcessDied
+
+        with suppress(ProcessDied), self.visited(operation, die):
+            yield
+
+    @contextmanager
+    def dying_after(self, operation: str) -> Iterator[None]:
+        """Let the process die just after the next call of ``operation`` was answered."""
+        self._dying_after.append(operation)
+        with suppress(ProcessDied):
+            yield
+        assert operation not in self._dying_after, f"{operation} was not called"
+
+    def counted(self) -> dict[str, int]:
+        """The number of calls to each service."""
+        services = [call.partition(":")[0] for call in self.made]
+        return {service: services.count(service) for service in sorted(set(services))}
+
+    def _before(self, event_name: str, **_: Any) -> None:
+        _, service, operation = event_name.split(".")
+        self.made.append(f"{service}:{operation}")
+        self._visits.pop(operation, lambda: None)()
+        self._fail(operation, NOT_APPLIED)
+
+    def _after(self, event_name: str, **_: Any) -> None:
+        operation = event_name.split(".")[2]
+        if operation in self._dying_after:
+            self._dying_after.remove(operation)
+            raise ProcessDied
+        self._fail(operation, APPLIED)
+
+    def _needs_retry(self, event_name: str, attempts: int, **_: Any) -> float | None:
+        operation = event_name.split(".")[2]
+        if operation not in self._repeat or attempts > 1:
+            return None
+        if self._repeat[0] == "":
+            del self._repeat[0]
+            return None
+        self._repeat.remove(operation)
+        return 0
+
+    def _fail(self, operation: str, kinds: dict[str, Callable[[], Exception]]) -> None:
+        for failure in self._failures:
+            if failure.operation == operation and failure.left > 0 and failure.kind in kinds:
+                failure.left -= 1
+                raise kinds[failure.kind]()
