@@ -10,10 +10,13 @@ PYTHON3_13 ?= $(shell \
       "$$(pyenv root 2>/dev/null)"/versions/3.13*/bin/python3.13 \
       "$$HOME"/.pyenv/versions/3.13*/bin/python3.13 \
       "$$HOME"/.local/share/uv/python/cpython-3.13*/bin/python3.13; do \
-    if "$$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null; then \
+    if "$$candidate" -c 'import sys; sys.exit(sys.implementation.cache_tag != "cpython-313")' 2>/dev/null; then \
       echo "$$candidate"; break; \
     fi; \
   done)
+
+# The layers are built by a make of SAM CLI's, whose comings and goings are of no interest.
+MAKEFLAGS += --no-print-directory
 
 # Unchecked: Lambda's loader need not compare it with the source, whose time stamp packaging changes. The paths in
 # tracebacks are those of the layer in Lambda.
@@ -22,7 +25,8 @@ define compile_layer
   echo "$@: no python3.13 found, so the layer has no compiled bytecode: it works, with slower cold starts." \
        "(Set PYTHON3_13 to one.)"; \
 else \
-  "$(PYTHON3_13)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13) and "PYTHON3_13 is not Python 3.13")' && \
+  "$(PYTHON3_13)" -c 'import sys; \
+    sys.exit(sys.implementation.cache_tag != "cpython-313" and "PYTHON3_13 is not CPython 3.13")' && \
   "$(PYTHON3_13)" -m compileall -q -j 0 --invalidation-mode unchecked-hash \
     -s "$(ARTIFACTS_DIR)" -p /opt "$(ARTIFACTS_DIR)/python" && \
   echo "$@: bytecode compiled with $(PYTHON3_13)"; \

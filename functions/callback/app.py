@@ -34,4 +34,4 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
     return Endpoint(settings, telemetry, callback, method="GET", cors=False)
 
 
-lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry())
+lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ))

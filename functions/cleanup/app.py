@@ -27,4 +27,4 @@ def make_handler(environment: Mapping[str, str], telemetry: Telemetry) -> Handle
     return handle
 
 
-lambda_handler = make_handler(os.environ, PowertoolsTelemetry())
+lambda_handler = make_handler(os.environ, PowertoolsTelemetry(os.environ))

@@ -18,4 +18,4 @@ def make_handler(environment: Mapping[str, str], telemetry: Telemetry) -> Endpoi
     return Endpoint(settings, telemetry, Metadata(settings), method="GET", cors=True)
 
 
-lambda_handler = make_handler(os.environ, PowertoolsTelemetry())
+lambda_handler = make_handler(os.environ, PowertoolsTelemetry(os.environ))

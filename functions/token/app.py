@@ -36,4 +36,4 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
     return Endpoint(settings, telemetry, grant_tokens, method="POST", cors=True)
 
 
-lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry())
+lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ))

@@ -53,7 +53,7 @@ def test_the_redirect_to_aries_carries_the_parameters_of_its_first_step_and_noth
     for own in (phone.client_id, phone.state, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", "app.example.com"):
         assert own not in answer.location
     # Aries' own strict parser accepts it.
-    assert world.aries.core.authorize(url.query)
+    assert world.aries.core.authorize(url.query).redirect_uri == CALLBACK_URI
 
 
 def test_every_sign_in_gets_a_fresh_state_of_at_least_128_bits_and_a_fresh_challenge(world: World) -> None:

@@ -58,9 +58,9 @@ def test_a_success_sends_the_app_a_code_its_state_and_the_issuer(world: World, p
 
 def test_the_code_exchange_is_aries_third_step_to_the_letter(world: World, phone: Phone, returning: str) -> None:
     phone.callback(returning)
-    (request,) = [request for request in world.aries.requests if request.endpoint == "token"]
-    assert set(request.body) == {"client_id", "grant_type", "code", "redirect_uri", "code_verifier"}
-    assert request.body["grant_type"] == "code"
+    (body,) = world.token_requests()
+    assert set(body) == {"client_id", "grant_type", "code", "redirect_uri", "code_verifier"}
+    assert body["grant_type"] == "code"
 
 
 def test_a_redirect_uri_with_a_query_keeps_it(world: World) -> None:
@@ -136,9 +136,7 @@ def test_a_repeated_code_is_not_exchanged(world: World, phone: Phone, returning:
     assert world.aries.token_calls == 0
 
 
-def test_an_answer_of_another_issuer_is_refused_and_uses_nothing_up(
-    world: World, phone: Phone, returning: str
-) -> None:
+def test_an_answer_of_another_issuer_is_refused_and_uses_nothing_up(world: World, phone: Phone, returning: str) -> None:
     assert_page(phone.callback(returning + "&iss=https%3A%2F%2Fevil.example"))
     assert world.aries.token_calls == 0
     assert phone.callback(returning + "&iss=https%3A%2F%2Fapp.aries.example").query["code"]
@@ -273,7 +271,7 @@ def test_the_standard_dialect_signs_in_and_refreshes_too() -> None:
         phone = world.signed_in()
         world.clock.time += 61
         assert phone.refresh().status == 200
-        code, refresh = [request.body for request in world.aries.requests if request.endpoint == "token"]
+        code, refresh = world.token_requests()
     assert code["grant_type"] == "authorization_code"
     assert "client_secret" in code
     assert "redirect_uri" not in refresh

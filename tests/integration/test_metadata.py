@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ DISCOVERY = ("/.well-known/oauth-authorization-server", "/.well-known/openid-con
 PATHS = (*DISCOVERY, "/oauth2/jwks.json", "/.well-known/apple-app-site-association", "/.well-known/assetlinks.json")
 
 
-def get(world: World, path: str, **event: object) -> Answer:
+def get(world: World, path: str, **event: Any) -> Answer:
     return world.call("metadata", "GET", path, **event)
 
 

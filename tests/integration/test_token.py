@@ -51,7 +51,7 @@ def test_a_redeemed_code_gives_tokens_and_a_session(world: World) -> None:
     assert answer.json["expires_in"] == 3600
     assert type(answer.json["expires_in"]) is int
     assert answer.json["scope"] == SCOPE
-    assert world.aries.core.user(answer.json["access_token"])
+    assert world.aries.core.user(answer.json["access_token"]).id
     assert generation_of(phone.refresh_token) == 1
     row = phone.row()
     assert row["status"] == "active"
@@ -107,12 +107,18 @@ def test_a_body_that_is_no_form_is_an_invalid_request(world: World, content_type
     assert_refused(world.call("token", "POST", "/oauth2/token", headers=headers, body=body), "invalid_request")
 
 
-@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded; charset=UTF-8", "Application/X-WWW-Form-Urlencoded"])
+@pytest.mark.parametrize(
+    "content_type", ["application/x-www-form-urlencoded; charset=UTF-8", "Application/X-WWW-Form-Urlencoded"]
+)
 def test_a_content_type_with_parameters_or_capitals_is_a_form(world: World, content_type: str) -> None:
     phone = world.phone()
     body = f"grant_type=authorization_code&client_id={CLIENT_ID}&code={phone.code()}&redirect_uri={APP_URI}"
     answer = world.call(
-        "token", "POST", "/oauth2/token", headers={"content-type": content_type}, body=f"{body}&code_verifier={VERIFIER}"
+        "token",
+        "POST",
+        "/oauth2/token",
+        headers={"content-type": content_type},
+        body=f"{body}&code_verifier={VERIFIER}",
     )
     assert answer.status == 200
 
@@ -269,7 +275,9 @@ def test_a_code_redeemed_again_with_the_right_verifier_ends_the_session(world: W
     assert_refused(phone.refresh(token), "invalid_grant")
 
 
-@pytest.mark.parametrize("changes", [{"code_verifier": "A" * 43}, {"client_id": OTHER_CLIENT_ID}, {"redirect_uri": "x"}])
+@pytest.mark.parametrize(
+    "changes", [{"code_verifier": "A" * 43}, {"client_id": OTHER_CLIENT_ID}, {"redirect_uri": "x"}]
+)
 def test_a_code_redeemed_again_by_somebody_who_proves_less_changes_nothing(
     world: World, changes: dict[str, str]
 ) -> None:

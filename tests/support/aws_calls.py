@@ -59,11 +59,22 @@ def _send_one_at_a_time(event_name: str, request: Any, **_: Any) -> Any:
 @cache
 def _session() -> boto3.Session:
     session = boto3.Session()
-    session.events.register("before-call", lambda **event: _watching[-1]._before(**event))
-    session.events.register("after-call", lambda **event: _watching[-1]._after(**event))
-    session.events.register_first("before-send", _send_one_at_a_time)
-    session.events.register_first("needs-retry", lambda **event: _watching[-1]._needs_retry(**event))
+    events: Any = session.events
+    events.register("before-call", _Relay("before"))
+    events.register("after-call", _Relay("after"))
+    events.register_first("before-send", _send_one_at_a_time)
+    events.register_first("needs-retry", _Relay("needs_retry"))
     return session
+
+
+class _Relay:
+    """Hands an event to the one that watches when it happens."""
+
+    def __init__(self, method: str) -> None:
+        self._method = method
+
+    def __call__(self, **event: Any) -> Any:
+        return getattr(_watching[-1], self._method)(**event)
 
 
 @dataclass
@@ -140,20 +151,20 @@ class AwsCalls:
         services = [call.partition(":")[0] for call in self.made]
         return {service: services.count(service) for service in sorted(set(services))}
 
-    def _before(self, event_name: str, **_: Any) -> None:
-        _, service, operation = event_name.split(".")
+    def before(self, event_name: str, **_: Any) -> None:
+        service, operation = event_name.split(".")[1:]
         self.made.append(f"{service}:{operation}")
         self._visits.pop(operation, lambda: None)()
         self._fail(operation, NOT_APPLIED)
 
-    def _after(self, event_name: str, **_: Any) -> None:
+    def after(self, event_name: str, **_: Any) -> None:
         operation = event_name.split(".")[2]
         if operation in self._dying_after:
             self._dying_after.remove(operation)
             raise ProcessDied
         self._fail(operation, APPLIED)
 
-    def _needs_retry(self, event_name: str, attempts: int, **_: Any) -> float | None:
+    def needs_retry(self, event_name: str, attempts: int, **_: Any) -> float | None:
         operation = event_name.split(".")[2]
         if operation not in self._repeat or attempts > 1:
             return None

@@ -170,7 +170,7 @@ class World:
         self.secretsmanager = own.client("secretsmanager")
         self.kms = own.client("kms")
         key_id = self.kms.create_key()["KeyMetadata"]["Arn"]
-        secret_arn = self.secretsmanager.create_secret(Name="aries/client-secret", SecretString=ARIES_CLIENT_SECRET)["ARN"]
+        secret = self.secretsmanager.create_secret(Name="aries/client-secret", SecretString=ARIES_CLIENT_SECRET)
         self.dynamodb.create_table(
             TableName=TABLE,
             KeySchema=[{"AttributeName": "session_id", "KeyType": "HASH"}],
@@ -178,7 +178,7 @@ class World:
             BillingMode="PAY_PER_REQUEST",
         )
         self.environment = ENVIRONMENT | {
-            "ARIES_CLIENT_SECRET_ARN": secret_arn,
+            "ARIES_CLIENT_SECRET_ARN": secret["ARN"],
             "ARIES_TOKEN_URL": aries.token_url,
             "KEY_ID": key_id,
             **environment,
@@ -227,7 +227,11 @@ class World:
         return {name: next(iter(value.values())) for name, value in item.items()} if item else None
 
     def rows(self) -> list[dict[str, Any]]:
-        return self.dynamodb.scan(TableName=TABLE)["Items"]
+        return cast(list[dict[str, Any]], self.dynamodb.scan(TableName=TABLE)["Items"])
+
+    def token_requests(self) -> list[dict[str, object]]:
+        """The bodies of all requests to Aries' token endpoint."""
+        return [request.body or {} for request in self.aries.requests if request.endpoint == "token"]
 
     def session_secrets(self) -> list[str]:
         """The names of the session secrets that exist."""
@@ -385,4 +389,3 @@ def running_world(
     )
     with mock_aws(), simulator as aries:
         yield World(aries, clock, PROVIDER_DIALECT=dialect, **environment)
-

@@ -9,7 +9,7 @@ from math import ceil
 from oauth_broker.errors import Busy, InvalidClient, MethodNotAllowed, OAuthError
 from oauth_broker.messages import HttpResponse, json_response
 from oauth_broker.secret import Secret
-from oauth_broker.vault import SessionSecret
+from oauth_broker.session_secret import SessionSecret
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,10 +30,11 @@ from oauth_broker.pkce import base64url
 from oauth_broker.provider import Provider, ProviderFailure, ProviderTokens
 from oauth_broker.requests import ProviderCallback, canonical_scope
 from oauth_broker.secret import Secret
+from oauth_broker.session_secret import SessionSecret
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import Refused, SignIns
-from oauth_broker.vault import NotStored, SessionSecret, Vault
+from oauth_broker.vault import NotStored, Vault
 
 # The app's one-time code (RFC 6749 section 4.1.2 recommends at most ten minutes; apps redeem it within seconds).
 CODE_SECONDS = 60

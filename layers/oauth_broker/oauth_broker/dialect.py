@@ -24,8 +24,8 @@ class Outcome(Enum):
     AMBIGUOUS = "ambiguous"
 
 
-# (status, `error`) -> outcome; None stands for any `error`. Aries documents no errors: these are RFC 6749 section 5.2's,
-# with the status codes that servers are known to give them.
+# (status, `error`) -> outcome; None stands for any `error`. Aries documents no errors: these are those of
+# RFC 6749 section 5.2, with the status codes that servers are known to give them.
 _OUTCOMES: Mapping[tuple[int, str | None], Outcome] = MappingProxyType(
     {
         (400, "invalid_grant"): Outcome.DEAD,

@@ -45,7 +45,7 @@ class Endpoint:
         request = HttpRequest.from_event(event)
         try:
             response = self._respond(request, invocation)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - this is the last stop
             # The one place where a bug is met: it is told to the operator, not to the caller. The place and not the
             # message, which may quote what it stumbled over.
             place = traceback.extract_tb(error.__traceback__)[-1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from oauth_broker.aws import KmsClient, translated
-from oauth_broker.vault import SessionSecret
+from oauth_broker.session_secret import SessionSecret
 
 # KMS encrypts at most 4,096 bytes a call; a value that is longer takes several.
 _PART_BYTES = 4096

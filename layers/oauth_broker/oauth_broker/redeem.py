@@ -13,11 +13,11 @@ from oauth_broker.handles import RefreshToken, digest, session_id_of_code
 from oauth_broker.invocation import Invocation
 from oauth_broker.pkce import base64url, verifies
 from oauth_broker.requests import AuthorizationCodeGrant
+from oauth_broker.session_secret import SessionSecret
 from oauth_broker.session_store import SessionStore
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import Refused, SignIns
-from oauth_broker.vault import SessionSecret
 
 _DAY_SECONDS = 24 * 60 * 60
 _REDEEMED = frozenset({"active", "dead", "revoked"})

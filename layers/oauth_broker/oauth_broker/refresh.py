@@ -34,12 +34,12 @@ from oauth_broker.leases import Lease, Leases
 from oauth_broker.pkce import base64url
 from oauth_broker.provider import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure
 from oauth_broker.requests import RefreshTokenGrant
+from oauth_broker.session_secret import SessionSecret
 from oauth_broker.session_store import Kept, SessionStore
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import Refused, SignIns
 from oauth_broker.standing import Policy, Standing, stand
-from oauth_broker.vault import SessionSecret
 
 # A lease outlives its worker by this much, so that one which has lapsed has a dead holder: clocks differ, and Aries may
 # take a moment longer over a request that was given up.

@@ -11,8 +11,9 @@ from oauth_broker.clock import Clock
 from oauth_broker.escrow import Escrow
 from oauth_broker.handles import secret_version
 from oauth_broker.invocation import Invocation
+from oauth_broker.session_secret import SessionSecret
 from oauth_broker.sign_in import SignIn
-from oauth_broker.vault import NotStored, SessionSecret, Vault
+from oauth_broker.vault import NotStored, Vault
 
 Found = TypeVar("Found")
 

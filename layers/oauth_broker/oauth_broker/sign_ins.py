@@ -91,12 +91,12 @@ class SignIns:
         )
 
     def issue(self, row: SignIn, now: float) -> SignIn:
-        """Move a sign-in that this worker claimed to ``issued``, with the code, expiries and secret given in ``row``."""
+        """Move a sign-in that this worker claimed to ``issued``, with the code, times and secret of ``row``."""
         return self.update(
             row.session_id,
-            "SET #status = :issued, code_hash = :code_hash, code_expires_at = :code_expires_at, expires_at = :expires_at,"
-            " secret_version = :secret_version, access_expires_at = :access_expires_at, token_scope = :token_scope,"
-            " fence = :zero, committed_fence = :zero REMOVE code_verifier, lease_until",
+            "SET #status = :issued, code_hash = :code_hash, code_expires_at = :code_expires_at,"
+            " expires_at = :expires_at, secret_version = :secret_version, access_expires_at = :access_expires_at,"
+            " token_scope = :token_scope, fence = :zero, committed_fence = :zero REMOVE code_verifier, lease_until",
             "#status = :claimed AND lease_id = :lease_id AND expires_at > :now",
             issued="issued",
             claimed="claimed",
@@ -112,7 +112,7 @@ class SignIns:
         )
 
     def redeem(self, row: SignIn, handle_hash: str, lease_id: str, expires_at: int, now: float) -> SignIn:
-        """Move an issued sign-in to ``active``: the code is used once, and only under all that was checked in ``row``."""
+        """Move an issued sign-in to ``active``: the code is used once, and under all that was checked in ``row``."""
         return self.update(
             row.session_id,
             "SET #status = :active, handle_hash = :handle_hash, generation = :one, rotated_at = :rotated_at,"
@@ -147,7 +147,10 @@ class SignIns:
         )
 
     def update(self, session_id: str, update: str, condition: str, **values: Value) -> SignIn:
-        """Update a row where ``condition`` holds; ``:x`` stands for the value x, ``#x`` for an attribute of a reserved name."""
+        """Update a row where ``condition`` holds.
+
+        ``:x`` stands for the value x, and ``#x`` for the attribute x where DynamoDB reserves the word.
+        """
         names = {f"#{name}": name for name in re.findall(r"#(\w+)", f"{update} {condition}")}
         # DynamoDB refuses an empty map of names.
         optional = {"ExpressionAttributeNames": names} if names else {}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
+from oauth_broker.errors import ConfigurationError
 from oauth_broker.invocation import Level
 
 
@@ -17,16 +19,23 @@ class PowertoolsTelemetry:
     nothing crosses over from one request to the next and a process that dies has lost nothing.
     """
 
-    def __init__(self) -> None:
-        logger = Logger()
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Read Powertools' own variables now, and not when the first metric is due."""
+        for name in ("POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"):
+            if not environment.get(name):
+                raise ConfigurationError(f"{name} must not be empty")
+        self._service = environment["POWERTOOLS_SERVICE_NAME"]
+        self._namespace = environment["POWERTOOLS_METRICS_NAMESPACE"]
+        # The place in the code would always be this module.
+        logger = Logger(service=self._service, location=None)
         self._write = {"info": logger.info, "warning": logger.warning, "error": logger.error}
 
     def log(self, level: Level, event: str, fields: dict[str, Any]) -> None:
-        """Write one line at ``level`` (``info``, ``warning`` or ``error``)."""
+        """Write one line at ``level``."""
         self._write[level](event, extra=fields)
 
     def count(self, metric: str, dimensions: dict[str, str]) -> None:
-        """Emit one count of ``metric``; the namespace and the service come from the environment."""
-        with single_metric(name=metric, unit=MetricUnit.Count, value=1) as record:
-            for name, value in dimensions.items():
+        """Emit one count of ``metric``."""
+        with single_metric(name=metric, unit=MetricUnit.Count, value=1, namespace=self._namespace) as record:
+            for name, value in ({"service": self._service} | dimensions).items():
                 record.add_dimension(name=name, value=value)

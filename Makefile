@@ -1,0 +1,91 @@
+# Everything that is done on one machine. It takes make and any Python from 3.11 on; the rest is installed into .venv.
+# Nothing here needs an AWS account, or the network beyond the package index.
+.DEFAULT_GOAL := help
+
+include layers/bytecode.mk
+
+BIN := .venv/bin
+READY := .venv/.ready
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+
+# A region is asked for even where none is reached; a profile would be looked up, so none gets through.
+export AWS_DEFAULT_REGION ?= us-east-1
+unexport AWS_PROFILE
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: $(READY) ## start the whole product here and show one sign-in (ONCE=1 stops after it; PORT=9000 serves from there on)
+	@$(BIN)/python -m tests.local $(if $(PORT),--port $(PORT)) $(if $(filter-out 0,$(ONCE)),--once)
+
+.PHONY: test
+test: $(READY) ## run all tests and measure what they cover (ARGS="-k refresh" are pytest's)
+	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+.PHONY: check
+check: $(READY) ## check style, types and the template
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy functions layers/oauth_broker/oauth_broker tests
+	$(BIN)/sam validate
+	$(BIN)/sam validate --lint
+	$(BIN)/cfn-lint template.yaml
+
+# The layers are built with .venv's Python, whatever python3 may be outside.
+.PHONY: build
+build: export PATH := $(CURDIR)/$(BIN):$(PATH)
+build: $(READY) ## build what is deployed, without Docker
+	@$(BIN)/sam build
+
+define IMPORT_LAYERS
+import importlib, pkgutil
+import boto3, oauth_broker, requests
+for module in pkgutil.walk_packages(oauth_broker.__path__, "oauth_broker."):
+    importlib.import_module(module.name)
+endef
+export IMPORT_LAYERS
+
+.PHONY: check-build
+check-build: build ## import the built layers as Lambda does, where a python3.13 is at hand
+	@if [ -z "$(PYTHON3_13)" ]; then \
+	  echo "No python3.13 found: the built layers were not imported. (Set PYTHON3_13 to one.)"; \
+	else \
+	  cd .aws-sam/build && PYTHONPATH=OauthBrokerLayer/python:DependenciesLayer/python \
+	    "$(PYTHON3_13)" -B -S -W error -c "$$IMPORT_LAYERS" && \
+	  echo "The built layers import with $(PYTHON3_13)."; \
+	fi
+
+.PHONY: lock
+lock: ## pin the newest allowed packages anew, with their hashes (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --custom-compile-command "make lock" layers/dependencies/requirements.in -o layers/dependencies/requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --custom-compile-command "make lock" tests/requirements.in -o tests/requirements.txt
+
+.PHONY: clean
+clean: ## remove everything that was made here
+	rm -rf .venv .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find functions layers tests -name __pycache__ -prune -exec rm -rf {} +
+
+# Made anew whenever the pinned packages change; without the stamp it counts as unfinished. The lock names everything, so
+# pip resolves nothing.
+$(READY): tests/requirements.txt
+	@python="$(PYTHON)"; \
+	for candidate in $(if $(PYTHON),,python3 python3.13 python3.12 python3.11); do \
+	  if "$$candidate" -c '$(NEW_ENOUGH)' 2>/dev/null; then python="$$candidate"; break; fi; \
+	done; \
+	if ! "$${python:-python3}" -c '$(NEW_ENOUGH)' 2>/dev/null; then \
+	  echo "Python 3.11 or newer is needed, and $${python:-python3} is not." \
+	    "Install one, or name it: make PYTHON=/path/to/python3 ..." >&2; exit 1; \
+	fi; \
+	echo "Installing what this needs into .venv, with $$("$$python" --version) (once, about a minute) ..."; \
+	rm -rf .venv; \
+	"$$python" -m venv .venv || { \
+	  echo "Could not make .venv. On Debian and Ubuntu the package python3-venv may be missing." >&2; exit 1; \
+	}
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
+	  --requirement tests/requirements.txt
+	@touch $@

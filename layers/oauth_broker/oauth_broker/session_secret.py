@@ -1,0 +1,53 @@
+"""What is secret of a session, and its stored form."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from oauth_broker.errors import Busy
+from oauth_broker.secret import Secret
+from oauth_broker.strict_json import parse_object
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSecret:
+    """What is secret of a session. ``refresh_token`` is Aries'; None where Aries gave none.
+
+    ``session_key`` authenticates the broker's own refresh tokens; it is carried on unchanged from version to version.
+    """
+
+    session_key: Secret
+    access_token: Secret
+    refresh_token: Secret | None
+    access_expires_at: int
+    scope: str
+
+    def to_json(self) -> str:
+        """Return the stored form, always the same text for the same value."""
+        return json.dumps(
+            {
+                "session_key": self.session_key.reveal(),
+                "access_token": self.access_token.reveal(),
+                "refresh_token": self.refresh_token.reveal() if self.refresh_token else None,
+                "access_expires_at": self.access_expires_at,
+                "scope": self.scope,
+            },
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> SessionSecret:
+        """Read the stored form; raises Busy where it is not one, since a session is never ended by what we stored."""
+        try:
+            stored = parse_object(text)
+            refresh_token = stored["refresh_token"]
+            return cls(
+                Secret(stored["session_key"]),
+                Secret(stored["access_token"]),
+                Secret(refresh_token) if refresh_token is not None else None,
+                int(stored["access_expires_at"]),
+                str(stored["scope"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise Busy("vault:malformed_secret") from error

@@ -1,0 +1,292 @@
+"""The whole product over real HTTP on one machine: every server of the local stack, and the command that starts it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from tests.local.apps import PHONE
+from tests.local.aries import Fault, approve
+from tests.local.serving import HOST, PortTaken
+from tests.local.stack import LocalStack
+from tests.local.template import ROOT
+from tests.local.transcript import Transcript
+
+# Every secret of the product is at least 43 characters of base64url; no name or path is half as long.
+SECRET = re.compile(r"[A-Za-z0-9_-]{40,}")
+
+
+def come_back(stack: LocalStack) -> tuple[str, str]:
+    """Sign a person in up to the redirect to the app; return the one-time code and the verifier for it."""
+    verifier = secrets.token_urlsafe(32)
+    query = {
+        "response_type": "code",
+        "client_id": PHONE,
+        "redirect_uri": f"{stack.phone}/",
+        "scope": stack.scope,
+        "state": "state",
+        "code_challenge": urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode(),
+        "code_challenge_method": "S256",
+    }
+    browser = requests.Session()
+    to_aries = browser.get(f"{stack.issuer}/oauth2/authorize", params=query, allow_redirects=False, timeout=30)
+    to_broker = approve(browser, to_aries.headers["Location"], "approve")
+    to_app = browser.get(to_broker, allow_redirects=False, timeout=30)
+    return parse_qs(urlsplit(to_app.headers["Location"]).query)["code"][0], verifier
+
+
+def redeem(stack: LocalStack, code: str, verifier: str) -> dict[str, Any]:
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": PHONE,
+        "code": code,
+        "redirect_uri": f"{stack.phone}/",
+        "code_verifier": verifier,
+    }
+    answer = requests.post(f"{stack.issuer}/oauth2/token", data=form, timeout=30)
+    answer.raise_for_status()
+    tokens: dict[str, Any] = answer.json()
+    return tokens
+
+
+def rows(stack: LocalStack) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = stack.client("dynamodb").scan(TableName=stack.table)["Items"]
+    return found
+
+
+def session_secrets(stack: LocalStack) -> list[str]:
+    listed = stack.client("secretsmanager").list_secrets()["SecretList"]
+    return [entry["Name"] for entry in listed if "/session/" in entry["Name"]]
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+def play(stack: LocalStack) -> str:
+    out = io.StringIO()
+    assert Transcript(stack, out).play(), out.getvalue()
+    return out.getvalue()
+
+
+@pytest.fixture
+def stack(_no_real_aws: None) -> Iterator[LocalStack]:
+    with LocalStack(refresh_grace=1) as stack:
+        yield stack
+
+
+def test_a_complete_sign_in_succeeds_and_its_transcript_shows_no_secret(stack: LocalStack) -> None:
+    transcript = play(stack)
+    assert "invalid_grant" in transcript
+    assert SECRET.findall(transcript) == []
+
+
+@pytest.mark.parametrize(
+    ("like_aws", "body", "name", "domain_name"),
+    [(True, "dG9rZW49eA==", "content-type", HOST), (False, "token=x", "Content-Type", "localhost")],
+)
+def test_events_are_those_of_the_real_http_api_or_of_sam_local(
+    monkeypatch: pytest.MonkeyPatch, like_aws: bool, body: str, name: str, domain_name: str
+) -> None:
+    events: list[str] = []
+    with LocalStack(like_aws=like_aws) as stack:
+        run = stack.runner.run
+
+        def record(function: str, event: str) -> str:
+            events.append(event)
+            return run(function, event)
+
+        monkeypatch.setattr(stack.runner, "run", record)
+        requests.post(f"{stack.issuer}/oauth2/revoke", data={"token": "x"}, timeout=30)
+    (event,) = map(json.loads, events)
+    assert (event["body"], event["isBase64Encoded"]) == (body, like_aws)
+    assert event["headers"][name] == "application/x-www-form-urlencoded"
+    assert event["requestContext"]["domainName"] == domain_name
+
+
+def test_an_unrouted_path_and_method_are_not_found(stack: LocalStack) -> None:
+    for method, path in (("GET", "/"), ("POST", "/oauth2/authorize"), ("HEAD", "/oauth2/authorize")):
+        assert requests.request(method, stack.issuer + path, timeout=30).status_code == 404
+
+
+def test_the_page_of_the_phone_may_talk_to_the_broker_and_aries_alone(stack: LocalStack) -> None:
+    page = requests.get(f"{stack.phone}/", timeout=30)
+    policy = page.headers["Content-Security-Policy"]
+    assert page.status_code == 200
+    assert "default-src 'none'" in policy
+    assert f"connect-src 'self' {stack.issuer} {stack.aries}" in policy
+    assert "unsafe" not in policy
+    for name in re.findall(r'(?:src|href)="([^":]+)"', page.text):
+        assert requests.get(f"{stack.phone}/{name}", timeout=30).status_code == 200
+
+
+def test_the_page_of_the_phone_may_call_the_broker_and_aries_with_its_own_headers(stack: LocalStack) -> None:
+    for url, method, header in (
+        (f"{stack.issuer}/.well-known/oauth-authorization-server", "GET", ""),
+        (f"{stack.issuer}/oauth2/token", "POST", "content-type"),
+        (f"{stack.issuer}/oauth2/revoke", "POST", "content-type"),
+        (f"{stack.aries}/v1/users/me", "GET", "authorization"),
+    ):
+        preflight = {"Origin": stack.phone, "Access-Control-Request-Method": method}
+        answer = requests.options(url, headers=preflight | {"Access-Control-Request-Headers": header}, timeout=30)
+        assert answer.headers["Access-Control-Allow-Origin"] in ("*", stack.phone)
+        assert header in answer.headers["Access-Control-Allow-Headers"].lower()
+
+
+def test_the_page_of_the_phone_is_told_nothing_but_public_facts(stack: LocalStack) -> None:
+    assert requests.get(f"{stack.phone}/config.json", timeout=30).json() == {
+        "issuer": stack.issuer,
+        "client_id": PHONE,
+        "redirect_uri": f"{stack.phone}/",
+        "scope": stack.scope,
+        "api": stack.aries,
+    }
+
+
+def test_an_abandoned_sign_in_is_swept_and_its_secret_with_it(stack: LocalStack) -> None:
+    assert eventually(lambda: session_secrets(stack) == [])
+    before = {row["session_id"]["S"] for row in rows(stack)}
+    come_back(stack)
+    (abandoned,) = {row["session_id"]["S"] for row in rows(stack)} - before
+    assert len(session_secrets(stack)) == 1
+    stack.client("dynamodb").update_item(
+        TableName=stack.table,
+        Key={"session_id": {"S": abandoned}},
+        UpdateExpression="SET expires_at = :past",
+        ExpressionAttributeValues={":past": {"N": str(int(time.time()) - 1)}},
+    )
+    assert eventually(lambda: abandoned not in {row["session_id"]["S"] for row in rows(stack)})
+    assert eventually(lambda: session_secrets(stack) == [])
+
+
+def test_a_session_that_has_not_expired_is_left_alone(stack: LocalStack) -> None:
+    tokens = redeem(stack, *come_back(stack))
+    time.sleep(1)
+    form = {"grant_type": "refresh_token", "client_id": PHONE, "refresh_token": tokens["refresh_token"]}
+    assert requests.post(f"{stack.issuer}/oauth2/refresh", data=form, timeout=30).status_code == 200
+
+
+def test_a_function_that_raises_is_answered_for_as_lambda_does(stack: LocalStack) -> None:
+    assert stack.invoke("CleanupFunction", {"Records": 1}).keys() == {"errorMessage", "errorType"}
+
+
+def test_a_second_stack_in_one_process_is_refused(stack: LocalStack) -> None:
+    with pytest.raises(RuntimeError, match="Another LocalStack"), LocalStack():
+        pass
+
+
+def test_a_step_that_fails_is_told_with_what_was_expected(stack: LocalStack) -> None:
+    stack.aries_simulator.faults.append(Fault("invalid_grant", grant_type="refresh_token"))
+    out = io.StringIO()
+    assert not Transcript(stack, out).play()
+    assert "FAILED: status: expected 200, got 400" in out.getvalue()
+    assert SECRET.findall(out.getvalue()) == []
+
+
+def test_a_complete_sign_in_succeeds_behind_the_events_of_sam_local() -> None:
+    with LocalStack(refresh_grace=1, like_aws=False) as stack:
+        play(stack)
+
+
+def test_a_complete_sign_in_succeeds_with_the_standard_dialect() -> None:
+    with LocalStack(refresh_grace=1, dialect="standard") as stack:
+        play(stack)
+
+
+def test_without_a_client_secret_a_sign_in_gets_no_refresh_token() -> None:
+    with LocalStack(client_secret=False) as stack:
+        assert "refresh_token" not in redeem(stack, *come_back(stack))
+
+
+def test_nothing_is_left_behind() -> None:
+    before, stdout = dict(os.environ), sys.stdout
+    with LocalStack() as stack:
+        assert os.environ["ISSUER"] == stack.issuer
+    assert dict(os.environ) == before
+    assert sys.stdout is stdout
+    for url in (stack.issuer, stack.aries, stack.aws, stack.phone):
+        with pytest.raises(requests.ConnectionError):
+            requests.get(url, timeout=1)
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    environment = {name: value for name, value in os.environ.items() if name not in ("PORT", "ONCE", "VERBOSE")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.local", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_once_succeeds_and_prints_no_secret() -> None:
+    with command("--once", "--port", "0") as process:
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert SECRET.findall(output) == []
+
+
+def four_free_ports() -> int:
+    """Return the first; below the ports that the system gives away by itself."""
+    while True:
+        base = 20_000 + secrets.randbelow(10_000)
+        try:
+            for port in range(base, base + 4):
+                socket.create_server((HOST, port)).close()
+        except OSError:
+            continue
+        return base
+
+
+@pytest.mark.parametrize("offset", range(4))
+def test_a_taken_port_is_named_and_nothing_is_left_open(offset: int) -> None:
+    base = four_free_ports()
+    with socket.create_server((HOST, base + offset)):
+        with pytest.raises(PortTaken, match=rf"Port {base + offset} is already in use.*PORT=") as failure:
+            LocalStack(port=base).__enter__()
+        assert failure.value.port == base + offset
+    with LocalStack(port=base) as stack:
+        assert [urlsplit(url).port for url in (stack.issuer, stack.aries, stack.aws, stack.phone)] == [
+            *range(base, base + 4)
+        ]
+
+
+def test_the_command_names_a_taken_port_in_one_line() -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        with command("--port", str(port)) as process:
+            _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert re.fullmatch(rf"Port {port} is already in use\. .*PORT=.*\n", errors)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_it_is_stopped(number: signal.Signals) -> None:
+    with command("--port", "0") as process:
+        assert process.stdout is not None
+        opened = next(line for line in process.stdout if line.startswith("Open "))
+        assert requests.get(opened.split()[1], timeout=30).status_code == 200
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")

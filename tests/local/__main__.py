@@ -1,0 +1,84 @@
+"""Start the whole product on this machine, show one complete sign-in, and serve until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event
+
+from tests.local.serving import PortTaken
+
+# Three more follow.
+_HIGHEST_BASE_PORT = 65532
+
+
+def main() -> int:
+    """Return the exit status: 0, 1 where a step of the sign-in failed, 2 where a port is taken."""
+    options = _options()
+    # A process that a script started in the background ignores SIGINT unless told otherwise.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        return _run(options)
+    except PortTaken as taken:
+        print(taken, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped.")
+        return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.local", description=__doc__)
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=os.environ.get("PORT") or "8080",
+        help="the issuer's port (8080); Aries, AWS and the phone page take the three after it; 0 for any",
+    )
+    parser.add_argument("--once", action="store_true", default=_is_set("ONCE"), help="stop after the sign-in")
+    return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= _HIGHEST_BASE_PORT:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {_HIGHEST_BASE_PORT}")
+    return port
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "") not in ("", "0")
+
+
+def _run(options: argparse.Namespace) -> int:
+    print("Starting the broker, Aries, AWS and a phone on this machine ...", flush=True)
+    # Importing SAM CLI and moto takes most of the start, so the line above comes first.
+    from tests.local.stack import LocalStack
+    from tests.local.transcript import Transcript
+
+    with ExitStack() as resources:
+        log = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="oauth-broker-"))) / "functions.log"
+        sink = sys.stderr if _is_set("VERBOSE") else resources.enter_context(log.open("w", buffering=1))
+        stack = resources.enter_context(LocalStack(port=options.port, log=sink))
+        print(f"broker {stack.issuer}   Aries {stack.aries}   AWS {stack.aws}", flush=True)
+        if not Transcript(stack, sys.stdout).play():
+            if log.exists():
+                sys.stderr.write(f"\nWhat the functions logged:\n{log.read_text()}")
+            return 1
+        if options.once:
+            return 0
+        print(f"\nOpen {stack.phone}/ and sign in. Ctrl-C stops.")
+        if log.exists():
+            print(f"The functions log to {log}; VERBOSE=1 shows it here.", flush=True)
+        Event().wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

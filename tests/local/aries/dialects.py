@@ -1,0 +1,29 @@
+"""The two dialects of the token endpoint, as data."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+DialectName = Literal["aries", "standard"]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What a token request looks like."""
+
+    content_type: str
+    code_grant: str
+    code_takes_secret: bool
+    refresh_needs_redirect_uri: bool
+
+
+DIALECTS: dict[DialectName, Dialect] = {
+    # Step 3: JSON, grant type `code`, "do not include client_secret". Step 5: refresh sends the redirect URI.
+    "aries": Dialect("application/json", "code", code_takes_secret=False, refresh_needs_redirect_uri=True),
+    # RFC 6749 sections 4.1.3 and 6: a secret or a redirect URI sent where it is optional must still be the right one.
+    "standard": Dialect(
+        "application/x-www-form-urlencoded",
+        "authorization_code",
+        code_takes_secret=True,
+        refresh_needs_redirect_uri=False,
+    ),
+}

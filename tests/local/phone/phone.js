@@ -1,0 +1,273 @@
+// A public OAuth client (RFC 6749, PKCE of RFC 7636, RFC 9207) as a mobile developer would write it by hand. It is told
+// the issuer, its client id, its redirect URI, the scopes and where Aries' API is; everything else it discovers.
+
+const MOST_ATTEMPTS = 6;
+const DEFAULT_RETRY_SECONDS = 2;
+const LONGEST_RETRY_SECONDS = 10;
+
+const element = (id) => document.getElementById(id);
+const stored = {
+  read: (name) => JSON.parse(sessionStorage.getItem(name)),
+  write: (name, value) => sessionStorage.setItem(name, JSON.stringify(value)),
+  remove: (name) => sessionStorage.removeItem(name),
+};
+
+let config;
+let server;
+
+// A token was refused for good: the session is over.
+class SignInAgain extends Error {}
+// This sign-in came to nothing. A session that the app has already is not touched: anybody can make a link to this page.
+class SignInFailed extends Error {}
+// Nothing is lost: the same request may succeed later.
+class Temporary extends Error {}
+
+const mask = (secret) => `${secret.slice(0, 4)}…`;
+const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+function say(text, kind = "") {
+  element("status").textContent = text;
+  element("status").className = kind;
+}
+
+function log(text, detail = "", kind = "") {
+  const item = document.createElement("li");
+  const time = document.createElement("time");
+  time.textContent = new Date().toLocaleTimeString();
+  const line = document.createElement("span");
+  line.textContent = text;
+  item.className = kind;
+  item.append(time, line);
+  if (detail) {
+    const code = document.createElement("code");
+    code.textContent = detail;
+    item.append(code);
+  }
+  element("log").prepend(item);
+}
+
+function base64url(bytes) {
+  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+}
+
+const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
+
+async function challengeOf(verifier) {
+  return base64url(new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier))));
+}
+
+// A fetch that says in plain words when nobody answered.
+async function reach(name, url, options) {
+  try {
+    return await fetch(url, options);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new Temporary(`${name} cannot be reached. Try again in a moment.`);
+  }
+}
+
+async function discover() {
+  const response = await reach("The broker", `${config.issuer}/.well-known/oauth-authorization-server`);
+  const metadata = await response.json();
+  // RFC 8414 section 3.3: a document that names another issuer is not this issuer's.
+  if (metadata.issuer !== config.issuer) throw new Error("The discovery document names another issuer");
+  log("Discovered the broker", `GET ${response.url}`);
+  return metadata;
+}
+
+async function signIn() {
+  const pending = { state: random(), verifier: random() };
+  stored.write("pending", pending);
+  const query = new URLSearchParams({
+    response_type: "code",
+    client_id: config.client_id,
+    redirect_uri: config.redirect_uri,
+    scope: config.scope,
+    state: pending.state,
+    code_challenge: await challengeOf(pending.verifier),
+    code_challenge_method: "S256",
+  });
+  location.assign(`${server.authorization_endpoint}?${query}`);
+}
+
+// Reads the answer of the authorization endpoint off the page's address; returns a session, or null when there is none.
+async function finishSignIn() {
+  const answer = new URLSearchParams(location.search);
+  if (!answer.has("state")) return null;
+  // A code in the address bar would come back with every reload.
+  history.replaceState(null, "", location.pathname);
+  const pending = stored.read("pending");
+  if (answer.get("state") !== pending?.state) throw new SignInFailed("That answer was not asked for.");
+  stored.remove("pending");
+  if (answer.get("iss") !== config.issuer) throw new SignInFailed("That answer came from another issuer.");
+  if (answer.has("error")) {
+    const denied = answer.get("error") === "access_denied";
+    throw new SignInFailed(denied ? "You did not allow access." : `The sign-in failed: ${answer.get("error")}.`);
+  }
+  log("Came back with a one-time code", `code=${mask(answer.get("code"))}  iss=${answer.get("iss")}`);
+  return requestTokens("Redeemed the code", {
+    grant_type: "authorization_code",
+    code: answer.get("code"),
+    redirect_uri: config.redirect_uri,
+    code_verifier: pending.verifier,
+  });
+}
+
+async function requestTokens(title, fields) {
+  const tokens = await post(server.token_endpoint, fields);
+  const before = stored.read("session");
+  const which = tokens.access_token === before?.access_token ? "the same tokens as before" : "new tokens";
+  log(`${title}: ${which}`, `access_token=${mask(tokens.access_token)}  expires_in=${tokens.expires_in}`, "good");
+  const session = { ...tokens, expires_at: Date.now() + tokens.expires_in * 1000, lifetime: tokens.expires_in };
+  stored.write("session", session);
+  return session;
+}
+
+// Posts a form. A 5xx, a lost connection, or any answer without an `error` member is temporary: the session is kept
+// and the same request sent again after Retry-After.
+async function post(url, fields) {
+  const body = new URLSearchParams({ client_id: config.client_id, ...fields });
+  for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt += 1) {
+    const { status, content, wait } = await postOnce(url, body);
+    if (status === 200) return content;
+    if (typeof content.error === "string") {
+      log(`Refused: ${content.error}`, `POST ${url}`, "bad");
+      throw new SignInAgain("Please sign in again.");
+    }
+    log("The broker is busy for now", `POST ${url} → ${status || "no answer"}`, "bad");
+    if (attempt === MOST_ATTEMPTS) break;
+    say(`The service is busy. You stay signed in; trying again in ${wait} s …`);
+    await sleep(wait);
+  }
+  throw new Temporary("The service is busy. You stay signed in; try again later.");
+}
+
+async function postOnce(url, body) {
+  try {
+    const response = await fetch(url, { method: "POST", body });
+    const asked = Number(response.headers.get("Retry-After")) || DEFAULT_RETRY_SECONDS;
+    const content = await response.json().catch(() => ({}));
+    return { status: response.status, content, wait: Math.min(asked, LONGEST_RETRY_SECONDS) };
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return { status: 0, content: {}, wait: DEFAULT_RETRY_SECONDS };
+  }
+}
+
+async function refresh() {
+  const before = stored.read("session");
+  if (!before.refresh_token) throw new SignInAgain("This session cannot be renewed. Please sign in again.");
+  const after = await requestTokens("Refreshed", { grant_type: "refresh_token", refresh_token: before.refresh_token });
+  const same = after.access_token === before.access_token;
+  say(same ? "That refresh was moments ago: you got the same answer." : "Refreshed.", "good");
+  show();
+}
+
+async function whoAmI() {
+  const call = () => reach("Aries", `${config.api}/v1/users/me`, {
+    headers: { Authorization: `Bearer ${stored.read("session").access_token}` },
+  });
+  let response = await call();
+  if (response.status === 401) {
+    log("Aries no longer takes the access token; refreshing", "", "bad");
+    await refresh();
+    response = await call();
+  }
+  if (!response.ok) throw new Temporary(`Aries answered ${response.status}. You stay signed in.`);
+  const profile = await response.json();
+  log("Asked Aries who I am", `GET ${config.api}/v1/users/me`, "good");
+  stored.write("profile", profile);
+  show();
+}
+
+async function signOut() {
+  const { refresh_token: token, access_token: other } = stored.read("session");
+  await post(server.revocation_endpoint, { token: token ?? other });
+  log("Signed out", `POST ${server.revocation_endpoint}`, "good");
+  forget();
+  say("Signed out.", "good");
+}
+
+function forget() {
+  stored.remove("session");
+  stored.remove("profile");
+  show();
+}
+
+function show() {
+  const session = stored.read("session");
+  element("signed-out").hidden = session !== null;
+  element("signed-in").hidden = session === null;
+  if (session === null) return;
+  list(element("profile"), stored.read("profile") ?? {});
+  list(element("tokens"), {
+    "Access token": mask(session.access_token),
+    "Refresh token": session.refresh_token ? mask(session.refresh_token) : "none",
+    Scope: session.scope ?? config.scope,
+  });
+  countDown();
+}
+
+function list(target, entries) {
+  target.replaceChildren(...Object.entries(entries).flatMap(([name, value]) => {
+    const term = document.createElement("dt");
+    term.textContent = name.replaceAll("_", " ");
+    const description = document.createElement("dd");
+    description.textContent = typeof value === "object" ? JSON.stringify(value) : value;
+    return [term, description];
+  }));
+}
+
+function countDown() {
+  const session = stored.read("session");
+  if (session === null) return;
+  const left = Math.max(0, Math.round((session.expires_at - Date.now()) / 1000));
+  const [minutes, seconds] = [Math.floor(left / 60), left % 60];
+  element("time-left").textContent = `${minutes}:${String(seconds).padStart(2, "0")}`;
+  element("ring").setAttribute("stroke-dashoffset", String(100 - (100 * left) / session.lifetime));
+}
+
+// Runs one action at a time, so that one refresh is outstanding at most, and says how it went wrong.
+async function during(message, action) {
+  const buttons = document.querySelectorAll("button");
+  const focused = document.activeElement;
+  buttons.forEach((button) => { button.disabled = true; });
+  say(message);
+  try {
+    await action();
+  } catch (error) {
+    if (error instanceof SignInAgain) forget();
+    say(error.message, "bad");
+    const expected = [SignInAgain, SignInFailed, Temporary].some((kind) => error instanceof kind);
+    if (!expected) throw error;
+  } finally {
+    buttons.forEach((button) => { button.disabled = false; });
+    focused?.focus();
+  }
+}
+
+async function start() {
+  config = await (await fetch("config.json")).json();
+  server = await discover();
+  show();
+  const session = (await finishSignIn()) ?? stored.read("session");
+  if (session === null) {
+    say("You are not signed in.");
+    return;
+  }
+  show();
+  await whoAmI();
+  say("You are signed in.", "good");
+}
+
+const actions = {
+  "sign-in": ["Going to Aries …", signIn],
+  refresh: ["Refreshing …", refresh],
+  "who-am-i": ["Asking Aries …", async () => { await whoAmI(); say("That is you.", "good"); }],
+  "sign-out": ["Signing out …", signOut],
+};
+for (const [id, [message, action]] of Object.entries(actions)) {
+  element(id).addEventListener("click", () => during(message, action));
+}
+setInterval(countDown, 1000);
+during("One moment …", start);

@@ -1,0 +1,119 @@
+"""Runs functions in this process where SAM CLI would run containers."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+from uuid import uuid4
+
+from samcli.lib.providers.provider import Function
+from samcli.lib.utils.stream_writer import StreamWriter
+
+from tests.local.aws import REGION
+from tests.local.environment import ProcessEnvironment
+from tests.local.function_log import output_to, restore_stdout
+from tests.local.template import Template
+
+Handler = Callable[[Any, Any], Any]
+
+_serial = itertools.count()
+
+
+class LocalContext:
+    """The context object of one invocation, as far as the Lambda runtime's own one is documented."""
+
+    function_version = "$LATEST"
+
+    def __init__(self, function: Function) -> None:
+        """Start the clock of one invocation of ``function``."""
+        self.aws_request_id = str(uuid4())
+        self.function_name = function.functionname
+        self.memory_limit_in_mb = str(function.memory)
+        self.invoked_function_arn = f"arn:aws:lambda:{REGION}:123456789012:function:{function.name}"
+        self._deadline = time.monotonic() + float(function.timeout or 3)
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds until the function's timeout, as its template sets it."""
+        return max(0, int((self._deadline - time.monotonic()) * 1000))
+
+
+class InProcessRunner:
+    """Imports every function once, as one Lambda environment would, and calls its handler in the caller's thread.
+
+    A function that raises is answered for as the Lambda service does: ``{"errorMessage", "errorType"}``.
+    """
+
+    def __init__(self, template: Template, environment: ProcessEnvironment, log: TextIO) -> None:
+        """Import the handlers of all functions, each after its own variables were set in the process's environment."""
+        self._log = log
+        self._functions: dict[str, tuple[Function, Handler]] = {}
+        _forget_loggers(template)
+        for function in template.functions.get_all():
+            with output_to(log):
+                self._functions[function.name] = function, _load(function, environment)
+
+        self._template = template
+
+    def close(self) -> None:
+        """Leave nothing of the functions' logging to whoever comes next in this process."""
+        _forget_loggers(self._template)
+        restore_stdout()
+
+    def is_debugging(self) -> bool:
+        """Tell the gateway to serve with many threads."""
+        return False
+
+    def invoke(self, function_identifier: str, event: str, *, stdout: StreamWriter, **_: Any) -> None:
+        """Do what ``LocalLambdaRunner.invoke`` does: write the function's answer, as JSON, to ``stdout``."""
+        stdout.write_str(self.run(function_identifier, event))
+
+    def run(self, name: str, event: str) -> str:
+        """Call the function's handler with ``event``; both it and the answer are JSON, as on the wire."""
+        function, handler = self._functions[name]
+        with output_to(self._log):
+            try:
+                return json.dumps(handler(json.loads(event), LocalContext(function)))
+            except Exception as error:  # noqa: BLE001 - what the Lambda runtime does with whatever a handler raises
+                traceback.print_exc(file=self._log)
+                return json.dumps({"errorMessage": str(error), "errorType": type(error).__name__})
+
+
+def _variables(function: Function) -> dict[str, str]:
+    variables = (function.environment or {}).get("Variables", {})
+    # A number is one in YAML alone; a dict is an `AWS::NoValue` that SAM CLI left as it was.
+    return {name: str(value) for name, value in variables.items() if not isinstance(value, dict)}
+
+
+def _forget_loggers(template: Template) -> None:
+    """Let Powertools make its loggers anew: they are kept by service, bound to whatever their first user printed to."""
+    for function in template.functions.get_all():
+        logging.Logger.manager.loggerDict.pop(_variables(function).get("POWERTOOLS_SERVICE_NAME", ""), None)
+
+
+def _load(function: Function, environment: ProcessEnvironment) -> Handler:
+    environment.set(_variables(function))
+    for layer in function.layers:
+        _make_importable(str(layer.codeuri))
+    module_name, _, attribute = str(function.handler).rpartition(".")
+    path = Path(str(function.codeuri)) / f"{module_name}.py"
+    # Every function's module is called `app`, and a later stack in this process needs new ones.
+    spec = importlib.util.spec_from_file_location(f"{function.name}_{next(_serial)}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    handler: Handler = getattr(module, attribute)
+    return handler
+
+
+def _make_importable(layer: str) -> None:
+    if layer not in sys.path:
+        sys.path.insert(0, layer)

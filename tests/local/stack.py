@@ -1,0 +1,193 @@
+"""The whole product on one machine: gateway, functions, AWS, Aries and an app, on loopback ports of this process."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from threading import Lock
+from types import TracebackType
+from typing import Any, Literal, Self, TextIO
+
+from tests.local.apps import PHONE, SCOPES, local_apps
+from tests.local.aries import AriesSimulator
+from tests.local.aries.tokens import Rotation
+from tests.local.aws import CREDENTIALS, REGION, LocalAws
+from tests.local.environment import ProcessEnvironment
+from tests.local.gateway import gateway_app
+from tests.local.phone import phone_app
+from tests.local.runner import InProcessRunner
+from tests.local.serving import HOST, LoopbackServer, port_taken
+from tests.local.sweeper import Sweeper
+from tests.local.template import Template
+
+ARIES_CLIENT_ID = "aries-client"
+ARIES_CLIENT_SECRET = "the-client-secret-that-only-the-broker-and-aries-know"
+
+# Fake credentials, so that nothing can reach a real account, and nothing of the developer's own configuration.
+_PROCESS_ENVIRONMENT: Mapping[str, str | None] = {
+    "AWS_ACCESS_KEY_ID": CREDENTIALS["aws_access_key_id"],
+    "AWS_SECRET_ACCESS_KEY": CREDENTIALS["aws_secret_access_key"],
+    "AWS_SESSION_TOKEN": None,
+    "AWS_PROFILE": None,
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+    # Requests to this machine never go through a proxy.
+    "NO_PROXY": HOST,
+    "no_proxy": HOST,
+}
+
+# A process has one environment and one set of moto's resources.
+_one_at_a_time = Lock()
+
+
+class LocalStack:
+    """A context manager; everything is started when it is entered and gone when it is left.
+
+    ``issuer``, ``aries``, ``aws`` and ``phone`` are the URLs of the four servers, without a trailing slash.
+    """
+
+    issuer: str
+    aries: str
+    aws: str
+    phone: str
+    aries_simulator: AriesSimulator
+    template: Template
+    runner: InProcessRunner
+    table: str
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        refresh_grace: int = 2,
+        late_retry: Literal["allow", "revoke"] = "allow",
+        dialect: Literal["aries", "standard"] = "aries",
+        rotation: Rotation = "strict",
+        client_secret: bool = True,
+        apps: Mapping[str, Mapping[str, Any]] | None = None,
+        parameters: Mapping[str, str] | None = None,
+        aries_options: Mapping[str, Any] | None = None,
+        like_aws: bool = True,
+        log: TextIO | None = None,
+    ) -> None:
+        """Decide what will be started.
+
+        ``port`` is the issuer's; Aries, AWS and the phone page take the three after it; 0 takes any four.
+        ``refresh_grace`` (seconds) is short, so that a person sees a refresh reach Aries. Without ``client_secret`` the
+        broker issues no refresh tokens. ``apps`` are added to the local ones, or put in their place, by client id.
+        ``rotation`` is what Aries does with refresh tokens, ``aries_options`` are further arguments of its simulator,
+        ``parameters`` further parameters of the template. ``like_aws`` is explained at ``gateway_app``. What the
+        functions print goes to ``log``.
+        """
+        self.refresh_grace = refresh_grace
+        self.log: TextIO = log or io.StringIO()
+        self.scope = " ".join(SCOPES)
+        self._port = port
+        self._with_secret = client_secret
+        self._apps = apps or {}
+        self._aries_options = {"dialect": dialect, "rotation": rotation, **(aries_options or {})}
+        self._like_aws = like_aws
+        self._parameters = {
+            "AriesClientId": ARIES_CLIENT_ID,
+            "ProviderDialect": dialect,
+            "RefreshGraceSeconds": str(refresh_grace),
+            "LateRetry": late_retry,
+            **(parameters or {}),
+        }
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start everything; raises PortTaken, or RuntimeError where another stack runs in this process."""
+        with ExitStack() as started:
+            if not _one_at_a_time.acquire(blocking=False):
+                raise RuntimeError("Another LocalStack is running in this process")
+            started.callback(_one_at_a_time.release)
+            self._start(started)
+            self._running = started.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop everything, in the opposite order."""
+        self._running.close()
+
+    def client(self, service: str) -> Any:
+        """Make a boto3 client of ``dynamodb``, ``dynamodbstreams``, ``secretsmanager`` or ``kms``."""
+        return self._aws.client(service)
+
+    def invoke(self, function: str, event: Any) -> Any:
+        """Call the function with this logical id; return its answer, or ``{"errorMessage", "errorType"}``."""
+        return json.loads(self.runner.run(function, json.dumps(event)))
+
+    def _start(self, started: ExitStack) -> None:
+        environment = ProcessEnvironment()
+        started.callback(environment.restore)
+        environment.set(_PROCESS_ENVIRONMENT)
+        gateway, phone = (self._take_port(started, offset) for offset in (0, 3))
+        self.issuer, self.phone = gateway.url, phone.url
+        self.aries_simulator = self._start_aries(started)
+        self.aries = self.aries_simulator.url
+        self._aws = LocalAws(self._port_at(2))
+        started.callback(self._aws.close)
+        self.aws = self._aws.url
+        self._create_resources()
+        self.runner = InProcessRunner(self.template, environment, self.log)
+        started.callback(self.runner.close)
+        gateway.serve(gateway_app(self.template, self.runner, gateway.port, like_aws=self._like_aws))
+        phone.serve(phone_app(self._phone_config()))
+        sweeper = Sweeper(self._aws, self.table, self.runner, self.template.stream_trigger())
+        sweeper.start()
+        started.callback(sweeper.stop)
+
+    def _port_at(self, offset: int) -> int:
+        return self._port + offset if self._port else 0
+
+    def _take_port(self, started: ExitStack, offset: int) -> LoopbackServer:
+        server = LoopbackServer(self._port_at(offset))
+        started.callback(server.close)
+        return server
+
+    def _start_aries(self, started: ExitStack) -> AriesSimulator:
+        simulator = AriesSimulator(
+            ARIES_CLIENT_ID,
+            ARIES_CLIENT_SECRET,
+            [f"{self.issuer}/oauth2/callback"],
+            scopes=SCOPES,
+            **self._aries_options,
+        )
+        with port_taken(self._port_at(1)):
+            simulator.start(HOST, self._port_at(1))
+        started.callback(simulator.stop)
+        return simulator
+
+    def _create_resources(self) -> None:
+        """Create what a deployment would create or be given, and read the template with it."""
+        secret = self._aws.create_secret("aries-client", ARIES_CLIENT_SECRET) if self._with_secret else ""
+        parameters = {
+            "Issuer": self.issuer,
+            "AriesClientSecretArn": secret,
+            "AriesAuthorizeUrl": self.aries_simulator.authorize_url,
+            "AriesTokenUrl": self.aries_simulator.token_url,
+            "Apps": json.dumps({**local_apps(self.phone), **self._apps}),
+            "AwsEndpointUrl": self.aws,
+            **self._parameters,
+        }
+        self.template = Template(parameters, created={"Key": {"Arn": self._aws.create_key()}})
+        # The name that SAM CLI gives to a table without one, and so the value of `!Ref SignInsTable`.
+        self.table = "SignInsTable"
+        self._aws.create_table(self.table, self.template.properties("SignInsTable"))
+
+    def _phone_config(self) -> dict[str, str]:
+        return {
+            "issuer": self.issuer,
+            "client_id": PHONE,
+            "redirect_uri": f"{self.phone}/",
+            "scope": self.scope,
+            "api": self.aries,
+        }

@@ -1,0 +1,243 @@
+"""One complete sign-in over real HTTP, told step by step. Every step is verified; secrets are shown masked."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Any, TextIO
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import requests
+
+from tests.local.apps import PHONE
+from tests.local.aries import approve
+from tests.local.stack import LocalStack
+
+_SECRET = {"code", "state", "code_verifier", "code_challenge", "access_token", "refresh_token", "token", "cookie"}
+_TIMEOUT_SECONDS = 30
+
+
+class StepFailed(Exception):
+    """A step's answer is not the one expected."""
+
+
+class Transcript:
+    """A sign-in of the ``phone`` app, from discovery to the refusal of a token that was revoked."""
+
+    def __init__(self, stack: LocalStack, out: TextIO) -> None:
+        """Write to ``out`` what happens at ``stack``."""
+        self._stack = stack
+        self._out = out
+        self._browser = requests.Session()
+        self._app = requests.Session()
+        self._redirect_uri = f"{stack.phone}/"
+        self._state = secrets.token_urlsafe(16)
+        self._verifier = secrets.token_urlsafe(32)
+        self._server: dict[str, Any] = {}
+        self._location = ""
+        self._tokens: dict[str, Any] = {}
+        self._before: dict[str, Any] = {}
+
+    def play(self) -> bool:
+        """Do all steps; stop at the first that fails and return False."""
+        for number, (title, step) in enumerate(self._steps(), 1):
+            self._out.write(f"\n{number:>2}  {title}\n")
+            try:
+                step()
+            except (StepFailed, requests.RequestException, ValueError, KeyError) as failure:
+                # The words of other failures may hold a URL with a code in it.
+                why = failure if isinstance(failure, StepFailed) else type(failure).__name__
+                self._out.write(f"    FAILED: {why}\n")
+                return False
+            finally:
+                self._out.flush()
+        return True
+
+    def _steps(self) -> Iterable[tuple[str, Callable[[], None]]]:
+        return (
+            ("The app discovers the broker", self._discover),
+            (
+                "The app sends the browser to the broker, which saves the sign-in and sends it on to Aries",
+                self._authorize,
+            ),
+            ("The person approves at Aries", self._approve),
+            (
+                "The browser comes back; the broker exchanges the code at Aries and hands the app a code of its own",
+                self._callback,
+            ),
+            ("The app redeems the code with its own verifier", self._redeem),
+            ("The app calls Aries with the access token", self._who_am_i),
+            ("The app refreshes; the broker refreshes at Aries with the client secret", self._refresh),
+            (
+                "The answer was lost: the app sends that refresh again and gets the identical answer",
+                self._refresh_again,
+            ),
+            ("The app signs out", self._revoke),
+            ("The session is over: its refresh token is refused", self._refresh_after_revoke),
+        )
+
+    def _discover(self) -> None:
+        answer = self._send(self._app, "GET", f"{self._stack.issuer}/.well-known/oauth-authorization-server")
+        self._server = _json(answer, 200)
+        expect("issuer", self._server.get("issuer"), self._stack.issuer)
+        endpoints = ("authorization_endpoint", "token_endpoint", "revocation_endpoint")
+        self._show(answer.status_code, {name: self._server[name] for name in ("issuer", *endpoints)})
+
+    def _authorize(self) -> None:
+        query = {
+            "response_type": "code",
+            "client_id": PHONE,
+            "redirect_uri": self._redirect_uri,
+            "scope": self._stack.scope,
+            "state": self._state,
+            "code_challenge": urlsafe_b64encode(sha256(self._verifier.encode()).digest()).rstrip(b"=").decode(),
+            "code_challenge_method": "S256",
+        }
+        url = f"{self._server['authorization_endpoint']}?{urlencode(query)}"
+        answer = self._send(self._browser, "GET", url, shown=query)
+        sent = self._redirected(answer, f"{self._stack.aries}/oauth2/authorize")
+        expect("code_challenge_method", sent.get("code_challenge_method"), "S256")
+        for name in ("state", "code_challenge"):
+            if not sent.get(name) or sent[name] == query[name]:
+                raise StepFailed(f"{name}: expected one of the broker's own, got the app's or none")
+        self._checked("state and code challenge are the broker's own, not the app's")
+
+    def _approve(self) -> None:
+        self._out.write(f"    POST {_without_query(self._location)}\n")
+        self._location = approve(self._browser, self._location, "approve")
+        expect("redirect", _without_query(self._location), f"{self._stack.issuer}/oauth2/callback")
+        self._show(302, {"location": _without_query(self._location), **_query(self._location)})
+
+    def _callback(self) -> None:
+        given = _query(self._location)
+        answer = self._send(self._browser, "GET", self._location, shown=given)
+        answered = self._redirected(answer, self._redirect_uri)
+        expect("state", answered.get("state"), self._state)
+        expect("iss", answered.get("iss"), self._stack.issuer)
+        if not answered.get("code") or answered["code"] == given["code"]:
+            raise StepFailed("code: expected one of the broker's own, got Aries' or none")
+        self._checked("state is the app's, iss is the broker, the code is not Aries'")
+
+    def _redeem(self) -> None:
+        self._tokens = self._ask_for_tokens(
+            grant_type="authorization_code",
+            code=_query(self._location)["code"],
+            redirect_uri=self._redirect_uri,
+            code_verifier=self._verifier,
+        )
+
+    def _who_am_i(self) -> None:
+        bearer = {"Authorization": f"Bearer {self._tokens['access_token']}"}
+        answer = self._send(self._app, "GET", f"{self._stack.aries}/v1/users/me", headers=bearer)
+        self._show(answer.status_code, _json(answer, 200))
+
+    def _refresh(self) -> None:
+        # A refresh under the grace after the last one is answered from what is stored.
+        time.sleep(self._stack.refresh_grace + 0.2)
+        self._before = self._tokens
+        self._tokens = self._refresh_with(self._before["refresh_token"], calls_to_aries=1)
+        for name in ("access_token", "refresh_token"):
+            if self._tokens[name] == self._before[name]:
+                raise StepFailed(f"{name}: expected a new one, got the old one")
+        self._checked("both tokens are new; Aries was asked once")
+
+    def _refresh_again(self) -> None:
+        again = self._refresh_with(self._before["refresh_token"], calls_to_aries=0)
+        for name in ("access_token", "refresh_token", "token_type", "scope"):
+            if again[name] != self._tokens[name]:
+                raise StepFailed(f"{name}: expected the same again, got another")
+        self._checked("both tokens are those of the answer before; Aries was not asked")
+
+    def _refresh_with(self, refresh_token: str, *, calls_to_aries: int) -> dict[str, Any]:
+        before = self._stack.aries_simulator.refresh_calls
+        tokens = self._ask_for_tokens(grant_type="refresh_token", refresh_token=refresh_token)
+        expect("refreshes at Aries", self._stack.aries_simulator.refresh_calls - before, calls_to_aries)
+        return tokens
+
+    def _revoke(self) -> None:
+        form = {"client_id": PHONE, "token": self._tokens["refresh_token"]}
+        answer = self._send(self._app, "POST", self._server["revocation_endpoint"], shown=form, data=form)
+        expect("body", _json(answer, 200), {})
+        self._show(answer.status_code, {"body": answer.text})
+
+    def _refresh_after_revoke(self) -> None:
+        form = self._token_request(grant_type="refresh_token", refresh_token=self._tokens["refresh_token"])
+        answer = self._send(self._app, "POST", self._server["token_endpoint"], shown=form, data=form)
+        refusal = _json(answer, 400)
+        expect("error", refusal.get("error"), "invalid_grant")
+        self._show(answer.status_code, refusal)
+
+    def _token_request(self, **fields: str) -> dict[str, str]:
+        return {"client_id": PHONE, **fields}
+
+    def _ask_for_tokens(self, **fields: str) -> dict[str, Any]:
+        form = self._token_request(**fields)
+        answer = self._send(self._app, "POST", self._server["token_endpoint"], shown=form, data=form)
+        tokens = _json(answer, 200)
+        expect("token_type", tokens.get("token_type"), "Bearer")
+        expect("cache-control", answer.headers.get("Cache-Control"), "no-store")
+        for name in ("access_token", "refresh_token"):
+            if not isinstance(tokens.get(name), str):
+                raise StepFailed(f"{name}: expected a string, got none")
+        self._show(answer.status_code, tokens)
+        return tokens
+
+    def _send(
+        self, session: requests.Session, method: str, url: str, shown: Mapping[str, Any] | None = None, **more: Any
+    ) -> requests.Response:
+        self._out.write(f"    {method:<4} {_without_query(url)}\n")
+        self._write(shown or {})
+        return session.request(method, url, allow_redirects=False, timeout=_TIMEOUT_SECONDS, **more)
+
+    def _redirected(self, answer: requests.Response, target: str) -> dict[str, str]:
+        """Check for a redirect to ``target`` and return the parameters it carries."""
+        expect("status", answer.status_code, 302)
+        self._location = answer.headers["Location"]
+        expect("location", _without_query(self._location), target)
+        parameters = _query(self._location)
+        cookies = {"cookie": next(iter(answer.cookies)).value} if answer.cookies else {}
+        self._show(answer.status_code, {"location": target, **parameters, **cookies})
+        return parameters
+
+    def _checked(self, what: str) -> None:
+        self._out.write(f"    checked: {what}\n")
+
+    def _show(self, status: int, facts: Mapping[str, Any]) -> None:
+        self._out.write(f"    {status}\n")
+        self._write(facts)
+
+    def _write(self, facts: Mapping[str, Any]) -> None:
+        for name, value in facts.items():
+            self._out.write(f"         {name:<22} {mask(value) if name in _SECRET else value}\n")
+
+
+def mask(secret: Any) -> str:
+    """Show the first four characters alone."""
+    return f"{str(secret)[:4]}…"
+
+
+def expect(what: str, got: object, expected: object) -> None:
+    """Raise StepFailed unless ``got`` is ``expected``; both are shown, so neither may be secret."""
+    if got != expected:
+        raise StepFailed(f"{what}: expected {expected!r}, got {got!r}")
+
+
+def _json(answer: requests.Response, status: int) -> dict[str, Any]:
+    if answer.status_code != status:
+        # A refusal's own words help; an answer that should have been a refusal holds secrets.
+        words = answer.text[:300] if answer.status_code >= HTTPStatus.BAD_REQUEST else ""
+        raise StepFailed(f"status: expected {status}, got {answer.status_code} {words}")
+    content: dict[str, Any] = answer.json()
+    return content
+
+
+def _without_query(url: str) -> str:
+    return urlsplit(url)._replace(query="").geturl()
+
+
+def _query(url: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(url).query))

@@ -1,0 +1,533 @@
+"""The registered apps, and above all: which redirect URIs pass."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oauth_broker.errors import ConfigurationError
+from oauth_broker.registry import Client, Registry
+
+HTTPS = "https://app.example.com/callback"
+HTTPS_WITH_QUERY = "https://app.example.com:8443/a/b?brand=x&y=%2F"
+CUSTOM = "com.example.app:/callback"
+LOOPBACKS = ("http://127.0.0.1/callback", "http://[::1]/callback", "http://localhost/callback")
+BARE_LOOPBACK = "http://127.0.0.1"
+REGISTERED = (HTTPS, HTTPS_WITH_QUERY, CUSTOM, *LOOPBACKS, BARE_LOOPBACK)
+CLIENT = Client("app", REGISTERED, frozenset({"read"}))
+
+APP: dict[str, Any] = {"redirect_uris": [HTTPS], "scopes": ["read"]}
+
+
+def parsed(**changes: Any) -> Client:
+    """The app ``app`` with other members."""
+    client = Registry.parse(json.dumps({"app": {**APP, **changes}})).find("app")
+    assert client is not None
+    return client
+
+
+def refusal(apps: Any) -> str:
+    with pytest.raises(ConfigurationError) as raised:
+        Registry.parse(apps if isinstance(apps, str) else json.dumps(apps))
+    return raised.value.reason
+
+
+@pytest.mark.parametrize("uri", REGISTERED)
+def test_a_registered_redirect_uri_passes(uri: str) -> None:
+    assert CLIENT.allows_redirect(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        " ",
+        "/",
+        "callback",
+        "/callback",
+        "//app.example.com/callback",
+        "app.example.com/callback",
+        "null",
+        "*",
+        # Case.
+        "HTTPS://app.example.com/callback",
+        "https://APP.example.com/callback",
+        "https://app.example.com/Callback",
+        # Scheme.
+        "http://app.example.com/callback",
+        "httpss://app.example.com/callback",
+        "https:app.example.com/callback",
+        "https:/app.example.com/callback",
+        "https:///app.example.com/callback",
+        "https:\\\\app.example.com\\callback",
+        "javascript:alert(1)",
+        "javascript://app.example.com/callback",
+        "javascript://app.example.com/%0aalert(1)",
+        "JaVaScRiPt:alert(1)",
+        "\tjavascript:alert(1)",
+        "java\nscript:alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "vbscript:x",
+        "file:///callback",
+        "blob:https://app.example.com/callback",
+        "view-source:https://app.example.com/callback",
+        "feed:https://app.example.com/callback",
+        "intent://app.example.com/callback#Intent;scheme=https;end",
+        "com.example.app:/callback?code=1",
+        "com.example.app://callback",
+        "com.example.app:callback",
+        "com.example.app:/callback/",
+        "com.example.App:/callback",
+        "com.example.app2:/callback",
+        "com.example.ap:/callback",
+        "com.example.app.evil:/callback",
+        "evil.com.example.app:/callback",
+        # Port.
+        "https://app.example.com:443/callback",
+        "https://app.example.com:/callback",
+        "https://app.example.com:8443/callback",
+        "https://app.example.com:0443/callback",
+        "https://app.example.com/a/b?brand=x&y=%2F",
+        "https://app.example.com:8444/a/b?brand=x&y=%2F",
+        "https://app.example.com:84430/a/b?brand=x&y=%2F",
+        # Slash, path and traversal.
+        "https://app.example.com",
+        "https://app.example.com/",
+        "https://app.example.com/callback/",
+        "https://app.example.com//callback",
+        "https://app.example.com/./callback",
+        "https://app.example.com/x/../callback",
+        "https://app.example.com/callback/..",
+        "https://app.example.com/callback/../evil",
+        "https://app.example.com/callback/%2e%2e/evil",
+        "https://app.example.com/callback/%2E%2E/evil",
+        "https://app.example.com/callback/..%2fevil",
+        "https://app.example.com/callback;/../evil",
+        "https://app.example.com/callback\\..\\evil",
+        "https://app.example.com/callbackevil",
+        "https://app.example.com/callbac",
+        "https://app.example.com/callback.evil",
+        "https://app.example.com/callback;x=1",
+        # Encodings.
+        "https://app.example.com/%63allback",
+        "https://app.example.com/callbac%6b",
+        "https://app.example.com/callback%00",
+        "https://app.example.com/callback%20",
+        "https://app.example.com/callback%2f",
+        "https://app.example.com%2fcallback",
+        "https://app%2eexample.com/callback",
+        "https%3A%2F%2Fapp.example.com%2Fcallback",
+        "https://app.example.com:8443/a/b?brand=x&y=%2f",
+        "https://app.example.com:8443/a/b?brand=x&y=/",
+        # Query and fragment.
+        "https://app.example.com/callback?",
+        "https://app.example.com/callback?x=1",
+        "https://app.example.com/callback#",
+        "https://app.example.com/callback#x",
+        "https://app.example.com/callback?#",
+        "https://app.example.com:8443/a/b",
+        "https://app.example.com:8443/a/b?brand=x",
+        "https://app.example.com:8443/a/b?y=%2F&brand=x",
+        "https://app.example.com:8443/a/b?brand=x&y=%2F&z=1",
+        # User information.
+        "https://user@app.example.com/callback",
+        "https://user:password@app.example.com/callback",
+        "https://@app.example.com/callback",
+        "https://app.example.com@evil.example/callback",
+        "https://app.example.com%40evil.example/callback",
+        "https://app.example.com:443@evil.example/callback",
+        "https://evil.example#@app.example.com/callback",
+        "https://evil.example?@app.example.com/callback",
+        # Backslashes, white space and controls.
+        "https://app.example.com\\callback",
+        "https:\\/\\/app.example.com/callback",
+        "https://evil.example\\@app.example.com/callback",
+        "https://app.example.com\\@evil.example/callback",
+        "\thttps://app.example.com/callback",
+        "https://app.example.com/callback\t",
+        "https://app.\texample.com/callback",
+        "https://app.example.com/call\tback",
+        "ht\ntps://app.example.com/callback",
+        " https://app.example.com/callback",
+        "https://app.example.com/callback ",
+        "https://app.example.com/callback\n",
+        "https://app.example.com/callback\r\nset-cookie:a=b",
+        "https://app.example.com/callback\0",
+        "\ufeffhttps://app.example.com/callback",
+        "https://app.example.com/callback\u2028",
+        # Hosts that begin, end or look like it.
+        "https://app.example.com.evil.example/callback",
+        "https://app.example.com./callback",
+        "https://evilapp.example.com/callback",
+        "https://evil-app.example.com/callback",
+        "https://x.app.example.com/callback",
+        "https://example.com/callback",
+        "https://app.example.co/callback",
+        "https://app.example.community/callback",
+        "https://appXexample.com/callback",
+        "https://app-example.com/callback",
+        "https://app.ex\u0430mple.com/callback",
+        "https://\uff41pp.example.com/callback",
+        "https://app\u3002example.com/callback",
+        "https://app.example\u2024com/callback",
+        "https://app.exam\u00adple.com/callback",
+        "https://app.exam\u200bple.com/callback",
+        "https://app.example.com\uff0fcallback",
+        "https://app.example.com\u2044callback",
+        "https://xn--pp-7ka.example.com/callback",
+        "https://app.example.com/\u0441allback",
+        "https://app.example.com/callbac\u212a",
+        # One and another.
+        HTTPS + " " + CUSTOM,
+        HTTPS + "," + HTTPS,
+        HTTPS + HTTPS,
+    ],
+)
+def test_what_is_not_registered_byte_for_byte_does_not_pass(uri: str) -> None:
+    assert not CLIENT.allows_redirect(uri)
+
+
+@pytest.mark.parametrize("port", [1, 80, 443, 8080, 49152, 65535])
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
+def test_a_loopback_uri_passes_with_any_port(host: str, port: int) -> None:
+    assert CLIENT.allows_redirect(f"http://{host}:{port}/callback")
+
+
+def test_a_loopback_uri_that_was_registered_with_a_port_passes_with_another_one_and_with_none() -> None:
+    client = Client("app", ("http://127.0.0.1:8080/cb?x=1",), frozenset({"read"}))
+    for uri in ("http://127.0.0.1:8080/cb?x=1", "http://127.0.0.1:9/cb?x=1", "http://127.0.0.1/cb?x=1"):
+        assert client.allows_redirect(uri)
+    assert not client.allows_redirect("http://127.0.0.1:8080/cb?x=2")
+
+
+def test_a_loopback_uri_may_have_an_empty_path_and_then_has_no_other() -> None:
+    assert CLIENT.allows_redirect("http://127.0.0.1:5000")
+    for uri in ("http://127.0.0.1:5000/", "http://127.0.0.1:5000?", "http://127.0.0.1:5000?x=1", "http://127.0.0.1/"):
+        assert not CLIENT.allows_redirect(uri)
+
+
+def test_each_name_of_the_loopback_interface_is_registered_by_itself() -> None:
+    client = Client("app", ("http://127.0.0.1/cb",), frozenset({"read"}))
+    assert not client.allows_redirect("http://localhost:5000/cb")
+    assert not client.allows_redirect("http://[::1]:5000/cb")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://127.0.0.1:0/callback",
+        "http://127.0.0.1:00080/callback",
+        "http://127.0.0.1:080/callback",
+        "http://127.0.0.1:65536/callback",
+        "http://127.0.0.1:99999/callback",
+        "http://127.0.0.1:123456/callback",
+        "http://127.0.0.1:/callback",
+        "http://127.0.0.1:-1/callback",
+        "http://127.0.0.1:+80/callback",
+        "http://127.0.0.1: 80/callback",
+        "http://127.0.0.1:80 /callback",
+        "http://127.0.0.1:8\u0660/callback",
+        "http://127.0.0.1:\uff18\uff10/callback",
+        "http://127.0.0.1:80:80/callback",
+        "http://127.0.0.1:80@evil.example/callback",
+        "http://127.0.0.1:80.evil.example/callback",
+        "http://127.0.0.1:80#@evil.example/callback",
+        "http://127.0.0.1:80/callback#x",
+        "http://127.0.0.1:80/callback?x=1",
+        "http://127.0.0.1:80/callback/",
+        "http://127.0.0.1:80//callback",
+        "http://127.0.0.1:80/Callback",
+        "http://127.0.0.1:80/%63allback",
+        "http://127.0.0.1:80/x/../callback",
+        "http://127.0.0.1:80/callback\n",
+        "http://127.0.0.1:80\\callback",
+        "https://127.0.0.1:80/callback",
+        "HTTP://127.0.0.1:80/callback",
+        "http:/127.0.0.1:80/callback",
+        "http://user@127.0.0.1:80/callback",
+        "http://127.0.0.1.evil.example:80/callback",
+        "http://127.0.0.1evil.example:80/callback",
+        "http://127.0.0.11:80/callback",
+        "http://127.0.0.2:80/callback",
+        "http://127.1:80/callback",
+        "http://127.0.1:80/callback",
+        "http://127.00.0.1:80/callback",
+        "http://2130706433:80/callback",
+        "http://0x7f.0.0.1:80/callback",
+        "http://0177.0.0.1:80/callback",
+        "http://0.0.0.0:80/callback",
+        "http://0:80/callback",
+        "http://127x0x0x1:80/callback",
+        "http://127\u30020\u30020\u30021:80/callback",
+        "http://LOCALHOST:80/callback",
+        "http://Localhost:80/callback",
+        "http://localhost.:80/callback",
+        "http://localhost.evil.example:80/callback",
+        "http://evil.localhost:80/callback",
+        "http://localhost.localdomain:80/callback",
+        "http://[::1].evil.example:80/callback",
+        "http://[::01]:80/callback",
+        "http://[0:0:0:0:0:0:0:1]:80/callback",
+        "http://[::ffff:127.0.0.1]:80/callback",
+        "http://[::1%25lo]:80/callback",
+        "http://::1:80/callback",
+        "http://[::]:80/callback",
+    ],
+)
+def test_only_the_port_of_a_loopback_uri_may_vary(uri: str) -> None:
+    assert not CLIENT.allows_redirect(uri)
+
+
+@pytest.mark.parametrize(
+    ("registered", "asked"),
+    [
+        (HTTPS, "https://app.example.com:5000/callback"),
+        (HTTPS_WITH_QUERY, "https://app.example.com/a/b?brand=x&y=%2F"),
+        ("https://localhost/callback", "https://localhost:5000/callback"),
+        ("https://127.0.0.1/callback", "https://127.0.0.1:5000/callback"),
+        (CUSTOM, "com.example.app:5000/callback"),
+    ],
+)
+def test_the_port_of_any_other_uri_may_not_vary(registered: str, asked: str) -> None:
+    client = Client("app", (registered,), frozenset({"read"}))
+    assert client.allows_redirect(registered)
+    assert not client.allows_redirect(asked)
+
+
+hostile = st.sampled_from(
+    [*"/\\:@?#%.&=;,[]*0189aAxe \t\r\n\0", "%2e", "%2f", "%00", "..", "//", "evil.example", ":80", "@evil.example"]
+    + ["\u3002", "\uff0f", "\u200b", "\u0430", "javascript:", "https://", "http://", "127.0.0.1", "localhost", "[::1]"]
+)
+
+
+@st.composite
+def near_misses(draw: st.DrawFn) -> str:
+    """A registered URI after a few small changes, or something else altogether."""
+    uri = draw(st.sampled_from(REGISTERED))
+    for _ in range(draw(st.integers(0, 3))):
+        start = draw(st.integers(0, len(uri)))
+        end = min(len(uri), start + draw(st.sampled_from([0, 0, 1, 2, 9])))
+        uri = uri[:start] + draw(hostile | st.just("")) + uri[end:]
+    return uri
+
+
+def may_pass(uri: str) -> bool:
+    """The rule told another way: take a decimal port off a loopback URI, and what is left is registered as it is."""
+    for origin in ("http://127.0.0.1", "http://[::1]", "http://localhost"):
+        if uri.startswith(origin + ":"):
+            port, rest = re.findall(r"^([^/?]*)([\s\S]*)$", uri[len(origin) + 1 :])[0]
+            if port in map(str, range(1, 65536)):
+                uri = origin + rest
+    return uri in REGISTERED
+
+
+@given(near_misses() | st.text(max_size=40))
+def test_only_a_registered_uri_or_a_registered_loopback_uri_with_another_port_passes(uri: str) -> None:
+    assert CLIENT.allows_redirect(uri) is may_pass(uri)
+
+
+@given(st.sampled_from(LOOPBACKS), st.integers(-5, 70_000))
+def test_a_loopback_port_passes_exactly_from_1_to_65535(registered: str, port: int) -> None:
+    uri = registered.replace("/callback", f":{port}/callback")
+    assert CLIENT.allows_redirect(uri) is (1 <= port <= 65535)
+
+
+# Reading the Apps parameter.
+
+
+def test_a_complete_app_is_read_with_all_that_it_names() -> None:
+    fingerprint = ":".join(["AB"] * 32)
+    client = parsed(
+        redirect_uris=list(REGISTERED),
+        scopes=["account:information", "order:execution"],
+        origins=["https://app.example.com", "http://localhost:3000"],
+        apple_app_ids=["ABCDE12345.com.example.app"],
+        android_packages={"com.example.app": [fingerprint, fingerprint.replace("AB", "0F")]},
+    )
+    assert client.client_id == "app"
+    assert client.redirect_uris == REGISTERED
+    assert client.scopes == {"account:information", "order:execution"}
+    assert client.origins == {"https://app.example.com", "http://localhost:3000"}
+    assert client.apple_app_ids == ("ABCDE12345.com.example.app",)
+    assert client.android_packages == {"com.example.app": (fingerprint, fingerprint.replace("AB", "0F"))}
+
+
+def test_what_an_app_need_not_name_is_empty() -> None:
+    client = parsed()
+    assert (client.origins, client.apple_app_ids, dict(client.android_packages)) == (frozenset(), (), {})
+
+
+def test_apps_are_found_by_their_exact_id_and_their_origins_together() -> None:
+    other = {**APP, "origins": ["https://b.example.com"]}
+    registry = Registry.parse(json.dumps({"a": {**APP, "origins": ["https://a.example.com"]}, "b": other}))
+    found = registry.find("a")
+    assert found is not None
+    assert found.client_id == "a"
+    assert [registry.find(name) for name in ("A", "a ", "", "c", "a\0")] == [None] * 5
+    assert [client.client_id for client in registry.clients] == ["a", "b"]
+    assert registry.origins == {"https://a.example.com", "https://b.example.com"}
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://app.example.com/",
+        "https://app.example.com",
+        "https://a-b.example.com:8443/x%20y?z=1&w=%2F",
+        "com.example.app:/",
+        "com.example.app://callback?x=1",
+        "msauth.com.example-app:/x",
+        "http://127.0.0.1",
+        "http://[::1]:8080/x?y=1",
+        "http://localhost?x",
+    ],
+)
+def test_these_redirect_uris_may_be_registered(uri: str) -> None:
+    assert parsed(redirect_uris=[uri]).allows_redirect(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        " ",
+        "/callback",
+        "app.example.com/callback",
+        "//app.example.com/callback",
+        "http://app.example.com/callback",
+        "http://192.168.0.1/callback",
+        "http://127.0.0.2/callback",
+        "http://127.0.0.1.evil.example/callback",
+        "http://localhost.evil.example/callback",
+        "http://localhost:0/callback",
+        "http://user@localhost/callback",
+        "https://user@app.example.com/callback",
+        "https://app.example.com/callback#x",
+        "https://app.example.com/callback#",
+        "https://APP.example.com/callback",
+        "HTTPS://app.example.com/callback",
+        "https://app.ex\u00e4mple.com/callback",
+        "https:///callback",
+        "https://",
+        "https:app.example.com",
+        "https://app.example.com\\callback",
+        "https://app.example.com/call back",
+        "https://app.example.com/callback\n",
+        "https://app.example.com/\"'",
+        "https://app.example.com/<x>",
+        "https://app.example.com:/callback",
+        "https://app.example.com:123456/callback",
+        "https://*.example.com/callback",
+        "https://app.example.com/" + "x" * 512,
+        "javascript:alert(1)",
+        "javascript:/alert.1/",
+        "data:/text.html",
+        "myapp:/callback",
+        "myapp://callback",
+        "com.example.app:callback",
+        "com.example.app",
+        "com.example.app:",
+        "Com.example.app:/callback",
+        ".example:/callback",
+        "com..app:/callback",
+        "com.example.:/callback",
+        "1com.example:/callback",
+        "com.example.app:/call#back",
+        "*",
+    ],
+)
+def test_a_redirect_uri_that_browsers_and_servers_might_read_differently_is_refused_by_name(uri: str) -> None:
+    reason = refusal({"good": APP, "bad": {**APP, "redirect_uris": [HTTPS, uri]}})
+    assert "'bad'" in reason
+    assert "redirect_uris" in reason
+    assert repr(uri) in reason
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        *(("redirect_uris", value) for value in (None, [], {}, "x", HTTPS, [HTTPS, 1], [None], [[HTTPS]], 1, True)),
+        *(("scopes", value) for value in (None, [], "read", {"read": 1}, [1], [""], ["a b"], ['a"b'], ["a\\b"])),
+        *(("scopes", [value]) for value in ("a\n", "\u00e9", "a\tb", "x" * 129, " a")),
+        *(("origins", value) for value in (None, {}, "https://a.example", [1], [""], ["*"], ["null"])),
+        *(("origins", [value]) for value in ("https://a.example/", "https://a.example/x", "http://a.example", "a.example")),
+        *(("origins", [value]) for value in ("https://A.example", "https://a.example:x", "https://u@a.example")),
+        *(("origins", [value]) for value in ("https://a.example\n", "http://192.168.0.1", "https://a.example:123456")),
+        *(("apple_app_ids", value) for value in (None, "x", [1], [""], ["com.example.app"], ["abcde12345.com.example"])),
+        *(("apple_app_ids", [value]) for value in ("ABCDE1234.com.example", "ABCDE12345.", "ABCDE12345.a/b")),
+        *(("android_packages", value) for value in (None, [], "x", {"a.b": []}, {"a.b": "AB"}, {"a.b": [1]}, {"a.b": None})),
+        *(("android_packages", {name: [":".join(["AB"] * 32)]}) for name in ("", "app", "1a.b", "a..b", "a.b\n", "a-b.c")),
+        *(
+            ("android_packages", {"a.b": [value]})
+            for value in ("", "AB", ":".join(["ab"] * 32), ":".join(["AB"] * 31), ":".join(["AB"] * 33), "AB" * 32)
+        ),
+    ],
+)
+def test_a_malformed_member_is_refused_naming_the_app_and_the_member(member: str, value: Any) -> None:
+    reason = refusal({"good": APP, "bad": {**APP, member: value}})
+    assert reason.startswith("APPS")
+    assert "'bad'" in reason
+    assert "good" not in reason
+    assert member in reason
+
+
+@pytest.mark.parametrize("origin", ["https://app.example.com", "http://localhost"])
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+def test_a_port_that_does_not_exist_is_refused_by_name(origin: str, port: int) -> None:
+    for member, uri in (("redirect_uris", f"{origin}:{port}/x"), ("origins", f"{origin}:{port}")):
+        assert repr(uri) in refusal({"app": {**APP, member: [uri]}})
+
+
+@pytest.mark.parametrize("member", ["redirect_uris", "scopes"])
+def test_a_missing_required_member_is_refused_naming_the_app_and_the_member(member: str) -> None:
+    reason = refusal({"bad": {name: value for name, value in APP.items() if name != member}})
+    assert "'bad'" in reason
+    assert member in reason
+
+
+@pytest.mark.parametrize("member", ["redirect_uri", "Scopes", "secret", ""])
+def test_an_unknown_member_is_refused_by_name(member: str) -> None:
+    reason = refusal({"bad": {**APP, member: []}})
+    assert "'bad'" in reason
+    assert repr(member) in reason
+
+
+@pytest.mark.parametrize("client_id", ["", " ", "a b", "a:b", "a\n", "\u00e9", "x" * 65, "a/b", "a%20b", "a\0"])
+def test_a_client_id_that_cannot_stand_anywhere_is_refused_by_name(client_id: str) -> None:
+    assert repr(client_id) in refusal({"good": APP, client_id: APP})
+
+
+@pytest.mark.parametrize("client_id", ["a", "trader-ios", "com.example.app", "A~b_c.d-1", "x" * 64])
+def test_a_plain_client_id_is_accepted(client_id: str) -> None:
+    assert Registry.parse(json.dumps({client_id: APP})).find(client_id) is not None
+
+
+@pytest.mark.parametrize("entry", [None, [], "x", 1, True])
+def test_an_app_that_is_no_object_is_refused_by_name(entry: Any) -> None:
+    assert "'bad'" in refusal({"bad": entry})
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", "x", '{"a":', '{"a":{},"a":{}}', '{"a":NaN}', "[" * 100_000])
+def test_apps_that_are_no_object_with_an_app_are_refused_naming_the_variable(text: str) -> None:
+    assert refusal(text).startswith("APPS")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from([HTTPS, "read", "com.example.app"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4) | st.just("a.b"), inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.text(max_size=4), json_values, max_size=2), st.sampled_from([*APP, "origins", "android_packages"]))
+def test_any_apps_are_read_or_refused(apps: dict[str, Any], member: str) -> None:
+    for value in (apps, *({"app": {**APP, member: entry}} for entry in apps.values())):
+        try:
+            assert Registry.parse(json.dumps(value)).clients
+        except ConfigurationError as error:
+            assert error.reason.startswith("APPS")

@@ -1,0 +1,230 @@
+"""The configuration: whatever is missing or malformed is named before the first request."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oauth_broker.dialect import ARIES, STANDARD
+from oauth_broker.errors import ConfigurationError
+from oauth_broker.settings import Settings
+from tests.unit.fakes import ENVIRONMENT, settings_with
+
+OPTIONAL = ("ISSUER", "DOMAIN_NAME", "ARIES_CLIENT_SECRET_ARN")
+REQUIRED = tuple(name for name in ENVIRONMENT if name not in OPTIONAL)
+URLS = ("ARIES_AUTHORIZE_URL", "ARIES_TOKEN_URL")
+
+
+def refusal(**changes: str) -> str:
+    with pytest.raises(ConfigurationError) as raised:
+        settings_with(**changes)
+    return raised.value.reason
+
+
+def test_a_complete_environment_is_read() -> None:
+    settings = Settings.from_environment({**ENVIRONMENT, "PATH": "/usr/bin"})
+    assert settings.issuer == "https://broker.example.com"
+    assert settings.domain_name == "broker.example.com"
+    assert settings.aries_client_id == "aries-client"
+    assert settings.aries_client_secret_arn == ENVIRONMENT["ARIES_CLIENT_SECRET_ARN"]
+    assert settings.aries_authorize_url == "https://app.aries.example/oauth2/authorize"
+    assert settings.aries_token_url == "https://api.aries.example/v1/oauth2/token"
+    assert settings.dialect is ARIES
+    assert settings.registry.find("app") is not None
+    assert (settings.session_days, settings.refresh_grace_seconds) == (30, 60)
+    assert settings.late_retry is True
+    assert settings.table_name == "sign-ins"
+    assert settings.secret_prefix == "broker/session/"
+    assert settings.key_id == "arn:aws:kms:eu-west-1:123456789012:key/1"
+    assert settings.can_refresh
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings_with().session_days = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_required_variable_that_is_missing_or_empty_is_named(name: str) -> None:
+    without = {key: value for key, value in ENVIRONMENT.items() if key != name}
+    for environment in (without, {**without, name: ""}):
+        with pytest.raises(ConfigurationError) as raised:
+            Settings.from_environment(environment)
+        assert raised.value.reason.startswith(name)
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_an_optional_variable_may_be_missing_or_empty(name: str) -> None:
+    without = {key: value for key, value in ENVIRONMENT.items() if key != name}
+    assert Settings.from_environment(without) is not None
+    assert Settings.from_environment({**without, name: ""}) is not None
+
+
+def test_without_a_client_secret_nothing_can_be_refreshed() -> None:
+    assert not settings_with(ARIES_CLIENT_SECRET_ARN="").can_refresh
+
+
+def test_a_dialect_that_sends_the_client_secret_is_refused_without_one() -> None:
+    assert "ARIES_CLIENT_SECRET_ARN" in refusal(PROVIDER_DIALECT="standard", ARIES_CLIENT_SECRET_ARN="")
+
+
+def test_the_dialect_and_the_late_retry_are_chosen_by_name() -> None:
+    assert settings_with(PROVIDER_DIALECT="standard").dialect is STANDARD
+    assert settings_with(LATE_RETRY="revoke").late_retry is False
+
+
+@pytest.mark.parametrize("name", ["PROVIDER_DIALECT", "LATE_RETRY"])
+@pytest.mark.parametrize("value", ["Aries", "ALLOW", "true", "1", " aries", "allow\n", "aries,standard"])
+def test_any_other_choice_is_refused_by_name(name: str, value: str) -> None:
+    assert refusal(**{name: value}).startswith(name)
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "https://broker.example.com",
+        "https://broker.example.com:8443",
+        "http://127.0.0.1:8080",
+        "http://127.0.0.1",
+        "http://[::1]:8080",
+        "http://localhost:8080",
+    ],
+)
+def test_an_issuer_is_an_https_origin_or_http_on_loopback(issuer: str) -> None:
+    assert settings_with(ISSUER=issuer).issuer == issuer
+
+
+MALFORMED_ORIGINS = [
+    "broker.example.com",
+    "//broker.example.com",
+    "https://",
+    "https:broker.example.com",
+    "http://broker.example.com",
+    "http://127.0.0.1.example.com",
+    "http://127.0.0.2",
+    "http://10.0.0.1",
+    "http://localhost.example.com",
+    "http://::1",
+    "HTTPS://broker.example.com",
+    "https://Broker.example.com",
+    "https://br\u00f6ker.example.com",
+    "https://user@broker.example.com",
+    "https://broker.example.com:",
+    "https://broker.example.com:x",
+    "https://broker.example.com:123456",
+    "https://broker.example.com\\",
+    "https://broker.example.com\n",
+    " https://broker.example.com",
+    "https://broker example.com",
+    "https://*.example.com",
+    "ftp://broker.example.com",
+    "javascript:alert(1)",
+]
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        *MALFORMED_ORIGINS,
+        "https://broker.example.com/",
+        "https://broker.example.com/oauth2",
+        "https://broker.example.com?x",
+        "https://broker.example.com#x",
+        "http://127.0.0.1:8080/",
+    ],
+)
+def test_an_issuer_with_a_path_or_over_plain_http_or_malformed_is_refused_by_name(issuer: str) -> None:
+    assert refusal(ISSUER=issuer).startswith("ISSUER")
+
+
+@pytest.mark.parametrize("name", URLS)
+@pytest.mark.parametrize("url", ["https://a.example/", "https://a.example:444/b/c_d-e.f~g", "http://127.0.0.1:8081/x"])
+def test_aries_urls_are_https_or_http_on_loopback(name: str, url: str) -> None:
+    settings = settings_with(**{name: url})
+    assert url in (settings.aries_authorize_url, settings.aries_token_url)
+
+
+@pytest.mark.parametrize("name", URLS)
+@pytest.mark.parametrize(
+    "url",
+    [
+        *MALFORMED_ORIGINS,
+        *(origin + "/oauth2/token" for origin in MALFORMED_ORIGINS),
+        "https://a.example",
+        "https://a.example/x?y=1",
+        "https://a.example/x#y",
+        "https://a.example/x y",
+        "https://a.example/x\n",
+        "https://a.example/%2e%2e",
+        "https://a.example/\u00e9",
+    ],
+)
+def test_a_malformed_aries_url_is_refused_by_name(name: str, url: str) -> None:
+    assert refusal(**{name: url}).startswith(name)
+
+
+@pytest.mark.parametrize("name", ["ISSUER", *URLS])
+@pytest.mark.parametrize("port", [65536, 99999])
+def test_a_port_that_does_not_exist_is_refused_by_name(name: str, port: int) -> None:
+    for origin in ("https://a.example", "http://127.0.0.1"):
+        assert refusal(**{name: f"{origin}:{port}" + "/x" * (name in URLS)}).startswith(name)
+
+
+@pytest.mark.parametrize("value", ["Broker.example.com", "https://a.example", "a.example/", "a.example:443", "a b", "-a", "a\n"])
+def test_a_malformed_domain_name_is_refused_by_name(value: str) -> None:
+    assert refusal(DOMAIN_NAME=value).startswith("DOMAIN_NAME")
+
+
+@pytest.mark.parametrize(
+    "name", ["ARIES_CLIENT_ID", "ARIES_CLIENT_SECRET_ARN", "TABLE_NAME", "SECRET_PREFIX", "KEY_ID"]
+)
+@pytest.mark.parametrize("value", [" ", "a b", "a\n", "\ta", "\u00e9", "a\0"])
+def test_a_name_with_white_space_or_beyond_ascii_is_refused_by_name(name: str, value: str) -> None:
+    assert refusal(**{name: value}).startswith(name)
+
+
+@pytest.mark.parametrize("value", ["a:b", "a*", "x" * 129, "a#b"])
+def test_a_secret_prefix_that_secrets_manager_would_not_take_is_refused_by_name(value: str) -> None:
+    assert refusal(SECRET_PREFIX=value).startswith("SECRET_PREFIX")
+
+
+@pytest.mark.parametrize(("name", "highest"), [("SESSION_DAYS", 365), ("REFRESH_GRACE_SECONDS", 300)])
+def test_a_number_is_whole_and_in_its_range_or_refused_by_name(name: str, highest: int) -> None:
+    for number in (1, 2, highest):
+        settings = settings_with(**{name: str(number)})
+        assert number in (settings.session_days, settings.refresh_grace_seconds)
+    for value in ("0", "-1", "+1", str(highest + 1), "1.5", "1e2", "0x1", " 1", "1\n", "1_0", "x", "\u0661", "9" * 5000):
+        assert refusal(**{name: value}).startswith(name)
+
+
+@pytest.mark.parametrize("apps", ["x", "{}", "[]", '{"app":{}}'])
+def test_malformed_apps_are_refused_by_name(apps: str) -> None:
+    assert refusal(APPS=apps).startswith("APPS")
+
+
+@given(st.sampled_from(sorted(ENVIRONMENT)), st.text(max_size=30))
+def test_any_value_is_taken_or_refused_by_name(name: str, value: str) -> None:
+    try:
+        settings_with(**{name: value})
+    except ConfigurationError as error:
+        assert error.reason.startswith(name)
+
+
+def test_the_issuer_is_the_configured_one_or_follows_the_host_that_the_gateway_serves() -> None:
+    assert settings_with().issuer_for("abc.execute-api.eu-west-1.amazonaws.com") == "https://broker.example.com"
+    assert settings_with(ISSUER="").issuer_for("abc.example.com") == "https://abc.example.com"
+
+
+@pytest.mark.parametrize(
+    ("url", "issuer"),
+    [
+        ("https://app.aries.example/oauth2/authorize", "https://app.aries.example"),
+        ("https://app.aries.example:8443/x", "https://app.aries.example:8443"),
+        ("http://[::1]:9/x", "http://[::1]:9"),
+    ],
+)
+def test_the_issuer_of_aries_is_the_origin_of_its_authorize_url(url: str, issuer: str) -> None:
+    assert settings_with(ARIES_AUTHORIZE_URL=url).aries_issuer == issuer

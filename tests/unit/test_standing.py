@@ -1,0 +1,181 @@
+"""What the holder of a refresh token may do: every branch, and the order of the branches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal
+
+import pytest
+
+from oauth_broker.handles import RefreshToken
+from oauth_broker.registry import Client
+from oauth_broker.requests import RefreshTokenGrant
+from oauth_broker.secret import Secret
+from oauth_broker.sign_in import SignIn
+from oauth_broker.standing import Policy, Standing, stand
+from tests.unit.fakes import NOW
+
+SESSION = "S" * 43
+KEY = Secret("key")
+GRACE = 60
+CURRENT, PREVIOUS, OLDER = (RefreshToken.mint(SESSION, generation, KEY) for generation in (9, 8, 7))
+CLIENT = Client("app", ("https://app.example.com/callback",), frozenset({"a", "b"}))
+ROW = SignIn(
+    session_id=SESSION,
+    status="active",
+    expires_at=int(NOW) + 1000,
+    client_id="app",
+    scope="a b",
+    generation=9,
+    handle_hash=CURRENT.hash,
+    previous_hash=PREVIOUS.hash,
+    rotated_at=NOW - 1000,
+)
+GRANT = RefreshTokenGrant(CLIENT, CURRENT, None)
+POLICY = Policy(GRACE, late_retry=True)
+
+Presented = Literal["current", "previous", "neither"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One combination of conditions, in words; row, grant and policy are made from it."""
+
+    row: bool
+    status: str
+    live: bool
+    own_client: bool
+    presented: Presented
+    first_generation: bool
+    scope: str | None
+    in_grace: bool
+    leased: bool
+    late_retry: bool
+
+    @property
+    def found(self) -> SignIn | None:
+        # Each number just at the boundary: expired at, not before, its time; the grace and the lease over at theirs.
+        return self.row_as_stored if self.row else None
+
+    @property
+    def row_as_stored(self) -> SignIn:
+        return replace(
+            ROW,
+            status=self.status,
+            expires_at=int(NOW) + self.live,
+            client_id="app" if self.own_client else "other",
+            previous_hash="" if self.first_generation else PREVIOUS.hash,
+            rotated_at=NOW - GRACE + 0.001 * self.in_grace,
+            lease_id="lease" if self.leased else "",
+            lease_until=NOW + 0.001 * self.leased,
+        )
+
+    @property
+    def grant(self) -> RefreshTokenGrant:
+        tokens = {"current": CURRENT, "previous": PREVIOUS, "neither": OLDER}
+        return RefreshTokenGrant(CLIENT, tokens[self.presented], self.scope)
+
+    @property
+    def standing(self) -> Standing:
+        return stand(self.found, self.grant, Policy(GRACE, self.late_retry), NOW)
+
+
+def every_case() -> Iterator[Case]:
+    statuses = ("pending", "claimed", "issued", "active", "failed", "dead", "revoked", "", "Active")
+    presented: tuple[Presented, ...] = ("current", "previous", "neither")
+    both = (False, True)
+    for values in product(both, statuses, both, both, presented, both, (None, "a b", "a", "a b c"), both, both, both):
+        yield Case(*values)
+
+
+def expected(case: Case) -> set[Standing]:
+    """What may be answered, from one statement for each standing that holds without regard to the others' order."""
+    session = case.row and case.status == "active" and case.live
+    own = session and case.own_client
+    holds_previous = case.presented == "previous" and not case.first_generation
+    holder = own and (case.presented == "current" or holds_previous)
+    served = holder and case.scope in (None, "a b")
+    outside = served and not case.in_grace
+    admitted = outside and (not holds_previous or case.late_retry)
+    return {
+        standing
+        for standing, holds in (
+            (Standing.ENDED, not session),
+            (Standing.FOREIGN, session and not own),
+            (Standing.STRANGER, own and not holder),
+            (Standing.WIDER, holder and not served),
+            (Standing.REPLAY, served and case.in_grace),
+            (Standing.SUPERSEDED, outside and not admitted),
+            (Standing.WAIT, admitted and case.leased),
+            (Standing.READY, admitted and not case.leased),
+        )
+        if holds
+    }
+
+
+def test_every_combination_of_conditions_is_judged_as_it_should_be() -> None:
+    seen = set()
+    for case in every_case():
+        assert {case.standing} == expected(case), case
+        seen.add(case.standing)
+    assert seen == set(Standing)
+
+
+def test_only_a_holder_of_one_of_the_two_tokens_learns_of_a_lease_of_a_rotation_or_of_a_scope() -> None:
+    """Whoever is not a holder is told the same, whatever goes on in the session."""
+    outsiders = {Standing.ENDED, Standing.FOREIGN, Standing.STRANGER}
+    for case in every_case():
+        if case.standing in outsiders:
+            for in_grace, leased, late_retry, scope in product((False, True), (False, True), (False, True), (None, "a")):
+                other = replace(case, in_grace=in_grace, leased=leased, late_retry=late_retry, scope=scope)
+                assert other.standing is case.standing
+
+
+def test_a_lease_never_keeps_a_replay_or_a_refusal_waiting() -> None:
+    for case in every_case():
+        if case.standing is not Standing.READY and not case.leased:
+            assert replace(case, leased=True).standing is case.standing
+
+
+def test_where_late_retries_are_allowed_nobody_is_superseded() -> None:
+    assert all(case.standing is not Standing.SUPERSEDED for case in every_case() if case.late_retry)
+
+
+@pytest.mark.parametrize(
+    ("rotated_before", "standing"),
+    [(0, Standing.REPLAY), (59.999, Standing.REPLAY), (60, Standing.READY), (60.001, Standing.READY)],
+)
+def test_the_grace_is_over_exactly_when_its_seconds_have_passed(rotated_before: float, standing: Standing) -> None:
+    assert stand(replace(ROW, rotated_at=NOW - rotated_before), GRANT, POLICY, NOW) is standing
+
+
+def test_a_refresh_by_a_clock_that_runs_ahead_is_replayed() -> None:
+    assert stand(replace(ROW, rotated_at=NOW + 5), GRANT, POLICY, NOW) is Standing.REPLAY
+
+
+@pytest.mark.parametrize(
+    ("left", "standing"), [(-0.001, Standing.READY), (0, Standing.READY), (0.001, Standing.WAIT), (39, Standing.WAIT)]
+)
+def test_a_lease_is_waited_for_exactly_until_it_has_lapsed(left: float, standing: Standing) -> None:
+    assert stand(replace(ROW, lease_id="x", lease_until=NOW + left), GRANT, POLICY, NOW) is standing
+
+
+@pytest.mark.parametrize(("left", "standing"), [(-1, Standing.ENDED), (0, Standing.ENDED), (1, Standing.READY)])
+def test_a_row_that_has_expired_and_is_not_deleted_yet_has_ended(left: int, standing: Standing) -> None:
+    assert stand(replace(ROW, expires_at=int(NOW) + left), GRANT, POLICY, NOW) is standing
+
+
+@pytest.mark.parametrize(
+    ("scope", "standing"),
+    [(None, Standing.READY), ("a b", Standing.READY), ("a", Standing.WIDER), ("a b c", Standing.WIDER), ("", Standing.WIDER)],
+)
+def test_the_scope_asked_for_is_the_one_granted_or_refused(scope: str | None, standing: Standing) -> None:
+    assert stand(ROW, replace(GRANT, scope=scope), POLICY, NOW) is standing
+
+
+def test_a_longer_grace_makes_a_replay_of_what_was_a_refresh() -> None:
+    row = replace(ROW, rotated_at=NOW - 100)
+    assert stand(row, GRANT, Policy(100, late_retry=True), NOW) is Standing.READY
+    assert stand(row, GRANT, Policy(101, late_retry=True), NOW) is Standing.REPLAY
