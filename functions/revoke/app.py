@@ -24,8 +24,9 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
     """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
     settings = Settings.from_environment(environment)
     vault = SecretsManagerVault(aws.secretsmanager(), settings.secret_prefix, settings.key_id)
-    store = SessionStore(vault, Escrow(aws.kms, settings.key_id), clock, os.urandom)
-    revoke = Revoke(SignIns(aws.dynamodb(), settings.table_name), vault, store, clock)
+    sign_ins = SignIns(aws.dynamodb(), settings.table_name)
+    store = SessionStore(sign_ins, vault, Escrow(aws.kms, settings.key_id), clock, os.urandom)
+    revoke = Revoke(sign_ins, vault, store, clock)
 
     def sign_out(request: HttpRequest, invocation: Invocation) -> HttpResponse:
         revoke(parse_revocation_request(request, settings.registry), invocation)

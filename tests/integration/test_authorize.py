@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import pytest
 
-from oauth_broker.authorize import SIGN_IN_SECONDS
 from oauth_broker.handles import session_id_of
+from oauth_broker.sign_ins import SIGN_IN_SECONDS
 from tests.support.world import APP_URI, ARIES_CLIENT_ID, CALLBACK_URI, ISSUER, SCOPE, Answer, World
 
 

@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
-from oauth_broker.callback import CLAIM_MARGIN_SECONDS, CODE_SECONDS
+from oauth_broker.callback import CODE_SECONDS
+from oauth_broker.leases import LEASE_MARGIN_SECONDS
 from tests.local.aries import Fault
 from tests.support.world import APP_URI, ISSUER, Answer, Phone, World, running_world
 
@@ -68,7 +69,9 @@ def test_a_redirect_uri_with_a_query_keeps_it(world: World) -> None:
     assert phone.callback(phone.approve(phone.authorize())).location.startswith(f"{APP_URI}?brand=a&code=")
 
 
-@pytest.mark.parametrize("query", ["", "code=x", "state=", "state=unknown&code=x", "state=a&state=b", "state=%ff"])
+@pytest.mark.parametrize(
+    "query", ["", "code=x", "state=", "state=%ED%A0%80&code=x", "state=unknown&code=x", "state=a&state=b", "state=%ff"]
+)
 def test_an_unknown_state_gets_a_page(world: World, phone: Phone, query: str) -> None:
     phone.authorize()
     assert_page(phone.callback(query))
@@ -180,7 +183,7 @@ def test_a_claim_whose_holder_died_ends_in_an_error_and_the_code_is_not_used_aga
     with world.aws.dying_at("CreateSecret"):
         phone.callback(returning)
     assert phone.row()["status"] == "claimed"
-    world.clock.time += 29 + CLAIM_MARGIN_SECONDS + 1
+    world.clock.time += 29 + LEASE_MARGIN_SECONDS + 1
     assert_error(phone.callback(returning), "server_error")
     assert world.aries.token_calls == 1
 
@@ -241,6 +244,52 @@ def test_a_sign_in_that_took_nearly_all_its_time_still_gets_a_code_that_lives(wo
     code = phone.callback(phone.approve(authorized)).query["code"]
     world.clock.time += 30
     assert phone.redeem(code).status == 200
+
+
+def test_a_wrong_client_id_at_aries_alarms(world: World, phone: Phone, returning: str) -> None:
+    world.aries.faults.append(Fault("invalid_client"))
+    assert_error(phone.callback(returning), "server_error")
+    assert world.telemetry.counted("ProviderMisconfigured") == 1
+
+
+@pytest.mark.parametrize("token_type", ["DPoP", None])
+def test_an_access_token_of_another_type_begins_no_session(
+    world: World, phone: Phone, returning: str, token_type: str | None
+) -> None:
+    world.aries.faults.append(Fault("members", members={"token_type": token_type}))
+    assert_error(phone.callback(returning), "temporarily_unavailable")
+    assert world.session_secrets() == []
+
+
+def test_a_claim_whose_answer_was_lost_is_repeated_and_goes_on(world: World, phone: Phone, returning: str) -> None:
+    with world.aws.failing("UpdateItem", "timed_out_though_applied", times=1):
+        assert phone.callback(returning).query["code"]
+    assert world.aries.token_calls == 1
+
+
+def test_a_callback_with_too_little_time_left_does_not_use_the_code(world: World, phone: Phone, returning: str) -> None:
+    assert_error(phone.callback(returning, seconds=15), "temporarily_unavailable")
+    assert world.aries.token_calls == 0
+
+
+def test_a_sign_in_that_expires_while_aries_is_asked_succeeds(world: World, phone: Phone) -> None:
+    authorized = phone.authorize()
+    world.clock.time += 599
+    returning = phone.approve(authorized)
+    with world.aws.visited("CreateSecret", lambda: world.clock.sleep(5)):
+        code = phone.callback(returning).query["code"]
+    assert phone.redeem(code).status == 200
+
+
+def test_every_failure_that_goes_back_to_the_app_is_logged_and_counted(
+    world: World, phone: Phone, returning: str
+) -> None:
+    phone.callback(changed(returning, error="access_denied"))
+    (fields,) = [fields for _, event, fields in world.telemetry.lines if event == "sign_in_failed"]
+    assert fields["error"] == "access_denied"
+    assert fields["reason"] == "declined_by_provider"
+    assert len(fields["session"]) == 16
+    assert ("SignInsFailed", {"error": "access_denied"}) in world.telemetry.metrics
 
 
 def test_the_sdk_meeting_its_own_claim_goes_on(world: World, phone: Phone, returning: str) -> None:

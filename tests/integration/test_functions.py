@@ -186,6 +186,21 @@ def test_the_captured_preflight_is_allowed_where_its_origin_is_registered(world:
     assert send(world, "token", captured | {"headers": headers}).headers["access-control-allow-origin"] == ORIGIN
 
 
+def test_not_even_at_the_debug_level_are_requests_and_answers_of_aws_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    load_function("token", world.environment)
+    phone = world.signed_in()
+    world.clock.time += 61
+    assert phone.refresh().status == 200
+    world.clock.time += 61
+    with world.aws.failing("PutSecretValue", "access_denied"):
+        assert phone.refresh().status == 200
+    for secret in (phone.access_token, phone.refresh_token, "aries-client-secret-canary"):
+        assert secret not in caplog.text
+
+
 def test_what_lambda_calls_logs_one_json_line_an_event_and_emits_metrics_of_their_own(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from oauth_broker.handles import RefreshToken, secret_name, secret_version
+from oauth_broker.leases import LEASE_MARGIN_SECONDS
 from oauth_broker.provider import _DEFAULT_EXPIRES_IN
-from oauth_broker.refresh import LEASE_MARGIN_SECONDS
 from oauth_broker.secret import Secret
 from tests.local.aries import Fault
 from tests.support.world import (
@@ -359,8 +359,6 @@ AMBIGUOUS = [
     Fault("unknown_error"),
     Fault("members", members={"access_token": None}),
     Fault("members", members={"access_token": "with space"}),
-    Fault("members", members={"token_type": "DPoP"}),
-    Fault("members", members={"refresh_token": 7}),
 ]
 
 
@@ -578,6 +576,98 @@ def test_a_commit_that_fails_for_a_moment_is_repeated(world: World, phone: Phone
 
     with world.aws.visited("PutSecretValue", then_fail):
         assert phone.refresh().status == 200
+
+
+def test_a_vault_that_refuses_for_good_does_not_keep_the_app_waiting(world: World, phone: Phone) -> None:
+    started = world.clock.now()
+    with world.aws.failing("PutSecretValue", "access_denied"):
+        assert phone.refresh().status == 200
+    assert world.clock.now() == started
+    world.clock.time += GRACE + 1
+    started = world.clock.now()
+    with world.aws.failing("PutSecretValue", "throttled"):
+        assert phone.refresh().status == 200
+    assert world.clock.now() - started < 8
+
+
+def test_an_answer_is_not_lost_to_one_failure_of_the_key(world: World, phone: Phone) -> None:
+    with world.aws.failing("PutSecretValue", "access_denied"), world.aws.failing("Encrypt", "throttled", times=3):
+        assert phone.refresh().status == 200
+    assert "escrow" in phone.row()
+
+
+def test_an_outage_leaves_nothing_behind_that_later_refreshes_pay_for(world: World, phone: Phone) -> None:
+    # One worker died, so that there is a fence to look for; Aries then refuses for a long time.
+    with world.aws.dying_at("GetSecretValue"):
+        phone.refresh()
+    world.clock.time += LEASE_SECONDS
+    for _ in range(20):
+        world.aries.faults.append(Fault("too_many_requests"))
+        assert_busy(phone.refresh())
+    row = phone.row()
+    assert int(row["fence"]) - int(row["committed_fence"]) == 1
+    assert phone.refresh().status == 200
+
+
+def test_a_stored_answer_whose_access_token_is_over_is_renewed_and_not_handed_out(world: World, phone: Phone) -> None:
+    with world.aws.dying_after("PutSecretValue"):
+        phone.refresh()
+    world.clock.time += 2 * 60 * 60
+    answer = phone.refresh()
+    assert answer.status == 200
+    assert answer.json["expires_in"] == 3600
+    assert world.aries.refresh_calls == 2
+
+
+def test_a_stored_answer_that_aries_refuses_as_well_ends_the_session(world: World, phone: Phone) -> None:
+    with world.aws.dying_after("PutSecretValue"):
+        phone.refresh()
+    world.aries.core.revoke_family(world.aries.core.families()[0])
+    world.clock.time += 2 * 60 * 60
+    assert_refused(phone.refresh())
+    assert phone.row()["status"] == "dead"
+
+
+def test_a_theft_alarms_though_the_answer_to_ending_the_session_was_lost(world: World, phone: Phone) -> None:
+    first = phone.refresh_token
+    for _ in range(2):
+        phone.refresh()
+        world.clock.time += GRACE + 1
+    with world.aws.answer_lost_once("UpdateItem", skip=1):
+        assert_refused(phone.refresh(first))
+    assert world.telemetry.counted("ReuseDetected") == 1
+    assert world.session_secrets() == []
+
+
+@pytest.mark.parametrize(
+    "members", [{"token_type": "DPoP"}, {"token_type": None}, {"refresh_token": 7}, {"refresh_token": ""}, {"scope": 7}]
+)
+def test_tokens_that_aries_has_rotated_are_not_thrown_away_for_an_oddity(
+    world: World, phone: Phone, members: dict[str, object]
+) -> None:
+    world.aries.faults.append(Fault("members", members=members))
+    assert phone.refresh().status == 200
+
+
+def test_aries_own_words_reach_no_log(world: World, phone: Phone) -> None:
+    world.aries.faults.append(Fault("unknown_error", status=401, error="words-of-aries"))
+    assert_busy(phone.refresh())
+    assert "words-of-aries" not in str(world.telemetry)
+
+
+def test_a_client_secret_that_cannot_be_read_again_still_alarms(world: World, phone: Phone) -> None:
+    phone.refresh()
+    world.clock.time += GRACE + 1
+    world.aries.faults.append(Fault("invalid_client"))
+    world.secretsmanager.delete_secret(SecretId="aries/client-secret", ForceDeleteWithoutRecovery=True)
+    assert_busy(phone.refresh())
+    assert world.telemetry.counted("ProviderMisconfigured") == 1
+
+
+def test_a_client_secret_stored_as_binary_loses_nothing(world: World, phone: Phone) -> None:
+    world.secretsmanager.put_secret_value(SecretId="aries/client-secret", SecretBinary=b"binary")
+    assert_busy(phone.refresh())
+    assert "lease_until" not in phone.row()
 
 
 def test_users_of_one_warm_process_get_nothing_of_each_other(world: World) -> None:

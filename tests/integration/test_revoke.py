@@ -98,6 +98,17 @@ def test_a_sign_out_that_could_not_be_done_is_never_confirmed(
     assert_ended(world, phone)
 
 
+def test_a_sign_out_by_an_old_token_is_confirmed_only_when_the_secret_is_gone(world: World, phone: Phone) -> None:
+    first = phone.refresh_token
+    for _ in range(2):
+        phone.refresh()
+        world.clock.time += GRACE + 1
+    with world.aws.failing("DeleteSecret", "throttled"):
+        assert phone.revoke(first).status == 503
+    assert_signed_out(phone.revoke(first))
+    assert world.session_secrets() == []
+
+
 def test_an_old_token_whose_session_cannot_be_read_is_not_confirmed_either(world: World, phone: Phone) -> None:
     first = phone.refresh_token
     for _ in range(2):

@@ -466,7 +466,7 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
         ["", "{", "{}", "[]", "{trader-ios:{redirect_uris:[]}}", '{"a": ["redirect_uris"]', "x" * 3001],
     ),
     "SessionDays": (["1", "30", "365"], ["0", "366", "many"]),
-    "RefreshGraceSeconds": (["1", "60", "300"], ["0", "301", "-1"]),
+    "RefreshGraceSeconds": (["30", "60", "300"], ["29", "301", "-1"]),
     "LateRetry": (["allow", "revoke"], ["", "deny"]),
     "DomainName": (
         ["", "auth.example.com", "a-b.example.co"],
@@ -501,7 +501,7 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
         ["on-call", "arn:aws:sqs:eu-west-1:123456789012:on-call", "arn:aws:sns:eu-west-1:123456789012:on-call.fifo"],
     ),
     "LogRetentionDays": (["30", "365"], ["0", "2", "31"]),
-    "LogLevel": (["DEBUG", "INFO", "WARN", "ERROR"], ["", "info", "TRACE"]),
+    "LogLevel": (["INFO", "WARN", "ERROR"], ["", "info", "DEBUG", "TRACE"]),
     "DeletionProtection": (["true", "false"], ["", "yes"]),
     "Architecture": (["arm64", "x86_64"], ["", "amd64"]),
     "AwsEndpointUrl": (

@@ -1,9 +1,29 @@
-"""How much the unit tests let hypothesis try."""
+"""How much the unit tests let hypothesis try, and the fixtures of the tests over real sockets."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+from oauth_broker.transport import RequestsTransport
+from tests.unit.peer import make_certificate
 
 # Bounded, so that all unit tests together stay a matter of seconds; no database, so that a run leaves no files behind.
 settings.register_profile("unit", max_examples=120, deadline=None, database=None)
 settings.load_profile("unit")
+
+
+@pytest.fixture
+def transport() -> Iterator[RequestsTransport]:
+    made = RequestsTransport()
+    yield made
+    made._session.close()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that only its own file vouches for."""
+    return make_certificate(tmp_path_factory.mktemp("tls"))

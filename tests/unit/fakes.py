@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from oauth_broker.invocation import Invocation, Level
+from oauth_broker.invocation import Level
 from oauth_broker.messages import HttpRequest
 from oauth_broker.settings import Settings
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 NOW = 1_800_000_000.0
+
+Failure = TypeVar("Failure", bound=Exception)
 
 ENVIRONMENT: Mapping[str, str] = {
     "ISSUER": "https://broker.example.com",
@@ -107,17 +109,13 @@ class FakeTelemetry:
 
 @dataclass
 class FakeContext:
-    """A Lambda context with a fixed time left."""
+    """A Lambda context with so much time left."""
 
     seconds: float = 29.0
     aws_request_id: str = "request-1"
 
     def get_remaining_time_in_millis(self) -> int:
         return int(self.seconds * 1000)
-
-
-def invocation(telemetry: FakeTelemetry | None = None, *, seconds: float = 29.0) -> Invocation:
-    return Invocation(FakeContext(seconds), telemetry or FakeTelemetry())
 
 
 @dataclass
@@ -143,3 +141,12 @@ class FakeSecretsManager:
 
 def client_error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "made by a test"}}, "Operation")
+
+
+def failure_of(kind: type[Failure], call: Callable[[], object]) -> Failure | None:
+    """The failure of this kind that ``call`` ended in, or None where it returned; any other failure goes on."""
+    try:
+        call()
+    except kind as failure:
+        return failure
+    return None

@@ -1,13 +1,16 @@
-"""Jittered exponential backoff."""
+"""Trying again for as long as there is time."""
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Callable, Iterator
+from itertools import islice, pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.backoff import pauses
+from oauth_broker.backoff import Backoff
+from tests.unit.fakes import NOW, FakeClock
 
 
 def least(count: int) -> bytes:
@@ -18,24 +21,79 @@ def most(count: int) -> bytes:
     return b"\xff" * count
 
 
+def pauses(clock: FakeClock, tries: Iterator[None], count: int) -> list[float]:
+    """The pauses before the first ``count`` tries, rounded to nanoseconds; fewer where the tries end."""
+    times = [clock.time for _ in islice(tries, count + 1)]
+    return [round(later - earlier, 6) for earlier, later in pairwise(times)]
+
+
+def endless() -> float:
+    return 1e9
+
+
 def test_the_bound_doubles_until_the_longest_pause() -> None:
-    assert list(islice(pauses(most), 7)) == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
-    assert list(islice(pauses(most, first=0.5, longest=3.0), 5)) == [0.5, 1.0, 2.0, 3.0, 3.0]
+    clock = FakeClock()
+    assert pauses(clock, Backoff(clock, most).tries(endless), 7) == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
+    assert pauses(clock, Backoff(clock, most).tries(endless, first=0.5, longest=3.0), 5) == [0.5, 1.0, 2.0, 3.0, 3.0]
 
 
 def test_the_shortest_pause_is_half_of_its_bound() -> None:
-    assert list(islice(pauses(least), 5)) == [0.05, 0.1, 0.2, 0.4, 0.5]
+    clock = FakeClock()
+    assert pauses(clock, Backoff(clock, least).tries(endless), 5) == [0.05, 0.1, 0.2, 0.4, 0.5]
 
 
-@given(st.binary(min_size=30, max_size=30), st.floats(0.01, 1), st.floats(1, 5))
+@given(st.binary(min_size=40, max_size=40), st.floats(0.01, 1), st.floats(1, 5))
 def test_every_pause_lies_between_half_of_its_bound_and_all_of_it(noise: bytes, first: float, longest: float) -> None:
     rest = iter(noise)
-    found = islice(pauses(lambda count: bytes(next(rest) for _ in range(count)), first, longest), len(noise))
-    for index, pause in enumerate(found):
+    clock = FakeClock()
+    backoff = Backoff(clock, lambda count: bytes(next(rest) for _ in range(count)))
+    for index, pause in enumerate(pauses(clock, backoff.tries(endless, first=first, longest=longest), 30)):
         bound = min(first * 2**index, longest)
-        assert bound / 2 - 1e-9 <= pause <= bound + 1e-9
+        assert bound / 2 - 1e-5 <= pause <= bound + 1e-5
 
 
 def test_workers_with_different_noise_do_not_pause_alike() -> None:
-    firsts = {next(pauses(lambda count, value=value: bytes([value] * count))) for value in range(256)}  # type: ignore[misc]
+    def worker(value: int) -> Callable[[int], bytes]:
+        return lambda count: bytes([value] * count)
+
+    firsts = set()
+    for value in range(256):
+        clock = FakeClock()
+        firsts.update(pauses(clock, Backoff(clock, worker(value)).tries(endless), 1))
     assert len(firsts) == 256
+
+
+def test_the_first_try_comes_at_once_however_little_time_is_left() -> None:
+    for left in (0.0, -5.0):
+        clock = FakeClock()
+        assert len(list(Backoff(clock, most).tries(lambda left=left: left))) == 1  # type: ignore[misc]
+        assert clock.time == NOW
+
+
+def test_no_try_comes_after_the_time_that_is_left_and_no_pause_is_spent_in_vain() -> None:
+    clock = FakeClock()
+    ends_at = NOW + 1.6
+    tried = [clock.time for _ in Backoff(clock, most).tries(lambda: ends_at - clock.time)]
+    # After pauses of 0.1, 0.2, 0.4 and 0.8 seconds, 0.1 is left, and the next pause would be a whole one.
+    assert [round(time - NOW, 6) for time in tried] == [0, 0.1, 0.3, 0.7, 1.5]
+    assert clock.time == tried[-1]
+
+
+@pytest.mark.parametrize("seconds", [0, 0.05, 1, 3, 8])
+@pytest.mark.parametrize("noise", [least, most])
+def test_tries_for_some_seconds_end_within_them(seconds: float, noise: Callable[[int], bytes]) -> None:
+    clock = FakeClock()
+    tried = [clock.time - NOW for _ in Backoff(clock, noise).tries_for(seconds)]
+    assert tried[0] == 0
+    assert tried[-1] <= seconds
+    # It went on for as long as there was time for another one.
+    assert seconds - tried[-1] <= 1
+
+
+def test_what_a_try_takes_counts_too() -> None:
+    clock = FakeClock()
+    tried = 0
+    for _ in Backoff(clock, least).tries_for(3):
+        tried += 1
+        clock.sleep(2)
+    assert tried == 2

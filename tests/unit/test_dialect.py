@@ -13,7 +13,8 @@ from oauth_broker.dialect import ARIES, DIALECTS, STANDARD, Outcome, ProviderDia
 every_dialect = pytest.mark.parametrize("dialect", [ARIES, STANDARD])
 errors = st.sampled_from(["invalid_grant", "invalid_client", "invalid_request", "unauthorized_client", "INVALID_GRANT"])
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
 

@@ -103,7 +103,9 @@ def test_a_refresh_token_is_session_generation_and_their_mac(session_id: str, ge
 
 
 @given(session_ids, generations, keys)
-def test_a_minted_token_comes_back_from_its_text_and_is_authentic(session_id: str, generation: int, key: Secret) -> None:
+def test_a_minted_token_comes_back_from_its_text_and_is_authentic(
+    session_id: str, generation: int, key: Secret
+) -> None:
     minted = RefreshToken.mint(session_id, generation, key)
     parsed = RefreshToken.parse(Secret(minted.text.reveal()))
     assert parsed == minted
@@ -202,7 +204,9 @@ def test_a_secrets_name_is_the_prefix_and_64_hex_digits(session_id: str) -> None
 
 
 @given(session_ids, st.integers(0, 10**12))
-def test_a_version_id_is_a_uuid_of_version_5_as_a_client_request_token_must_be_long(session_id: str, fence: int) -> None:
+def test_a_version_id_is_a_uuid_of_version_5_as_a_client_request_token_must_be_long(
+    session_id: str, fence: int
+) -> None:
     version = secret_version(session_id, fence)
     assert uuid.UUID(version).version == 5
     assert 32 <= len(version) <= 64

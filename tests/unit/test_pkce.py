@@ -80,7 +80,9 @@ def test_a_malformed_verifier_is_refused_even_with_its_own_hash(verifier: str) -
     assert not verifies(Secret(verifier), own_hash)
 
 
-@pytest.mark.parametrize("challenge", ["", CHALLENGE[:-1], CHALLENGE + "A", CHALLENGE + "=", VERIFIER, CHALLENGE.lower()])
+@pytest.mark.parametrize(
+    "challenge", ["", CHALLENGE[:-1], CHALLENGE + "A", CHALLENGE + "=", VERIFIER, CHALLENGE.lower()]
+)
 def test_a_verifier_is_refused_with_anything_but_its_challenge(challenge: str) -> None:
     assert not verifies(Secret(VERIFIER), challenge)
 

@@ -17,10 +17,8 @@ from oauth_broker.requests import AuthorizationRequest
 from oauth_broker.secret import Secret
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn
-from oauth_broker.sign_ins import SignIns
+from oauth_broker.sign_ins import SIGN_IN_SECONDS, SignIns
 
-# How long a person may take at Aries.
-SIGN_IN_SECONDS = 10 * 60
 _SECRET_BYTES = 32
 
 
@@ -61,8 +59,10 @@ class Authorize:
         try:
             self._sign_ins.save(row)
         except Busy as error:
-            failure = TemporarilyUnavailable("Try again in a moment.", error.reason)
-            raise RedirectError(failure, asked.redirect_uri, asked.state) from error
+            failure = TemporarilyUnavailable("Try again in a moment.")
+            raise RedirectError(
+                failure, error.reason, asked.redirect_uri, asked.state, client_id=row.client_id
+            ) from error
         invocation.count("SignInsStarted")
         invocation.log("sign_in_started", session_id=row.session_id, client_id=row.client_id)
         cookies = BrowserCookies.for_issuer(issuer).bind(row.session_id, browser, request.cookies, SIGN_IN_SECONDS)

@@ -12,8 +12,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from oauth_broker.errors import Busy
 
-# Three attempts of at most 3 s each fit into a request beside the call to Aries.
-_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3})
+# Two attempts, since a pooled connection may have died while the process was frozen, and no more: what is worth
+# repeating is repeated by its caller, who knows how much time there is.
+_CONFIG = Config(connect_timeout=1, read_timeout=1.5, retries={"mode": "standard", "total_max_attempts": 2})
+# What one call may take at the most: two attempts and the SDK's pause between them.
+CALL_SECONDS = 6
 
 
 class DynamoDbClient(Protocol):

@@ -1,16 +1,35 @@
-"""Jittered exponential backoff."""
+"""Trying again, with jittered exponential backoff, for as long as there is time for one more try."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
+
+from oauth_broker.clock import Clock
 
 
-def pauses(token_bytes: Callable[[int], bytes], first: float = 0.1, longest: float = 1.0) -> Iterator[float]:
-    """Yield the seconds to wait before the next try, without end.
+class Backoff:
+    """Paces repeated tries. Workers that failed together do not retry together: every pause is random."""
 
-    Each is between half of a doubling bound and all of it, so that workers that failed together do not retry together.
-    """
-    bound = first
-    while True:
-        yield bound * (0.5 + token_bytes(1)[0] / 510)
-        bound = min(bound * 2, longest)
+    def __init__(self, clock: Clock, token_bytes: Callable[[int], bytes]) -> None:
+        self._clock = clock
+        self._token_bytes = token_bytes
+
+    def tries(self, time_left: Callable[[], float], *, first: float = 0.1, longest: float = 1.0) -> Iterator[int]:
+        """Yield 0 at once, and 1, 2, ... after pauses, as long as ``time_left()`` seconds are more than the pause.
+
+        ``time_left`` is less what one more try may take. Pauses are between half of a doubling bound and all of it.
+        """
+        bound = first
+        for attempt in count():
+            yield attempt
+            pause = bound * (0.5 + self._token_bytes(1)[0] / 510)
+            if time_left() <= pause:
+                return
+            self._clock.sleep(pause)
+            bound = min(bound * 2, longest)
+
+    def tries_for(self, seconds: float) -> Iterator[int]:
+        """Yield like ``tries``, for ``seconds`` from now."""
+        ends_at = self._clock.now() + seconds
+        return self.tries(lambda: ends_at - self._clock.now())

@@ -10,7 +10,8 @@ from typing import NoReturn
 
 from oauth_broker import pages
 from oauth_broker.app_redirects import code_redirect
-from oauth_broker.backoff import pauses
+from oauth_broker.aws import CALL_SECONDS as AWS_CALL_SECONDS
+from oauth_broker.backoff import Backoff
 from oauth_broker.clock import Clock
 from oauth_broker.cookies import BrowserCookies
 from oauth_broker.dialect import Outcome
@@ -25,9 +26,10 @@ from oauth_broker.errors import (
 )
 from oauth_broker.handles import authorization_code, digest, session_id_of
 from oauth_broker.invocation import Invocation
+from oauth_broker.leases import LEASE_MARGIN_SECONDS
 from oauth_broker.messages import HttpRequest, HttpResponse
 from oauth_broker.pkce import base64url
-from oauth_broker.provider import Provider, ProviderFailure, ProviderTokens
+from oauth_broker.provider import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure, ProviderTokens
 from oauth_broker.requests import ProviderCallback, canonical_scope
 from oauth_broker.secret import Secret
 from oauth_broker.session_secret import SessionSecret
@@ -38,8 +40,6 @@ from oauth_broker.vault import NotStored, Vault
 
 # The app's one-time code (RFC 6749 section 4.1.2 recommends at most ten minutes; apps redeem it within seconds).
 CODE_SECONDS = 60
-# A claim outlives the worker by this much, so that one which has lapsed has a dead holder: clocks differ.
-CLAIM_MARGIN_SECONDS = 10
 _WAIT_SECONDS = 10.0
 # Left for the last write and the answer.
 _RESERVE_SECONDS = 3.0
@@ -86,6 +86,7 @@ class Callback:
         self._provider = provider
         self._clock = clock
         self._token_bytes = token_bytes
+        self._backoff = Backoff(clock, token_bytes)
 
     def __call__(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
         """Redirect the browser to the app with a one-time code, or with an error.
@@ -122,20 +123,24 @@ class Callback:
     def _decline(self, callback: ProviderCallback, browser: _Browser, invocation: Invocation) -> NoReturn:
         error = callback.error if callback.error in _ERRORS else ServerError.code
         now = self._clock.now()
-        try:
-            row = self._sign_ins.fail_pending(browser.session_id, browser.hash, browser.lease_id, error, now)
-        except Refused as refused:
-            row = _own(refused, browser.lease_id, "failed")
-        reason = "missing_code" if callback.error is None else "declined" if error == AccessDenied.code else "provider"
-        raise self._failed(row, error, reason, invocation)
+        row = self._sign_ins.fail_pending(browser.session_id, browser.hash, browser.lease_id, error, now)
+        raise _redirect_error(row, error, "missing_code" if callback.error is None else "declined_by_provider")
 
     def _claim(self, browser: _Browser, invocation: Invocation) -> SignIn:
-        now = self._clock.now()
-        until = now + invocation.remaining() + CLAIM_MARGIN_SECONDS
-        try:
-            return self._sign_ins.claim(browser.session_id, browser.hash, browser.lease_id, until, now)
-        except Refused as refused:
-            return _own(refused, browser.lease_id, "claimed")
+        """Claim the sign-in; raises Refused with the row as found.
+
+        Repeated where its outcome is not known: a claim that was made and is not known to be would leave the person
+        without a worker, and with a code that nobody dares to use.
+        """
+        until = self._clock.now() + invocation.remaining() + LEASE_MARGIN_SECONDS
+        failure = Busy("claim")
+        for _ in self._backoff.tries(lambda: invocation.remaining() - CALL_SECONDS - KEEP_SECONDS):
+            try:
+                now = self._clock.now()
+                return self._sign_ins.claim(browser.session_id, browser.hash, browser.lease_id, until, now)
+            except Busy as busy:
+                failure = busy
+        raise failure
 
     def _complete(self, row: SignIn, code: Secret, browser: _Browser, invocation: Invocation) -> SignIn:
         try:
@@ -145,6 +150,8 @@ class Callback:
             version = self._store(row.session_id, tokens, row.scope, invocation)
             return self._issue(row, tokens, version, browser)
         except ProviderFailure as failure:
+            if failure.outcome is Outcome.MISCONFIGURED:
+                invocation.count("ProviderMisconfigured")
             passes = failure.outcome in (Outcome.REFUSED, Outcome.AMBIGUOUS)
             raise self._fail(row, _error_code(passes=passes), failure.reason, invocation) from failure
         except Refused as refused:
@@ -161,36 +168,27 @@ class Callback:
             access_expires_at=tokens.expires_at,
             scope=scope,
         )
-        backoff = pauses(self._token_bytes)
-        while True:
-            pause = next(backoff)
+        failure = NotStored("vault", retriable=True)
+        for _ in self._backoff.tries(lambda: invocation.remaining() - AWS_CALL_SECONDS - _RESERVE_SECONDS):
             try:
                 return self._vault.create(session_id, secret)
-            except NotStored as failure:
-                if not failure.retriable or invocation.remaining() - pause < _RESERVE_SECONDS:
-                    raise
-            self._clock.sleep(pause)
+            except NotStored as not_stored:
+                failure = not_stored
+                if not failure.retriable:
+                    break
+        raise failure
 
     def _issue(self, row: SignIn, tokens: ProviderTokens, version: str, browser: _Browser) -> SignIn:
         now = self._clock.now()
-        code_expires_at = int(now) + CODE_SECONDS
         issued = replace(
             row,
             code_hash=digest(authorization_code(row.session_id, browser.secret).reveal()),
-            code_expires_at=code_expires_at,
-            # A person who took nearly all the time there is still gets a code that lives.
-            expires_at=max(row.expires_at, code_expires_at),
+            code_expires_at=int(now) + CODE_SECONDS,
             secret_version=version,
             access_expires_at=tokens.expires_at,
             token_scope=row.scope,
         )
-        try:
-            return self._sign_ins.issue(issued, now)
-        except Refused as refused:
-            # Only the holder of the claim moves it on, so a row that has moved on was moved by us.
-            if refused.found is None or refused.found.status == "claimed":
-                raise
-            return issued
+        return self._sign_ins.issue(issued, now)
 
     def _to_app(self, row: SignIn, browser: _Browser, issuer: str) -> HttpResponse:
         code = authorization_code(row.session_id, browser.secret)
@@ -202,12 +200,7 @@ class Callback:
         except (Busy, Refused) as unwritten:
             # The claim lapses by itself; until then a reload waits instead of being told.
             invocation.log("failure_not_noted", session_id=row.session_id, reason=unwritten.reason)
-        return self._failed(row, error, reason, invocation)
-
-    def _failed(self, row: SignIn, error: str, reason: str, invocation: Invocation) -> RedirectError:
-        invocation.count("SignInsFailed", error=error)
-        invocation.log("sign_in_failed", session_id=row.session_id, client_id=row.client_id, error=error, reason=reason)
-        return _redirect_error(row, error)
+        return _redirect_error(row, error, reason)
 
     def _answer_as_found(
         self, found: SignIn | None, browser: _Browser, issuer: str, invocation: Invocation
@@ -216,43 +209,41 @@ class Callback:
         row = self._wait_for_holder(found, browser, invocation)
         match row.status:
             case "failed":
-                raise _redirect_error(row, row.failed_error)
+                raise _redirect_error(row, row.failed_error, "reloaded_failed")
             case "claimed" if row.is_leased(self._clock.now()):
                 raise pages.try_again("still_claimed")
             case "claimed":
                 # Its holder died with the code perhaps used, and a code must never be used twice (Aries step 2).
-                raise _redirect_error(row, ServerError.code)
+                raise _redirect_error(row, ServerError.code, "claim_holder_died")
             case "issued" if row.code_expires_at > self._clock.now():
                 return self._to_app(row, browser, issuer)
             case _:
                 # The code may have been redeemed, and redeeming it again would end the session.
                 raise pages.finished(f"reloaded_{row.status}")
 
-    def _wait_for_holder(self, row: SignIn | None, browser: _Browser, invocation: Invocation) -> SignIn:
+    def _wait_for_holder(self, found: SignIn | None, browser: _Browser, invocation: Invocation) -> SignIn:
+        """Return the row once its holder is done with it, or as it is when there is no more time to wait."""
         give_up_at = self._clock.now() + min(_WAIT_SECONDS, invocation.remaining() - _RESERVE_SECONDS)
-        backoff = pauses(self._token_bytes)
-        while True:
-            now, pause = self._clock.now(), next(backoff)
-            if row is None or not row.is_live(now):
-                raise pages.unknown_sign_in("unknown_or_expired")
-            if not hmac.compare_digest(row.browser_hash, browser.hash):
-                raise pages.unknown_sign_in("other_browser")
-            if row.status != "claimed" or not row.is_leased(now) or now + pause > give_up_at:
-                return row
-            self._clock.sleep(pause)
-            row = self._sign_ins.find(browser.session_id)
+        row = self._same_browsers(found, browser)
+        for attempt in self._backoff.tries(lambda: give_up_at - self._clock.now()):
+            if attempt:
+                row = self._same_browsers(self._sign_ins.find(browser.session_id), browser)
+            if row.status != "claimed" or not row.is_leased(self._clock.now()):
+                break
+        return row
 
-
-def _own(refused: Refused, lease_id: str, status: str) -> SignIn:
-    """Return the row where the SDK's retry met its own earlier write; raise ``refused`` again otherwise."""
-    if refused.found is None or refused.found.lease_id != lease_id or refused.found.status != status:
-        raise refused
-    return refused.found
+    def _same_browsers(self, row: SignIn | None, browser: _Browser) -> SignIn:
+        if row is None or not row.is_live(self._clock.now()):
+            raise pages.unknown_sign_in("unknown_or_expired")
+        if not hmac.compare_digest(row.browser_hash, browser.hash):
+            raise pages.unknown_sign_in("other_browser")
+        return row
 
 
 def _error_code(*, passes: bool) -> str:
     return TemporarilyUnavailable.code if passes else ServerError.code
 
 
-def _redirect_error(row: SignIn, error: str) -> RedirectError:
-    return RedirectError(_ERRORS.get(error, _ERRORS[ServerError.code]), row.redirect_uri, row.app_state or None)
+def _redirect_error(row: SignIn, error: str, reason: str) -> RedirectError:
+    described = _ERRORS.get(error, _ERRORS[ServerError.code])
+    return RedirectError(described, reason, row.redirect_uri, row.app_state or None, row.session_id, row.client_id)

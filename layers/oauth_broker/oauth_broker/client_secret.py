@@ -36,20 +36,19 @@ class ClientSecret:
     def reread(self) -> Secret:
         """Read the client secret now; raises Busy where it cannot be read."""
         with translated("client_secret"):
-            text: str = self._client.get_secret_value(SecretId=self._arn)["SecretString"]
+            text: str = self._client.get_secret_value(SecretId=self._arn).get("SecretString", "")
         self._kept = Secret(_from_stored(text))
         self._read_at = self._clock.now()
         return self._kept
 
 
 def _from_stored(text: str) -> str:
-    stripped = text.strip()
-    if not stripped.startswith("{"):
-        return stripped
-    try:
-        value = parse_object(stripped)["client_secret"]
-    except (ValueError, KeyError) as error:
-        raise Busy("client_secret:malformed") from error
+    value: object = text.strip()
+    if text.strip().startswith("{"):
+        try:
+            value = parse_object(text)["client_secret"]
+        except (ValueError, KeyError) as error:
+            raise Busy("client_secret:malformed") from error
     if not isinstance(value, str) or not value:
         raise Busy("client_secret:malformed")
     return value

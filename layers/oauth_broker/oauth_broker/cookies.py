@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -46,7 +47,8 @@ class BrowserCookies:
 
         ``present`` are the request's cookies; browsers send the oldest first (RFC 6265 section 5.4).
         """
-        names = [name for name in (cookie.partition("=")[0] for cookie in present) if name.startswith(self._prefix)]
+        ours = re.compile(re.escape(self._prefix) + rf"[A-Za-z0-9_-]{{{_ID_LENGTH}}}")
+        names = [name for name in (cookie.partition("=")[0] for cookie in present) if ours.fullmatch(name)]
         surplus = names[: max(0, len(names) - _MAX_COOKIES + 1)]
         return (
             f"{self._prefix}{session_id[:_ID_LENGTH]}={value.reveal()}; {self._attributes(seconds)}",

@@ -67,6 +67,15 @@ class Endpoint:
                 raise MethodNotAllowed(self.method)
             return self.operation(request, invocation)
         except RedirectError as error:
+            code = error.error.code
+            invocation.count("SignInsFailed", error=code)
+            invocation.log(
+                "sign_in_failed",
+                session_id=error.session_id,
+                client_id=error.client_id,
+                error=code,
+                reason=error.reason,
+            )
             issuer = self.settings.issuer_for(request.domain_name)
             return error_redirect(error.redirect_uri, error.state, issuer, error.error)
         except PageError as error:

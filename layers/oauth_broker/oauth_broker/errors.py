@@ -135,8 +135,18 @@ class RedirectError(BrokerError):
     ``state`` is the raw percent-encoded text that the app sent, or None.
     """
 
-    def __init__(self, error: OAuthError, redirect_uri: str, state: str | None) -> None:
-        super().__init__(error.reason)
+    def __init__(
+        self,
+        error: OAuthError,
+        reason: str,
+        redirect_uri: str,
+        state: str | None,
+        session_id: str | None = None,
+        client_id: str | None = None,
+    ) -> None:
+        super().__init__(reason)
         self.error = error
         self.redirect_uri = redirect_uri
         self.state = state
+        self.session_id = session_id
+        self.client_id = client_id

@@ -12,6 +12,10 @@ from oauth_broker.requests import RefreshTokenGrant
 from oauth_broker.sign_in import SignIn, Value
 from oauth_broker.sign_ins import SignIns
 
+# A lease, and the claim of a sign-in, outlive their worker by this much, so that one which has lapsed has a dead
+# holder: clocks differ, and Aries may take a moment longer over a request that was given up.
+LEASE_MARGIN_SECONDS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -42,6 +46,7 @@ class Leases:
             " AND (attribute_not_exists(lease_until) OR lease_until <= :now) AND "
             + self._presentable
             + (" AND #scope = :scope" if scope else ""),
+            lambda found: found.lease_id == lease.lease_id,
             lease_id=lease.lease_id,
             lease_until=lease.until,
             one=1,
@@ -55,23 +60,20 @@ class Leases:
         )
 
     def release(self, row: SignIn) -> SignIn:
-        """Give the lease back: nothing is under way at Aries and nothing was stored."""
-        return self._sign_ins.update(
-            row.session_id,
-            ("SET committed_fence = :fence" if _is_settled_before(row) else "") + " REMOVE lease_id, lease_until",
-            "fence = :fence AND lease_id = :lease_id",
-            fence=row.fence,
-            lease_id=row.lease_id,
-        )
+        """Give the lease and its fence back: nothing is under way at Aries, and nothing was stored under the fence."""
+        return self._give_fence_back(row, " REMOVE lease_id, lease_until")
 
-    def settle(self, row: SignIn) -> SignIn | None:
-        """Note that nothing was or will be stored under this fence, so that no later worker looks for it."""
-        if not _is_settled_before(row):
-            return None
+    def settle(self, row: SignIn) -> SignIn:
+        """Give the fence back and keep the lease: nothing was or will be stored, but Aries may still be at it."""
+        return self._give_fence_back(row, "")
+
+    def _give_fence_back(self, row: SignIn, also: str) -> SignIn:
+        # Fences without a stored answer would have to be looked for by every later worker, one outage long.
         return self._sign_ins.update(
             row.session_id,
-            "SET committed_fence = :fence",
+            "SET fence = :before" + also,
             "fence = :fence AND lease_id = :lease_id",
+            before=row.fence - 1,
             fence=row.fence,
             lease_id=row.lease_id,
         )
@@ -93,6 +95,7 @@ class Leases:
             + " lease_id, lease_until",
             "fence = :fence AND lease_id = :lease_id AND generation = :generation AND #status = :active"
             " AND expires_at > :now",
+            lambda found: found.status == "active" and found.committed_fence == row.fence,
             next=row.generation,
             generation=row.generation - 1,
             presented=token_hash,
@@ -107,8 +110,3 @@ class Leases:
             now=int(now),
             **values,
         )
-
-
-def _is_settled_before(row: SignIn) -> bool:
-    """Tell whether nothing may yet turn up that was stored under a fence before the row's, uncommitted."""
-    return row.committed_fence == row.fence - 1

@@ -6,13 +6,13 @@ import json
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlencode
 
 from oauth_broker.client_secret import ClientSecret
 from oauth_broker.clock import Clock
 from oauth_broker.dialect import Outcome, ProviderDialect
-from oauth_broker.errors import BrokerError
+from oauth_broker.errors import BrokerError, Busy
 from oauth_broker.invocation import Invocation
 from oauth_broker.secret import Secret
 from oauth_broker.settings import Settings
@@ -22,7 +22,7 @@ from oauth_broker.transport import NoReply, NotSent, Reply, Transport
 # In all, from the first try to connect to the last byte of the answer.
 CALL_SECONDS = 10
 # What must be left when Aries has answered, to store what it answered.
-KEEP_SECONDS = 6
+KEEP_SECONDS = 10
 # Where Aries does not say how long an access token lives: long enough to be used, short enough to be renewed in time.
 _DEFAULT_EXPIRES_IN = 900
 _LONGEST_EXPIRES_IN = 365 * 24 * 60 * 60
@@ -33,16 +33,18 @@ _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*")
 
 @dataclass(frozen=True, slots=True)
 class ProviderTokens:
-    """What Aries granted.
+    """What Aries granted; ``access_token`` is the one thing that must be there.
 
     ``refresh_token`` is None where Aries sent none: the old one is kept. ``scope`` is None where Aries did not name
     it: it is the scope asked for (RFC 6749 section 5.1). ``expires_at`` counts from before the request was sent.
+    ``is_bearer`` tells whether the access token is used the way this broker says it is (RFC 6750).
     """
 
     access_token: Secret
     refresh_token: Secret | None
     expires_at: int
     scope: str | None
+    is_bearer: bool
 
 
 class ProviderFailure(BrokerError):
@@ -74,7 +76,11 @@ class Provider:
         }
         if self._dialect.code_sends_secret:
             parameters["client_secret"] = self._client_secret.current().reveal()
-        return self._grant(parameters, invocation)
+        tokens = self._grant(parameters, invocation)
+        if not tokens.is_bearer:
+            # Nothing is lost yet. On a refresh, tokens that Aries has already rotated are not thrown away for it.
+            raise ProviderFailure(Outcome.AMBIGUOUS, "token_type")
+        return tokens
 
     def refresh(self, refresh_token: Secret, redirect_uri: str, invocation: Invocation) -> ProviderTokens:
         """Refresh (Aries step 5). Raises ProviderFailure, and Busy before anything is sent.
@@ -86,12 +92,17 @@ class Provider:
         try:
             return self._refresh_with(secret, refresh_token, redirect_uri, invocation)
         except ProviderFailure as failure:
-            if failure.outcome is not Outcome.MISCONFIGURED:
-                raise
-            newer = self._client_secret.reread()
-            if newer == secret or invocation.remaining() < CALL_SECONDS + KEEP_SECONDS:
+            newer = self._newer_client_secret(secret) if failure.outcome is Outcome.MISCONFIGURED else None
+            if newer is None:
                 raise
         return self._refresh_with(newer, refresh_token, redirect_uri, invocation)
+
+    def _newer_client_secret(self, refused: Secret) -> Secret | None:
+        try:
+            newer = self._client_secret.reread()
+        except Busy:
+            return None
+        return None if newer == refused else newer
 
     def _refresh_with(
         self, secret: Secret, refresh_token: Secret, redirect_uri: str, invocation: Invocation
@@ -107,14 +118,16 @@ class Provider:
         return self._grant(parameters, invocation)
 
     def _grant(self, parameters: dict[str, str], invocation: Invocation) -> ProviderTokens:
+        # The last look at the time before the request leaves: its answer must find a worker with time to store it.
+        if invocation.remaining() < CALL_SECONDS + KEEP_SECONDS:
+            raise Busy("too_little_time")
         sent_at = self._clock.now()
         try:
-            tokens = _tokens(self._post(parameters), self._dialect, sent_at)
+            return _tokens(self._post(parameters), self._dialect, sent_at)
         except ProviderFailure as failure:
             invocation.count("ProviderErrors", kind=failure.outcome.value)
             invocation.log("provider_failed", level="warning", reason=failure.reason)
             raise
-        return tokens
 
     def _post(self, parameters: dict[str, str]) -> Reply:
         if self._dialect.json_body:
@@ -139,28 +152,23 @@ def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float) -> ProviderT
     if reply.status != HTTPStatus.OK:
         error = members.get("error")
         outcome = dialect.outcome(reply.status, error)
-        known = error if outcome in (Outcome.DEAD, Outcome.MISCONFIGURED) else "other"
+        known = error if error in ("invalid_grant", "invalid_client") else "other"
         raise ProviderFailure(outcome, f"status_{reply.status}:{known}")
     access_token, refresh_token = members.get("access_token"), members.get("refresh_token")
     scope = members.get("scope")
-    well_formed = (
-        _is_token(access_token)
-        and (not refresh_token or _is_token(refresh_token))
-        and str(members.get("token_type", "Bearer")).lower() == "bearer"
-    )
-    if not well_formed:
+    if not _is_token(access_token):
         # Aries may have committed all the same, so nothing is known.
         raise ProviderFailure(Outcome.AMBIGUOUS, "malformed_answer")
     return ProviderTokens(
-        access_token=Secret(str(access_token)),
-        refresh_token=Secret(refresh_token) if refresh_token else None,
+        access_token=Secret(access_token),
+        refresh_token=Secret(refresh_token) if _is_token(refresh_token) else None,
         expires_at=int(sent_at) + _expires_in(members.get("expires_in")),
-        # An odd scope is as good as none: tokens that Aries has already rotated are not thrown away for it.
         scope=scope if isinstance(scope, str) and _SCOPE.fullmatch(scope) else None,
+        is_bearer=str(members.get("token_type", "Bearer")).lower() == "bearer",
     )
 
 
-def _is_token(value: Any) -> bool:
+def _is_token(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 
 

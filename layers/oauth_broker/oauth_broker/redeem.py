@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from oauth_broker.answers import TokenAnswer
 from oauth_broker.clock import Clock
-from oauth_broker.ending import Endings
-from oauth_broker.errors import Busy, InvalidGrant
+from oauth_broker.ending import ENDED, Endings
+from oauth_broker.errors import InvalidGrant
 from oauth_broker.handles import RefreshToken, digest, session_id_of_code
 from oauth_broker.invocation import Invocation
 from oauth_broker.pkce import base64url, verifies
@@ -20,7 +20,7 @@ from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import Refused, SignIns
 
 _DAY_SECONDS = 24 * 60 * 60
-_REDEEMED = frozenset({"active", "dead", "revoked"})
+_REDEEMED = frozenset({"active", *ENDED})
 
 
 class Redeem:
@@ -51,13 +51,13 @@ class Redeem:
         """
         row = self._proven(grant)
         if row.status in _REDEEMED:
-            self._refuse_second_use(row, invocation)
+            if row.status not in ENDED:
+                self._endings.end_reused(row.session_id, "code_reused", invocation)
+            raise InvalidGrant("code_reused")
         secret = self._store.committed(row)
-        if secret is None:
-            raise Busy("vault:version_not_found")
         token = RefreshToken.mint(row.session_id, 1, secret.session_key)
         refreshable = self._settings.can_refresh and secret.refresh_token is not None
-        self._activate(row, token, secret, invocation, refreshable=refreshable)
+        self._activate(row, token, secret, refreshable=refreshable)
         invocation.count("SignInsSucceeded")
         invocation.log("sign_in_succeeded", session_id=row.session_id, client_id=row.client_id)
         return TokenAnswer(secret, token.text if refreshable else None)
@@ -82,9 +82,7 @@ class Redeem:
             raise InvalidGrant("code_expired")
         return row
 
-    def _activate(
-        self, row: SignIn, token: RefreshToken, secret: SessionSecret, invocation: Invocation, *, refreshable: bool
-    ) -> None:
+    def _activate(self, row: SignIn, token: RefreshToken, secret: SessionSecret, *, refreshable: bool) -> None:
         now = self._clock.now()
         # A session that cannot be refreshed ends with its access token: nothing leads to its secret any more.
         expires_at = int(now) + self._settings.session_days * _DAY_SECONDS if refreshable else secret.access_expires_at
@@ -92,13 +90,6 @@ class Redeem:
         try:
             self._sign_ins.redeem(row, token.hash, lease_id, expires_at, now)
         except Refused as refused:
-            found = refused.found
-            if found is not None and found.lease_id == lease_id:
-                return  # The SDK's retry met its own write.
-            if found is not None and found.status in _REDEEMED:
-                self._refuse_second_use(found, invocation)
-            raise InvalidGrant("code_expired") from refused
-
-    def _refuse_second_use(self, row: SignIn, invocation: Invocation) -> None:
-        self._endings.kill_if_active(row.session_id, "code_reused", invocation)
-        raise InvalidGrant("code_reused")
+            # Expired meanwhile, or redeemed by a request that ran beside this one: an app that sent its request twice
+            # keeps the session that the other one was given. Only a code that was redeemed before ends it.
+            raise InvalidGrant("code_expired_or_redeemed") from refused

@@ -20,33 +20,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NoReturn
 
 from oauth_broker.answers import TokenAnswer
-from oauth_broker.backoff import pauses
+from oauth_broker.backoff import Backoff
 from oauth_broker.clock import Clock
 from oauth_broker.dialect import Outcome
 from oauth_broker.ending import Endings
 from oauth_broker.errors import BrokerError, Busy, InvalidGrant, InvalidScope, UnsupportedGrantType
 from oauth_broker.handles import RefreshToken
 from oauth_broker.invocation import Invocation
-from oauth_broker.leases import Lease, Leases
+from oauth_broker.leases import LEASE_MARGIN_SECONDS, Lease, Leases
 from oauth_broker.pkce import base64url
 from oauth_broker.provider import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure
 from oauth_broker.requests import RefreshTokenGrant
 from oauth_broker.session_secret import SessionSecret
-from oauth_broker.session_store import Kept, SessionStore
+from oauth_broker.session_store import READ_LAG_SECONDS, Kept, SessionStore
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import Refused, SignIns
 from oauth_broker.standing import Policy, Standing, stand
 
-# A lease outlives its worker by this much, so that one which has lapsed has a dead holder: clocks differ, and Aries may
-# take a moment longer over a request that was given up.
-LEASE_MARGIN_SECONDS = 10
 # What a refresh may take from the lease on: looking for earlier answers, Aries, storing.
-_WORK_SECONDS = CALL_SECONDS + KEEP_SECONDS + 3
-_WAIT_SECONDS = 8.0
+_WORK_SECONDS = CALL_SECONDS + KEEP_SECONDS + READ_LAG_SECONDS
+_WAIT_SECONDS = 6.0
 # Left for the last try to commit and for the answer.
 _COMMIT_SECONDS = 1.0
 
@@ -73,6 +69,7 @@ class Refresh:
         self.endings = endings
         self._clock = clock
         self._token_bytes = token_bytes
+        self._backoff = Backoff(clock, token_bytes)
 
     def __call__(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
         """Refresh the session of ``grant.token``, or answer again what the last refresh answered.
@@ -83,51 +80,57 @@ class Refresh:
         if not self._is_offered:
             raise UnsupportedGrantType("This server does not refresh.")
         give_up_at = self._clock.now() + _WAIT_SECONDS
-        while True:
+
+        def patience() -> float:
+            return min(give_up_at - self._clock.now(), invocation.remaining() - _WORK_SECONDS)
+
+        while patience() > 0:
             try:
-                return self._work(self._take_lease(grant, invocation), grant, invocation)
+                return self._work(self._take_lease(grant, invocation, patience), grant, invocation)
             except Refused as refused:
-                answer = self._answer_as_found(refused.found, grant, invocation, give_up_at)
+                answer = self._answer_as_found(refused.found, grant, invocation, patience)
             if answer is not None:
                 return answer
+        raise Busy("too_little_time")
 
-    def _take_lease(self, grant: RefreshTokenGrant, invocation: Invocation) -> SignIn:
-        """Take the lease (step 1); raises Refused with the row as found."""
-        remaining, now = invocation.remaining(), self._clock.now()
-        if remaining < _WORK_SECONDS:
-            raise Busy("too_little_time")
-        lease = Lease(base64url(self._token_bytes(16)), now + remaining + LEASE_MARGIN_SECONDS)
-        try:
-            return self._leases.take(grant, lease, now, settled=now - self._policy.grace)
-        except Refused as refused:
-            found = refused.found
-            if found is not None and found.lease_id == lease.lease_id:
-                return found  # The SDK's retry met its own write.
-            raise
+    def _take_lease(self, grant: RefreshTokenGrant, invocation: Invocation, patience: Callable[[], float]) -> SignIn:
+        """Take the lease (step 1); raises Refused with the row as found.
+
+        Repeated where its outcome is not known: a lease that was taken and is not known to be would have nobody work
+        under it until it lapses.
+        """
+        until = self._clock.now() + invocation.remaining() + LEASE_MARGIN_SECONDS
+        lease = Lease(base64url(self._token_bytes(16)), until)
+        failure = Busy("lease")
+        for _ in self._backoff.tries(patience):
+            try:
+                now = self._clock.now()
+                return self._leases.take(grant, lease, now, settled=now - self._policy.grace)
+            except Busy as busy:
+                failure = busy
+        raise failure
 
     def _answer_as_found(
-        self, found: SignIn | None, grant: RefreshTokenGrant, invocation: Invocation, give_up_at: float
+        self, found: SignIn | None, grant: RefreshTokenGrant, invocation: Invocation, patience: Callable[[], float]
     ) -> TokenAnswer | None:
         """Answer without the lease, or wait until it may be taken, and return None then.
 
         Every look at the row judges afresh: the winner's answer never goes to anyone but a holder of one of the two
         tokens.
         """
-        backoff = pauses(self._token_bytes)
-        while True:
-            now, pause = self._clock.now(), next(backoff)
-            standing = stand(found, grant, self._policy, now)
-            if found is None or standing is Standing.ENDED:
+        row = found
+        for attempt in self._backoff.tries(patience):
+            if attempt:
+                row = self._sign_ins.find(grant.token.session_id)
+            standing = stand(row, grant, self._policy, self._clock.now())
+            if row is None or standing is Standing.ENDED:
                 raise InvalidGrant("session_ended")
             if standing is Standing.READY:
                 return None
             if standing is not Standing.WAIT:
-                return self._resolve(standing, found, grant, invocation)
-            if now + pause > give_up_at or invocation.remaining() - pause < _WORK_SECONDS:
-                raise Busy("lease_held", found.lease_until - now)
+                return self._resolve(standing, row, grant, invocation)
             invocation.count("LeaseWaits")
-            self._clock.sleep(pause)
-            found = self._sign_ins.find(found.session_id)
+        raise Busy("lease_held", row.lease_until - self._clock.now() if row else 1)
 
     def _resolve(
         self, standing: Standing, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation
@@ -140,24 +143,24 @@ class Refresh:
             case Standing.FOREIGN:
                 raise InvalidGrant("foreign_client")
             case Standing.SUPERSEDED:
-                self.endings.kill_if_active(row.session_id, "token_reused", invocation)
+                self.endings.end_reused(row.session_id, "token_reused", invocation)
                 raise InvalidGrant("token_reused")
             case _:
                 raise self._judge_stranger(row, grant, invocation)
 
     def _judge_stranger(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> BrokerError:
         """Tell a superseded token, which two parties must be holding, from a forged one, which says nothing."""
-        if not grant.token.is_authentic(self._committed(row).session_key):
+        if not grant.token.is_authentic(self.store.committed(row).session_key):
             return InvalidGrant("forged_token")
         if grant.token.generation < row.generation:
-            self.endings.kill_if_active(row.session_id, "token_reused", invocation)
+            self.endings.end_reused(row.session_id, "token_reused", invocation)
             return InvalidGrant("token_reused")
         # The app is ahead of the table, which must have been restored from a backup.
         invocation.count("RestoredFromBackup")
         return Busy("restored_from_backup", retry_after=60)
 
     def _replay(self, row: SignIn, invocation: Invocation) -> TokenAnswer:
-        secret = self._committed(row)
+        secret = self.store.committed(row)
         now = self._clock.now()
         if secret.access_expires_at <= now:
             # An access token of less life than the grace: a dead one is no answer, and the next refresh is near.
@@ -166,20 +169,15 @@ class Refresh:
         invocation.log("refresh_replayed", session_id=row.session_id, client_id=row.client_id)
         return self._answer(row, secret)
 
-    def _committed(self, row: SignIn) -> SessionSecret:
-        secret = self.store.committed(row)
-        if secret is not None:
-            return secret
-        again = self._sign_ins.find(row.session_id)
-        if again is None or again.status != "active":
-            raise InvalidGrant("session_ended")
-        raise Busy("vault:version_not_found")
-
     def _work(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
         """Refresh under the lease in ``row`` (steps 2 to 7); raises Refused where the lease was lost."""
         with self._given_back_if_busy(row, invocation):
-            kept = self._roll_forward(row, invocation)
-        kept = kept or self._renew(row, invocation)
+            earlier = self._roll_forward(row, invocation)
+        kept = earlier
+        if kept is None or kept.secret.access_expires_at <= self._clock.now() + self._policy.grace:
+            # What was stored so long ago that its access token is over is no answer, but its refresh token is Aries'
+            # newest.
+            kept = self._renew(row, earlier, invocation)
         committed = self._commit(row, kept, grant, invocation)
         invocation.count("RefreshesSucceeded")
         invocation.log("refresh_succeeded", session_id=row.session_id, client_id=row.client_id)
@@ -192,18 +190,16 @@ class Refresh:
             invocation.log("rolled_forward", session_id=row.session_id)
         return kept
 
-    def _renew(self, row: SignIn, invocation: Invocation) -> Kept:
+    def _renew(self, row: SignIn, earlier: Kept | None, invocation: Invocation) -> Kept:
         """Read, post and store (steps 3 to 5)."""
         try:
             with self._given_back_if_busy(row, invocation):
-                current = self._committed(row)
+                current = earlier.secret if earlier else self.store.committed(row)
                 if current.refresh_token is None:
                     raise InvalidGrant("not_refreshable")
-                if invocation.remaining() < CALL_SECONDS + KEEP_SECONDS:
-                    raise Busy("too_little_time")
                 tokens = self._provider.refresh(current.refresh_token, row.provider_redirect_uri, invocation)
         except ProviderFailure as failure:
-            return self._after_failure(row, failure, invocation)
+            return self._after_failure(row, earlier, failure, invocation)
         secret = replace(
             current,
             access_token=tokens.access_token,
@@ -213,17 +209,19 @@ class Refresh:
         )
         return self.store.keep(row, secret, invocation)
 
-    def _after_failure(self, row: SignIn, failure: ProviderFailure, invocation: Invocation) -> Kept:
+    def _after_failure(
+        self, row: SignIn, earlier: Kept | None, failure: ProviderFailure, invocation: Invocation
+    ) -> Kept:
         match failure.outcome:
             case Outcome.DEAD:
                 with self._given_back_if_busy(row, invocation):
-                    return self._roll_forward(row, invocation) or self._kill(row, invocation)
+                    return self._newer_than(earlier, row, invocation)
             case Outcome.MISCONFIGURED:
                 invocation.count("ProviderMisconfigured")
-                self._give_back(row, invocation)
+                self._note(lambda: self._leases.release(row), row, invocation)
                 raise Busy(failure.reason, retry_after=10) from failure
             case Outcome.REFUSED:
-                self._give_back(row, invocation)
+                self._note(lambda: self._leases.release(row), row, invocation)
                 raise Busy(failure.reason, retry_after=2) from failure
             case Outcome.UNKNOWN_ERROR | Outcome.AMBIGUOUS:
                 # The lease is kept until it lapses: the request may still be under way, and a second one that meets it
@@ -231,17 +229,13 @@ class Refresh:
                 self._note(lambda: self._leases.settle(row), row, invocation)
                 raise Busy(failure.reason, row.lease_until - self._clock.now()) from failure
 
-    def _kill(self, row: SignIn, invocation: Invocation) -> NoReturn:
-        condition = "fence = :fence AND lease_id = :lease_id"
-        self.endings.kill(
-            row.session_id,
-            "provider_refused",
-            invocation,
-            condition=condition,
-            fence=row.fence,
-            lease_id=row.lease_id,
-        )
-        raise InvalidGrant("provider_refused")
+    def _newer_than(self, refused: Kept | None, row: SignIn, invocation: Invocation) -> Kept:
+        """Look once more for what an earlier worker stored, now that Aries has refused; end the session otherwise."""
+        kept = self._roll_forward(row, invocation)
+        if kept is None or (refused is not None and kept.version == refused.version):
+            self.endings.end_refused(row, invocation)
+            raise InvalidGrant("provider_refused")
+        return kept
 
     def _commit(self, row: SignIn, kept: Kept, grant: RefreshTokenGrant, invocation: Invocation) -> SignIn:
         """Commit (step 6), repeatedly while the outcome is not known; raises Refused where the lease was lost."""
@@ -255,35 +249,25 @@ class Refresh:
             token_scope=kept.secret.scope,
             escrow=kept.escrow,
         )
-        backoff = pauses(self._token_bytes)
-        while True:
-            pause = next(backoff)
+        failure = Busy("commit")
+        for _ in self._backoff.tries(lambda: invocation.remaining() - _COMMIT_SECONDS):
             try:
                 return self._leases.commit(renewed, grant.token.hash, self._clock.now())
-            except Refused as refused:
-                found = refused.found
-                if found is not None and found.status == "active" and found.committed_fence == row.fence:
-                    return found  # Our own write, whose answer was lost.
-                raise
-            except Busy:
-                if invocation.remaining() - pause < _COMMIT_SECONDS:
-                    raise
-            self._clock.sleep(pause)
+            except Busy as busy:
+                failure = busy
+        raise failure
 
     def _answer(self, row: SignIn, secret: SessionSecret) -> TokenAnswer:
         return TokenAnswer(secret, RefreshToken.mint(row.session_id, row.generation, secret.session_key).text)
 
     @contextmanager
     def _given_back_if_busy(self, row: SignIn, invocation: Invocation) -> Iterator[None]:
-        """Give the lease back where a step fails while nothing is under way at Aries."""
+        """Give the lease back where a step fails while nothing is under way at Aries and nothing was stored."""
         try:
             yield
         except Busy:
-            self._give_back(row, invocation)
+            self._note(lambda: self._leases.release(row), row, invocation)
             raise
-
-    def _give_back(self, row: SignIn, invocation: Invocation) -> None:
-        self._note(lambda: self._leases.release(row), row, invocation)
 
     def _note(self, write: Callable[[], object], row: SignIn, invocation: Invocation) -> None:
         """Write what only saves the next worker time; the lease lapses by itself."""

@@ -29,6 +29,8 @@ from oauth_broker.secret import Secret
 
 # What a query may hold (RFC 3986 section 3.4), in at most the bytes that leave room for the rest of a Location header.
 _RAW_STATE = re.compile(r'[!"$-~]{1,2048}')
+# What the authorization endpoint sent as `state`: 32 bytes in base64url.
+_PROVIDER_STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _PROVIDER_CODE = re.compile(r"[!-~]{1,4096}")
 
 
@@ -66,7 +68,7 @@ class AuthorizationRequest:
             parameters.refuse_repeated()
             return cls(client, redirect_uri, state, _code_challenge(parameters), _scope(parameters, client))
         except OAuthError as error:
-            raise RedirectError(error, redirect_uri, state) from error
+            raise RedirectError(error, error.reason, redirect_uri, state, client_id=client.client_id) from error
 
 
 def _code_challenge(parameters: Parameters) -> str:
@@ -118,6 +120,8 @@ class ProviderCallback:
         # RFC 9207 section 2.4: an answer that another server sent must not be processed.
         if issuer not in (None, provider_issuer):
             raise pages.unknown_sign_in("foreign_issuer")
+        if _PROVIDER_STATE.fullmatch(state) is None:
+            raise pages.unknown_sign_in("malformed_state")
         return cls(state, _provider_code(parameters), _provider_error(parameters))
 
 

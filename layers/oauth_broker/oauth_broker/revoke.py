@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from oauth_broker.clock import Clock
-from oauth_broker.errors import Busy
+from oauth_broker.ending import ENDED
+from oauth_broker.errors import InvalidGrant
 from oauth_broker.handles import RefreshToken
 from oauth_broker.invocation import Invocation
 from oauth_broker.requests import RevocationRequest
@@ -14,7 +15,6 @@ from oauth_broker.sign_in import SignIn, Value
 from oauth_broker.sign_ins import Refused, SignIns
 from oauth_broker.vault import Vault
 
-_ENDED = frozenset({"dead", "revoked"})
 _CLIENT = "client_id = :client_id"
 
 
@@ -55,16 +55,16 @@ class Revoke:
         """End the session where the token is one of its older ones; tell whether it has ended, now or before."""
         if row is None or row.client_id != client_id:
             return False
-        if row.status in _ENDED or not row.is_live(self._clock.now()):
-            # Ended already; its secret may have outlived the failure of an earlier try.
-            return token.hash in (row.handle_hash, row.previous_hash)
+        if row.status in ENDED or not row.is_live(self._clock.now()):
+            # Ended already; its secret may have outlived the failure of an earlier try, and nobody misses it.
+            return True
         if row.status != "active":
             return False
-        secret = self._store.committed(row)
-        if secret is None:
-            raise Busy("vault:version_not_found")
-        if not token.is_authentic(secret.session_key):
-            return False
+        try:
+            if not token.is_authentic(self._store.committed(row).session_key):
+                return False
+        except InvalidGrant:
+            return True  # It ended a moment ago.
         # Refused, where it ended a moment ago: the secret is deleted all the same.
         with suppress(Refused):
             self._end(token, _CLIENT, client_id)

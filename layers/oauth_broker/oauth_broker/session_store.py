@@ -6,21 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from oauth_broker.backoff import pauses
+from oauth_broker.aws import CALL_SECONDS
+from oauth_broker.backoff import Backoff
 from oauth_broker.clock import Clock
+from oauth_broker.errors import Busy, InvalidGrant
 from oauth_broker.escrow import Escrow
 from oauth_broker.handles import secret_version
 from oauth_broker.invocation import Invocation
 from oauth_broker.session_secret import SessionSecret
 from oauth_broker.sign_in import SignIn
+from oauth_broker.sign_ins import SignIns
 from oauth_broker.vault import NotStored, Vault
 
 Found = TypeVar("Found")
 
 # Secrets Manager is eventually consistent: what was written a moment ago may not be read yet.
 READ_LAG_SECONDS = 3.0
-# What must be left to seal an answer and to commit it.
-_ESCROW_SECONDS = 3.0
+# How long the vault is asked before an answer is sealed into the row instead. Longer would only hold more workers, and
+# keep Secrets Manager's limit of 50 writes a second exhausted.
+_VAULT_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +39,35 @@ class Kept:
 class SessionStore:
     """Reads and writes the tokens of sessions. Every method raises Busy where a store fails."""
 
-    def __init__(self, vault: Vault, escrow: Escrow, clock: Clock, token_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        sign_ins: SignIns,
+        vault: Vault,
+        escrow: Escrow,
+        clock: Clock,
+        token_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._sign_ins = sign_ins
         self._vault = vault
         self._escrow = escrow
         self._clock = clock
-        self._token_bytes = token_bytes
+        self._backoff = Backoff(clock, token_bytes)
 
-    def committed(self, row: SignIn) -> SessionSecret | None:
-        """Return what the row committed, or None where it is gone.
+    def committed(self, row: SignIn) -> SessionSecret:
+        """Return what the row committed.
 
-        By the version that the row names, never whatever is current, and never from a cache.
+        By the version that the row names, never whatever is current, and never from a cache. Raises InvalidGrant where
+        it is gone because the session has ended since the row was read, and Busy where it is gone though it has not.
         """
         if row.escrow:
             return self._escrow.open(row.session_id, row.escrow)
-        return self._repeatedly(lambda: self._vault.read(row.session_id, row.secret_version))
+        secret = self._repeatedly(lambda: self._vault.read(row.session_id, row.secret_version))
+        if secret is not None:
+            return secret
+        again = self._sign_ins.find(row.session_id)
+        if again is None or again.status != row.status:
+            raise InvalidGrant("session_ended")
+        raise Busy("vault:version_not_found")
 
     def earlier(self, row: SignIn) -> Kept | None:
         """Return what was stored since the last commit under a fence before the row's, the newest, or None.
@@ -73,28 +92,33 @@ class SessionStore:
         return self._repeatedly(newest) or (found[max(found)] if found else None)
 
     def keep(self, row: SignIn, secret: SessionSecret, invocation: Invocation) -> Kept:
-        """Make Aries' answer durable under the row's fence.
+        """Make Aries' answer durable under the row's fence: in the vault, or sealed for the commit to carry.
 
-        Secrets Manager limits writes to 50 a second in a region, so the write is repeated while there is time, and then
-        the answer is sealed for the commit to carry. Raises Busy where even that fails.
+        Tries both until there is only time for the commit. Raises Busy where neither took it.
         """
-        backoff = pauses(self._token_bytes, longest=2.0)
-        while True:
-            pause = next(backoff)
-            try:
-                return Kept(secret, self._vault.store(row.session_id, row.fence, secret))
-            except NotStored as failure:
-                if not failure.retriable or invocation.remaining() - pause < _ESCROW_SECONDS:
+        vault_until = self._clock.now() + _VAULT_SECONDS
+        vault_may_take_it = True
+        for _ in self._backoff.tries(lambda: invocation.remaining() - CALL_SECONDS):
+            if vault_may_take_it:
+                try:
+                    return Kept(secret, self._vault.store(row.session_id, row.fence, secret))
+                except NotStored as failure:
+                    vault_may_take_it, reason = failure.retriable, failure.reason
+            if not vault_may_take_it or self._clock.now() >= vault_until:
+                try:
+                    sealed = self._escrow.seal(row.session_id, secret)
+                except Busy as failure:
+                    reason = failure.reason
+                else:
                     invocation.count("Escrowed")
-                    invocation.log("escrowed", level="warning", session_id=row.session_id, reason=failure.reason)
-                    break
-            self._clock.sleep(pause)
-        # The version stays the old one's: no version of this fence is known to exist.
-        return Kept(secret, row.secret_version, self._escrow.seal(row.session_id, secret))
+                    invocation.log("escrowed", level="warning", session_id=row.session_id, reason=reason)
+                    # The version stays the old one's: no version of this fence is known to exist.
+                    return Kept(secret, row.secret_version, sealed)
+        raise Busy(reason)
 
     def _repeatedly(self, read: Callable[[], Found | None]) -> Found | None:
-        give_up_at = self._clock.now() + READ_LAG_SECONDS
-        backoff = pauses(self._token_bytes)
-        while (found := read()) is None and self._clock.now() < give_up_at:
-            self._clock.sleep(next(backoff))
-        return found
+        for _ in self._backoff.tries_for(READ_LAG_SECONDS):
+            found = read()
+            if found is not None:
+                return found
+        return None

@@ -64,7 +64,7 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read the settings; raises ConfigurationError naming the first variable that is missing or malformed."""
         read = _Reader(environment)
-        return cls(
+        settings = cls(
             issuer=read.text("ISSUER", _ORIGIN, "an https origin (http on loopback only)", optional=True),
             domain_name=read.text("DOMAIN_NAME", _HOST_NAME, "a host name", optional=True),
             aries_client_id=read.text("ARIES_CLIENT_ID", _VISIBLE, "Aries' client id"),
@@ -80,6 +80,9 @@ class Settings:
             secret_prefix=read.text("SECRET_PREFIX", re.compile(r"[A-Za-z0-9/_+=.@-]{1,128}"), "a name's beginning"),
             key_id=read.text("KEY_ID", _VISIBLE, "a KMS key's ARN"),
         )
+        if settings.dialect.code_sends_secret and not settings.can_refresh:
+            raise ConfigurationError("ARIES_CLIENT_SECRET_ARN must not be empty with this PROVIDER_DIALECT")
+        return settings
 
 
 class _Reader:

@@ -1,13 +1,15 @@
 """The sign-in table: every state change of a row is one conditional update here.
 
 Every condition also compares ``expires_at`` with now, since DynamoDB's TTL deletes late, by up to days. A refused
-condition returns the row as it was found, so that the caller can tell why, and can recognise its own earlier write
-(applied, its answer lost, repeated by the SDK) by the ``lease_id`` or the fence that it carries.
+condition returns the row as it was found, so that the caller can tell why. A write that was applied and whose answer
+was lost finds, when the SDK or its caller repeats it, the row as it left it: it is told by the ``lease_id`` or the
+fence there, and counts as done.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -18,6 +20,8 @@ from oauth_broker.sign_in import SignIn, Value, from_item, to_item, to_value
 
 # Seconds that a dead or revoked row is kept, for repeated sign-outs and for support.
 ENDED_ROW_SECONDS = 24 * 60 * 60
+# How long a person may take at Aries, and the callback after that.
+SIGN_IN_SECONDS = 10 * 60
 
 
 class Refused(BrokerError):
@@ -26,6 +30,10 @@ class Refused(BrokerError):
     def __init__(self, found: SignIn | None) -> None:
         super().__init__("condition_refused")
         self.found = found
+
+
+def _is_nobodys(found: SignIn) -> bool:
+    return False
 
 
 class SignIns:
@@ -53,13 +61,16 @@ class SignIns:
         """Claim a pending sign-in for its own browser, before the code is exchanged: one code is exchanged once."""
         return self.update(
             session_id,
-            "SET #status = :claimed, lease_id = :lease_id, lease_until = :lease_until",
+            "SET #status = :claimed, lease_id = :lease_id, lease_until = :lease_until, expires_at = :expires_at",
             "#status = :pending AND expires_at > :now AND browser_hash = :browser_hash",
+            lambda found: found.status == "claimed" and found.lease_id == lease_id,
             claimed="claimed",
             pending="pending",
             browser_hash=browser_hash,
             lease_id=lease_id,
             lease_until=lease_until,
+            # A person who took nearly all the time there was still gets a code that lives.
+            expires_at=int(now) + SIGN_IN_SECONDS,
             now=int(now),
         )
 
@@ -69,6 +80,7 @@ class SignIns:
             session_id,
             "SET #status = :failed, failed_error = :error, lease_id = :lease_id REMOVE code_verifier",
             "#status = :pending AND expires_at > :now AND browser_hash = :browser_hash",
+            lambda found: found.status == "failed" and found.lease_id == lease_id,
             failed="failed",
             pending="pending",
             error=error,
@@ -95,14 +107,15 @@ class SignIns:
         return self.update(
             row.session_id,
             "SET #status = :issued, code_hash = :code_hash, code_expires_at = :code_expires_at,"
-            " expires_at = :expires_at, secret_version = :secret_version, access_expires_at = :access_expires_at,"
+            " secret_version = :secret_version, access_expires_at = :access_expires_at,"
             " token_scope = :token_scope, fence = :zero, committed_fence = :zero REMOVE code_verifier, lease_until",
             "#status = :claimed AND lease_id = :lease_id AND expires_at > :now",
+            # Only the holder of the claim moves it on, so a row that has moved on was moved by this worker.
+            lambda found: found.status != "claimed",
             issued="issued",
             claimed="claimed",
             code_hash=row.code_hash,
             code_expires_at=row.code_expires_at,
-            expires_at=row.expires_at,
             secret_version=row.secret_version,
             access_expires_at=row.access_expires_at,
             token_scope=row.token_scope,
@@ -119,6 +132,7 @@ class SignIns:
             " expires_at = :expires_at, lease_id = :lease_id",
             "#status = :issued AND code_hash = :code_hash AND code_expires_at > :now AND expires_at > :now"
             " AND client_id = :client_id AND redirect_uri = :redirect_uri AND app_code_challenge = :challenge",
+            lambda found: found.lease_id == lease_id,
             active="active",
             issued="issued",
             handle_hash=handle_hash,
@@ -146,10 +160,19 @@ class SignIns:
             **values,
         )
 
-    def update(self, session_id: str, update: str, condition: str, **values: Value) -> SignIn:
+    def update(
+        self,
+        session_id: str,
+        update: str,
+        condition: str,
+        own: Callable[[SignIn], bool] = _is_nobodys,
+        /,
+        **values: Value,
+    ) -> SignIn:
         """Update a row where ``condition`` holds.
 
-        ``:x`` stands for the value x, and ``#x`` for the attribute x where DynamoDB reserves the word.
+        ``:x`` stands for the value x, and ``#x`` for the attribute x where DynamoDB reserves the word. ``own`` tells
+        whether a row that does not meet the condition is what this very write has made of it.
         """
         names = {f"#{name}": name for name in re.findall(r"#(\w+)", f"{update} {condition}")}
         # DynamoDB refuses an empty map of names.
@@ -170,5 +193,8 @@ class SignIns:
                 if error_code(error) != "ConditionalCheckFailedException":
                     raise
                 refused: Any = error.response
-                raise Refused(from_item(refused["Item"]) if "Item" in refused else None) from error
+                found = from_item(refused["Item"]) if "Item" in refused else None
+                if found is not None and own(found):
+                    return found
+                raise Refused(found) from error
         return from_item(answer["Attributes"])

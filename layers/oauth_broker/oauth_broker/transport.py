@@ -21,7 +21,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
-_CONNECT_SECONDS = 3.05
+# For each address of the host.
+_CONNECT_SECONDS = 2
 # No token answer comes near this; what is larger is not one.
 _MAX_BODY_BYTES = 24 * 1024
 # A pooled connection that was idle for longer may be dead without our knowing, above all after the process was frozen:
@@ -60,7 +61,9 @@ class _Attempt:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.ends_at = time.monotonic() + seconds
+        now = time.monotonic()
+        # A request that leaves with less time than this may be processed without a chance to hear its answer.
+        self.leaves_until = now + seconds / 2
         self.socket: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._abort)
         self._timer.daemon = True
@@ -83,6 +86,8 @@ class _Attempt:
 
     def __exit__(self, *exception: object) -> None:
         self._timer.cancel()
+        # Or it might yet shut the socket under the next request that uses it.
+        self._timer.join()
         del _thread.attempt
 
 
@@ -94,13 +99,13 @@ _thread = _Thread()
 
 
 class _WatchedConnection(HTTPConnection):
-    """Notes when the first byte is about to leave, and lets none leave after the deadline."""
+    """Notes when the first byte is about to leave, and lets none leave that could not be answered in time."""
 
     def request(self, *args: Any, **options: Any) -> None:
         if self.sock is None:
             self.connect()
-        if time.monotonic() >= _thread.attempt.ends_at:
-            raise TimeoutError("no time left to send the request")
+        if time.monotonic() >= _thread.attempt.leaves_until:
+            raise TimeoutError("too little time left to hear the answer")
         _thread.attempt.socket = self.sock
         super().request(*args, **options)
 
@@ -135,12 +140,14 @@ class RequestsTransport:
         self._adapter = _WatchedAdapter(pool_connections=1, pool_maxsize=8)
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
-        self._used_at = time.monotonic()
+        # The wall clock, since the other stands still while Lambda freezes the process.
+        self._used_at = time.time()
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
         """See Transport."""
-        if time.monotonic() - self._used_at > _MAX_IDLE_SECONDS:
+        if time.time() - self._used_at > _MAX_IDLE_SECONDS:
             self._adapter.close()
+        self._used_at = time.time()
         with _Attempt(seconds) as attempt:
             try:
                 with self._session.post(
@@ -155,7 +162,7 @@ class RequestsTransport:
             except (requests.RequestException, HTTPError, OSError) as error:
                 raise (NoReply if attempt.sent else NotSent)(type(error).__name__) from error
             finally:
-                self._used_at = time.monotonic()
+                self._used_at = time.time()
 
 
 def _read(response: requests.Response) -> bytes:

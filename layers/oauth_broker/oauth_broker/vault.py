@@ -76,7 +76,8 @@ class SecretsManagerVault:
                     SecretId=secret_name(self._prefix, session_id), VersionId=version
                 )
             except ClientError as error:
-                if error_code(error) == "ResourceNotFoundException":
+                # The second is what a secret that is just being deleted is answered with.
+                if error_code(error) in ("ResourceNotFoundException", "InvalidRequestException"):
                     return None
                 raise
         return SessionSecret.from_json(answer["SecretString"])
@@ -111,6 +112,8 @@ _FINAL_CODES = frozenset(
         "EncryptionFailure",
         "InvalidParameterException",
         "InvalidRequestException",
+        # About a hundred versions a secret: an app that refreshes every minute meets that in two hours.
+        "LimitExceededException",
         "ResourceExistsException",
         "ResourceNotFoundException",
         "ValidationException",

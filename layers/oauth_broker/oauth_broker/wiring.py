@@ -24,7 +24,7 @@ def make_refresh(settings: Settings, sign_ins: SignIns, secrets: aws.SecretsMana
     return Refresh(
         settings,
         sign_ins,
-        SessionStore(vault, Escrow(aws.kms, settings.key_id), clock, os.urandom),
+        SessionStore(sign_ins, vault, Escrow(aws.kms, settings.key_id), clock, os.urandom),
         Provider(settings, RequestsTransport(), ClientSecret(secrets, settings.aries_client_secret_arn, clock), clock),
         Endings(sign_ins, vault, clock),
         clock,

@@ -105,6 +105,11 @@ class AriesCore:
             found = self._tokens.families[family]
             return found.refresh_token if found.live else None
 
+    def newest_refresh_token(self, family: str) -> str:
+        """The refresh token that a family was given last, whether or not it is still good."""
+        with self._lock:
+            return self._tokens.families[family].refresh_token
+
     def is_refresh_token_live(self, token: str) -> bool:
         """Whether a refresh with this token would be accepted now."""
         with self._lock:

@@ -1,0 +1,168 @@
+"""AWS in memory: DynamoDB's conditional updates, Secrets Manager's versions and KMS, as far as the broker uses them.
+
+Fast enough for millions of calls, atomic, and strict where AWS is: what AWS refuses (an unused value, an empty map of
+names, another value under a client request token that was used) is refused here. ``test_aws`` holds it against moto.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+Item = dict[str, dict[str, Any]]
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "<=": operator.le,
+    ">": operator.gt,
+}
+
+
+def client_error(code: str, **more: Any) -> ClientError:
+    response: Any = {"Error": {"Code": code, "Message": ""}, **more}
+    return ClientError(response, "Operation")
+
+
+def _plain(value: dict[str, Any]) -> Any:
+    ((kind, content),) = value.items()
+    return float(content) if kind == "N" else content
+
+
+@cache
+def _condition(expression: str) -> Callable[[Callable[[str, str, str], bool], Callable[[str], bool]], bool]:
+    """Compile a condition into a function of how to compare and of how to tell that an attribute is missing."""
+    source = re.sub(r"([#\w]+) (=|<=|>) (:\w+)", r'compare("\1", "\2", "\3")', expression)
+    source = re.sub(r"attribute_not_exists\((\w+)\)", r'missing("\1")', source)
+    source = source.replace(" AND ", " and ").replace(" OR ", " or ")
+    compiled: Callable[..., bool] = eval(f"lambda compare, missing: {source}", {})  # noqa: S307 - our own expression
+    return compiled
+
+
+@cache
+def _clauses(expression: str) -> dict[str, list[str]]:
+    parts = re.split(r"\b(SET|ADD|REMOVE)\b", expression)[1:]
+    return {
+        verb: [part.strip() for part in text.split(",")] for verb, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+class MemoryDynamoDb:
+    """One table, keyed by ``session_id``."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Item] = {}
+
+    def put_item(self, *, TableName: str, Item: Item) -> dict[str, Any]:  # noqa: N803
+        self.items[Item["session_id"]["S"]] = dict(Item)
+        return {}
+
+    def get_item(self, *, TableName: str, Key: Item, ConsistentRead: bool) -> dict[str, Any]:  # noqa: N803
+        assert ConsistentRead
+        item = self.items.get(Key["session_id"]["S"])
+        return {} if item is None else {"Item": dict(item)}
+
+    def update_item(self, **parameters: Any) -> dict[str, Any]:
+        names: dict[str, str] = parameters.get("ExpressionAttributeNames", {"#": ""})
+        values: dict[str, dict[str, Any]] = parameters["ExpressionAttributeValues"]
+        update, condition = parameters["UpdateExpression"], parameters["ConditionExpression"]
+        _refuse_what_aws_refuses(f"{update} {condition}", names, values)
+        key = parameters["Key"]["session_id"]["S"]
+        item = self.items.get(key)
+
+        def attribute(name: str) -> dict[str, Any] | None:
+            return (item or {}).get(names.get(name, name))
+
+        def compare(name: str, comparison: str, value: str) -> bool:
+            found = attribute(name)
+            if found is None or found.keys() != values[value].keys():
+                return False
+            return _COMPARISONS[comparison](_plain(found), _plain(values[value]))
+
+        if not _condition(condition)(compare, lambda name: attribute(name) is None):
+            raise client_error("ConditionalCheckFailedException", **({"Item": dict(item)} if item is not None else {}))
+        new = dict(item or parameters["Key"])
+        for verb, clauses in _clauses(update).items():
+            for clause in clauses:
+                _apply(new, verb, clause, names, values)
+        self.items[key] = new
+        return {"Attributes": dict(new)}
+
+
+def _refuse_what_aws_refuses(text: str, names: dict[str, str], values: dict[str, Any]) -> None:
+    used_names, used_values = set(re.findall(r"#\w+", text)), set(re.findall(r":\w+", text))
+    if not names or not values or names.keys() - {"#"} != used_names or values.keys() != used_values:
+        raise client_error("ValidationException")
+
+
+def _apply(item: Item, verb: str, clause: str, names: dict[str, str], values: dict[str, Any]) -> None:
+    match verb:
+        case "REMOVE":
+            item.pop(names.get(clause, clause), None)
+        case "ADD":
+            name, value = clause.split(" ")
+            before = int(item.get(name, {"N": "0"})["N"])
+            item[name] = {"N": str(before + int(values[value]["N"]))}
+        case _:
+            name, value = clause.split(" = ")
+            item[names.get(name, name)] = values[value]
+
+
+class MemorySecretsManager:
+    """Secrets with their versions. A version's id is the client request token that made it."""
+
+    def __init__(self) -> None:
+        self.secrets: dict[str, dict[str, str]] = {}
+        self.current: dict[str, str] = {}
+
+    def create_secret(self, *, Name: str, ClientRequestToken: str, KmsKeyId: str, SecretString: str) -> Any:  # noqa: N803
+        if Name in self.secrets and self.secrets[Name] != {ClientRequestToken: SecretString}:
+            raise client_error("ResourceExistsException")
+        self.secrets[Name] = {ClientRequestToken: SecretString}
+        self.current[Name] = ClientRequestToken
+        return {"VersionId": ClientRequestToken}
+
+    def put_secret_value(self, *, SecretId: str, ClientRequestToken: str, SecretString: str) -> Any:  # noqa: N803
+        versions = self._versions(SecretId)
+        if versions.get(ClientRequestToken, SecretString) != SecretString:
+            raise client_error("ResourceExistsException")
+        if ClientRequestToken not in versions:
+            versions[ClientRequestToken] = SecretString
+            self.current[SecretId] = ClientRequestToken
+        return {"VersionId": ClientRequestToken}
+
+    def get_secret_value(self, *, SecretId: str, VersionId: str | None = None) -> Any:  # noqa: N803
+        versions = self._versions(SecretId)
+        version = VersionId or self.current[SecretId]
+        if version not in versions:
+            raise client_error("ResourceNotFoundException")
+        return {"SecretString": versions[version], "VersionId": version}
+
+    def delete_secret(self, *, SecretId: str, ForceDeleteWithoutRecovery: bool) -> Any:  # noqa: N803
+        assert ForceDeleteWithoutRecovery
+        self.secrets.pop(SecretId, None)
+        self.current.pop(SecretId, None)
+        return {}
+
+    def _versions(self, name: str) -> dict[str, str]:
+        if name not in self.secrets:
+            raise client_error("ResourceNotFoundException")
+        return self.secrets[name]
+
+
+class MemoryKms:
+    """Seals without secrecy: what was sealed under one context opens under no other."""
+
+    def encrypt(self, *, KeyId: str, Plaintext: bytes, EncryptionContext: dict[str, str]) -> Any:  # noqa: N803
+        assert len(Plaintext) <= 4096
+        return {"CiphertextBlob": json.dumps([EncryptionContext, Plaintext.decode()], sort_keys=True).encode()}
+
+    def decrypt(self, *, KeyId: str, CiphertextBlob: bytes, EncryptionContext: dict[str, str]) -> Any:  # noqa: N803
+        context, plaintext = json.loads(CiphertextBlob)
+        if context != EncryptionContext:
+            raise client_error("InvalidCiphertextException")
+        return {"Plaintext": plaintext.encode()}

@@ -1,0 +1,321 @@
+"""The real broker over the seam: its operations, AWS in memory, Aries' own rules, one virtual clock, and an app."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from oauth_broker.answers import TokenAnswer
+from oauth_broker.authorize import Authorize
+from oauth_broker.callback import Callback
+from oauth_broker.client_secret import ClientSecret
+from oauth_broker.ending import Endings
+from oauth_broker.errors import Busy, OAuthError, PageError, RedirectError
+from oauth_broker.escrow import Escrow
+from oauth_broker.handles import RefreshToken, secret_name, session_id_of
+from oauth_broker.invocation import Invocation
+from oauth_broker.leases import LEASE_MARGIN_SECONDS
+from oauth_broker.messages import HttpRequest, HttpResponse
+from oauth_broker.provider import Provider
+from oauth_broker.redeem import Redeem
+from oauth_broker.refresh import Refresh
+from oauth_broker.requests import AuthorizationCodeGrant, RefreshTokenGrant, RevocationRequest
+from oauth_broker.revoke import Revoke
+from oauth_broker.secret import Secret
+from oauth_broker.session_secret import SessionSecret
+from oauth_broker.session_store import SessionStore
+from oauth_broker.settings import Settings
+from oauth_broker.sign_in import SignIn, from_item
+from oauth_broker.sign_ins import SignIns
+from oauth_broker.transport import Reply
+from oauth_broker.vault import SecretsManagerVault
+from tests.faults.aws import MemoryDynamoDb, MemoryKms, MemorySecretsManager
+from tests.faults.seam import ProcessDied, Seam, SeamedClient
+from tests.local.aries import AriesCore
+from tests.support.functions import FUNCTION_SECONDS, Context
+from tests.support.world import (
+    APP_URI,
+    ARIES_CLIENT_ID,
+    ARIES_CLIENT_SECRET,
+    CALLBACK_URI,
+    CLIENT_ID,
+    ENVIRONMENT,
+    GRACE,
+    PREFIX,
+    SCOPE,
+    SCOPES,
+    VERIFIER,
+    Recorded,
+    VirtualClock,
+)
+
+SETTINGS = Settings.from_environment(ENVIRONMENT)
+CLIENT = SETTINGS.registry.clients[0]
+LEASE_SECONDS = FUNCTION_SECONDS + LEASE_MARGIN_SECONDS
+# Long enough for the previous token to be accepted again whenever a test retries, in a grace of Aries' own.
+ARIES_GRACE_SECONDS = 10_000
+
+
+class Violation(AssertionError):
+    """A guarantee that did not hold."""
+
+
+class SeamedAries:
+    """The call to Aries, past the seam. What is under way there, or may yet arrive, is in flight (G1)."""
+
+    def __init__(self, seam: Seam, core: AriesCore) -> None:
+        self._seam = seam
+        self._core = core
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
+        return self._seam.call("Aries", lambda: self._processed(body)) if not self._in_flight() else self._collide()
+
+    def _processed(self, body: bytes) -> Reply:
+        status, members = self._core.token(json.loads(body))
+        return Reply(status, json.dumps(members).encode())
+
+    def _in_flight(self) -> bool:
+        return any(name == "Aries" for _, name, _ in self._seam.late)
+
+    def _collide(self) -> Reply:
+        raise Violation("G1: a request was sent to Aries while another of the session may still arrive there")
+
+
+@dataclass
+class Broker:
+    """Everything that outlives a process, and the operations that any worker runs on it."""
+
+    rotation: Any = "strict"
+    seam: Seam = field(default_factory=Seam)
+
+    def __post_init__(self) -> None:
+        self.clock = VirtualClock()
+        self.telemetry = Recorded()
+        self.core = AriesCore(
+            ARIES_CLIENT_ID,
+            ARIES_CLIENT_SECRET,
+            [CALLBACK_URI],
+            scopes=SCOPES,
+            rotation=self.rotation,
+            grace_seconds=ARIES_GRACE_SECONDS,
+            now=self.clock.now,
+        )
+        self.dynamodb, self.secrets, self.kms = MemoryDynamoDb(), MemorySecretsManager(), MemoryKms()
+        self.secrets.secrets[SETTINGS.aries_client_secret_arn] = {"v": ARIES_CLIENT_SECRET}
+        self.secrets.current[SETTINGS.aries_client_secret_arn] = "v"
+        self._compose()
+
+    def _compose(self) -> None:
+        seam, clock = self.seam, self.clock
+        self.sign_ins = SignIns(SeamedClient(seam, self.dynamodb), "table")
+        self.vault = SecretsManagerVault(SeamedClient(seam, self.secrets), PREFIX, "key")
+        self.store = SessionStore(
+            self.sign_ins, self.vault, Escrow(lambda: SeamedClient(seam, self.kms), "key"), clock, os.urandom
+        )
+        # The client secret is in every warm process; its reading is no step of the protocol.
+        client_secret = ClientSecret(cast(Any, self.secrets), SETTINGS.aries_client_secret_arn, clock)
+        self.provider = Provider(SETTINGS, SeamedAries(seam, self.core), client_secret, clock)
+        self.endings = Endings(self.sign_ins, self.vault, clock)
+        self.authorize = Authorize(SETTINGS, self.sign_ins, clock, os.urandom)
+        self.callback = Callback(SETTINGS, self.sign_ins, self.vault, self.provider, clock, os.urandom)
+        self.redeem = Redeem(SETTINGS, self.sign_ins, self.store, self.endings, clock, os.urandom)
+        self.refresh = Refresh(SETTINGS, self.sign_ins, self.store, self.provider, self.endings, clock, os.urandom)
+        self.revoke = Revoke(self.sign_ins, self.vault, self.store, clock)
+
+    def invocation(self) -> Invocation:
+        return Invocation(Context(self.clock.now), self.telemetry)
+
+    # What lies in the stores, read past the seam.
+
+    def row(self, session_id: str) -> SignIn | None:
+        item = self.dynamodb.items.get(session_id)
+        return from_item(item) if item else None
+
+    def versions(self, session_id: str) -> dict[str, SessionSecret]:
+        stored = self.secrets.secrets.get(secret_name(PREFIX, session_id), {})
+        return {version: SessionSecret.from_json(text) for version, text in stored.items()}
+
+    def committed(self, session_id: str) -> SessionSecret | None:
+        """What the row names as committed, if it is there."""
+        row = self.row(session_id)
+        if row is None:
+            return None
+        if row.escrow:
+            texts = [json.loads(part)[1] for part in row.escrow]
+            return SessionSecret.from_json("".join(texts))
+        return self.versions(session_id).get(row.secret_version)
+
+    def is_aries_newest_stored(self, session_id: str) -> bool:
+        """Tell whether the newest refresh token that Aries committed for the session is durable with us."""
+        stored = list(self.versions(session_id).values())
+        committed = self.committed(session_id)
+        if committed is not None:
+            stored.append(committed)
+        newest = {self.core.newest_refresh_token(family) for family in self.core.families()}
+        return any(secret.refresh_token and secret.refresh_token.reveal() in newest for secret in stored)
+
+    def assert_every_secret_has_a_row(self) -> None:
+        """Cleanup deletes the secret of every removed row, so that every secret must follow from some row."""
+        expected = {secret_name(PREFIX, session_id) for session_id in self.dynamodb.items}
+        left = {name for name in self.secrets.secrets if name.startswith(PREFIX)} - expected
+        if left:
+            raise Violation("a secret is left that cleanup would not remove")
+
+    def let_pass(self, seconds: float) -> None:
+        """Let time pass. A request to Aries that was given up has arrived or is lost before its lease lapses (G1)."""
+        self.seam.land_all("Aries")
+        self.clock.time += seconds
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an app saw: ``kind`` is 200, invalid_grant, another error, ``busy`` or ``died`` (no answer)."""
+
+    kind: str
+    answer: TokenAnswer | None = None
+
+
+@dataclass
+class Session:
+    """An app with a session, that holds one copy of its newest token."""
+
+    broker: Broker
+    session_id: str
+    token: str
+    redeemed: TokenAnswer | None = None
+
+    def refresh(self, token: str | None = None, *, adopt: bool = True) -> Result:
+        """Refresh once, as the app does; its answer must be durable, and only a good one replaces the token."""
+        broker = self.broker
+        parsed = RefreshToken.parse(Secret(token or self.token))
+        assert parsed is not None
+        result = observe(lambda: broker.refresh(RefreshTokenGrant(CLIENT, parsed, None), broker.invocation()))
+        if result.answer is not None:
+            self.assert_durable(result.answer)
+            if adopt and result.answer.refresh_token is not None:
+                self.token = result.answer.refresh_token.reveal()
+        return result
+
+    def revoke(self, token: str | None = None) -> Result:
+        broker = self.broker
+        parsed = RefreshToken.parse(Secret(token or self.token))
+
+        def sign_out() -> None:
+            broker.revoke(RevocationRequest(CLIENT, parsed), broker.invocation())
+
+        return observe(sign_out)
+
+    def assert_durable(self, answer: TokenAnswer) -> None:
+        """G2: what was answered is what the row commits to, or what a row that ended since committed to."""
+        row = self.broker.row(self.session_id)
+        assert row is not None
+        assert answer.refresh_token is not None
+        if row.status != "active":
+            return
+        parsed = RefreshToken.parse(answer.refresh_token)
+        assert parsed is not None
+        committed = self.broker.committed(self.session_id)
+        if committed is None or (
+            parsed.generation == row.generation and committed.access_token != answer.secret.access_token
+        ):
+            raise Violation("G2: something was answered that is not durable")
+
+    @property
+    def is_lost_at_aries(self) -> bool:
+        return not self.broker.is_aries_newest_stored(self.session_id)
+
+
+def observe(operation: Any) -> Result:
+    """Run one operation in a process of its own, and see what its caller sees."""
+    try:
+        answer = operation()
+    except ProcessDied:
+        return Result("died")
+    except Busy:
+        return Result("busy")
+    except OAuthError as error:
+        return Result(error.code)
+    return Result("200", answer if isinstance(answer, TokenAnswer) else None)
+
+
+@dataclass
+class Browser:
+    """A browser in a sign-in, and the app behind it."""
+
+    broker: Broker
+    cookies: list[str] = field(default_factory=list)
+    state: str = ""
+
+    def authorize(self) -> str:
+        """Start a sign-in; returns where the browser is sent, '' where the process died."""
+        query = {
+            "response_type": "code",
+            "client_id": CLIENT_ID,
+            "redirect_uri": APP_URI,
+            "scope": SCOPE,
+            "state": "app-state",
+            "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+            "code_challenge_method": "S256",
+        }
+        answer = self.visit(self.broker.authorize, "/oauth2/authorize", urlencode(query))
+        for cookie in answer.cookies if isinstance(answer, HttpResponse) else ():
+            self.cookies.append(cookie.partition(";")[0])
+        return location(answer)
+
+    def approve(self, authorize_url: str) -> str:
+        """Approve at Aries; returns the query that comes back."""
+        query = urlsplit(authorize_url).query
+        self.state = dict(parse_qsl(query))["state"]
+        code = self.broker.core.approve(self.broker.core.authorize(query))
+        return urlencode({"code": code, "state": self.state})
+
+    def callback(self, query: str) -> HttpResponse | RedirectError | PageError | None:
+        return self.visit(self.broker.callback, "/oauth2/callback", query)
+
+    def visit(self, operation: Any, path: str, query: str) -> HttpResponse | RedirectError | PageError | None:
+        """Load a page; None where the process died and the browser got nothing."""
+        request = HttpRequest("GET", path, query, {}, tuple(self.cookies), "", False, "broker.example.com")
+        try:
+            response: HttpResponse = operation(request, self.broker.invocation())
+        except ProcessDied:
+            return None
+        except (RedirectError, PageError) as failure:
+            return failure
+        return response
+
+    @property
+    def session_id(self) -> str:
+        return session_id_of(self.state)
+
+    def redeem(self, code: str, verifier: str = VERIFIER) -> Result:
+        broker = self.broker
+        grant = AuthorizationCodeGrant(CLIENT, Secret(code), APP_URI, Secret(verifier))
+        return observe(lambda: broker.redeem(grant, broker.invocation()))
+
+
+def location(answer: HttpResponse | RedirectError | PageError | None) -> str:
+    return answer.headers.get("location", "") if isinstance(answer, HttpResponse) else ""
+
+
+def code_in(answer: HttpResponse | RedirectError | PageError | None) -> str:
+    """The one-time code in a redirect, or ''."""
+    return dict(parse_qsl(urlsplit(location(answer)).query)).get("code", "")
+
+
+def signed_in(broker: Broker) -> Session:
+    """Sign in without faults, and wait until a refresh reaches Aries."""
+    browser = Browser(broker)
+    code = code_in(browser.callback(browser.approve(browser.authorize())))
+    result = browser.redeem(code)
+    assert result.answer is not None
+    assert result.answer.refresh_token is not None
+    broker.clock.time += GRACE + 1
+    return Session(broker, browser.session_id, result.answer.refresh_token.reveal(), result.answer)
+
+
+def in_turn(faults: Iterable[Any]) -> dict[int, Any]:
+    return {fault.at: fault for fault in faults}

@@ -1,0 +1,40 @@
+"""A POST through the transport with its promises held, and answers to it as they come over the wire."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from oauth_broker.transport import NoReply, NotSent, Reply, RequestsTransport
+from tests.unit.peer import Peer, Script
+
+# The deadline of a call that meets it, and what it may take on top on a busy machine: every test that could miss it
+# would miss it by far more.
+SECONDS = 0.3
+LATE = 1.0
+BODY = b'{"canary":"canary-1"}'
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+UNTIL_CLOSED = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+
+
+def post(transport: RequestsTransport, url: str, seconds: float = 5.0, body: bytes = BODY) -> Reply:
+    """Post, and hold the promise that the deadline is that of the whole call."""
+    begun = time.monotonic()
+    try:
+        return transport.post(url, body, {"content-type": "application/json"}, seconds)
+    finally:
+        assert time.monotonic() - begun < seconds + LATE
+
+
+def assert_no_reply(transport: RequestsTransport, script: Script, seconds: float = 5.0) -> None:
+    """The peer got the request once, and it is not known what became of it."""
+    with Peer(script) as peer:
+        with pytest.raises(NoReply):
+            post(transport, peer.url, seconds)
+        assert len(peer.requests) == 1
+
+
+def assert_not_sent(transport: RequestsTransport, url: str, seconds: float = 5.0) -> None:
+    with pytest.raises(NotSent):
+        post(transport, url, seconds)

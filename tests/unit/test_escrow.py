@@ -1,0 +1,181 @@
+"""Answers sealed by KMS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from oauth_broker.errors import Busy
+from oauth_broker.escrow import Escrow
+from oauth_broker.secret import Secret
+from oauth_broker.session_secret import SessionSecret
+from tests.unit.fakes import client_error
+
+SESSION = "S" * 43
+SECRET = SessionSecret(Secret("canary-key"), Secret("canary-access"), Secret("canary-refresh"), 1_800_000_000, "a b")
+LARGE = replace(SECRET, access_token=Secret("canary" * 2000))
+
+
+class Kms:
+    """KMS with a note of what it was asked to do."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def encrypt(self, **parameters: Any) -> Any:
+        self.calls.append(("encrypt", parameters))
+        return self._client.encrypt(**parameters)
+
+    def decrypt(self, **parameters: Any) -> Any:
+        self.calls.append(("decrypt", parameters))
+        return self._client.decrypt(**parameters)
+
+
+class Failing:
+    def __init__(self, failure: Exception) -> None:
+        self._failure = failure
+
+    def encrypt(self, **parameters: Any) -> Any:
+        raise self._failure
+
+    decrypt = encrypt
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("kms", region_name="eu-west-1")
+
+
+@pytest.fixture(scope="module")
+def key_id(client: Any) -> str:
+    arn: str = client.create_key()["KeyMetadata"]["Arn"]
+    return arn
+
+
+@pytest.fixture
+def kms(client: Any) -> Kms:
+    return Kms(client)
+
+
+@pytest.fixture
+def escrow(kms: Kms, key_id: str) -> Escrow:
+    return Escrow(lambda: kms, key_id)
+
+
+def of_size(size: int) -> SessionSecret:
+    """A secret whose stored form has ``size`` bytes."""
+    return replace(SECRET, access_token=Secret("x" * (size - len(replace(SECRET, access_token=Secret("")).to_json()))))
+
+
+def test_what_is_sealed_is_opened_again(escrow: Escrow) -> None:
+    sealed = escrow.seal(SESSION, SECRET)
+    assert len(sealed) == 1
+    assert escrow.open(SESSION, sealed) == SECRET
+
+
+@pytest.mark.parametrize(("size", "parts"), [(4095, 1), (4096, 1), (4097, 2), (8192, 2), (8193, 3), (64 * 1024, 16)])
+def test_a_secret_is_sealed_in_parts_that_kms_takes(escrow: Escrow, kms: Kms, size: int, parts: int) -> None:
+    secret = of_size(size)
+    sealed = escrow.seal(SESSION, secret)
+    assert len(sealed) == parts
+    assert all(len(parameters["Plaintext"]) <= 4096 for _, parameters in kms.calls)
+    assert escrow.open(SESSION, sealed) == secret
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=40), st.text(max_size=6000), st.none() | st.text(max_size=40), st.text(max_size=20))
+def test_any_secret_comes_back(escrow: Escrow, key: str, access: str, refresh: str | None, scope: str) -> None:
+    refresh_token = None if refresh is None else Secret(refresh)
+    secret = SessionSecret(Secret(key), Secret(access), refresh_token, 1_800_000_000, scope)
+    assert escrow.open(SESSION, escrow.seal(SESSION, secret)) == secret
+
+
+def test_the_sealed_parts_show_nothing(escrow: Escrow) -> None:
+    assert not any(b"canary" in part for part in escrow.seal(SESSION, LARGE))
+
+
+def test_it_is_sealed_with_the_stacks_key_for_the_session(escrow: Escrow, kms: Kms, key_id: str) -> None:
+    escrow.open(SESSION, escrow.seal(SESSION, LARGE))
+    assert {name for name, _ in kms.calls} == {"encrypt", "decrypt"}
+    for _, parameters in kms.calls:
+        assert parameters["KeyId"] == key_id
+        assert parameters["EncryptionContext"]["session_id"] == SESSION
+        assert parameters["EncryptionContext"]["purpose"] == "escrow"
+
+
+def test_what_was_sealed_for_one_session_does_not_open_for_another(escrow: Escrow) -> None:
+    sealed = escrow.seal(SESSION, SECRET)
+    with pytest.raises(Busy):
+        escrow.open("T" * 43, sealed)
+
+
+def test_parts_open_only_together_and_in_their_order(escrow: Escrow) -> None:
+    sealed = escrow.seal(SESSION, of_size(3 * 4096))
+    assert len(sealed) == 3
+    first, second, third = sealed
+    for other in (
+        (second, first, third),
+        (first, third, second),
+        (first, second),
+        (first,),
+        (*sealed, third),
+        (first,) * 3,
+    ):
+        with pytest.raises(Busy):
+            escrow.open(SESSION, other)
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda part: part[:-1], lambda part: part[:-1] + bytes([part[-1] ^ 1]), lambda part: b"x"]
+)
+def test_a_spoilt_part_is_busy(escrow: Escrow, spoil: Any) -> None:
+    (part,) = escrow.seal(SESSION, SECRET)
+    with pytest.raises(Busy):
+        escrow.open(SESSION, (spoil(part),))
+
+
+def test_nothing_at_all_is_busy(escrow: Escrow) -> None:
+    with pytest.raises(Busy):
+        escrow.open(SESSION, ())
+
+
+def test_a_client_is_made_when_it_is_needed_and_then_once(kms: Kms, key_id: str) -> None:
+    made: list[Kms] = []
+
+    def make() -> Kms:
+        made.append(kms)
+        return kms
+
+    escrow = Escrow(make, key_id)
+    assert made == []
+    for _ in range(3):
+        escrow.open(SESSION, escrow.seal(SESSION, SECRET))
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        client_error("ThrottlingException"),
+        client_error("AccessDeniedException"),
+        ReadTimeoutError(endpoint_url="https://x"),
+    ],
+    ids=repr,
+)
+def test_every_failure_of_kms_is_busy(failure: Exception) -> None:
+    escrow = Escrow(lambda: Failing(failure), "key")
+    for call in (lambda: escrow.seal(SESSION, SECRET), lambda: escrow.open(SESSION, (b"x",))):
+        with pytest.raises(Busy) as raised:
+            call()
+        assert raised.value.reason.startswith("kms:")
+        assert "canary" not in str(raised.value)

@@ -1,0 +1,524 @@
+"""Aries' token endpoint: what is sent, and what each answer means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oauth_broker.client_secret import ClientSecret
+from oauth_broker.dialect import Outcome
+from oauth_broker.errors import Busy
+from oauth_broker.invocation import Invocation
+from oauth_broker.provider import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure, ProviderTokens
+from oauth_broker.secret import Secret
+from oauth_broker.transport import NoReply, NotSent, Reply
+from tests.unit.fakes import (
+    ENVIRONMENT,
+    NOW,
+    FakeClock,
+    FakeContext,
+    FakeSecretsManager,
+    FakeTelemetry,
+    client_error,
+    failure_of,
+    settings_with,
+)
+
+CALLBACK = "https://broker.example.com/oauth2/callback"
+CODE = Secret("canary-code+/=&")
+VERIFIER = Secret("canary-verifier")
+REFRESH_TOKEN = Secret("canary-refresh-token")
+SAFE_EXPIRES_IN = 900
+TOKENS = {
+    "access_token": "canary-access-1",
+    "token_type": "Bearer",
+    "expires_in": 3600,
+    "refresh_token": "canary-refresh-1",
+    "scope": "account:information order:execution",
+}
+
+
+@dataclass
+class Sent:
+    url: str
+    body: bytes
+    headers: dict[str, str]
+    seconds: float
+
+
+@dataclass
+class FakeTransport:
+    """Gives the answers in turn, an exception by raising it, and keeps what was sent."""
+
+    answers: list[Reply | Exception]
+    sent: list[Sent] = field(default_factory=list)
+    # What happens while Aries is thinking.
+    meanwhile: Callable[[], None] = lambda: None
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
+        self.sent.append(Sent(url, body, dict(headers), seconds))
+        self.meanwhile()
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Setup:
+    """A provider with everything around it made by hand."""
+
+    def __init__(
+        self, *answers: Reply | Exception, secret: str | Exception = "canary-secret-1", **changes: str
+    ) -> None:
+        self.clock = FakeClock()
+        self.transport = FakeTransport(list(answers))
+        self.secrets = FakeSecretsManager(secret)
+        self.telemetry = FakeTelemetry()
+        self.context = FakeContext()
+        arn = ENVIRONMENT["ARIES_CLIENT_SECRET_ARN"]
+        client_secret = ClientSecret(self.secrets, arn, self.clock)
+        self.provider = Provider(settings_with(**changes), self.transport, client_secret, self.clock)
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        return [json.loads(sent.body) for sent in self.transport.sent]
+
+    @property
+    def invocation(self) -> Invocation:
+        return Invocation(self.context, self.telemetry)
+
+    def exchange(self) -> ProviderTokens:
+        return self.provider.exchange(CODE, VERIFIER, CALLBACK, self.invocation)
+
+    def refresh(self) -> ProviderTokens:
+        return self.provider.refresh(REFRESH_TOKEN, CALLBACK, self.invocation)
+
+    def failure(self, call: Callable[[], ProviderTokens] | None = None) -> ProviderFailure:
+        with pytest.raises(ProviderFailure) as raised:
+            (call or self.refresh)()
+        return raised.value
+
+
+def ok(members: Mapping[str, Any] | None = None, **changes: Any) -> Reply:
+    return Reply(200, json.dumps({**(TOKENS if members is None else members), **changes}).encode())
+
+
+def without(*names: str) -> Reply:
+    return ok({name: value for name, value in TOKENS.items() if name not in names})
+
+
+def error(status: int, code: Any = None) -> Reply:
+    return Reply(status, json.dumps({"error": code, "error_description": "canary-description"}).encode())
+
+
+# What is sent.
+
+
+def test_aries_gets_the_code_as_json_without_a_client_secret() -> None:
+    setup = Setup(ok())
+    setup.exchange()
+    (sent,) = setup.transport.sent
+    assert sent.url == "https://api.aries.example/v1/oauth2/token"
+    assert sent.headers == {"content-type": "application/json"}
+    assert json.loads(sent.body) == {
+        "client_id": "aries-client",
+        "grant_type": "code",
+        "code": CODE.reveal(),
+        "redirect_uri": CALLBACK,
+        "code_verifier": VERIFIER.reveal(),
+    }
+    assert setup.secrets.reads == 0
+
+
+def test_aries_gets_a_refresh_as_json_with_client_secret_and_redirect_uri() -> None:
+    setup = Setup(ok())
+    setup.refresh()
+    (sent,) = setup.transport.sent
+    assert sent.url == "https://api.aries.example/v1/oauth2/token"
+    assert sent.headers == {"content-type": "application/json"}
+    assert json.loads(sent.body) == {
+        "client_id": "aries-client",
+        "client_secret": "canary-secret-1",
+        "grant_type": "refresh_token",
+        "refresh_token": REFRESH_TOKEN.reveal(),
+        "redirect_uri": CALLBACK,
+    }
+
+
+def form(body: bytes) -> dict[str, str]:
+    pairs = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True)
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
+
+
+def test_a_standard_provider_gets_the_code_as_a_form_with_the_client_secret() -> None:
+    setup = Setup(ok(), PROVIDER_DIALECT="standard")
+    setup.exchange()
+    (sent,) = setup.transport.sent
+    assert sent.headers == {"content-type": "application/x-www-form-urlencoded"}
+    assert form(sent.body) == {
+        "client_id": "aries-client",
+        "client_secret": "canary-secret-1",
+        "grant_type": "authorization_code",
+        "code": CODE.reveal(),
+        "redirect_uri": CALLBACK,
+        "code_verifier": VERIFIER.reveal(),
+    }
+
+
+def test_a_standard_provider_gets_a_refresh_as_a_form_without_a_redirect_uri() -> None:
+    setup = Setup(ok(), PROVIDER_DIALECT="standard")
+    setup.refresh()
+    (sent,) = setup.transport.sent
+    assert sent.headers == {"content-type": "application/x-www-form-urlencoded"}
+    assert form(sent.body) == {
+        "client_id": "aries-client",
+        "client_secret": "canary-secret-1",
+        "grant_type": "refresh_token",
+        "refresh_token": REFRESH_TOKEN.reveal(),
+    }
+
+
+def test_a_call_is_bounded_and_leaves_time_to_keep_its_answer() -> None:
+    setup = Setup(ok())
+    setup.exchange()
+    assert setup.transport.sent[0].seconds == CALL_SECONDS
+    assert CALL_SECONDS + KEEP_SECONDS < 29
+
+
+# A success.
+
+
+def test_the_tokens_of_a_complete_answer_are_kept() -> None:
+    for call in (Setup.exchange, Setup.refresh):
+        tokens = call(Setup(ok()))
+        assert tokens.access_token == Secret("canary-access-1")
+        assert tokens.refresh_token == Secret("canary-refresh-1")
+        assert tokens.expires_at == NOW + 3600
+        assert tokens.scope == "account:information order:execution"
+        assert "canary" not in repr(tokens)
+
+
+def test_the_life_of_a_token_counts_from_before_the_request_was_sent() -> None:
+    setup = Setup(ok())
+    setup.transport.meanwhile = lambda: setup.clock.sleep(7)
+    assert setup.refresh().expires_at == NOW + 3600
+
+
+def test_without_a_refresh_token_in_the_answer_there_is_none() -> None:
+    assert Setup(without("refresh_token")).refresh().refresh_token is None
+
+
+@pytest.mark.parametrize("token", [None, "", 0, 5, True, ["a"], {"a": 1}, "a b", "a\r\nset-cookie: x", "\u00e9", " "])
+def test_an_odd_refresh_token_is_as_good_as_none_and_costs_no_access_token(token: Any) -> None:
+    tokens = Setup(ok(refresh_token=token)).refresh()
+    assert tokens.refresh_token is None
+    assert tokens.access_token == Secret("canary-access-1")
+
+
+@pytest.mark.parametrize(
+    "raw", ['"3600"', "0", "-1", "true", "false", "null", "1e400", "-1e400", "0.5", "[]", "{}", '"x"']
+)
+def test_an_odd_life_of_a_token_becomes_a_safe_one(raw: str) -> None:
+    body = json.dumps(TOKENS).replace("3600", raw).encode()
+    assert Setup(Reply(200, body)).refresh().expires_at == NOW + SAFE_EXPIRES_IN
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "kept"),
+    [(1, 1), (599, 599), (3599.9, 3599), (1e3, 1000), (31_536_000, 31_536_000), (31_536_001, 900), (10**4000, 900)],
+)
+def test_a_plausible_life_is_taken_and_one_beyond_a_year_is_not(expires_in: float, kept: int) -> None:
+    assert Setup(ok(expires_in=expires_in)).refresh().expires_at == NOW + kept
+
+
+def test_a_missing_life_becomes_a_safe_one() -> None:
+    assert Setup(without("expires_in")).refresh().expires_at == NOW + SAFE_EXPIRES_IN
+
+
+@given(st.integers() | st.floats(allow_nan=False) | st.none() | st.text() | st.booleans() | st.lists(st.integers()))
+def test_whatever_the_life_says_the_token_expires_within_a_year_and_not_before_a_second(expires_in: Any) -> None:
+    expires_at = (
+        Setup(Reply(200, json.dumps(ok_members(expires_in)).replace("Infinity", "1e999").encode())).refresh().expires_at
+    )
+    assert isinstance(expires_at, int)
+    assert NOW + 1 <= expires_at <= NOW + 365 * 24 * 60 * 60
+
+
+def ok_members(expires_in: Any) -> dict[str, Any]:
+    return {**TOKENS, "expires_in": expires_in}
+
+
+@pytest.mark.parametrize(
+    "scope", [None, "", " ", "a  b", " a", "a\nb", 'a"b', "a\\b", "\u00e9", 5, ["a"], {"a": 1}, True]
+)
+def test_an_odd_scope_is_as_good_as_none_and_costs_no_token(scope: Any) -> None:
+    tokens = Setup(ok(scope=scope)).refresh()
+    assert tokens.scope is None
+    assert tokens.access_token == Secret("canary-access-1")
+
+
+def test_a_missing_scope_is_none() -> None:
+    assert Setup(without("scope")).refresh().scope is None
+
+
+@pytest.mark.parametrize("answer", [ok(token_type="bearer"), ok(token_type="BEARER"), without("token_type")])
+def test_a_bearer_token_is_told_in_any_case_and_by_default(answer: Reply) -> None:
+    for call in (Setup.exchange, Setup.refresh):
+        assert call(Setup(answer)).access_token == Secret("canary-access-1")
+
+
+@pytest.mark.parametrize("token_type", ["mac", "", "Bearer ", "DPoP", 5, ["Bearer"], None, "canary"])
+def test_another_type_of_token_is_refused_before_a_session_begins_and_costs_none_that_has_begun(
+    token_type: Any,
+) -> None:
+    setup = Setup(ok(token_type=token_type))
+    failure = setup.failure(setup.exchange)
+    assert failure.outcome is Outcome.AMBIGUOUS
+    assert "canary" not in failure.reason
+    assert Setup(ok(token_type=token_type)).refresh().access_token == Secret("canary-access-1")
+
+
+def test_members_that_nobody_knows_are_ignored() -> None:
+    assert Setup(ok(id_token="x", error="invalid_grant", nested={"a": [1]})).refresh().scope is not None
+
+
+# An answer that grants nothing.
+
+MALFORMED = [
+    b"",
+    b" ",
+    b"<!doctype html><html><h1>Please stand by</h1></html>",
+    b"[]",
+    json.dumps([TOKENS]).encode(),
+    b"null",
+    b'"canary-access-1"',
+    b"{}",
+    b'{"access_token":"a"',
+    b'{"access_token":"a","access_token":"b","token_type":"Bearer"}',
+    b'{"access_token":"a","token_type":"Bearer","expires_in":NaN}',
+    b'{"access_token":"a","token_type":"Bearer","expires_in":Infinity}',
+    b'{"access_token":"a","token_type":"Bearer","expires_in":' + b"1" * 5000 + b"}",
+    b'{"access_token":"a","token_type":"Bearer","x":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+    b"\xff\xfe{}",
+    b"\x1f\x8b\x08\x00",
+    b"access_token=a&token_type=bearer",
+    *(
+        ok(access_token=token).body
+        for token in (None, "", 5, True, ["a"], {"a": 1}, "a b", "a\n", "\u00e9", "a\0", "\u2028")
+    ),
+    b'{"error":"invalid_grant"}',
+]
+
+
+@pytest.mark.parametrize("body", MALFORMED)
+@pytest.mark.parametrize("call", [Setup.exchange, Setup.refresh])
+def test_a_malformed_success_says_nothing_and_is_not_asked_for_again(
+    call: Callable[[Setup], ProviderTokens], body: bytes
+) -> None:
+    setup = Setup(Reply(200, body))
+    failure = setup.failure(partial(call, setup))
+    assert failure.outcome is Outcome.AMBIGUOUS
+    assert failure.reason == "provider:malformed_answer"
+    assert len(setup.transport.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (error(400, "invalid_grant"), Outcome.DEAD),
+        (error(401, "invalid_grant"), Outcome.DEAD),
+        (error(429, "rate_limited"), Outcome.REFUSED),
+        (error(429), Outcome.REFUSED),
+        (Reply(429, b"<html>"), Outcome.REFUSED),
+        (error(400, "invalid_request"), Outcome.UNKNOWN_ERROR),
+        (error(422, "temporarily_confused"), Outcome.UNKNOWN_ERROR),
+        (error(400, ["invalid_grant"]), Outcome.UNKNOWN_ERROR),
+        (Reply(400, b'{"error":"invalid_grant","error":"invalid_grant"}'), Outcome.UNKNOWN_ERROR),
+        (Reply(400, b'["invalid_grant"]'), Outcome.UNKNOWN_ERROR),
+        (Reply(400, b'{"error":"invalid_grant"'), Outcome.UNKNOWN_ERROR),
+        (Reply(404, b""), Outcome.UNKNOWN_ERROR),
+        (error(500, "invalid_grant"), Outcome.AMBIGUOUS),
+        (Reply(503, b"<html>"), Outcome.AMBIGUOUS),
+        (Reply(302, b""), Outcome.AMBIGUOUS),
+        (Reply(307, json.dumps(TOKENS).encode()), Outcome.AMBIGUOUS),
+        (Reply(204, b""), Outcome.AMBIGUOUS),
+        (NoReply("ReadTimeout"), Outcome.AMBIGUOUS),
+        (NotSent("ConnectTimeout"), Outcome.REFUSED),
+    ],
+)
+def test_a_failure_is_told_by_its_outcome_counted_and_not_repeated(answer: Reply | Exception, outcome: Outcome) -> None:
+    for call in (Setup.exchange, Setup.refresh):
+        setup = Setup(answer)
+        failure = setup.failure(partial(call, setup))
+        assert failure.outcome is outcome
+        assert failure.reason.startswith("provider:")
+        assert len(setup.transport.sent) == 1
+        assert setup.telemetry.metrics == [("ProviderErrors", {"kind": outcome.value})]
+
+
+@given(
+    st.integers(100, 999),
+    st.binary(max_size=60) | st.dictionaries(st.text(), st.text()).map(json.dumps).map(str.encode),
+)
+def test_any_answer_is_tokens_or_a_failure(status: int, body: bytes) -> None:
+    for call in (Setup.exchange, Setup.refresh):
+        failure = failure_of(ProviderFailure, partial(call, Setup(Reply(status, body))))
+        # Only a success of exactly 200 grants anything.
+        assert failure is not None or status == 200
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 422, 429, 500])
+@pytest.mark.parametrize(
+    "code", ["canary\u2028line", "canary\r\nline", "\x1b[31mcanary", "canary" * 1000, ["canary"], {"canary": 1}]
+)
+def test_the_words_of_an_answer_reach_neither_the_reason_nor_the_log(status: int, code: Any) -> None:
+    setup = Setup(error(status, code))
+    failure = setup.failure()
+    assert "canary" not in failure.reason + str(failure)
+    assert "canary" not in repr(setup.telemetry)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [error(400, "invalid_grant"), error(401, "invalid_client"), error(503, "x"), NoReply("x"), NotSent("x"), ok({})],
+)
+def test_no_secret_of_a_request_reaches_the_reason_or_the_log(answer: Reply | Exception) -> None:
+    for call in (Setup.exchange, Setup.refresh):
+        setup = Setup(answer)
+        failure = setup.failure(partial(call, setup))
+        assert "canary" not in failure.reason + str(failure) + repr(setup.telemetry)
+        assert setup.telemetry.lines
+
+
+# A client secret that Aries does not take.
+
+
+@pytest.mark.parametrize("refusal", [error(401, "invalid_client"), error(400, "invalid_client"), Reply(401, b"<html>")])
+def test_a_changed_client_secret_is_tried_once(refusal: Reply) -> None:
+    setup = Setup(refusal, ok())
+
+    def rotate() -> None:
+        setup.secrets.value = "canary-secret-2"
+
+    setup.transport.meanwhile = rotate
+    assert setup.refresh().access_token == Secret("canary-access-1")
+    assert [body["client_secret"] for body in setup.bodies] == ["canary-secret-1", "canary-secret-2"]
+    assert [body["refresh_token"] for body in setup.bodies] == [REFRESH_TOKEN.reveal()] * 2
+    assert setup.secrets.reads == 2
+
+
+def test_an_unchanged_client_secret_is_not_tried_again() -> None:
+    setup = Setup(error(401, "invalid_client"))
+    assert setup.failure().outcome is Outcome.MISCONFIGURED
+    assert len(setup.transport.sent) == 1
+    assert setup.secrets.reads == 2
+
+
+@pytest.mark.parametrize(
+    "second", [error(401, "invalid_client"), error(400, "invalid_grant"), NoReply("x"), NotSent("x")]
+)
+def test_a_second_failure_is_the_last(second: Reply | Exception) -> None:
+    setup = Setup(error(401, "invalid_client"), second)
+    rotated = iter(["canary-secret-2", "canary-secret-3"])
+
+    def rotate() -> None:
+        setup.secrets.value = next(rotated)
+
+    setup.transport.meanwhile = rotate
+    setup.failure()
+    assert len(setup.transport.sent) == 2
+
+
+@pytest.mark.parametrize("call", [Setup.exchange, Setup.refresh])
+def test_nothing_is_sent_where_too_little_time_is_left_to_keep_the_answer(
+    call: Callable[[Setup], ProviderTokens],
+) -> None:
+    setup = Setup(ok())
+    setup.context.seconds = CALL_SECONDS + KEEP_SECONDS - 0.01
+    with pytest.raises(Busy):
+        call(setup)
+    assert setup.transport.sent == []
+    setup.context.seconds += 0.02
+    assert call(setup).access_token == Secret("canary-access-1")
+
+
+def test_a_changed_client_secret_is_not_tried_where_too_little_time_is_left() -> None:
+    setup = Setup(error(401, "invalid_client"), ok())
+
+    def rotate_slowly() -> None:
+        setup.secrets.value = "canary-secret-2"
+        setup.context.seconds = CALL_SECONDS + KEEP_SECONDS - 0.01
+
+    setup.transport.meanwhile = rotate_slowly
+    with pytest.raises((Busy, ProviderFailure)):
+        setup.refresh()
+    assert len(setup.transport.sent) == 1
+    # The next refresh begins with the new one.
+    setup.context.seconds = 29.0
+    setup.transport.meanwhile = lambda: None
+    setup.refresh()
+    assert setup.bodies[1]["client_secret"] == "canary-secret-2"
+
+
+@pytest.mark.parametrize("answer", [error(400, "invalid_grant"), error(503), NoReply("x"), NotSent("x"), error(422)])
+def test_the_client_secret_is_read_once_whatever_else_goes_wrong(answer: Reply | Exception) -> None:
+    setup = Setup(answer)
+    setup.failure()
+    assert setup.secrets.reads == 1
+
+
+def test_the_client_secret_is_read_once_for_many_refreshes() -> None:
+    setup = Setup(*[ok()] * 20)
+    for _ in range(20):
+        setup.refresh()
+    assert setup.secrets.reads == 1
+
+
+def test_nothing_is_sent_while_the_client_secret_cannot_be_read() -> None:
+    setup = Setup(secret=client_error("ThrottlingException"))
+    with pytest.raises(Busy) as raised:
+        setup.refresh()
+    assert not isinstance(raised.value, ProviderFailure)
+    assert setup.transport.sent == []
+
+
+def test_a_refused_client_secret_that_cannot_be_read_again_is_still_told_as_a_refusal() -> None:
+    # Busy is promised only before anything is sent: the operator's alarm hangs on the refusal.
+    setup = Setup(error(401, "invalid_client"))
+
+    def break_down() -> None:
+        setup.secrets.value = client_error("AccessDeniedException")
+
+    setup.transport.meanwhile = break_down
+    assert setup.failure().outcome is Outcome.MISCONFIGURED
+
+
+def test_aries_never_gets_the_client_secret_with_a_code_not_even_after_a_refusal() -> None:
+    setup = Setup(error(401, "invalid_client"))
+    assert setup.failure(setup.exchange).outcome is Outcome.MISCONFIGURED
+    assert "client_secret" not in setup.bodies[0]
+    assert setup.secrets.reads == 0
+
+
+def test_a_client_secret_refused_with_a_code_is_not_used_for_the_next_code_once_it_has_changed() -> None:
+    setup = Setup(error(401, "invalid_client"), ok(), ok(), PROVIDER_DIALECT="standard")
+
+    def rotate() -> None:
+        setup.secrets.value = "canary-secret-2"
+
+    setup.transport.meanwhile = rotate
+    for _ in range(2):
+        failure = failure_of(ProviderFailure, setup.exchange)
+        assert failure is None or failure.outcome is Outcome.MISCONFIGURED
+    sent = [form(sent.body)["client_secret"] for sent in setup.transport.sent]
+    assert sent[0] == "canary-secret-1"
+    assert set(sent[1:]) == {"canary-secret-2"}
