@@ -6,6 +6,7 @@ include layers/bytecode.mk
 
 BIN := .venv/bin
 READY := .venv/.ready
+MINISTACK := .venv-ministack/.ready
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 # A region is asked for even where none is reached; a profile would be looked up, so none gets through.
@@ -22,8 +23,8 @@ run: $(READY) ## start the whole product here and show one sign-in (ONCE=1 stops
 	@$(BIN)/python -m tests.local $(if $(PORT),--port $(PORT)) $(if $(filter-out 0,$(ONCE)),--once)
 
 .PHONY: test
-test: $(READY) ## run all tests and measure what they cover (ARGS="-k refresh" are pytest's)
-	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+test: $(READY) $(MINISTACK) ## run all tests and measure what they cover (ARGS="-k refresh" are pytest's)
+	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 .PHONY: check
 check: $(READY) ## check style, types and the template
@@ -64,10 +65,12 @@ lock: ## pin the newest allowed packages anew, with their hashes (needs uv)
 	  --custom-compile-command "make lock" layers/dependencies/requirements.in -o layers/dependencies/requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --custom-compile-command "make lock" tests/requirements.in -o tests/requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --custom-compile-command "make lock" tests/ministack.in -o tests/ministack.txt
 
 .PHONY: clean
 clean: ## remove everything that was made here
-	rm -rf .venv .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-ministack .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find functions layers tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Made anew whenever the pinned packages change; without the stamp it counts as unfinished. The lock names everything, so
@@ -88,4 +91,13 @@ $(READY): tests/requirements.txt
 	}
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
 	  --requirement tests/requirements.txt
+	@touch $@
+
+# What the tests of races use for DynamoDB, apart from .venv: its packages are not the tests'.
+$(MINISTACK): tests/ministack.txt | $(READY)
+	@echo "Installing MiniStack into .venv-ministack (once, some seconds) ..."
+	@rm -rf .venv-ministack
+	@$(BIN)/python -m venv .venv-ministack
+	@.venv-ministack/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
+	  --requirement tests/ministack.txt
 	@touch $@

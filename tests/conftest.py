@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -24,3 +25,23 @@ def world(_no_real_aws: None) -> Iterator[World]:
     """A broker with strict rotation at Aries."""
     with running_world() as running:
         yield running
+
+
+@pytest.fixture
+def numbers(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Say what a test has counted: the lines stand together at the end of the run."""
+    return lambda line: record_property("numbers", line)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    lines = [
+        f"{report.nodeid.partition('::')[0]}: {line}"
+        for report in reports
+        for name, line in getattr(report, "user_properties", ())
+        if name == "numbers" and report.when == "call"
+    ]
+    if lines:
+        terminalreporter.section("numbers of this run")
+        for line in sorted(lines):
+            terminalreporter.line(line)

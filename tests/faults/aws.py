@@ -10,6 +10,7 @@ import json
 import operator
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -51,19 +52,39 @@ def _clauses(expression: str) -> dict[str, list[str]]:
     }
 
 
+@dataclass(frozen=True)
+class Access:
+    """One look at a row, or one change of it: by which worker, and the row as it was then left."""
+
+    worker: int
+    applied: bool
+    item: Item | None
+
+
 class MemoryDynamoDb:
-    """One table, keyed by ``session_id``."""
+    """One table, keyed by ``session_id``. ``log`` is all that was done to it, by the worker whose turn it was."""
 
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
+        self.log: list[Access] = []
+        self.worker = 0
+
+    @property
+    def writes(self) -> int:
+        return sum(access.applied for access in self.log)
+
+    def _note(self, *, applied: bool, item: Item | None) -> None:
+        self.log.append(Access(self.worker, applied, item))
 
     def put_item(self, *, TableName: str, Item: Item) -> dict[str, Any]:  # noqa: N803
         self.items[Item["session_id"]["S"]] = dict(Item)
+        self._note(applied=True, item=Item)
         return {}
 
     def get_item(self, *, TableName: str, Key: Item, ConsistentRead: bool) -> dict[str, Any]:  # noqa: N803
         assert ConsistentRead
         item = self.items.get(Key["session_id"]["S"])
+        self._note(applied=False, item=item)
         return {} if item is None else {"Item": dict(item)}
 
     def update_item(self, **parameters: Any) -> dict[str, Any]:
@@ -84,12 +105,14 @@ class MemoryDynamoDb:
             return _COMPARISONS[comparison](_plain(found), _plain(values[value]))
 
         if not _condition(condition)(compare, lambda name: attribute(name) is None):
+            self._note(applied=False, item=item)
             raise client_error("ConditionalCheckFailedException", **({"Item": dict(item)} if item is not None else {}))
         new = dict(item or parameters["Key"])
         for verb, clauses in _clauses(update).items():
             for clause in clauses:
                 _apply(new, verb, clause, names, values)
         self.items[key] = new
+        self._note(applied=True, item=new)
         return {"Attributes": dict(new)}
 
 

@@ -14,6 +14,7 @@ from samcli.lib.translate.sam_template_validator import SamTemplateValidator
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.managed_policy_translator import ManagedPolicyLoader
 
+from oauth_broker.dialect import Outcome
 from oauth_broker.escrow import Escrow
 from oauth_broker.secret import Secret
 from oauth_broker.session_secret import SessionSecret
@@ -429,6 +430,7 @@ class TestTheAlarms:
             "ReuseDetected",
             "ProviderMisconfigured",
             "RestoredFromBackup",
+            "ProviderErrors",
         }
         for alarm in alarms.values():
             assert alarm["AlarmActions"] == told
@@ -436,7 +438,10 @@ class TestTheAlarms:
             if alarm["Namespace"] != "AWS/SQS":
                 # As the functions emit them.
                 assert alarm["Namespace"] == ENVIRONMENT["POWERTOOLS_METRICS_NAMESPACE"]
-                assert alarm["Dimensions"] == [{"Name": "service", "Value": ENVIRONMENT["POWERTOOLS_SERVICE_NAME"]}]
+                service, *more = alarm["Dimensions"]
+                assert service == {"Name": "service", "Value": ENVIRONMENT["POWERTOOLS_SERVICE_NAME"]}
+                kinds = [{"Name": "kind", "Value": Outcome.UNKNOWN_ERROR.value}]
+                assert more == (kinds if alarm["MetricName"] == "ProviderErrors" else [])
 
 
 PARAMETERS: dict[str, tuple[list[str], list[str]]] = {

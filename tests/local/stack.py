@@ -58,7 +58,9 @@ class LocalStack:
     aries_simulator: AriesSimulator
     template: Template
     runner: InProcessRunner
+    parameters: dict[str, str]
     table: str
+    key: str
 
     def __init__(
         self,
@@ -137,10 +139,13 @@ class LocalStack:
         started.callback(self._aws.close)
         self.aws = self._aws.url
         self._create_resources()
+        self._serve_functions(started, gateway, environment)
+        phone.serve(phone_app(self._phone_config()))
+
+    def _serve_functions(self, started: ExitStack, gateway: LoopbackServer, environment: ProcessEnvironment) -> None:
         self.runner = InProcessRunner(self.template, environment, self.log)
         started.callback(self.runner.close)
         gateway.serve(gateway_app(self.template, self.runner, gateway.port, like_aws=self._like_aws))
-        phone.serve(phone_app(self._phone_config()))
         sweeper = Sweeper(self._aws, self.table, self.runner, self.template.stream_trigger())
         sweeper.start()
         started.callback(sweeper.stop)
@@ -169,7 +174,7 @@ class LocalStack:
     def _create_resources(self) -> None:
         """Create what a deployment would create or be given, and read the template with it."""
         secret = self._aws.create_secret("aries-client", ARIES_CLIENT_SECRET) if self._with_secret else ""
-        parameters = {
+        self.parameters = {
             "Issuer": self.issuer,
             "AriesClientSecretArn": secret,
             "AriesAuthorizeUrl": self.aries_simulator.authorize_url,
@@ -178,7 +183,8 @@ class LocalStack:
             "AwsEndpointUrl": self.aws,
             **self._parameters,
         }
-        self.template = Template(parameters, created={"Key": {"Arn": self._aws.create_key()}})
+        self.key = self._aws.create_key()
+        self.template = Template(self.parameters, created={"Key": {"Arn": self.key}})
         # The name that SAM CLI gives to a table without one, and so the value of `!Ref SignInsTable`.
         self.table = "SignInsTable"
         self._aws.create_table(self.table, self.template.properties("SignInsTable"))

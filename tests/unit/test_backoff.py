@@ -21,7 +21,7 @@ def most(count: int) -> bytes:
     return b"\xff" * count
 
 
-def pauses(clock: FakeClock, tries: Iterator[None], count: int) -> list[float]:
+def pauses(clock: FakeClock, tries: Iterator[int], count: int) -> list[float]:
     """The pauses before the first ``count`` tries, rounded to nanoseconds; fewer where the tries end."""
     times = [clock.time for _ in islice(tries, count + 1)]
     return [round(later - earlier, 6) for earlier, later in pairwise(times)]
@@ -35,6 +35,10 @@ def test_the_bound_doubles_until_the_longest_pause() -> None:
     clock = FakeClock()
     assert pauses(clock, Backoff(clock, most).tries(endless), 7) == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
     assert pauses(clock, Backoff(clock, most).tries(endless, first=0.5, longest=3.0), 5) == [0.5, 1.0, 2.0, 3.0, 3.0]
+
+
+def test_the_tries_are_numbered_from_0() -> None:
+    assert list(islice(Backoff(FakeClock(), most).tries(endless), 4)) == [0, 1, 2, 3]
 
 
 def test_the_shortest_pause_is_half_of_its_bound() -> None:

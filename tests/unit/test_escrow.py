@@ -104,13 +104,15 @@ def test_the_sealed_parts_show_nothing(escrow: Escrow) -> None:
     assert not any(b"canary" in part for part in escrow.seal(SESSION, LARGE))
 
 
-def test_it_is_sealed_with_the_stacks_key_for_the_session(escrow: Escrow, kms: Kms, key_id: str) -> None:
-    escrow.open(SESSION, escrow.seal(SESSION, LARGE))
-    assert {name for name, _ in kms.calls} == {"encrypt", "decrypt"}
-    for _, parameters in kms.calls:
-        assert parameters["KeyId"] == key_id
-        assert parameters["EncryptionContext"]["session_id"] == SESSION
-        assert parameters["EncryptionContext"]["purpose"] == "escrow"
+def test_it_is_sealed_with_the_stacks_key_for_the_session_and_for_its_place(
+    escrow: Escrow, kms: Kms, key_id: str
+) -> None:
+    escrow.open(SESSION, escrow.seal(SESSION, of_size(5000)))
+    assert [name for name, _ in kms.calls] == ["encrypt", "encrypt", "decrypt", "decrypt"]
+    assert all(parameters["KeyId"] == key_id for _, parameters in kms.calls)
+    # What one release has sealed, the next one must open: this is a stored form.
+    contexts = [{"purpose": "escrow", "session_id": SESSION, "part": part} for part in ("1/2", "2/2")]
+    assert [parameters["EncryptionContext"] for _, parameters in kms.calls] == contexts * 2
 
 
 def test_what_was_sealed_for_one_session_does_not_open_for_another(escrow: Escrow) -> None:

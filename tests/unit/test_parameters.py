@@ -55,6 +55,14 @@ def test_a_repeated_parameter_is_refused_with_or_without_a_value(values: tuple[s
     assert parameters.get("b") == "x"
 
 
+@pytest.mark.parametrize("raw", ["a=&a=1", "a=1&a=", "a&a", "a=&a", "a=1&%61=1", "a=1&b=2&a=1"])
+def test_a_repeated_parameter_is_found_in_a_query_with_or_without_a_value(raw: str) -> None:
+    parameters = parse_query(raw)
+    assert parameters.is_repeated("a")
+    with pytest.raises(InvalidRequest):
+        parameters.refuse_repeated()
+
+
 def test_parameters_that_come_once_are_not_repeated() -> None:
     parameters = Parameters([("a", "1"), ("A", "1"), ("a ", "1"), ("b", "")])
     parameters.refuse_repeated()

@@ -287,6 +287,13 @@ def test_another_type_of_token_is_refused_before_a_session_begins_and_costs_none
     assert Setup(ok(token_type=token_type)).refresh().access_token == Secret("canary-access-1")
 
 
+def test_a_token_of_another_type_is_counted_and_logged_as_any_other_failure() -> None:
+    setup = Setup(ok(token_type="mac"))
+    setup.failure(setup.exchange)
+    assert setup.telemetry.metrics == [("ProviderErrors", {"kind": "ambiguous"})]
+    assert setup.telemetry.lines
+
+
 def test_members_that_nobody_knows_are_ignored() -> None:
     assert Setup(ok(id_token="x", error="invalid_grant", nested={"a": [1]})).refresh().scope is not None
 
@@ -363,6 +370,23 @@ def test_a_failure_is_told_by_its_outcome_counted_and_not_repeated(answer: Reply
         assert failure.reason.startswith("provider:")
         assert len(setup.transport.sent) == 1
         assert setup.telemetry.metrics == [("ProviderErrors", {"kind": outcome.value})]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (error(400, "invalid_grant"), "provider:status_400:invalid_grant"),
+        (error(401, "invalid_client"), "provider:status_401:invalid_client"),
+        (error(400, "canary"), "provider:status_400:other"),
+        (Reply(503, b""), "provider:status_503:other"),
+        (NoReply("ReadTimeout"), "provider:no_reply:ReadTimeout"),
+        (NotSent("ConnectTimeout"), "provider:not_sent:ConnectTimeout"),
+    ],
+)
+def test_the_log_tells_what_kind_of_failure_it_was(answer: Reply | Exception, reason: str) -> None:
+    setup = Setup(answer)
+    assert setup.failure().reason == reason
+    assert [fields["reason"] for _, _, fields in setup.telemetry.lines] == [reason]
 
 
 @given(

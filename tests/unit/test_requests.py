@@ -229,6 +229,8 @@ def test_http_basic_with_an_empty_password_names_the_public_client(
         "Basic ",
         "Basic !",
         "Basic YXBwOg",
+        "Basic !YXBwOg==",
+        "Basic YXBw\tOg==",
         "Basic YXBw\u00e9",
         "Basic " + base64.b64encode(b"\xff:").decode(),
         "Basic " + base64.b64encode(b"app\0:").decode(),

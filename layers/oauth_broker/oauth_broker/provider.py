@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeGuard
@@ -76,14 +77,17 @@ class Provider:
         }
         if self._dialect.code_sends_secret:
             parameters["client_secret"] = self._client_secret.current().reveal()
-        tokens = self._grant(parameters, invocation)
-        if not tokens.is_bearer:
-            # Nothing is lost yet. On a refresh, tokens that Aries has already rotated are not thrown away for it.
-            raise ProviderFailure(Outcome.AMBIGUOUS, "token_type")
-        return tokens
+        try:
+            return self._grant(parameters, invocation, bearer_only=True)
+        except ProviderFailure as failure:
+            if failure.outcome is Outcome.MISCONFIGURED and self._dialect.code_sends_secret:
+                # Not repeated, since a code is sent once; but the next sign-in has the secret that is stored now.
+                with suppress(Busy):
+                    self._client_secret.reread()
+            raise
 
     def refresh(self, refresh_token: Secret, redirect_uri: str, invocation: Invocation) -> ProviderTokens:
-        """Refresh (Aries step 5). Raises ProviderFailure, and Busy before anything is sent.
+        """Refresh (Aries step 5). Raises ProviderFailure, and Busy where Aries has processed nothing.
 
         Where Aries refuses our client secret and another one has been stored meanwhile, that one is tried, once: Aries
         has said that it processed nothing.
@@ -117,13 +121,19 @@ class Provider:
             parameters["redirect_uri"] = redirect_uri
         return self._grant(parameters, invocation)
 
-    def _grant(self, parameters: dict[str, str], invocation: Invocation) -> ProviderTokens:
+    def _grant(
+        self, parameters: dict[str, str], invocation: Invocation, *, bearer_only: bool = False
+    ) -> ProviderTokens:
         # The last look at the time before the request leaves: its answer must find a worker with time to store it.
         if invocation.remaining() < CALL_SECONDS + KEEP_SECONDS:
             raise Busy("too_little_time")
         sent_at = self._clock.now()
         try:
-            return _tokens(self._post(parameters), self._dialect, sent_at)
+            tokens = _tokens(self._post(parameters), self._dialect, sent_at)
+            if bearer_only and not tokens.is_bearer:
+                # Nothing is lost yet. On a refresh, tokens that Aries has already rotated are not thrown away for it.
+                raise ProviderFailure(Outcome.AMBIGUOUS, "token_type")
+            return tokens
         except ProviderFailure as failure:
             invocation.count("ProviderErrors", kind=failure.outcome.value)
             invocation.log("provider_failed", level="warning", reason=failure.reason)

@@ -10,6 +10,8 @@ from typing import Any
 from oauth_broker.errors import ConfigurationError
 from oauth_broker.strict_json import parse_object
 
+# A port that there is, 1 to 65535, without a leading zero, or none.
+OPTIONAL_PORT = r"(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 # RFC 6749 section 3.3.
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,128}")
@@ -18,15 +20,13 @@ _URI = re.compile(r"[!$-;=?-\[\]_a-z~]{1,512}")
 # RFC 8252 section 7.1: a custom scheme is a reversed domain name, so that it has a dot; this also keeps out
 # `javascript:`, `data:` and their like.
 _CUSTOM_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+:/.*")
-_HTTPS = re.compile(r"https://[a-z0-9.-]+(:[0-9]{1,5})?(/.*)?")
+_HTTPS = re.compile(rf"https://[a-z0-9.-]+{OPTIONAL_PORT}(/.*)?")
 # RFC 8252 section 7.3, and `localhost`, which AppAuth-JS and others use.
-_LOOPBACK = re.compile(r"(http://(?:127\.0\.0\.1|\[::1\]|localhost))(?::([1-9][0-9]{0,4}))?((?:[/?].*)?)")
-_ORIGIN = re.compile(r"https://[a-z0-9.-]+(:[0-9]{1,5})?|http://(127\.0\.0\.1|\[::1\]|localhost)(:[0-9]{1,5})?")
+_LOOPBACK = re.compile(rf"(http://(?:127\.0\.0\.1|\[::1\]|localhost)){OPTIONAL_PORT}((?:[/?].*)?)")
+_ORIGIN = re.compile(rf"(https://[a-z0-9.-]+|http://(127\.0\.0\.1|\[::1\]|localhost)){OPTIONAL_PORT}")
 _APPLE_APP_ID = re.compile(r"[A-Z0-9]{10}\.[A-Za-z0-9.-]+")
 _ANDROID_PACKAGE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
 _FINGERPRINT = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){31}")
-
-_HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,7 @@ class Registry:
 
 def _without_port(uri: str) -> tuple[str, str] | None:
     match = _LOOPBACK.fullmatch(uri)
-    if match is None or int(match[2] or 1) > _HIGHEST_PORT:
-        return None
-    return match[1], match[3]
+    return (match[1], match[2]) if match else None
 
 
 def _is_redirect_uri(uri: str) -> bool:

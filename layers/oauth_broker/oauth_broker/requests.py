@@ -215,14 +215,11 @@ def _identify_client(request: HttpRequest, parameters: Parameters, registry: Reg
     """Return the client named by ``client_id`` or by HTTP Basic with an empty password (RFC 6749 section 2.3.1)."""
     basic = _basic_credentials(request)
     client_id = parameters.get("client_id")
-    if basic is None:
-        name, password = client_id or "", parameters.get("client_secret")
-    else:
-        name, password = basic
-        if client_id not in (None, name):
-            raise InvalidRequest("Two different clients are named.", "two_clients")
+    name, password = basic or (client_id or "", "")
+    if client_id not in (None, name):
+        raise InvalidRequest("Two different clients are named.", "two_clients")
     client = registry.find(name)
-    if client is None or password:
+    if client is None or password or parameters.get("client_secret"):
         raise InvalidClient("unknown_client" if client is None else "unexpected_secret", basic=basic is not None)
     return client
 

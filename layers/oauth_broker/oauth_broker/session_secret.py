@@ -40,14 +40,16 @@ class SessionSecret:
     def from_json(cls, text: str | bytes) -> SessionSecret:
         """Read the stored form; raises Busy where it is not one, since a session is never ended by what we stored."""
         try:
-            stored = parse_object(text)
-            refresh_token = stored["refresh_token"]
-            return cls(
-                Secret(stored["session_key"]),
-                Secret(stored["access_token"]),
-                Secret(refresh_token) if refresh_token is not None else None,
-                int(stored["access_expires_at"]),
-                str(stored["scope"]),
-            )
-        except (ValueError, KeyError, TypeError) as error:
+            match parse_object(text):
+                case {
+                    "session_key": str(session_key),
+                    "access_token": str(access_token),
+                    "refresh_token": str() | None as refresh_token,
+                    "access_expires_at": int(expires_at),
+                    "scope": str(scope),
+                } if not isinstance(expires_at, bool):
+                    kept = None if refresh_token is None else Secret(refresh_token)
+                    return cls(Secret(session_key), Secret(access_token), kept, expires_at, scope)
+        except ValueError as error:
             raise Busy("vault:malformed_secret") from error
+        raise Busy("vault:malformed_secret")

@@ -10,15 +10,14 @@ from urllib.parse import urlsplit
 
 from oauth_broker.dialect import DIALECTS, ProviderDialect
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.registry import Registry
+from oauth_broker.registry import OPTIONAL_PORT, Registry
 
 T = TypeVar("T")
 
 # A bare origin: no path, no trailing slash, so that it is the same byte for byte everywhere. http on loopback only.
-_HTTPS_HOST = r"https://[a-z0-9][a-z0-9.-]*(?::[0-9]{1,5})?"
-_LOOPBACK_HOST = r"http://(?:127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]{1,5})?"
-_ORIGIN = re.compile(rf"{_HTTPS_HOST}|{_LOOPBACK_HOST}")
-_ENDPOINT = re.compile(rf"(?:{_HTTPS_HOST}|{_LOOPBACK_HOST})/[A-Za-z0-9._~/-]*")
+_HOST = rf"(?:https://[a-z0-9][a-z0-9.-]*|http://(?:127\.0\.0\.1|\[::1\]|localhost)){OPTIONAL_PORT}"
+_ORIGIN = re.compile(_HOST)
+_ENDPOINT = re.compile(rf"{_HOST}/[A-Za-z0-9._~/-]*")
 _HOST_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _VISIBLE = re.compile(r"[!-~]+")
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol, Self
 
@@ -19,7 +20,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 # For each address of the host.
 _CONNECT_SECONDS = 2
@@ -64,7 +65,9 @@ class _Attempt:
         now = time.monotonic()
         # A request that leaves with less time than this may be processed without a chance to hear its answer.
         self.leaves_until = now + seconds / 2
+        self.ends_at = now + seconds
         self.socket: socket.socket | None = None
+        self.is_over = False
         self._timer = threading.Timer(seconds, self._abort)
         self._timer.daemon = True
 
@@ -73,6 +76,7 @@ class _Attempt:
         return self.socket is not None
 
     def _abort(self) -> None:
+        self.is_over = True
         if self.socket is not None:
             # The peer may have closed it already, which is as good.
             with suppress(OSError):
@@ -101,6 +105,29 @@ _thread = _Thread()
 class _WatchedConnection(HTTPConnection):
     """Notes when the first byte is about to leave, and lets none leave that could not be answered in time."""
 
+    def _new_conn(self) -> socket.socket:
+        """Connect within the deadline, to however many addresses: urllib3's own takes its time for each."""
+        failure: Exception = OSError("no address")
+        try:
+            found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise NewConnectionError(self, str(error)) from error
+        for family, kind, protocol, _, address in found:
+            left = _thread.attempt.ends_at - time.monotonic()
+            if left <= 0:
+                break
+            made = socket.socket(family, kind, protocol)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            made.settimeout(min(_CONNECT_SECONDS, left))
+            try:
+                made.connect(address)
+            except OSError as error:
+                made.close()
+                failure = error
+            else:
+                return made
+        raise NewConnectionError(self, str(failure)) from failure
+
     def request(self, *args: Any, **options: Any) -> None:
         if self.sock is None:
             self.connect()
@@ -128,11 +155,16 @@ class _WatchedAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _WatchedPool, "https": _WatchedHTTPSPool}
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Look at no redirect: requests reads its whole body and parses its Location even where it is not to follow."""
+
+
 class RequestsTransport:
     """A transport with one pooled session, made once a process."""
 
     def __init__(self) -> None:
-        self._session = requests.Session()
+        self._session = _Session()
         # Neither proxies nor a .netrc of the environment, and no cookies: nothing but what is given here goes out,
         # and nothing that came with one user's answer goes along with another's request.
         self._session.trust_env = False
@@ -158,18 +190,26 @@ class RequestsTransport:
                     allow_redirects=False,
                     stream=True,
                 ) as response:
-                    return Reply(response.status_code, _read(response))
+                    return Reply(response.status_code, _read(response, attempt))
             except (requests.RequestException, HTTPError, OSError) as error:
                 raise (NoReply if attempt.sent else NotSent)(type(error).__name__) from error
             finally:
                 self._used_at = time.time()
 
 
-def _read(response: requests.Response) -> bytes:
+def _read(response: requests.Response, attempt: _Attempt) -> bytes:
+    raw = response.raw
+    if response.status_code < HTTPStatus.OK:
+        # An interim answer: the final one follows on this connection, which is closed with it.
+        raise NoReply("interim")
     # Read as it comes over the wire: what is not decompressed cannot blow up.
-    body: bytes = response.raw.read(_MAX_BODY_BYTES + 1, decode_content=False)
+    body: bytes = raw.read(_MAX_BODY_BYTES + 1, decode_content=False)
     if len(body) > _MAX_BODY_BYTES:
         raise NoReply("too_large")
+    # http.client takes the end of a connection for the end of a head and of a body, wherever it comes.
+    is_framed = raw.chunked or raw.length_remaining is not None
+    if attempt.is_over or raw.length_remaining or not (is_framed or body):
+        raise NoReply("cut_short")
     if response.headers.get("content-encoding", "identity") != "identity":
         raise NoReply("encoded")
     return body

@@ -156,7 +156,8 @@ def _read_token_request(dialect: Dialect) -> dict[str, object] | TokenError:
 
 
 def _add_profile(app: Flask, core: AriesCore, recorder: Recorder) -> None:
-    @app.get(PROFILE_PATH)
+    # Flask would answer OPTIONS by itself, without the headers.
+    @app.get(PROFILE_PATH, provide_automatic_options=False)
     def profile() -> Response:
         recorder.record("users/me", None, dict(request.headers))
         # Not request.authorization: a scheme alone, or one of another kind, is no access token.

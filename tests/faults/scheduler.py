@@ -1,0 +1,103 @@
+"""A deterministic scheduler: workers take turns at every call, in every order there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from greenlet import greenlet
+
+from tests.faults.broker import Broker, Violation
+
+MOST_TURNS = 200
+
+
+@dataclass
+class _Worker:
+    run: greenlet
+    # The time it sleeps until, and how many writes it has seen when it went to sleep.
+    wakes_at: float = 0.0
+    seen: int = -1
+
+
+@dataclass
+class Scheduler:
+    """Runs workers to their ends, choosing at every call who goes on: the first choices are given, the rest are 0.
+
+    A worker that sleeps may be woken by letting the time pass. That is only a choice where somebody has written since
+    it went to sleep, or where nobody else can go on: to look again at what has not changed leads nowhere new.
+    """
+
+    broker: Broker
+    given: tuple[int, ...] = ()
+    choices: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._hub = greenlet.getcurrent()
+        self._workers: list[_Worker] = []
+        self._current: _Worker | None = None
+        self.calls: list[str] = []
+        self.broker.seam.switch = self._switch
+        self.broker.clock.sleep = self._sleep  # type: ignore[method-assign]
+
+    def run(self, *operations: Callable[[], Any]) -> list[Any]:
+        """Run the operations side by side; returns their results in order."""
+        results: list[Any] = [None] * len(operations)
+
+        def start(index: int, operation: Callable[[], Any]) -> None:
+            results[index] = operation()
+
+        for index, operation in enumerate(operations):
+            self._workers.append(_Worker(greenlet(lambda i=index, o=operation: start(i, o))))
+        while ready := self._ready():
+            if len(self.choices) > MOST_TURNS:
+                raise Violation("G5: two workers keep each other from ever ending")
+            number = len(self.choices)
+            choice = self.given[number] if number < len(self.given) else 0
+            self.choices.append((choice, len(ready)))
+            worker = ready[choice]
+            self.broker.clock.time = max(self.broker.clock.time, worker.wakes_at)
+            worker.wakes_at, worker.seen = 0.0, -1
+            self._current = worker
+            self.broker.dynamodb.worker = self._workers.index(worker)
+            worker.run.switch()
+        self._current = None
+        self.calls = list(self.broker.seam.calls)
+        return results
+
+    def _ready(self) -> list[_Worker]:
+        alive = [worker for worker in self._workers if not worker.run.dead]
+        writes = self.broker.dynamodb.writes
+        awake = [worker for worker in alive if not worker.wakes_at or worker.seen < writes]
+        return awake or sorted(alive, key=lambda worker: worker.wakes_at)[:1]
+
+    def _switch(self) -> None:
+        if self._current is not None:
+            self._hub.switch()
+
+    def _sleep(self, seconds: float) -> None:
+        clock = self.broker.clock
+        if self._current is None:
+            clock.time += seconds
+            return
+        self._current.wakes_at = clock.time + seconds
+        self._current.seen = self.broker.dynamodb.writes
+        self._hub.switch()
+
+
+def every_schedule(run: Callable[[tuple[int, ...]], Scheduler]) -> Iterator[Scheduler]:
+    """Yield the scheduler of every run that differs in any choice: depth first, each run from the start."""
+    given: tuple[int, ...] | None = ()
+    while given is not None:
+        scheduler = run(given)
+        yield scheduler
+        given = _next(scheduler.choices)
+
+
+def _next(choices: list[tuple[int, int]]) -> tuple[int, ...] | None:
+    for position in range(len(choices) - 1, -1, -1):
+        choice, count = choices[position]
+        if choice + 1 < count:
+            return (*(chosen for chosen, _ in choices[:position]), choice + 1)
+    return None

@@ -1,0 +1,190 @@
+"""Every interleaving of two workers, at every call, and each of these again with every single fault.
+
+Two refreshes, a refresh and a sign-out, two callbacks of one browser, and two redemptions of one code: each pair is run
+in every order in which its calls to DynamoDB, Secrets Manager and Aries can follow one another. Every test prints how
+many schedules it ran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+from typing import Any
+
+import pytest
+
+from oauth_broker.errors import PageError, RedirectError
+from oauth_broker.messages import HttpResponse
+from tests.faults.broker import (
+    LEASE_SECONDS,
+    Broker,
+    Browser,
+    Result,
+    Violation,
+    code_in,
+    in_turn,
+    signed_in,
+)
+from tests.faults.scheduler import Scheduler, every_schedule
+from tests.faults.seam import Fault, Kind
+from tests.faults.test_refresh_faults import ROTATIONS, recovers
+
+
+def all_single_faults(run: Callable[[dict[int, Fault], tuple[int, ...]], Scheduler]) -> Iterator[Scheduler]:
+    """Every schedule without a fault, and every schedule with every fault at every call that any of them makes."""
+    yield from every_schedule(lambda given: run({}, given))
+    reached = True
+    for at in count(1):
+        if not reached:
+            return
+        reached = False
+        for fault in (Fault(at, kind, delay) for kind in Kind for delay in ((0, 4) if kind is Kind.LATE else (0,))):
+            for scheduler in every_schedule(partial(run, in_turn([fault]))):
+                if not scheduler.broker.seam.injected:
+                    # A fault that does not fit the call, or a run that ended before it.
+                    reached = reached or len(scheduler.broker.seam.calls) >= at
+                    continue
+                reached = True
+                yield scheduler
+
+
+class Pair:
+    """Two operations side by side. ``broker`` is made anew for every run."""
+
+    def __init__(self, rotation: str = "strict") -> None:
+        self.rotation = rotation
+        self.schedules = self.lost = 0
+
+    def run(self, faults: dict[int, Fault], given: tuple[int, ...]) -> Scheduler:
+        broker = Broker(self.rotation)
+        operations = self.prepare(broker)
+        broker.seam.calls.clear()
+        broker.dynamodb.log.clear()
+        broker.seam.faults = faults
+        scheduler = Scheduler(broker, given)
+        results = scheduler.run(*operations)
+        broker.seam.faults = {}
+        self.schedules += 1
+        self.check(broker, *results)
+        broker.assert_every_secret_has_a_row()
+        return scheduler
+
+    def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        raise NotImplementedError
+
+    def check(self, broker: Broker, first: Any, second: Any) -> None:
+        raise NotImplementedError
+
+
+class TwoRefreshes(Pair):
+    """With one token. Both are answered alike, and no session is lost outside the window."""
+
+    def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        self.session = signed_in(broker)
+        token = self.session.token
+        return (lambda: self.session.refresh(token)), (lambda: self.session.refresh(token))
+
+    def check(self, broker: Broker, first: Result, second: Result) -> None:
+        if first.answer and second.answer and first.answer != second.answer:
+            raise Violation("two refreshes with one token were answered differently")
+        broker.let_pass(LEASE_SECONDS)
+        in_window = self.session.is_lost_at_aries
+        if not recovers(broker, self.session):
+            self.lost += 1
+            if not in_window or self.rotation == "grace":
+                raise Violation(f"G4: lost outside the window: {broker.seam.injected}")
+
+
+class RefreshAndRevoke(Pair):
+    """No refresh that commits, or replays a row read, after the sign-out's update answers 200 (G3)."""
+
+    def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        self.session = signed_in(broker)
+        token = self.session.token
+        return (lambda: self.session.refresh(token)), (lambda: self.session.revoke(token))
+
+    def check(self, broker: Broker, refreshed: Result, revoked: Result) -> None:
+        log = broker.dynamodb.log
+        statuses = [(access.item or {})["status"]["S"] for access in log]
+        ended = [n for n, access in enumerate(log) if access.applied and statuses[n] == "revoked"]
+        deciding = [n for n, access in enumerate(log) if access.worker == 0]
+        if refreshed.kind == "200" and ended and deciding[-1] > ended[0]:
+            raise Violation("G3: a refresh answered from what it did after the sign-out")
+        if revoked.kind == "200" and not ended:
+            raise Violation("a sign-out was confirmed that did not happen")
+        broker.let_pass(LEASE_SECONDS)
+        again = self.session.revoke()
+        if again.kind != "200" or self.session.refresh().kind != "invalid_grant":
+            raise Violation("a sign-out after all faults did not end the session")
+        broker.seam.land_all()
+        if broker.versions(self.session.session_id):
+            raise Violation("a secret outlived the sign-out")
+
+
+class TwoCallbacks(Pair):
+    """Of one browser. One code exchange at the most, one and the same redirect, and a new sign-in always works."""
+
+    def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        browser = self.browser = Browser(broker)
+        query = self.query = browser.approve(browser.authorize())
+        return (lambda: browser.callback(query)), (lambda: browser.callback(query))
+
+    def check(self, broker: Broker, *answers: HttpResponse | RedirectError | PageError | None) -> None:
+        if broker.seam.calls.count("Aries") > 1:
+            raise Violation("an authorization code of Aries' was sent twice")
+        codes = {code_in(answer) for answer in answers} - {""}
+        if len(codes) > 1:
+            raise Violation("one sign-in was given two codes")
+        assert_sign_in_ends_well(broker, self.browser, self.query, codes)
+
+
+def assert_sign_in_ends_well(broker: Broker, browser: Browser, query: str, codes: set[str]) -> None:
+    """Do as an app and a browser would after all faults: redeem, reload, or start again; it must end signed in."""
+    for code in codes:
+        if browser.redeem(code).kind == "200":
+            return
+    broker.let_pass(LEASE_SECONDS)
+    code = code_in(browser.callback(query))
+    if code and browser.redeem(code).kind == "200":
+        return
+    broker.seam.land_all()
+    if signed_in(broker).refresh().kind != "200":
+        raise Violation("after all faults a new sign-in did not work")
+
+
+class TwoRedemptions(Pair):
+    """Of one code. At most one succeeds; where nothing was redeemed, the code stays good."""
+
+    def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        browser = self.browser = Browser(broker)
+        code = self.code = code_in(browser.callback(browser.approve(browser.authorize())))
+        return (lambda: browser.redeem(code)), (lambda: browser.redeem(code))
+
+    def check(self, broker: Broker, first: Result, second: Result) -> None:
+        kinds = [first.kind, second.kind]
+        if kinds.count("200") > 1:
+            raise Violation("one code was redeemed twice")
+        broker.let_pass(1)
+        row = broker.row(self.browser.session_id)
+        assert row is not None
+        if row.status == "issued" and self.browser.redeem(self.code).kind != "200":
+            raise Violation("a code that was not redeemed is no good any more")
+        read = [(access.item or {})["status"]["S"] for access in broker.dynamodb.log if not access.applied]
+        if row.status == "dead" and "active" not in read:
+            raise Violation("a session ended though nobody presented its code after it was redeemed")
+        broker.seam.land_all()
+        if signed_in(broker).refresh().kind != "200":
+            raise Violation("after all faults a new sign-in did not work")
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [*(TwoRefreshes(rotation) for rotation in ROTATIONS), RefreshAndRevoke(), TwoCallbacks(), TwoRedemptions()],
+    ids=lambda pair: f"{type(pair).__name__}-{pair.rotation}",
+)
+def test_two_workers_in_every_order_and_with_every_fault(numbers: Callable[[str], None], pair: Pair) -> None:
+    undisturbed = sum(not scheduler.broker.seam.injected for scheduler in all_single_faults(pair.run))
+    numbers(f"{type(pair).__name__}, {pair.rotation}: {pair.schedules} schedules ({undisturbed} without a fault)")
+    assert undisturbed > 10
+    assert pair.schedules > 20 * undisturbed

@@ -1,0 +1,136 @@
+"""Every fault at every call of a sign-in and of a sign-out: nothing is used twice, nothing is left, a new try works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from oauth_broker.errors import PageError, RedirectError
+from oauth_broker.messages import HttpResponse
+from tests.faults.broker import LEASE_SECONDS, Broker, Browser, Violation, code_in, in_turn, location, signed_in
+from tests.faults.seam import Fault, Kind
+from tests.support.world import GRACE
+
+MAX_DELAY = 8
+
+
+def variants(at: int) -> list[Fault]:
+    kinds = [kind for kind in Kind if kind is not Kind.LATE]
+    return [Fault(at, kind) for kind in kinds] + [Fault(at, Kind.LATE, delay) for delay in range(MAX_DELAY)]
+
+
+def sign_in_as_a_person_would(broker: Broker) -> int:
+    """Sign in, reloading, repeating and starting again as a browser and an app do; returns how often it was started.
+
+    Raises Violation where that does not end in a session.
+    """
+    for start in range(1, 4):
+        browser = Browser(broker)
+        sent_to = browser.authorize()
+        if not sent_to.startswith("https://app.aries.example/"):
+            continue
+        if broker.row(session_of(browser, sent_to)) is None:
+            raise Violation("a person was sent to Aries with a sign-in that was not saved")
+        code = come_back(browser, browser.approve(sent_to))
+        if code and redeem(browser, code):
+            return start
+    raise Violation("three sign-ins in a row did not end in a session")
+
+
+def session_of(browser: Browser, sent_to: str) -> str:
+    browser.approve(sent_to)
+    return browser.session_id
+
+
+def come_back(browser: Browser, query: str) -> str:
+    """Load the callback, and again where nothing or a page with "try again" came; returns the code, or ''."""
+    answer: HttpResponse | RedirectError | PageError | None = None
+    for _ in range(3):
+        answer = browser.callback(query)
+        if isinstance(answer, RedirectError):
+            return ""
+        if code_in(answer):
+            return code_in(answer)
+        browser.broker.let_pass(LEASE_SECONDS / 2)
+    return ""
+
+
+def redeem(browser: Browser, code: str) -> bool:
+    """Redeem, and again where no answer or a temporary failure came."""
+    for _ in range(3):
+        result = browser.redeem(code)
+        if result.kind in ("200", "invalid_grant"):
+            return result.kind == "200"
+    return False
+
+
+def test_a_sign_in_under_every_single_fault_ends_in_a_session_and_leaves_nothing_behind(
+    numbers: Callable[[str], None],
+) -> None:
+    schedules, restarted, at = 0, 0, 1
+    names: set[str] = set()
+    while True:
+        injected = 0
+        for fault in variants(at):
+            broker = Broker()
+            broker.seam.faults = in_turn([fault])
+            starts = sign_in_as_a_person_would(broker)
+            if not broker.seam.injected:
+                continue
+            injected += 1
+            restarted += starts > 1
+            names |= {name for name, _ in broker.seam.injected}
+            broker.seam.land_all()
+            if len(broker.aries.codes) != len(set(broker.aries.codes)):
+                raise Violation("an authorization code of Aries' was sent twice")
+            broker.assert_every_secret_has_a_row()
+        if not injected:
+            break
+        schedules += injected
+        at += 1
+    assert names == {"put_item", "update_item", "Aries", "create_secret", "get_item", "get_secret_value"}
+    numbers(f"sign-in: {schedules} schedules of one fault; in {restarted} the person started again")
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["newest token", "older token"])
+def test_a_sign_out_under_every_single_fault_is_never_confirmed_unless_it_happened(
+    numbers: Callable[[str], None], older: bool
+) -> None:
+    schedules, at = 0, 1
+    while True:
+        injected = 0
+        for fault in variants(at):
+            broker = Broker()
+            session = signed_in(broker)
+            token = session.token
+            if older:
+                for _ in range(2):
+                    session.refresh()
+                    broker.let_pass(GRACE + 1)
+            broker.seam.calls.clear()
+            broker.seam.faults = in_turn([fault])
+            result = session.revoke(token)
+            if not broker.seam.injected:
+                continue
+            injected += 1
+            broker.seam.faults = {}
+            row = broker.row(session.session_id)
+            assert row is not None
+            if result.kind == "200" and (row.status != "revoked" or broker.versions(session.session_id)):
+                raise Violation(f"a sign-out was confirmed that did not happen: {broker.seam.injected}")
+            broker.seam.land_all()
+            assert session.revoke(token).kind == "200"
+            assert session.refresh().kind == "invalid_grant"
+            assert not broker.versions(session.session_id)
+        if not injected:
+            break
+        schedules += injected
+        at += 1
+    numbers(f"sign-out: {schedules} schedules of one fault")
+    assert schedules > 15
+
+
+def test_a_person_is_sent_where_the_test_believes() -> None:
+    browser = Browser(Broker())
+    assert location(browser.visit(browser.broker.authorize, "/", "")) == ""
