@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
+from itertools import pairwise, product
 
 from tests.faults.broker import Broker, Session, Violation, signed_in
 from tests.faults.scheduler import Scheduler, every_schedule
@@ -13,7 +13,7 @@ TURNS = 7
 
 
 def changes_of_hands(turns: tuple[int, ...]) -> int:
-    return sum(one != other for one, other in zip(turns, turns[1:], strict=False))
+    return sum(one != other for one, other in pairwise(turns))
 
 
 def play(turns: tuple[int, ...], lost: tuple[bool, ...]) -> None:
