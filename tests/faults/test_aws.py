@@ -1,0 +1,144 @@
+"""AWS in memory is held against moto: the same calls, the same answers, and the same rows and versions afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from tests.faults.aws import MemoryDynamoDb, MemoryKms, MemorySecretsManager, client_error
+from tests.faults.broker import Broker, Browser, code_in, in_turn, signed_in
+from tests.faults.seam import Fault, Kind, SeamedClient
+from tests.support.world import GRACE
+
+
+class Both:
+    """A client in memory that asks moto the same, and fails where the two differ."""
+
+    def __init__(self, memory: Any, moto: Any, **fixed: Any) -> None:
+        self._memory = memory
+        self._moto = moto
+        self._fixed = fixed
+        self.compared = 0
+
+    def __getattr__(self, operation: str) -> Any:
+        def call(**parameters: Any) -> Any:
+            expected = outcome(getattr(self._moto, operation), parameters | self._fixed_for(parameters))
+            found = outcome(getattr(self._memory, operation), parameters)
+            assert essence(found) == essence(expected), operation
+            self.compared += 1
+            if isinstance(found, ClientError):
+                raise found
+            return found
+
+        return call
+
+    def _fixed_for(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in self._fixed.items() if name in parameters}
+
+
+def outcome(operation: Any, parameters: dict[str, Any]) -> Any:
+    try:
+        return operation(**parameters)
+    except ClientError as error:
+        return error
+
+
+def essence(answer: Any) -> Any:
+    """What of an answer the broker looks at."""
+    if isinstance(answer, ClientError):
+        response: Any = answer.response
+        return response["Error"]["Code"], response.get("Item")
+    return {name: answer[name] for name in ("Item", "Attributes", "SecretString", "VersionId") if name in answer}
+
+
+@pytest.fixture
+def broker() -> Any:
+    """A broker whose every AWS call goes to both."""
+    with mock_aws():
+        dynamodb = boto3.client("dynamodb")
+        dynamodb.create_table(
+            TableName="table",
+            KeySchema=[{"AttributeName": "session_id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "session_id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        made = Broker()
+        made.both = Both(made.dynamodb, dynamodb), Both(made.secrets, boto3.client("secretsmanager"), KmsKeyId="aws/x")
+        made.sign_ins._client = SeamedClient(made.seam, made.both[0])  # type: ignore[assignment]
+        made.vault._client = SeamedClient(made.seam, made.both[1])  # type: ignore[assignment]
+        yield made
+
+
+def test_everything_that_the_broker_asks_is_answered_as_moto_answers_it(broker: Any) -> None:
+    session = signed_in(broker)
+    first = session.token
+    for _ in range(2):
+        session.refresh()
+        session.refresh()
+        broker.let_pass(GRACE + 1)
+    session.refresh(first)
+    assert session.revoke().kind == "200"
+    assert session.refresh().kind == "invalid_grant"
+    browser = Browser(broker)
+    query = browser.approve(browser.authorize())
+    code = code_in(browser.callback(query))
+    browser.callback(query)
+    browser.redeem(code, "A" * 43)
+    assert browser.redeem(code).kind == "200"
+    assert browser.redeem(code).kind == "invalid_grant"
+    assert broker.both[0].compared > 20
+    assert broker.both[1].compared > 10
+
+
+@pytest.mark.parametrize("kind", [Kind.DIES_AFTER, Kind.REPEATED, Kind.APPLIED])
+@pytest.mark.parametrize("at", range(1, 6))
+def test_so_it_is_under_faults(broker: Any, at: int, kind: Kind) -> None:
+    session = signed_in(broker)
+    broker.seam.calls.clear()
+    broker.seam.faults = in_turn([Fault(at, kind)])
+    session.refresh()
+    broker.let_pass(GRACE)
+    session.refresh()
+
+
+@pytest.mark.parametrize(
+    ("names", "values", "condition"),
+    [
+        ({}, {":a": {"S": "x"}}, "a = :a"),
+        ({"#unused": "x"}, {":a": {"S": "x"}}, "a = :a"),
+        ({"#a": "a"}, {":a": {"S": "x"}, ":unused": {"S": "x"}}, "#a = :a"),
+    ],
+)
+def test_what_aws_refuses_is_refused(names: dict[str, str], values: dict[str, Any], condition: str) -> None:
+    with pytest.raises(ClientError, match="ValidationException"):
+        MemoryDynamoDb().update_item(
+            Key={"session_id": {"S": "s"}},
+            UpdateExpression="REMOVE b",
+            ConditionExpression=condition,
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=values,
+        )
+
+
+def test_one_version_id_holds_one_value() -> None:
+    secrets = MemorySecretsManager()
+    secrets.create_secret(Name="s", ClientRequestToken="1", KmsKeyId="k", SecretString="a")
+    secrets.put_secret_value(SecretId="s", ClientRequestToken="1", SecretString="a")
+    with pytest.raises(ClientError, match="ResourceExistsException"):
+        secrets.put_secret_value(SecretId="s", ClientRequestToken="1", SecretString="b")
+
+
+def test_what_was_sealed_under_one_context_opens_under_no_other() -> None:
+    kms = MemoryKms()
+    sealed = kms.encrypt(KeyId="k", Plaintext=b"x", EncryptionContext={"a": "1"})["CiphertextBlob"]
+    assert json.loads(sealed)
+    with pytest.raises(ClientError):
+        kms.decrypt(KeyId="k", CiphertextBlob=sealed, EncryptionContext={"a": "2"})
+    with contextlib.suppress(ClientError):
+        raise client_error("x")
