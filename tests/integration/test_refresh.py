@@ -170,6 +170,17 @@ def test_a_late_retry_may_be_repeated_however_often_its_answer_is_lost(world: Wo
     assert phone.refresh().status == 200
 
 
+def test_a_retry_that_came_within_the_grace_and_was_held_up_supersedes_nothing(world: World, phone: Phone) -> None:
+    first = phone.refresh_token
+    answer = phone.refresh(first)
+    world.clock.time += GRACE - 2
+    # It reaches the table when the grace is over; its app has given it up, and was answered by another retry meanwhile.
+    with world.aws.visited("UpdateItem", lambda: world.clock.sleep(5)):
+        assert phone.refresh(first).json["refresh_token"] == answer.json["refresh_token"]
+    assert world.aries.refresh_calls == 1
+    assert phone.refresh(answer.json["refresh_token"]).status == 200
+
+
 def test_where_late_retries_are_not_allowed_a_previous_token_is_reuse_once_the_grace_is_over() -> None:
     with running_world(LATE_RETRY="revoke") as world:
         phone = ready(world)

@@ -77,7 +77,7 @@ class Case:
 
     @property
     def standing(self) -> Standing:
-        return stand(self.found, self.grant, Policy(GRACE, self.late_retry), NOW)
+        return stand(self.found, self.grant, Policy(GRACE, self.late_retry), NOW, NOW)
 
 
 def every_case() -> Iterator[Case]:
@@ -148,23 +148,23 @@ def test_where_late_retries_are_allowed_nobody_is_superseded() -> None:
     [(0, Standing.REPLAY), (59.999, Standing.REPLAY), (60, Standing.READY), (60.001, Standing.READY)],
 )
 def test_the_grace_is_over_exactly_when_its_seconds_have_passed(rotated_before: float, standing: Standing) -> None:
-    assert stand(replace(ROW, rotated_at=NOW - rotated_before), GRANT, POLICY, NOW) is standing
+    assert stand(replace(ROW, rotated_at=NOW - rotated_before), GRANT, POLICY, NOW, NOW) is standing
 
 
 def test_a_refresh_by_a_clock_that_runs_ahead_is_replayed() -> None:
-    assert stand(replace(ROW, rotated_at=NOW + 5), GRANT, POLICY, NOW) is Standing.REPLAY
+    assert stand(replace(ROW, rotated_at=NOW + 5), GRANT, POLICY, NOW, NOW) is Standing.REPLAY
 
 
 @pytest.mark.parametrize(
     ("left", "standing"), [(-0.001, Standing.READY), (0, Standing.READY), (0.001, Standing.WAIT), (39, Standing.WAIT)]
 )
 def test_a_lease_is_waited_for_exactly_until_it_has_lapsed(left: float, standing: Standing) -> None:
-    assert stand(replace(ROW, lease_id="x", lease_until=NOW + left), GRANT, POLICY, NOW) is standing
+    assert stand(replace(ROW, lease_id="x", lease_until=NOW + left), GRANT, POLICY, NOW, NOW) is standing
 
 
 @pytest.mark.parametrize(("left", "standing"), [(-1, Standing.ENDED), (0, Standing.ENDED), (1, Standing.READY)])
 def test_a_row_that_has_expired_and_is_not_deleted_yet_has_ended(left: int, standing: Standing) -> None:
-    assert stand(replace(ROW, expires_at=int(NOW) + left), GRANT, POLICY, NOW) is standing
+    assert stand(replace(ROW, expires_at=int(NOW) + left), GRANT, POLICY, NOW, NOW) is standing
 
 
 @pytest.mark.parametrize(
@@ -178,10 +178,16 @@ def test_a_row_that_has_expired_and_is_not_deleted_yet_has_ended(left: int, stan
     ],
 )
 def test_the_scope_asked_for_is_the_one_granted_or_refused(scope: str | None, standing: Standing) -> None:
-    assert stand(ROW, replace(GRANT, scope=scope), POLICY, NOW) is standing
+    assert stand(ROW, replace(GRANT, scope=scope), POLICY, NOW, NOW) is standing
 
 
 def test_a_longer_grace_makes_a_replay_of_what_was_a_refresh() -> None:
     row = replace(ROW, rotated_at=NOW - 100)
-    assert stand(row, GRANT, Policy(100, late_retry=True), NOW) is Standing.READY
-    assert stand(row, GRANT, Policy(101, late_retry=True), NOW) is Standing.REPLAY
+    assert stand(row, GRANT, Policy(100, late_retry=True), NOW, NOW) is Standing.READY
+    assert stand(row, GRANT, Policy(101, late_retry=True), NOW, NOW) is Standing.REPLAY
+
+
+def test_a_request_that_came_within_the_grace_stays_within_it_however_long_it_waits() -> None:
+    row = replace(ROW, rotated_at=NOW - 50)
+    assert stand(row, GRANT, Policy(60, late_retry=True), NOW, NOW + 20) is Standing.REPLAY
+    assert stand(row, GRANT, Policy(60, late_retry=True), NOW + 20, NOW + 20) is not Standing.REPLAY

@@ -79,21 +79,24 @@ class Refresh:
         """
         if not self._is_offered:
             raise UnsupportedGrantType("This server does not refresh.")
-        give_up_at = self._clock.now() + _WAIT_SECONDS
+        arrived = self._clock.now()
+        give_up_at = arrived + _WAIT_SECONDS
 
         def patience() -> float:
             return min(give_up_at - self._clock.now(), invocation.remaining() - _WORK_SECONDS)
 
         while patience() > 0:
             try:
-                return self._work(self._take_lease(grant, invocation, patience), grant, invocation)
+                return self._work(self._take_lease(grant, arrived, invocation, patience), grant, invocation)
             except Refused as refused:
-                answer = self._answer_as_found(refused.found, grant, invocation, patience)
+                answer = self._answer_as_found(refused.found, grant, arrived, invocation, patience)
             if answer is not None:
                 return answer
         raise Busy("too_little_time")
 
-    def _take_lease(self, grant: RefreshTokenGrant, invocation: Invocation, patience: Callable[[], float]) -> SignIn:
+    def _take_lease(
+        self, grant: RefreshTokenGrant, arrived: float, invocation: Invocation, patience: Callable[[], float]
+    ) -> SignIn:
         """Take the lease (step 1); raises Refused with the row as found.
 
         Repeated where its outcome is not known: a lease that was taken and is not known to be would have nobody work
@@ -104,14 +107,18 @@ class Refresh:
         failure = Busy("lease")
         for _ in self._backoff.tries(patience):
             try:
-                now = self._clock.now()
-                return self._leases.take(grant, lease, now, settled=now - self._policy.grace)
+                return self._leases.take(grant, lease, self._clock.now(), settled=arrived - self._policy.grace)
             except Busy as busy:
                 failure = busy
         raise failure
 
     def _answer_as_found(
-        self, found: SignIn | None, grant: RefreshTokenGrant, invocation: Invocation, patience: Callable[[], float]
+        self,
+        found: SignIn | None,
+        grant: RefreshTokenGrant,
+        arrived: float,
+        invocation: Invocation,
+        patience: Callable[[], float],
     ) -> TokenAnswer | None:
         """Answer without the lease, or wait until it may be taken, and return None then.
 
@@ -122,7 +129,7 @@ class Refresh:
         for attempt in self._backoff.tries(patience):
             if attempt:
                 row = self._sign_ins.find(grant.token.session_id)
-            standing = stand(row, grant, self._policy, self._clock.now())
+            standing = stand(row, grant, self._policy, arrived, self._clock.now())
             if row is None or standing is Standing.ENDED:
                 raise InvalidGrant("session_ended")
             if standing is Standing.READY:
@@ -173,15 +180,15 @@ class Refresh:
         """Refresh under the lease in ``row`` (steps 2 to 7); raises Refused where the lease was lost."""
         with self._given_back_if_busy(row, invocation):
             earlier = self._roll_forward(row, invocation)
-        kept = earlier
-        if kept is None or kept.secret.access_expires_at <= self._clock.now() + self._policy.grace:
-            # What was stored so long ago that its access token is over is no answer, but its refresh token is Aries'
-            # newest.
-            kept = self._renew(row, earlier, invocation)
+        # What was stored so long ago that its access token is over is no answer; its refresh token is Aries' newest.
+        kept = earlier if earlier and not self._is_over(earlier) else self._renew(row, earlier, invocation)
         committed = self._commit(row, kept, grant, invocation)
         invocation.count("RefreshesSucceeded")
         invocation.log("refresh_succeeded", session_id=row.session_id, client_id=row.client_id)
         return self._answer(committed, kept.secret)
+
+    def _is_over(self, kept: Kept) -> bool:
+        return kept.secret.access_expires_at <= self._clock.now() + self._policy.grace
 
     def _roll_forward(self, row: SignIn, invocation: Invocation) -> Kept | None:
         kept = self.store.earlier(row)
@@ -235,6 +242,9 @@ class Refresh:
         if kept is None or (refused is not None and kept.version == refused.version):
             self.endings.end_refused(row, invocation)
             raise InvalidGrant("provider_refused")
+        if self._is_over(kept):
+            # The next try finds it at once, and renews it.
+            raise Busy("stored_answer_is_over")
         return kept
 
     def _commit(self, row: SignIn, kept: Kept, grant: RefreshTokenGrant, invocation: Invocation) -> SignIn:

@@ -37,8 +37,13 @@ class Policy:
     late_retry: bool
 
 
-def stand(row: SignIn | None, grant: RefreshTokenGrant, policy: Policy, now: float) -> Standing:
-    """Judge ``grant`` by ``row``. The order matters: only a holder of one of the two tokens may learn of a lease."""
+def stand(row: SignIn | None, grant: RefreshTokenGrant, policy: Policy, arrived: float, now: float) -> Standing:
+    """Judge ``grant`` by ``row``. The order matters: only a holder of one of the two tokens may learn of a lease.
+
+    ``arrived`` is when the request came in: a request that came within the grace stays within it, however long it
+    waits. Judged by ``now``, one that was given up could outlive the grace here and supersede the token that its app
+    was given meanwhile.
+    """
     presented = grant.token.hash
     if row is None or row.status != "active" or not row.is_live(now):
         return Standing.ENDED
@@ -48,7 +53,7 @@ def stand(row: SignIn | None, grant: RefreshTokenGrant, policy: Policy, now: flo
         return Standing.STRANGER
     if grant.scope is not None and grant.scope != row.scope:
         return Standing.WIDER
-    if row.rotated_at > now - policy.grace:
+    if row.rotated_at > arrived - policy.grace:
         return Standing.REPLAY
     if presented == row.previous_hash and not policy.late_retry:
         return Standing.SUPERSEDED

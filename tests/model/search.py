@@ -1,0 +1,95 @@
+"""Breadth-first search: every state that can be reached, and the shortest way to what should not be."""
+
+from __future__ import annotations
+
+import gc
+from collections import deque
+from dataclasses import dataclass
+from time import perf_counter
+
+from tests.model.guarantees import Quiescence
+from tests.model.moves import Moves
+from tests.model.state import CURRENT, NEWEST, NO_TOKEN, OLDEST, Row, State, Step, canonical
+from tests.model.variant import Scenario, Variant
+from tests.model.worker import Workers
+from tests.model.world import World
+
+AS_BUILT = Variant()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a search has found: `broken` and `trace` are empty where every guarantee holds in every state.
+
+    `steps` are those that some worker has come to.
+    """
+
+    states: int
+    seconds: float
+    broken: str = ""
+    trace: tuple[str, ...] = ()
+    steps: frozenset[Step] = frozenset()
+
+    def __str__(self) -> str:
+        """Say what was found, a step a line."""
+        text = f"{self.states} states, {self.seconds:.1f} s"
+        return "\n  ".join([text + (f", BROKEN: {self.broken}" if self.broken else ""), *self.trace])
+
+
+class Search:
+    """The search through one scenario of one variant."""
+
+    def __init__(self, scenario: Scenario, variant: Variant = AS_BUILT) -> None:
+        self._scenario = scenario
+        self._variant = variant
+        self._workers = Workers(variant, scenario.rotation)
+        self._world = World(variant, scenario)
+        self._quiescence = Quiescence(self._workers, variant)
+        self._came_from: dict[State, State | None] = {}
+
+    def run(self, guarantee: str = "G", limit: int = 2_000_000) -> Result:
+        """Visit every state; stop at the first one where a guarantee breaks whose name begins with `guarantee`."""
+        # There is no garbage in cycles, and looking for it among so many tuples takes much of the time.
+        gc.disable()
+        try:
+            return self._run(guarantee, limit)
+        finally:
+            gc.enable()
+
+    def _run(self, guarantee: str, limit: int) -> Result:
+        began = perf_counter()
+        last_put = NEWEST if self._variant.reads_the_current_version else OLDEST
+        start = canonical(State(Row(), (), (), (), (CURRENT, NO_TOKEN), self._scenario.budget, last_put=last_put))
+        self._came_from = {start: None}
+        waiting = deque([start])
+        while waiting:
+            state = waiting.popleft()
+            broken = self._quiescence.broken(state, guarantee) if not state.workers else None
+            if broken:
+                return self._result(began, broken.broken, [*self._trace(state), broken.label])
+            for move in self.moves(state):
+                if move.broken.startswith(guarantee):
+                    return self._result(began, move.broken, [*self._trace(state), move.label])
+                after = canonical(move.state)
+                if after not in self._came_from:
+                    self._came_from[after] = state
+                    waiting.append(after)
+            assert len(self._came_from) < limit, f"more than {limit} states"
+        return self._result(began)
+
+    def moves(self, state: State) -> Moves:
+        """Yield everything that may happen next; of identical workers, what one of them does."""
+        for worker in dict.fromkeys(state.workers):
+            yield from self._workers.moves(state, worker)
+        yield from self._world.moves(state)
+
+    def _result(self, began: float, broken: str = "", trace: list[str] | None = None) -> Result:
+        steps = frozenset(worker.step for state in self._came_from for worker in state.workers)
+        return Result(len(self._came_from), perf_counter() - began, broken, tuple(trace or ()), steps)
+
+    def _trace(self, state: State) -> list[str]:
+        labels: list[str] = []
+        while (before := self._came_from[state]) is not None:
+            labels.append(next(move.label for move in self.moves(before) if canonical(move.state) == state))
+            state = before
+        return labels[::-1]

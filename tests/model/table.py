@@ -1,0 +1,144 @@
+"""The writes to the row and to the vault: each one as it is when it lands, in time or late.
+
+Every write returns the state after, or None where its condition does not hold.
+"""
+
+from __future__ import annotations
+
+from tests.model.state import (
+    AHEAD,
+    CURRENT,
+    NEWEST,
+    NO_TOKEN,
+    PREVIOUS,
+    SUPERSEDED,
+    Holder,
+    Kind,
+    Late,
+    State,
+    Status,
+    Version,
+    Worker,
+)
+from tests.model.variant import Variant
+
+
+def take(state: State, token: int, lease: int) -> State | None:
+    """Take the lease under a new fence: the session is settled, not leased, and the token is one of its two."""
+    row = state.row
+    if row.status is not Status.ACTIVE or row.is_fresh or row.is_leased or token not in (CURRENT, PREVIOUS):
+        return None
+    return state._replace(row=row._replace(fence=row.fence + 1, lease=lease, is_leased=True))
+
+
+def give_back(state: State, fence: int, lease: int, *, releases: bool) -> State | None:
+    """Give the fence back, and with `releases` the lease."""
+    row = state.row
+    if row.status is not Status.ACTIVE or row.fence != fence or row.lease != lease:
+        return None
+    row = row._replace(fence=fence - 1)
+    return state._replace(row=row._replace(lease=0, is_leased=False) if releases else row)
+
+
+def end(state: State, status: Status) -> State | None:
+    """End the session, whoever has the lease, and delete its secret."""
+    if state.row.status is not Status.ACTIVE:
+        return None
+    return state._replace(row=state.row._replace(status=status, lease=0, is_leased=False), vault=())
+
+
+def holds(state: State, fence: int, lease: int) -> bool:
+    """Tell whether the row is active and this lease's."""
+    row = state.row
+    return row.status is Status.ACTIVE and row.fence == fence and row.lease == lease
+
+
+def commit(state: State, write: Late | Worker, holder: Holder, variant: Variant) -> State | None:
+    """Commit what `write` names: the answer `grant`, found as `found`, for the holder of `token`.
+
+    All numbers that are relative to the last commit change with it.
+    """
+    if not _may_commit(state, write, variant):
+        return None
+    keeps_tokens = variant.late_retry_does_not_supersede and write.token == PREVIOUS
+    state = state if keeps_tokens else _with_new_tokens(state, write.token)
+    fence = write.fence
+    row = state.row._replace(
+        grant=write.grant, fence=state.row.fence - fence, lease=0, is_leased=False, is_fresh=True, is_skewed=False
+    )
+    return state._replace(
+        row=row,
+        vault=tuple(_from(version, fence) for version in state.vault if version.fence > fence),
+        late=tuple(_late_from(late, fence) for late in state.late if _may_matter(late, fence, variant)),
+        workers=tuple(
+            worker._replace(fence=worker.fence - fence if worker.has_lease else 0, predates=True)
+            for worker in state.workers
+        ),
+        is_lost=state.is_lost and not (write.grant == NEWEST and state.family_lives),
+        committer=holder,
+    )
+
+
+def _may_commit(state: State, write: Late | Worker, variant: Variant) -> bool:
+    if variant.commits_without_the_status and state.row.status is Status.REVOKED:
+        return True
+    if variant.commits_without_the_fence:
+        return state.row.status is Status.ACTIVE
+    # Under one lease the generation cannot change: its condition says nothing more.
+    return holds(state, write.fence, write.lease)
+
+
+def _with_new_tokens(state: State, presented: int) -> State:
+    """The new token is current, the presented one previous, and every other one superseded."""
+    known = {CURRENT: SUPERSEDED, PREVIOUS: SUPERSEDED, SUPERSEDED: SUPERSEDED, AHEAD: SUPERSEDED, NO_TOKEN: NO_TOKEN}
+    if presented in (CURRENT, PREVIOUS):
+        known[presented] = PREVIOUS
+    app, thief = state.tokens
+    return state._replace(
+        tokens=(known[app], known[thief]),
+        workers=tuple(worker._replace(token=known[worker.token]) for worker in state.workers),
+        late=tuple(
+            late._replace(token=known[late.token]) if late.kind in (Kind.TAKE, Kind.COMMIT) else late
+            for late in state.late
+        ),
+    )
+
+
+def _from(version: Version, fence: int) -> Version:
+    return version._replace(fence=version.fence - fence)
+
+
+def _late_from(late: Late, fence: int) -> Late:
+    return late if late.kind in (Kind.POST, Kind.TAKE) else late._replace(fence=late.fence - fence)
+
+
+def _may_matter(late: Late, fence: int, variant: Variant) -> bool:
+    """Leave out what can change nothing any more after the commit under `fence`.
+
+    That is: a lease asked for before the commit (`rotated_at` refuses it), updates under a fence that is over, and a
+    version that nobody looks for.
+    """
+    match late.kind:
+        case Kind.POST:
+            return True
+        case Kind.TAKE:
+            return False
+        case Kind.PUT:
+            return late.fence > fence or variant.reads_the_current_version
+        case _:
+            return late.fence > fence or variant.commits_without_the_fence
+
+
+def is_own_commit(state: State, worker: Worker) -> bool:
+    """Tell whether the last commit was under this worker's fence: the row says so, however often it asks."""
+    return state.row.status is Status.ACTIVE and worker.fence == 0
+
+
+def put(state: State, fence: int, grant: int, variant: Variant) -> State | None:
+    """Put a version into the vault: its fence names it, so that it is refused where one exists with other content."""
+    version = Version(fence, grant)
+    if any(other.fence == fence and other.grant != grant for other in state.vault):
+        return None
+    known = any(other.fence == fence for other in state.vault)
+    last_put = grant if variant.reads_the_current_version else state.last_put
+    return state._replace(vault=state.vault if known else tuple(sorted((*state.vault, version))), last_put=last_put)

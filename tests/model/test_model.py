@@ -1,0 +1,129 @@
+"""The refresh protocol, checked in every state that it can come to; and what is wrong with each near miss of it.
+
+`state` says what a state is, `work`, `worker` and `table` are the protocol, `world` is everything around it and states
+the premises, and `guarantees` defines G1 to G7. An app may send any number of refreshes: only faults are counted, since
+states are relative to the last commit.
+
+What the scenarios cover, all of them exhaustively, with every fault of their budgets at every step that can fail:
+
+* one app, one request at a time: two deaths of workers, together with two late landings, or with a late landing and an
+  error; for Aries without families also with a look-up in the vault that misses its newest version;
+* one app that gives up on requests which go on, two or four at once: two deaths and a late landing (or, for four under
+  an Aries that kills families, two deaths and an error), and a death, a late landing and an error;
+* an app and a thief, two workers: a death, or a late landing, or an error; four workers: no fault but lost answers;
+* in all of them an app that signs out at any moment, and, save with a thief, stored answers that grow stale.
+
+An error is a call to Aries, the vault, KMS or the table that fails, applied or not. Answers to the app are lost freely.
+
+Not modelled: sign-in, `LateRetry=revoke`, other clients and scopes, forged tokens, clocks that differ by more than the
+lease's margin, an Aries that sends no refresh token, the time that waiting takes, and access tokens that live shorter
+than the grace.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.model.conftest import VisitedStates
+from tests.model.search import Search
+from tests.model.state import Budget, Step
+from tests.model.variant import Rotation, Scenario, Variant
+
+
+def app(rotation: Rotation, workers: int, budget: Budget) -> Scenario:
+    return Scenario(rotation, workers, budget, revoke=True, access_tokens_expire=True)
+
+
+def with_thief(rotation: Rotation, workers: int, budget: Budget) -> Scenario:
+    return Scenario(rotation, workers, budget, revoke=True, thief=True)
+
+
+SCENARIOS = {
+    # An Aries that kills families forgives no look-up that missed a version: see the premises below.
+    "one worker, strict": app("strict", 1, Budget(crashes=2, lates=2, lags=1)),
+    "one worker, grace": app("grace", 1, Budget(crashes=2, lates=2, lags=1)),
+    "one worker, family": app("family", 1, Budget(crashes=2, lates=2)),
+    "one worker with errors, strict": app("strict", 1, Budget(crashes=2, lates=1, errors=1, lags=1)),
+    "one worker with errors, grace": app("grace", 1, Budget(crashes=2, lates=1, errors=1, lags=1)),
+    "one worker with errors, family": app("family", 1, Budget(crashes=2, lates=1, errors=1)),
+    "two workers, strict": app("strict", 2, Budget(crashes=2, lates=1, lags=1)),
+    "two workers, grace": app("grace", 2, Budget(crashes=2, lates=1)),
+    "two workers, family": app("family", 2, Budget(crashes=2, lates=1)),
+    "two workers with errors, strict": app("strict", 2, Budget(crashes=1, lates=1, errors=1)),
+    "two workers with errors, family": app("family", 2, Budget(crashes=1, lates=1, errors=1)),
+    "four workers, strict": app("strict", 4, Budget(crashes=2, lates=1)),
+    "four workers with errors, strict": app("strict", 4, Budget(crashes=1, lates=1, errors=1)),
+    "four workers, family": app("family", 4, Budget(crashes=2, errors=1)),
+    "a thief, a death, strict": with_thief("strict", 2, Budget(crashes=1)),
+    "a thief, a death, family": with_thief("family", 2, Budget(crashes=1)),
+    "a thief, a late landing": with_thief("strict", 2, Budget(lates=1)),
+    "a thief, an error": with_thief("strict", 2, Budget(errors=1)),
+    "a thief, four workers": with_thief("strict", 4, Budget()),
+}
+
+MUTANTS = [
+    ("lease_shorter_than_the_work", "G1", app("strict", 2, Budget())),
+    ("lease_shorter_than_the_work", "G4", app("strict", 2, Budget())),
+    ("no_roll_forward", "G4", app("strict", 1, Budget(crashes=1))),
+    ("looks_back_one_fence_only", "G4", app("strict", 1, Budget(crashes=2))),
+    ("does_not_look_again_after_a_refusal", "G4", app("strict", 1, Budget(crashes=1, lags=1))),
+    ("reads_the_current_version", "G4", app("strict", 1, Budget(errors=1))),
+    ("commits_without_storing", "G2", app("strict", 1, Budget())),
+    ("commits_without_the_fence", "G4", app("strict", 1, Budget(lates=1))),
+    ("commits_without_the_status", "G3", app("strict", 1, Budget())),
+    ("commit_adds", "G5", app("strict", 1, Budget(errors=1))),
+    ("commit_adds", "G6", app("strict", 1, Budget(errors=1))),
+    ("late_retry_does_not_supersede", "G7", with_thief("strict", 2, Budget())),
+    ("waits_before_classifying", "G7", with_thief("strict", 2, Budget())),
+    ("releases_after_an_ambiguous_outcome", "G1", app("family", 1, Budget(lates=1))),
+    ("releases_after_an_ambiguous_outcome", "G4", app("family", 1, Budget(lates=1))),
+    ("gives_the_fence_back_after_an_unknown_put", "G4", app("strict", 1, Budget(errors=2))),
+    ("no_escrow", "G4", app("strict", 1, Budget(errors=1))),
+    ("lease_never_lapses", "G5", app("strict", 1, Budget(crashes=1))),
+]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_guarantee_holds_in_every_state(name: str, visited: VisitedStates) -> None:
+    result = Search(SCENARIOS[name]).run()
+    visited.add(result.states, result)
+    assert not result.broken, str(result)
+
+
+def test_every_step_of_the_protocol_is_reached(visited: VisitedStates) -> None:
+    result = Search(with_thief("strict", 2, Budget(errors=1))).run()
+    visited.add(result.states, result)
+    assert result.steps == set(Step) - {Step.WAITING_BLINDLY}
+
+
+@pytest.mark.parametrize(("mutant", "guarantee", "scenario"), MUTANTS, ids=[f"{m}-{g}" for m, g, _ in MUTANTS])
+def test_a_mutant_breaks_the_guarantee(mutant: str, guarantee: str, scenario: Scenario, visited: VisitedStates) -> None:
+    assert not Search(scenario).run(guarantee).broken
+    result = Search(scenario, Variant(**{mutant: True})).run(guarantee)
+    visited.add(result.states, result)
+    assert result.broken.startswith(guarantee)
+
+
+# What the guarantees rest on: without it, they do not hold.
+
+
+def test_a_request_that_lands_after_the_grace_of_the_commit_before_it_signs_the_app_out(visited: VisitedStates) -> None:
+    # It was sent within the grace and given up on, another one was answered by a replay, and then it lands as a late
+    # retry: it supersedes the token that the app has just been given. It may land less than the grace after it was
+    # sent, so that G6 does not hold to the letter.
+    result = Search(Scenario("strict", 2, Budget(), grace_may_end_early=True)).run("G6")
+    visited.add(result.states, result)
+    assert result.broken.startswith("G6")
+
+
+def test_a_replay_that_prolonged_the_grace_would_keep_that_app_signed_in(visited: VisitedStates) -> None:
+    scenario = Scenario("strict", 4, Budget(crashes=1), revoke=True, grace_may_end_early=True)
+    result = Search(scenario, Variant(replay_prolongs_the_grace=True)).run()
+    visited.add(result.states, result)
+    assert not result.broken, str(result)
+
+
+def test_an_aries_that_kills_families_forgives_no_look_up_that_misses_a_version(visited: VisitedStates) -> None:
+    result = Search(app("family", 1, Budget(crashes=1, lags=1))).run("G4")
+    visited.add(result.states, result)
+    assert result.broken.startswith("G4")

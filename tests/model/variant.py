@@ -1,0 +1,54 @@
+"""Which protocol is modelled: the one as built, or one with a single thing wrong; and in which surroundings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.model.state import Budget
+
+Rotation = Literal["strict", "grace", "family"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The protocol as built, where all is off: every switch breaks it, save the last one.
+
+    `replay_prolongs_the_grace` is not built: it mends what `Scenario.grace_may_end_early` shows.
+    """
+
+    lease_shorter_than_the_work: bool = False
+    no_roll_forward: bool = False
+    looks_back_one_fence_only: bool = False
+    does_not_look_again_after_a_refusal: bool = False
+    reads_the_current_version: bool = False
+    commits_without_storing: bool = False
+    commits_without_the_fence: bool = False
+    commits_without_the_status: bool = False
+    commit_adds: bool = False
+    late_retry_does_not_supersede: bool = False
+    waits_before_classifying: bool = False
+    releases_after_an_ambiguous_outcome: bool = False
+    gives_the_fence_back_after_an_unknown_put: bool = False
+    no_escrow: bool = False
+    lease_never_lapses: bool = False
+    replay_prolongs_the_grace: bool = False
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """The surroundings of the protocol.
+
+    `rotation` says what Aries does with a refresh token that is not its newest: `strict` refuses it; `grace` may answer
+    the one before with the newest; `family` ends the whole token family. `workers` is how many requests there are at
+    once: one the app (or the thief) waits for, the others it has given up on. `access_tokens_expire` lets the access
+    tokens expire of what is stored and not committed. `grace_may_end_early` drops a premise of G6: see `world`.
+    """
+
+    rotation: Rotation
+    workers: int
+    budget: Budget
+    revoke: bool = False
+    thief: bool = False
+    access_tokens_expire: bool = False
+    grace_may_end_early: bool = False

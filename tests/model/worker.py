@@ -1,0 +1,139 @@
+"""The protocol as built: what a worker does at each step, and how each of its calls may fail.
+
+Reading changes nothing, so that steps that only read are one step with the write or the request that follows a look:
+a worker that dies between them leaves what one leaves that died before. Every write, and every request to Aries, is a
+step, and may be applied, fail unapplied, fail applied, or land late; and the worker may die before it and after it.
+"""
+
+from __future__ import annotations
+
+from tests.model import aries, table
+from tests.model.moves import Move, Moves, gives_up, plus, plus_late, spend, without
+from tests.model.state import (
+    AHEAD,
+    CURRENT,
+    ESCROW,
+    NO_TOKEN,
+    PREVIOUS,
+    SUPERSEDED,
+    Holder,
+    Kind,
+    Late,
+    State,
+    Status,
+    Step,
+    Worker,
+)
+from tests.model.variant import Rotation, Variant
+from tests.model.work import Work
+
+TOKENS = ("the current", "the previous", "a superseded", "an unknown")
+
+
+class Workers:
+    """Moves of one worker: its arrival, its answer, and its death. `rest` is the state without it throughout."""
+
+    def __init__(self, variant: Variant, rotation: Rotation) -> None:
+        self._variant = variant
+        self._steps = {
+            **Work(variant, rotation).steps,
+            Step.ARRIVED: self._arrived,
+            Step.ANSWERING: self._answering,
+            Step.REPLAYING: self._replaying,
+            Step.REUSING: self._reusing,
+            Step.WAITING_BLINDLY: self._waiting_blindly,
+        }
+
+    def moves(self, state: State, worker: Worker) -> Moves:
+        """Yield everything that may happen next to this worker."""
+        rest = without(state, worker)
+        yield from self._steps[worker.step](rest, worker)
+        if worker.has_lease and (crashed := spend(rest, crashes=1)):
+            in_memory = worker.step in (Step.ACCEPTED, Step.STORING) or worker.found == ESCROW
+            yield Move(f"the worker dies while {worker.step.name}", aries.lose(crashed) if in_memory else crashed)
+
+    # Step 1: the lease, or the judgement of the row as found (`standing`).
+
+    def _arrived(self, rest: State, worker: Worker) -> Moves:
+        row = rest.row
+        if row.status is not Status.ACTIVE:
+            yield Move("the session has ended: 400", rest, answer="400 ended")
+        elif worker.lease and worker.lease == row.lease:
+            yield Move("asks for the lease again and finds its own", self._with_lease(rest, worker))
+            yield from gives_up(rest, "DynamoDB fails to the end")
+        elif self._variant.waits_before_classifying and row.is_leased:
+            yield Move("waits, not yet judged", plus(rest, worker._replace(step=Step.WAITING_BLINDLY)))
+        elif worker.token == AHEAD:
+            yield Move("a generation that the row never committed: 503", rest, answer="503 restored_from_backup")
+        elif worker.token == SUPERSEDED:
+            yield Move("presents a superseded token", plus(rest, worker._replace(step=Step.REUSING, lease=0)))
+        elif row.is_fresh:
+            answered = AHEAD if row.is_skewed else CURRENT
+            replay = worker._replace(step=Step.REPLAYING, token=answered, lease=0)
+            yield Move("within the grace: is to be answered again", plus(self._prolonged(rest, worker), replay))
+        elif row.is_leased:
+            yield Move("waits in vain for the holder of the lease: 503", rest, answer="503 lease_held")
+        else:
+            yield from self._takes(rest, worker)
+
+    def _prolonged(self, rest: State, worker: Worker) -> State:
+        """Not built: a replay for the previous token starts the grace anew, so that no request so far outlasts it."""
+        if not (self._variant.replay_prolongs_the_grace and worker.token == PREVIOUS):
+            return rest
+        return rest._replace(workers=tuple(other._replace(predates=True) for other in rest.workers))
+
+    def _takes(self, rest: State, worker: Worker) -> Moves:
+        known = [rest.row.lease, *(other.lease for other in rest.workers), *(late.lease for late in rest.late)]
+        lease = worker.lease or 1 + max(known)
+        taken = table.take(rest, worker.token, lease)
+        assert taken is not None
+        asking = worker._replace(lease=lease)
+        what = f"takes the lease (fence {taken.row.fence}) with {TOKENS[worker.token]} token"
+        yield Move(what, self._with_lease(taken, asking))
+        if failed := spend(taken, errors=1):
+            yield Move(f"{what}, and does not learn of it", plus(failed, asking))
+        if failed := spend(rest, lates=1):
+            late = Late(Kind.TAKE, lease, token=worker.token)
+            yield Move("asks for the lease, which may land late", plus(plus_late(failed, late), asking))
+
+    @staticmethod
+    def _with_lease(rest: State, worker: Worker) -> State:
+        return plus(rest, worker._replace(step=Step.LEASED, fence=rest.row.fence))
+
+    def _waiting_blindly(self, rest: State, worker: Worker) -> Moves:
+        if not rest.row.is_leased:
+            replay = worker._replace(step=Step.REPLAYING, token=CURRENT, lease=0)
+            broken = "G7: a superseded token is answered" if worker.token == SUPERSEDED else ""
+            yield Move("is answered like the holder of the lease", plus(rest, replay), broken)
+
+    # Step 7: answer. Any answer may be lost, at no cost.
+
+    def _answering(self, rest: State, worker: Worker) -> Moves:
+        yield Move("its answer is lost", rest)
+        if worker.holder is not Holder.NOBODY:
+            yield self._delivered(rest, worker, turn=worker.holder)
+
+    def _replaying(self, rest: State, worker: Worker) -> Moves:
+        yield Move("its answer is lost", rest)
+        yield from gives_up(rest, "the vault cannot be read")
+        if worker.holder is not Holder.NOBODY:
+            # Answered with what another holder's request committed: these two are within each other's grace.
+            turn = rest.turn if rest.committer is worker.holder else Holder.NOBODY
+            yield self._delivered(rest, worker, turn=turn)
+
+    @staticmethod
+    def _delivered(rest: State, worker: Worker, turn: Holder) -> Move:
+        tokens = list(rest.tokens)
+        tokens[worker.holder] = worker.token
+        changed = turn is not Holder.NOBODY and rest.turn is not Holder.NOBODY and turn is not rest.turn
+        changes = 0 if turn is Holder.NOBODY else min(rest.changes + changed, 3)
+        state = rest._replace(tokens=(tokens[0], tokens[1]), turn=turn, changes=changes)
+        broken = "G7: a third change of hands goes unnoticed" if changes == 3 else ""
+        return Move(f"200: {worker.holder.name} gets {TOKENS[worker.token]} token", state, broken, "200")
+
+    def _reusing(self, rest: State, worker: Worker) -> Moves:
+        ended = table.end(rest, Status.DEAD) or rest
+        honest = rest.tokens[Holder.THIEF] == NO_TOKEN and rest.row.status is Status.ACTIVE
+        broken = "G6: an app alone with its token is signed out" if honest else ""
+        yield Move("ends the session, with an alarm: 400", ended, broken, "400 reused")
+        yield from gives_up(rest, "cannot end the session")

@@ -1,0 +1,113 @@
+"""Everything that is not the broker: the app, the thief, time, and requests that land late.
+
+What the broker relies on is stated here, as what the world does not do:
+
+* A lease lapses only once its holder is done, and once Aries has processed or dropped what the holder sent (G1).
+* A worker lives shorter than the grace: the grace of a commit ends only once every worker that began before is gone.
+* The app gives up on a request only when there is a newer one to send, and a request that it gave up on lands within
+  the grace *of the commit before it* (G6). `Scenario.grace_may_end_early` takes G6 at its word instead: such a request
+  lands within the grace of being *sent*, which may be later than the end of that of the commit.
+* Access tokens live longer than the grace.
+"""
+
+from __future__ import annotations
+
+from tests.model import aries, table
+from tests.model.moves import Move, Moves, plus
+from tests.model.state import NO_TOKEN, Holder, Kind, Late, State, Status, Step, Worker
+from tests.model.variant import Scenario, Variant
+
+
+class World:
+    """Moves of everybody but the workers."""
+
+    def __init__(self, variant: Variant, scenario: Scenario) -> None:
+        self._variant = variant
+        self._scenario = scenario
+
+    def moves(self, state: State) -> Moves:
+        """Yield everything that may happen next."""
+        if state.row.status is not Status.ACTIVE:
+            return
+        yield from self._time(state)
+        yield from self._holders(state)
+        for late in dict.fromkeys(state.late):
+            yield from self._lands(state, late)
+
+    def _time(self, state: State) -> Moves:
+        row = state.row
+        if row.is_leased and self._may_lapse(state):
+            yield Move("time: the lease lapses", state._replace(row=row._replace(is_leased=False)))
+        if row.is_fresh and self._grace_may_end(state):
+            yield Move("time: the grace is over", state._replace(row=row._replace(is_fresh=False)))
+        if self._scenario.access_tokens_expire and any(not version.is_stale for version in state.vault):
+            stale = tuple(version._replace(is_stale=True) for version in state.vault)
+            yield Move("time: the access tokens in the vault expire", state._replace(vault=stale))
+
+    def _may_lapse(self, state: State) -> bool:
+        if self._variant.lease_shorter_than_the_work:
+            return True
+        if self._variant.lease_never_lapses:
+            return False
+        lease = state.row.lease
+        return not any(worker.lease == lease for worker in state.workers) and not any(
+            late.kind is Kind.POST and late.lease == lease for late in state.late
+        )
+
+    def _grace_may_end(self, state: State) -> bool:
+        for worker in state.workers:
+            if worker.predates:
+                return False
+            given_up = worker.holder is Holder.NOBODY and worker.step is Step.ARRIVED
+            if given_up and not self._scenario.grace_may_end_early:
+                return False
+        return True
+
+    def _holders(self, state: State) -> Moves:
+        has_room = len(state.workers) < self._scenario.workers
+        for holder in (Holder.APP, Holder.THIEF):
+            waiting = [worker for worker in state.workers if worker.holder is holder]
+            if state.tokens[holder] == NO_TOKEN or not has_room:
+                continue
+            if not waiting:
+                sent = plus(state, Worker(Step.ARRIVED, holder, state.tokens[holder]))
+                yield Move(f"{holder.name} sends its token", sent)
+            elif holder is Holder.APP:
+                workers = tuple(w._replace(holder=Holder.NOBODY) if w is waiting[0] else w for w in state.workers)
+                again = Worker(Step.ARRIVED, holder, state.tokens[holder])
+                given_up = state._replace(workers=workers)
+                yield Move("APP gives up waiting and sends its token again", plus(given_up, again))
+        if self._scenario.thief and state.tokens[Holder.THIEF] == NO_TOKEN:
+            yield Move("THIEF copies the app's token", state._replace(tokens=(state.tokens[0], state.tokens[0])))
+        if self._scenario.revoke and (ended := table.end(state, Status.REVOKED)):
+            yield Move("APP signs out", ended)
+
+    def _lands(self, state: State, late: Late) -> Moves:
+        waiting = list(state.late)
+        waiting.remove(late)
+        rest = state._replace(late=tuple(waiting))
+        match late.kind:
+            case Kind.POST:
+                yield Move("late: the request to Aries is dropped", rest)
+                for accepted, after in aries.process(rest, late.grant, self._scenario.rotation):
+                    # Nobody hears the answer.
+                    landed = aries.lose(after) if accepted else after
+                    yield Move(f"late: Aries {'accepts' if accepted else 'refuses'} the request", landed)
+            case Kind.PUT:
+                yield Move(f"late: the version of fence {late.fence} is stored", self._stored(rest, late))
+            case Kind.TAKE:
+                if taken := table.take(rest, late.token, late.lease):
+                    yield Move(f"late: the lease is taken (fence {taken.row.fence})", taken)
+            case Kind.COMMIT:
+                if committed := table.commit(rest, late, Holder.NOBODY, self._variant):
+                    yield Move("late: the commit is applied", committed)
+            case Kind.GIVE_BACK:
+                if given := table.give_back(rest, late.fence, late.lease, releases=late.releases):
+                    yield Move("late: the fence is given back", given)
+
+    def _stored(self, rest: State, late: Late) -> State:
+        stored = table.put(rest, late.fence, late.grant, self._variant) or rest
+        looked = any(worker.has_lease and worker.step is not Step.LEASED for worker in stored.workers)
+        looked = looked or any(other.kind is Kind.POST for other in stored.late)
+        # What lands after the next worker has looked is as good as lost.
+        return stored if looked else aries.find_again(stored)
