@@ -41,6 +41,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         for name, line in getattr(report, "user_properties", ())
         if name == "numbers" and report.when == "call"
     ]
+    lines += [
+        f"{report.nodeid.partition('::')[0]}: {line}"
+        for report in reports
+        if getattr(report, "when", "") == "call" and report.nodeid.startswith("tests/faults/")
+        for line in report.capstdout.splitlines()
+        if line and not line.startswith("{")
+    ]
     if lines:
         terminalreporter.section("numbers of this run")
         for line in sorted(lines):

@@ -68,10 +68,10 @@ def broker() -> Any:
             AttributeDefinitions=[{"AttributeName": "session_id", "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         )
-        made = Broker()
+        made: Any = Broker()
         made.both = Both(made.dynamodb, dynamodb), Both(made.secrets, boto3.client("secretsmanager"), KmsKeyId="aws/x")
-        made.sign_ins._client = SeamedClient(made.seam, made.both[0])  # type: ignore[assignment]
-        made.vault._client = SeamedClient(made.seam, made.both[1])  # type: ignore[assignment]
+        made.sign_ins._client = SeamedClient(made.seam, made.both[0])
+        made.vault._client = SeamedClient(made.seam, made.both[1])
         yield made
 
 

@@ -1,0 +1,251 @@
+"""The real functions as real processes, over real HTTP: what the tests of races and deaths run on."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+
+from tests.local.aries import AriesSimulator
+from tests.local.aws import CREDENTIALS, REGION, LocalAws
+from tests.local.serving import HOST
+from tests.local.shared_clock import SharedClock
+from tests.support.functions import FUNCTION_SECONDS, ROOT
+from tests.support.world import (
+    APPS,
+    ARIES_CLIENT_ID,
+    ARIES_CLIENT_SECRET,
+    CALLBACK_URI,
+    ENVIRONMENT,
+    SCOPES,
+    TABLE,
+    Answer,
+    World,
+)
+
+_PATIENCE_SECONDS = 60
+_MINISTACK = ROOT / ".venv-ministack" / "bin" / "ministack"
+
+
+class Workers:
+    """``count`` processes that serve the functions, each on its own port, each replaced when it is killed."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], *, count: int, skip_sleeps: bool) -> None:
+        self.clock_file, self.log_file = folder / "clock", folder / "events.log"
+        SharedClock(self.clock_file).close()
+        options = ["--clock", str(self.clock_file), "--log", str(self.log_file), "--processes", str(count)]
+        with (folder / "workers.log").open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.local.worker", *options, *(["--skip-sleeps"] if skip_sleeps else [])],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+            )
+        self._pids: dict[int, int] = {}
+        try:
+            self.ports = [int(port) for port in self._read("ports")]
+            for _ in self.ports:
+                self._meet()
+        except BaseException:
+            self.close()
+            raise
+
+    def kill(self, index: int) -> None:
+        """Kill a process with SIGKILL; returns when another has taken its place."""
+        os.kill(self._pids[index], signal.SIGKILL)
+        self._meet()
+
+    def events(self) -> Counter[str]:
+        """What all processes logged and counted, by the name of the event, or of the metric after a ``#``."""
+        return Counter(line.split()[0] for line in self.log_file.read_text().splitlines())
+
+    def close(self) -> None:
+        """End all processes."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(_PATIENCE_SECONDS)
+        self._process.stdout.close()
+
+    def _read(self, kind: str) -> list[str]:
+        assert self._process.stdout is not None
+        words = self._process.stdout.readline().decode().split()
+        if not words or words[0] != kind:
+            raise RuntimeError("the workers did not start: see workers.log")
+        return words[1:]
+
+    def _meet(self) -> None:
+        index, pid = self._read("worker")
+        self._pids[int(index)] = int(pid)
+
+
+class RealWorld(World):
+    """A broker of several processes, with moto and the Aries simulator over HTTP: a World for any Phone.
+
+    ``dynamodb_url`` is a DynamoDB to be used instead of moto's.
+    """
+
+    moved: SharedClock
+
+    def __init__(
+        self, folder: Path, *, processes: int, dynamodb_url: str | None = None, skip_sleeps: bool = False
+    ) -> None:
+        self._folder = folder
+        self._processes = processes
+        self._dynamodb_url = dynamodb_url
+        self._skip_sleeps = skip_sleeps
+        self._turn = itertools.count()
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as started:
+            self._start(started)
+            self._running = started.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.close()
+
+    def _start(self, started: ExitStack) -> None:
+        clock_file = self._folder / "clock"
+        self.moved = SharedClock(clock_file)
+        started.callback(self.moved.close)
+        self.aries = AriesSimulator(
+            ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, [CALLBACK_URI], scopes=SCOPES, now=self.moved.now
+        )
+        started.enter_context(self.aries)
+        aws = LocalAws()
+        started.callback(aws.close)
+        self.aws_url = aws.url
+        self.dynamodb = _client("dynamodb", self._dynamodb_url or aws.url)
+        self.secretsmanager = _client("secretsmanager", aws.url)
+        self.dynamodb.create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "session_id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "session_id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        started.callback(self.dynamodb.delete_table, TableName=TABLE)
+        self.environment = ENVIRONMENT | {
+            "APPS": json.dumps(APPS),
+            "ARIES_CLIENT_SECRET_ARN": aws.create_secret("aries/client-secret", ARIES_CLIENT_SECRET),
+            "ARIES_TOKEN_URL": self.aries.token_url,
+            "KEY_ID": aws.create_key(),
+        }
+        around = {
+            "PATH": os.environ.get("PATH", ""),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "layers" / "oauth_broker")]),
+            "AWS_ACCESS_KEY_ID": CREDENTIALS["aws_access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": CREDENTIALS["aws_secret_access_key"],
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_ENDPOINT_URL": aws.url,
+            "AWS_ENDPOINT_URL_DYNAMODB": self._dynamodb_url or aws.url,
+            "NO_PROXY": HOST,
+            "no_proxy": HOST,
+        }
+        self.workers = Workers(
+            self._folder, self.environment | around, count=self._processes, skip_sleeps=self._skip_sleeps
+        )
+        started.callback(self.workers.close)
+
+    def call(
+        self,
+        function: str,
+        method: str,
+        path: str,
+        *,
+        seconds: float = FUNCTION_SECONDS,
+        via: Any = None,
+        **event: Any,
+    ) -> Answer:
+        """Send the request to the process with the number ``via``, or to each in turn.
+
+        Raises ConnectionError or http.client.HTTPException where that process died over it.
+        """
+        processes = len(self.workers.ports)
+        index = (next(self._turn) if via is None else via) % processes
+        connection = http.client.HTTPConnection(HOST, self.workers.ports[index], timeout=_PATIENCE_SECONDS)
+        headers = {"connection": "close", **event.get("headers", {})}
+        if event.get("cookies"):
+            headers["cookie"] = "; ".join(event["cookies"])
+        query = f"?{event['query']}" if event.get("query") else ""
+        try:
+            connection.request(method, path + query, body=event.get("body"), headers=headers)
+            response = connection.getresponse()
+            body = response.read().decode()
+        finally:
+            connection.close()
+        answered = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, answered, response.headers.get_all("set-cookie", []), body)
+
+
+def _client(service: str, url: str) -> Any:
+    make: Any = boto3.client
+    client = make(service, endpoint_url=url, region_name=REGION, **CREDENTIALS)
+    # So that no connection of the test's own is left open: a server that is idle has none.
+    client.meta.events.register("before-send", _close_afterwards)
+    return client
+
+
+def _close_afterwards(request: Any, **_: Any) -> None:
+    request.headers["Connection"] = "close"
+
+
+@contextmanager
+def ministack(folder: Path) -> Iterator[str]:
+    """Run MiniStack's DynamoDB; gives its URL."""
+    assert _MINISTACK.exists(), "MiniStack is not installed: `make .venv-ministack/.ready` does it, as does `make test`"
+    with socket.create_server((HOST, 0)) as free:
+        port = free.getsockname()[1]
+    environment = {
+        "PATH": os.environ.get("PATH", ""),
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "SERVICES": "dynamodb",
+        "LOG_LEVEL": "ERROR",
+        # There is no Docker to look for.
+        "DOCKER_HOST": f"unix://{folder}/none",
+    }
+    with (folder / "ministack.log").open("wb") as output:
+        process = subprocess.Popen([_MINISTACK], env=environment, stdout=output, stderr=output, cwd=folder)
+    try:
+        _wait_for(port, process)
+        yield f"http://{HOST}:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+        except OSError:
+            assert process.poll() is None, "MiniStack ended at its start: see ministack.log"
+            assert time.monotonic() < until, "MiniStack did not start"
+            time.sleep(0.05)
+        else:
+            return

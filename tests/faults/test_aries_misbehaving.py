@@ -1,0 +1,219 @@
+"""Aries misbehaving over real HTTP (case 44): the real handlers and transport against every fault of the simulator.
+
+What is proved for each fault, before and after Aries has processed the request: the app is told 503 with
+``Retry-After`` and without ``error``, nothing is stored, no redirect is followed, the client secret is sent once and no
+more, and the session goes on afterwards; a sign-in ends in a redirect with a standard error, with nothing stored, the
+code sent once. A call to Aries ends by its total deadline even where every second brings one more byte of the head or
+of the body, and a body of 10 MB, or of 64 MB unpacked, is not taken in. Run with ``-s`` to see the numbers.
+
+Aries here does not rotate: what it processed unseen can be asked for again. Where it rotates, that is the one window of
+``test_refresh_faults``.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+
+import pytest
+import requests
+
+from oauth_broker.handles import secret_name
+from oauth_broker.leases import LEASE_MARGIN_SECONDS
+from oauth_broker.provider import CALL_SECONDS
+from oauth_broker.transport import NoReply, Reply, RequestsTransport
+from tests.local.aries import FAULT_KINDS, Fault, FaultKind
+from tests.local.aries.faults import When
+from tests.local.template import ROOT
+from tests.support.functions import FUNCTION_SECONDS
+from tests.support.world import ARIES_CLIENT_SECRET, GRACE, PREFIX, Answer, Phone, World, running_world
+
+LEASE_SECONDS = FUNCTION_SECONDS + LEASE_MARGIN_SECONDS
+# Standard refusals and answers that can be used: what becomes of these is no misbehaviour, and is tested with refresh.
+ANSWERS: set[FaultKind] = {"invalid_grant", "invalid_client", "unknown_error", "members", "wrong_content_type"}
+# Each takes the whole time that a call may take. The values say how slow Aries is: seconds to its answer, or a byte.
+SLOW: dict[FaultKind, float] = {"hang": 30, "late": 30, "trickle_headers": 1, "trickle_body": 1}
+# Where Aries says that it did nothing, the next refresh need not wait for the lease to lapse.
+REFUSALS: set[FaultKind] = {"too_many_requests"}
+QUICK = [kind for kind in FAULT_KINDS if kind not in ANSWERS | SLOW.keys()]
+WHENS: tuple[When, ...] = ("before", "after")
+# What one call may take of memory: the largest answer that is read, and room for everything around it.
+MOST_BYTES = 1024 * 1024
+
+
+@pytest.fixture
+def world(_no_real_aws: None) -> Iterator[World]:
+    with running_world(rotation="same") as running:
+        yield running
+
+
+def assert_busy(answer: Answer) -> None:
+    assert answer.status == 503
+    assert "error" not in answer.json
+    assert 1 <= int(answer.headers["retry-after"]) <= LEASE_SECONDS
+
+
+def stored(phone: Phone) -> list[str]:
+    """Everything that is stored of the session's tokens, and which of it the row names."""
+    secrets = phone.world.secretsmanager
+    versions = secrets.list_secret_version_ids(SecretId=secret_name(PREFIX, phone.session_id))["Versions"]
+    row = phone.row()
+    return [*sorted(version["VersionId"] for version in versions), row["secret_version"], row["handle_hash"]]
+
+
+def goes_on(phone: Phone) -> None:
+    """The session is intact: as soon as the lease may have lapsed, the same request gets new tokens."""
+    world, before = phone.world, phone.access_token
+    world.clock.time += LEASE_SECONDS
+    answer = phone.refresh()
+    assert answer.status == 200
+    assert answer.json["access_token"] != before
+
+
+@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("kind", QUICK)
+def test_a_refresh_that_aries_spoils_is_busy_and_leaves_the_session_as_it_was(
+    world: World, kind: FaultKind, when: When
+) -> None:
+    phone = world.signed_in()
+    world.clock.time += GRACE + 1
+    world.aries.reset()
+    before = stored(phone)
+    world.aries.faults.append(Fault(kind, when=when))
+    assert_busy(phone.refresh())
+    assert len(world.aries.faults) == 0
+    assert stored(phone) == before
+    assert [request.get("client_secret") for request in world.token_requests()] == [ARIES_CLIENT_SECRET]
+    if kind not in REFUSALS:
+        # The same request, repeated at once, does not meet the first one at Aries.
+        assert_busy(phone.refresh())
+        assert world.aries.refresh_calls == 1
+    assert world.aries.trap_calls == 0
+    goes_on(phone)
+    assert world.aries.refresh_calls == 2
+    assert world.aries.trap_calls == 0
+
+
+@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("kind", QUICK)
+def test_a_sign_in_that_aries_spoils_ends_in_a_standard_error_and_leaves_nothing(
+    world: World, kind: FaultKind, when: When
+) -> None:
+    phone = world.phone()
+    query = phone.approve(phone.authorize())
+    world.aries.reset()
+    secrets = world.session_secrets()
+    world.aries.faults.append(Fault(kind, when=when))
+    for _ in ("first", "reloaded"):
+        answer = phone.callback(query)
+        assert answer.location.startswith(phone.redirect_uri)
+        assert answer.query["error"] == "temporarily_unavailable"
+        assert "code" not in answer.query
+    assert world.aries.code_calls == 1
+    assert world.aries.trap_calls == 0
+    assert world.session_secrets() == secrets
+    assert phone.row()["status"] == "failed"
+    phone.cookies.clear()
+    assert world.signed_in().refresh().status == 200
+
+
+def test_an_aries_that_is_not_there_is_busy_and_nothing_is_sent(world: World) -> None:
+    phone = world.signed_in()
+    world.clock.time += GRACE + 1
+    world.aries.reset()
+    before = stored(phone)
+    world.aries.stop()
+    try:
+        assert_busy(phone.refresh())
+    finally:
+        world.aries.start()
+    assert world.token_requests() == []
+    assert stored(phone) == before
+    goes_on(phone)
+
+
+def test_a_slow_aries_is_given_up_at_the_total_deadline_and_the_session_is_as_it_was(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One of each at a time: it does not matter which refresh meets which.
+    faults = [Fault(kind, when=when, seconds=seconds) for kind, seconds in SLOW.items() for when in WHENS]
+    phones = [world.signed_in() for _ in faults]
+    world.clock.time += GRACE + 1
+    world.aries.reset()
+    before = [stored(phone) for phone in phones]
+    took: list[float] = []
+    post = RequestsTransport.post
+
+    def timed(*arguments: object) -> Reply:
+        started = time.monotonic()
+        try:
+            return post(*arguments)  # type: ignore[arg-type]
+        finally:
+            took.append(time.monotonic() - started)
+
+    monkeypatch.setattr(RequestsTransport, "post", timed)
+    for fault in faults:
+        world.aries.faults.append(fault)
+    with ThreadPoolExecutor(len(phones)) as pool:
+        refreshes = [pool.submit(phone.refresh) for phone in phones]
+        unfinished = wait(refreshes, timeout=3 * CALL_SECONDS).not_done
+        if unfinished:
+            # Or it would go on for as long as there are bytes.
+            world.aries.stop()
+        assert not unfinished
+    answers = [refresh.result() for refresh in refreshes]
+    print(f"\n{len(faults)} slow answers: given up after {min(took):.2f} to {max(took):.2f} s of {CALL_SECONDS}")
+    assert len(took) == len(faults)
+    # Not sooner either: one that comes late is still of use.
+    assert all(CALL_SECONDS - 1 < seconds < CALL_SECONDS + 1 for seconds in took)
+    for answer in answers:
+        assert_busy(answer)
+    assert [stored(phone) for phone in phones] == before
+    assert world.aries.refresh_calls == len(faults)
+    assert world.aries.trap_calls == 0
+    world.clock.time += LEASE_SECONDS
+    assert [phone.refresh().status for phone in phones] == [200] * len(phones)
+
+
+def test_a_large_body_and_a_gzip_bomb_are_not_taken_in() -> None:
+    transport = RequestsTransport()
+    with aries_of_its_own() as (url, control):
+
+        def ask() -> Reply:
+            # What Aries makes of it does not matter: the fault comes first.
+            return transport.post(url, b"{}", {"content-type": "application/json"}, CALL_SECONDS)
+
+        assert ask().status == 400
+        peaks: dict[str, int] = {}
+        for kind in ("large_body", "gzip_bomb"):
+            requests.post(control, json={"kind": kind}, timeout=10).raise_for_status()
+            tracemalloc.start()
+            try:
+                with pytest.raises(NoReply):
+                    ask()
+                peaks[kind] = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+    print(f"\nat the most {', '.join(f'{peak // 1024} KiB for {kind}' for kind, peak in peaks.items())}")
+    assert all(peak < MOST_BYTES for peak in peaks.values())
+
+
+@contextmanager
+def aries_of_its_own() -> Iterator[tuple[str, str]]:
+    """Run the simulator in another process, where its memory is not ours; gives the URLs of its tokens and faults."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.local.aries", "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        url = lines[1].split()[-1]
+        yield url, url.replace("/v1/oauth2/token", "/__control/faults")
+    finally:
+        process.kill()
+        process.communicate()

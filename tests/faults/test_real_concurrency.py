@@ -1,0 +1,194 @@
+"""Fifty threads on one session, over real HTTP against four real processes: one call to Aries, identical answers.
+
+What is proved, in every round, with moto behind its lock and with MiniStack for the table, whose conditional writes are
+atomic by themselves (and with Amazon's DynamoDB Local where ``DYNAMODB_LOCAL_URL`` names one):
+
+- fifty refreshes with one token are one call to Aries and fifty times the same tokens, under one new generation, and
+  never were two at Aries at once (G1, G2);
+- fifty callbacks of one browser are one code exchanged, one secret, and fifty times the same redirect;
+- fifty redemptions of one code are one session, and 49 times ``invalid_grant``;
+- a refresh that is sent when a sign-out has been answered is never answered with tokens (G3).
+
+The processes share nothing but AWS and Aries. A 503 is repeated, as an app does; the numbers tell how often there was
+one. Run with ``-s`` to see them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Barrier
+from typing import TypeVar
+
+import pytest
+
+from tests.faults.processes import RealWorld, ministack
+from tests.support.world import GRACE, Answer, Phone, generation_of
+
+T = TypeVar("T")
+
+THREADS = 50
+PROCESSES = 4
+ROUNDS = 30
+SIGN_OUTS = 10
+# How long an app repeats what is answered with 503; a worker by itself waits for six seconds.
+PATIENCE_SECONDS = 30
+# Only where there is one: nothing is skipped.
+DYNAMODB_LOCAL = [name for name in ("DYNAMODB_LOCAL_URL",) if os.environ.get(name)]
+TABLES = ("moto", "MiniStack", *DYNAMODB_LOCAL)
+
+
+@pytest.fixture(scope="module", params=TABLES)
+def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealWorld]:
+    folder: Path = tmp_path_factory.mktemp("processes")
+    with ExitStack() as running:
+        url: str | None = None
+        if request.param == "MiniStack":
+            url = running.enter_context(ministack(folder))
+        elif request.param in DYNAMODB_LOCAL:
+            url = os.environ[request.param]
+        yield running.enter_context(RealWorld(folder, processes=PROCESSES, dynamodb_url=url))
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Iterator[Crowd]:
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield Crowd(pool)
+
+
+@dataclass
+class Crowd:
+    """Fifty threads that start together. ``busy`` counts the 503s that were repeated."""
+
+    pool: ThreadPoolExecutor
+    busy: int = 0
+
+    def at_once(self, act: Callable[[int], T]) -> list[T]:
+        barrier = Barrier(THREADS)
+
+        def start(index: int) -> T:
+            barrier.wait(60)
+            return act(index)
+
+        return list(self.pool.map(start, range(THREADS)))
+
+    def patiently(self, act: Callable[[], Answer]) -> Answer:
+        """Repeat what is answered with 503."""
+        answer, until = act(), time.monotonic() + PATIENCE_SECONDS
+        while answer.status == 503 and time.monotonic() < until:
+            self.busy += 1
+            time.sleep(0.5)
+            answer = act()
+        return answer
+
+
+def tokens_in(answer: Answer) -> tuple[str, str, str]:
+    """What must be identical; ``expires_in`` counts down."""
+    return answer.json["access_token"], answer.json["refresh_token"], answer.json["scope"]
+
+
+def report(what: str, rounds: int, started: float, crowd: Crowd) -> None:
+    print(f"\n{what}: {rounds} rounds of {THREADS}, {crowd.busy} busy, {time.monotonic() - started:.1f} s")
+    crowd.busy = 0
+
+
+def test_fifty_refreshes_at_once_are_one_call_to_aries_and_fifty_identical_answers(
+    real: RealWorld, crowd: Crowd
+) -> None:
+    started, phone = time.monotonic(), real.signed_in()
+    for round_number in range(ROUNDS):
+        real.moved.advance(GRACE + 1)
+        before, token = real.aries.refresh_calls, phone.refresh_token
+
+        def refresh(index: int, token: str = token) -> Answer:
+            function = "refresh" if index % 2 else "token"
+            # Four processes, and in each of them both functions.
+            return crowd.patiently(lambda: replace(phone).refresh(token, function=function, via=index // 2))
+
+        answers = crowd.at_once(refresh)
+        assert [answer.status for answer in answers] == [200] * THREADS
+        assert len({tokens_in(answer) for answer in answers}) == 1
+        assert real.aries.refresh_calls == before + 1
+        assert real.aries.max_in_flight() == 1
+        phone.refresh_token = answers[0].json["refresh_token"]
+        assert generation_of(phone.refresh_token) == round_number + 2
+        assert phone.refresh().json["access_token"] == answers[0].json["access_token"]
+    report("refresh", ROUNDS, started, crowd)
+
+
+def test_fifty_callbacks_are_one_exchange_and_fifty_redemptions_one_session(real: RealWorld, crowd: Crowd) -> None:
+    started, ended = time.monotonic(), 0
+    for _ in range(ROUNDS):
+        phone = real.phone()
+        query = phone.approve(phone.authorize())
+        exchanged = real.aries.code_calls
+
+        def come_back(index: int, phone: Phone = phone, query: str = query) -> Answer:
+            return crowd.patiently(lambda: phone.callback(query, via=index))
+
+        redirects = crowd.at_once(come_back)
+        assert [redirect.status for redirect in redirects] == [302] * THREADS
+        assert len({redirect.location for redirect in redirects}) == 1
+        assert real.aries.code_calls == exchanged + 1
+        code = redirects[0].query["code"]
+
+        def redeem(_: int, phone: Phone = phone, code: str = code) -> Answer:
+            return crowd.patiently(lambda: replace(phone).redeem(code))
+
+        answers = crowd.at_once(redeem)
+        (winner,) = [answer for answer in answers if answer.status == 200]
+        assert {answer.json["error"] for answer in answers if answer is not winner} == {"invalid_grant"}
+        assert real.aries.code_calls == exchanged + 1
+        # Who came when the code had been redeemed ended the session, as RFC 6749 section 4.1.2 has it; who came at the
+        # same time did not.
+        status = phone.row()["status"]
+        assert status in ("active", "dead")
+        ended += status == "dead"
+        phone.refresh_token = winner.json["refresh_token"]
+        assert phone.refresh().status == (200 if status == "active" else 400)
+    report(f"callback and redeem ({ended} sessions ended by a late redemption)", 2 * ROUNDS, started, crowd)
+
+
+def sign_out_against_refreshes(real: RealWorld, crowd: Crowd, phone: Phone, pause: float) -> tuple[int, int]:
+    """One thread signs out after ``pause`` seconds, 49 refresh until they are refused; returns how many were what."""
+    token, signed_out = phone.refresh_token, [float("inf")]
+
+    def refresh_until_refused() -> list[tuple[float, Answer]]:
+        answers: list[tuple[float, Answer]] = []
+        while not answers or (answers[-1][1].status == 200 and answers[-1][0] < signed_out[0]):
+            sent_at = time.monotonic()
+            answers.append((sent_at, crowd.patiently(lambda: replace(phone).refresh(token))))
+        return answers
+
+    def sign_out() -> list[tuple[float, Answer]]:
+        time.sleep(pause)
+        assert crowd.patiently(lambda: phone.revoke(token)).status == 200
+        signed_out[0] = time.monotonic()
+        return []
+
+    answered = crowd.at_once(lambda index: refresh_until_refused() if index else sign_out())
+    seen = [entry for answers in answered for entry in answers]
+    refreshed = [sent_at for sent_at, answer in seen if answer.status == 200]
+    refused = [answer for _, answer in seen if answer.status == 400 and answer.json["error"] == "invalid_grant"]
+    assert all(sent_at < signed_out[0] for sent_at in refreshed)
+    assert len(refused) == THREADS - 1
+    return len(refreshed), len(refused)
+
+
+def test_a_refresh_sent_after_a_sign_out_was_answered_gets_no_tokens(real: RealWorld, crowd: Crowd) -> None:
+    started, refreshed, refused = time.monotonic(), 0, 0
+    for round_number in range(SIGN_OUTS):
+        phone = real.signed_in()
+        real.moved.advance(GRACE + 1)
+        before = real.aries.refresh_calls
+        # Each time a little later into the refreshes.
+        counts = sign_out_against_refreshes(real, crowd, phone, pause=round_number * 0.05)
+        refreshed, refused = refreshed + counts[0], refused + counts[1]
+        assert real.aries.refresh_calls <= before + 1
+        assert phone.row()["status"] == "revoked"
+    report(f"sign-out against refresh ({refreshed} refreshed, {refused} refused)", SIGN_OUTS, started, crowd)

@@ -1,0 +1,185 @@
+"""A real worker process, killed with SIGKILL at random points of its refreshes, while an app retries as apps do.
+
+What is proved: a session is lost only in the window of G4 (Aries, which rotates strictly, has committed a new refresh
+token, and the process died before that token was durable with us); whatever else was interrupted, the app's retry ends
+in tokens (G5, G6); and what is answered is what the stores hold (G2). The window is judged from outside: before each
+retry, with everything that was under way at AWS and Aries at its end, the stores are asked for Aries' newest token.
+
+The process, its death, its connections, AWS and Aries are real. Only the waiting is not: worker, Aries and app share a
+clock, and whoever waits (the app for ``Retry-After``, a worker for Secrets Manager to catch up) moves it instead. Kills
+come at seeded random moments of a refresh, as long as refreshes take on the machine at hand; half of them when Aries
+has been reached. Run with ``-s`` to see the
+numbers.
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from oauth_broker.handles import secret_name, secret_version
+from oauth_broker.session_secret import SessionSecret
+from tests.faults.processes import RealWorld
+from tests.support.world import GRACE, PREFIX, Answer, Phone
+
+ROUNDS = 300
+SEED = 20261122
+# Of the attempts of a round, retries included.
+KILLED = 0.5
+MOST_ATTEMPTS = 60
+
+
+class Death:
+    """An app that refreshes, and somebody who kills the worker meanwhile."""
+
+    COUNTED = ("kills", "kills over a request", "recovered", "lost in the window")
+
+    def __init__(self, real: RealWorld, pool: ThreadPoolExecutor) -> None:
+        self.real = real
+        self._pool = pool
+        self._random = random.Random(SEED)
+        self._others = set(threading.enumerate())
+        self.counts: Counter[str] = Counter()
+        self.phone = real.signed_in()
+        # The first refresh of a process takes longer than those that follow.
+        self.durations = {cold: self._time_of_a_refresh(cold=cold) for cold in (True, False)}
+        self._is_cold = False
+
+    def _time_of_a_refresh(self, *, cold: bool) -> float:
+        return statistics.median(self._timed(cold=cold) for _ in range(7))
+
+    def _timed(self, *, cold: bool) -> float:
+        if cold:
+            self.real.workers.kill(0)
+        self.real.moved.advance(GRACE + 1)
+        started = time.monotonic()
+        assert self.phone.refresh().status == 200
+        return time.monotonic() - started
+
+    def round(self) -> None:
+        """Refresh once, with whatever deaths and retries that takes; sign in again where the session was lost."""
+        self.real.moved.advance(GRACE + 1)
+        in_window = interrupted = False
+        for _ in range(MOST_ATTEMPTS):
+            answer = self._attempt()
+            if answer is not None and answer.status != 503:
+                break
+            in_window = in_window or not self._is_newest_stored()
+            if answer is None:
+                interrupted = True
+                self.real.moved.advance(self._random.uniform(0.5, 5))
+            else:
+                assert "error" not in answer.json
+                self.real.moved.advance(int(answer.headers["retry-after"]))
+        else:
+            raise AssertionError(f"no answer after {MOST_ATTEMPTS} tries")
+        self.counts["recovered"] += interrupted and answer.status == 200
+        if answer.status == 200:
+            assert answer.json["access_token"] == self._committed().access_token.reveal()
+            return
+        assert answer.json["error"] == "invalid_grant"
+        assert in_window, f"a session was lost outside the window: {self.counts}, {self.real.workers.events()}"
+        self.counts["lost in the window"] += 1
+        self.phone = self.real.signed_in()
+
+    def _attempt(self) -> Answer | None:
+        """Refresh; None where the worker died over it."""
+        self.real.aries.recorder.reset()
+        request: Future[Answer | None] = self._pool.submit(_ask, self.phone)
+        if self._random.random() < KILLED:
+            self._let_it_come_to_a_random_point(request)
+            self.real.workers.kill(0)
+            self.counts["kills"] += 1
+            self._come_to_rest()
+            self._is_cold = True
+        else:
+            self._is_cold = False
+        answer = request.result()
+        self.counts["kills over a request"] += answer is None
+        return answer
+
+    def _let_it_come_to_a_random_point(self, request: Future[Answer | None]) -> None:
+        """Every second time after Aries was reached, since what matters most happens in little time there."""
+        if self._random.random() < 0.5:
+            time.sleep(self._random.uniform(0, self.durations[self._is_cold]))
+            return
+        while not request.done() and not self.real.aries.refresh_calls:
+            time.sleep(0.0005)
+        time.sleep(self._random.uniform(0, 0.35 * self.durations[False]))
+
+    def _come_to_rest(self) -> None:
+        """Wait until AWS and Aries are done with whatever a dead worker had sent: its lease is about to lapse (G1).
+
+        A server takes connections in the order in which they came, so that those of the dead have been taken when a
+        new one has been answered.
+        """
+        for url in (self.real.aries.url, self.real.aws_url):
+            requests.get(f"{url}/moto-api/none", headers={"connection": "close"}, timeout=60)
+        # A thread of a server's ends with its connection, and nobody who is alive has one.
+        while any("process_request_thread" in thread.name for thread in set(threading.enumerate()) - self._others):
+            time.sleep(0.001)
+
+    def _committed(self) -> SessionSecret:
+        found = self._version(self.phone.row()["secret_version"])
+        assert found is not None
+        return found
+
+    def _version(self, version: str) -> SessionSecret | None:
+        secrets = self.real.secretsmanager
+        try:
+            name = secret_name(PREFIX, self.phone.session_id)
+            return SessionSecret.from_json(secrets.get_secret_value(SecretId=name, VersionId=version)["SecretString"])
+        except secrets.exceptions.ResourceNotFoundException:
+            return None
+
+    def _is_newest_stored(self) -> bool:
+        """Tell whether Aries' newest refresh token of the session is in any version that a worker would look for.
+
+        Of a session that has ended there are none left; only those that live are judged.
+        """
+        core, row = self.real.aries.core, self.phone.row()
+        if row["status"] != "active":
+            return True
+        fences = range(int(row["committed_fence"]), int(row["fence"]) + 1)
+        versions = {row["secret_version"], *(secret_version(self.phone.session_id, fence) for fence in fences)}
+        stored = [secret.refresh_token for version in versions if (secret := self._version(version))]
+        newest = core.newest_refresh_token(core.families()[-1])
+        return any(token is not None and token.reveal() == newest for token in stored)
+
+
+def _ask(phone: Phone) -> Answer | None:
+    try:
+        return phone.refresh()
+    except (OSError, http.client.HTTPException):
+        return None
+
+
+@pytest.fixture
+def death(tmp_path: Path) -> Iterator[Death]:
+    with RealWorld(tmp_path, processes=1, skip_sleeps=True) as real, ThreadPoolExecutor(1) as pool:
+        yield Death(real, pool)
+
+
+def test_a_killed_worker_loses_a_session_in_the_one_window_and_nowhere_else(death: Death) -> None:
+    started = time.monotonic()
+    for _ in range(ROUNDS):
+        death.round()
+    counts, events = death.counts, death.real.workers.events()
+    numbers = ", ".join(f"{counts[name]} {name}" for name in death.COUNTED)
+    print(f"\n{ROUNDS} rounds with seed {SEED}: {numbers}; {events['rolled_forward']} rolled forward")
+    cold, warm = (death.durations[cold] * 1000 for cold in (True, False))
+    print(f"a refresh takes {warm:.0f} ms, the first {cold:.0f} ms; {time.monotonic() - started:.1f} s in all")
+    # That the test did what it says: most kills met a request, and each kind of end was there.
+    assert counts["kills over a request"] > ROUNDS / 10
+    assert counts["recovered"] > counts["lost in the window"] > 0
+    assert events["rolled_forward"] > 0

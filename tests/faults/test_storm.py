@@ -1,0 +1,214 @@
+"""A market opens: a thousand sessions refresh at once while Secrets Manager takes few writes, and then none.
+
+What is proved, on the real operations over AWS in memory, in virtual time: with 50 writes a second taken for the first
+seconds and none for the minute after them, all thousand apps get tokens, with one call to Aries each; what Secrets
+Manager would not take is sealed in the rows, answers a repeated request identically while the outage lasts, and is
+replaced at the next refresh, with nothing left in any row (case 41c).
+
+Every call takes its time, so that all workers run side by side: each is a thread, one at a time goes on, and the clock
+jumps to whoever wakes up next. The run is the same every time. Run with ``-s`` to see the numbers.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Semaphore, Thread, current_thread
+from typing import Any
+
+from tests.faults.aws import MemorySecretsManager, client_error
+from tests.faults.broker import Broker, Browser, Result, Session, code_in
+from tests.support.world import GRACE, VirtualClock
+
+SESSIONS = 1000
+WRITES_A_SECOND = 50
+OUTAGE_STARTS = 3.0
+OUTAGE_SECONDS = 60.0
+ACCESS_TOKEN_SECONDS = 3600
+AWS_SECONDS = (0.004, 0.03)
+ARIES_SECONDS = (0.05, 0.4)
+MOST_TRIES = 20
+
+
+class Concurrent(VirtualClock):
+    """A clock for many workers: who sleeps lets others go on, and time passes when nobody has anything to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._order = itertools.count()
+        self._due: list[tuple[float, int, Semaphore]] = []
+        self._workers: dict[Thread, Semaphore] = {}
+        self._hub = Semaphore(0)
+
+    def sleep(self, seconds: float) -> None:
+        turn = self._workers.get(current_thread())
+        if turn is None:
+            self.time += seconds
+            return
+        heapq.heappush(self._due, (self.time + seconds, next(self._order), turn))
+        self._hub.release()
+        turn.acquire()
+
+    def run(self, works: list[tuple[float, Callable[[], None]]]) -> None:
+        """Run all works side by side, each from so many seconds on, until all have ended."""
+        failures: list[BaseException] = []
+
+        def start(work: Callable[[], None], turn: Semaphore) -> None:
+            turn.acquire()
+            try:
+                work()
+            except BaseException as failure:  # noqa: BLE001 - raised below, in the test's own thread
+                failures.append(failure)
+            self._hub.release()
+
+        for seconds, work in works:
+            turn = Semaphore(0)
+            thread = Thread(target=start, args=(work, turn), daemon=True)
+            self._workers[thread] = turn
+            heapq.heappush(self._due, (self.time + seconds, next(self._order), turn))
+            thread.start()
+        while self._due:
+            time, _, turn = heapq.heappop(self._due)
+            self.time = max(self.time, time)
+            turn.release()
+            self._hub.acquire()
+        for thread in self._workers:
+            thread.join()
+        self._workers.clear()
+        if failures:
+            raise failures[0]
+
+
+class LimitedSecretsManager(MemorySecretsManager):
+    """Takes ``WRITES_A_SECOND``, and none in the outage. ``taken`` and ``refused`` count them."""
+
+    def __init__(self, unlimited: MemorySecretsManager, clock: VirtualClock) -> None:
+        super().__init__()
+        self.secrets, self.current = unlimited.secrets, unlimited.current
+        self._clock = clock
+        self._in_second: Counter[int] = Counter()
+        self.storm_starts = float("inf")
+        self.taken = self.refused = self.refused_in_outage = 0
+
+    def put_secret_value(self, **parameters: Any) -> Any:
+        since = self._clock.now() - self.storm_starts
+        in_outage = OUTAGE_STARTS <= since < OUTAGE_STARTS + OUTAGE_SECONDS
+        second = int(self._clock.now())
+        if in_outage or self._in_second[second] >= WRITES_A_SECOND:
+            self.refused += 1
+            self.refused_in_outage += in_outage
+            raise client_error("InternalServiceError" if in_outage else "ThrottlingException")
+        self._in_second[second] += 1
+        self.taken += 1
+        return super().put_secret_value(**parameters)
+
+
+@dataclass
+class Storm:
+    """The broker, its thousand sessions and what their apps saw."""
+
+    broker: Broker
+    clock: Concurrent
+    limited: LimitedSecretsManager
+    sessions: list[Session]
+    busy: int = 0
+
+    def refreshed(self, index: int) -> Result:
+        """Refresh as an app does: repeat what is answered with 503."""
+        for _ in range(MOST_TRIES):
+            result = self.sessions[index].refresh()
+            if result.kind != "busy":
+                return result
+            self.busy += 1
+            self.clock.sleep(2)
+        raise AssertionError("an app was kept waiting for too long")
+
+    def wave(self, refresh: Callable[[int], Result], spread: float) -> list[Result]:
+        """Let all apps act within ``spread`` seconds, each with its number; returns what they saw, in order."""
+        results: list[Result] = [Result("died")] * len(self.sessions)
+
+        def work_of(index: int) -> Callable[[], None]:
+            def work() -> None:
+                results[index] = refresh(index)
+
+            return work
+
+        starts = [spread * index / len(self.sessions) for index in range(len(self.sessions))]
+        self.clock.run([(start, work_of(index)) for index, start in enumerate(starts)])
+        return results
+
+    @property
+    def escrowed(self) -> int:
+        return sum("escrow" in item for item in self.broker.dynamodb.items.values())
+
+
+def gathering() -> Storm:
+    broker, clock = Broker("strict"), Concurrent()
+    limited = LimitedSecretsManager(broker.secrets, clock)
+    broker.clock, broker.secrets = clock, limited
+    broker._compose()
+    sessions = [signed_in(broker) for _ in range(SESSIONS)]
+    clock.time += GRACE + 1
+    pace = random.Random(2)
+
+    def take_time() -> None:
+        seam_call = ARIES_SECONDS if pace.random() < 0.2 else AWS_SECONDS
+        clock.sleep(pace.uniform(*seam_call))
+
+    broker.seam.switch = take_time
+    return Storm(broker, clock, limited, sessions)
+
+
+def signed_in(broker: Broker) -> Session:
+    browser = Browser(broker)
+    code = code_in(browser.callback(browser.approve(browser.authorize())))
+    answer = browser.redeem(code).answer
+    assert answer is not None
+    assert answer.refresh_token is not None
+    return Session(broker, browser.session_id, answer.refresh_token.reveal())
+
+
+def test_a_thousand_refreshes_while_secrets_manager_refuses_lose_nothing_and_heal() -> None:
+    storm = gathering()
+    broker, clock, limited, calls = storm.broker, storm.clock, storm.limited, storm.broker.seam.calls
+    tokens = [session.token for session in storm.sessions]
+
+    calls.clear()
+    limited.storm_starts = clock.now()
+    results = storm.wave(storm.refreshed, spread=1.0)
+    assert Counter(result.kind for result in results) == {"200": SESSIONS}
+    assert calls.count("Aries") == SESSIONS
+    over_after = clock.now() - limited.storm_starts
+    assert over_after < OUTAGE_STARTS + OUTAGE_SECONDS
+    escrowed, taken = storm.escrowed, limited.taken
+    assert taken + escrowed == SESSIONS
+    assert limited.refused_in_outage > 0 < taken
+    print(
+        f"\nstorm: {SESSIONS} sessions, all answered after {over_after:.1f} s, {storm.busy} times busy; {taken} stored"
+        f" at once, {escrowed} in escrow, {limited.refused} writes refused, {limited.refused_in_outage} in the outage"
+    )
+
+    # All answers were lost, say. In the outage still: nothing is written, and Aries is not asked.
+    repeated = storm.wave(lambda index: storm.sessions[index].refresh(tokens[index], adopt=False), spread=1.0)
+    assert [again.answer for again in repeated] == [result.answer for result in results]
+    assert calls.count("Aries") == SESSIONS
+    assert limited.taken == taken
+    assert clock.now() - limited.storm_starts < OUTAGE_STARTS + OUTAGE_SECONDS
+
+    clock.time = limited.storm_starts + OUTAGE_STARTS + OUTAGE_SECONDS + GRACE
+    storm.busy = 0
+    results = storm.wave(storm.refreshed, spread=2 * SESSIONS / WRITES_A_SECOND)
+    assert Counter(result.kind for result in results) == {"200": SESSIONS}
+    assert calls.count("Aries") == 2 * SESSIONS
+    assert storm.escrowed == 0
+    for session in storm.sessions:
+        committed = broker.committed(session.session_id)
+        assert committed is not None
+        assert committed.refresh_token is not None
+        assert broker.core.is_refresh_token_live(committed.refresh_token.reveal())
+    assert broker.telemetry.counted("ReuseDetected") == 0
+    print(f"next refresh: all answered, {storm.busy} times busy, {storm.escrowed} left in escrow")
