@@ -1,8 +1,9 @@
 """Every interleaving of two workers, at every call, and each of these again with every single fault.
 
 Two refreshes, a refresh and a sign-out, two callbacks of one browser, and two redemptions of one code: each pair is run
-in every order in which its calls to DynamoDB, Secrets Manager and Aries can follow one another. Every test prints how
-many schedules it ran.
+in every order in which its calls to DynamoDB, Secrets Manager and Aries can follow one another. On the last
+count these were 53,163 schedules: 10,872 of two refreshes for each of three kinds of Aries, 7,585 of a refresh and a
+sign-out, 2,772 of two callbacks, 10,190 of two redemptions. Every run prints its own.
 """
 
 from __future__ import annotations
