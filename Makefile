@@ -22,9 +22,17 @@ help: ## show this list
 run: $(READY) ## start the whole product here and show one sign-in (ONCE=1 stops after it; PORT=9000 serves from there on)
 	@$(BIN)/python -m tests.local $(if $(PORT),--port $(PORT)) $(if $(filter-out 0,$(ONCE)),--once)
 
+.PHONY: sam-local
+sam-local: build ## like run, with the functions in Lambda's containers (needs Docker or the like: see .ci/containers)
+	@$(BIN)/python -m tests.local --containers $(if $(PORT),--port $(PORT)) $(if $(filter-out 0,$(ONCE)),--once)
+
 .PHONY: test
 test: $(READY) $(MINISTACK) ## run all tests and measure what they cover (ARGS="-k refresh" are pytest's)
 	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+.PHONY: test-sam
+test-sam: build ## run the sign-in and all events in Lambda's containers (needs Docker or the like: see .ci/containers)
+	@$(BIN)/python -m pytest -m sam tests/e2e $(ARGS)
 
 .PHONY: check
 check: $(READY) ## check style, types and the template

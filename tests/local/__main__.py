@@ -41,6 +41,7 @@ def _options() -> argparse.Namespace:
         default=os.environ.get("PORT") or "8080",
         help="the issuer's port (8080); Aries, AWS and the phone page take the three after it; 0 for any",
     )
+    parser.add_argument("--containers", action="store_true", help="run the functions in Lambda's containers")
     parser.add_argument("--once", action="store_true", default=_is_set("ONCE"), help="stop after the sign-in")
     return parser.parse_args()
 
@@ -59,25 +60,40 @@ def _is_set(variable: str) -> bool:
 def _run(options: argparse.Namespace) -> int:
     print("Starting the broker, Aries, AWS and a phone on this machine ...", flush=True)
     # Importing SAM CLI and moto takes most of the start, so the line above comes first.
+    from tests.local.containers import CONFIG, ContainersFailed, ContainerStack
     from tests.local.stack import LocalStack
+    from tests.local.template import ROOT
     from tests.local.transcript import Transcript
 
     with ExitStack() as resources:
         log = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="oauth-broker-"))) / "functions.log"
         sink = sys.stderr if _is_set("VERBOSE") else resources.enter_context(log.open("w", buffering=1))
-        stack = resources.enter_context(LocalStack(port=options.port, log=sink))
+        stack = (ContainerStack if options.containers else LocalStack)(port=options.port, log=sink)
+        try:
+            resources.enter_context(stack)
+        except ContainersFailed as failure:
+            return _failed(str(failure), log)
         print(f"broker {stack.issuer}   Aries {stack.aries}   AWS {stack.aws}", flush=True)
         if not Transcript(stack, sys.stdout).play():
-            if log.exists():
-                sys.stderr.write(f"\nWhat the functions logged:\n{log.read_text()}")
-            return 1
+            return _failed("A step failed.", log)
         if options.once:
             return 0
+        if options.containers:
+            print(
+                "\nOne function with one event, in another shell:\n  .venv/bin/sam local invoke TokenFunction"
+                f" --event events/token_refresh.json --config-file {CONFIG.relative_to(ROOT)}"
+            )
         print(f"\nOpen {stack.phone}/ and sign in. Ctrl-C stops.")
         if log.exists():
             print(f"The functions log to {log}; VERBOSE=1 shows it here.", flush=True)
         Event().wait()
     return 0
+
+
+def _failed(why: str, log: Path) -> int:
+    logged = f"\nWhat was logged:\n{log.read_text()}" if log.exists() else ""
+    sys.stderr.write(f"{why}{logged}")
+    return 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,83 @@
+"""What `sam build` built, run by the real SAM CLI in Lambda's containers."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.local.containers import ContainersFailed, ContainerStack
+from tests.local.serving import HOST
+from tests.local.template import ROOT
+from tests.local.transcript import Transcript
+
+pytestmark = pytest.mark.sam
+
+# The events are of one sign-in, which this broker does not know.
+STATUSES = {
+    "authorize_missing_challenge": 302,
+    "authorize_ok": 302,
+    "authorize_unknown_client": 400,
+    "callback_denied": 400,
+    "callback_ok": 400,
+    "callback_unknown_state": 400,
+    "metadata_apple": 200,
+    "metadata_assetlinks": 200,
+    "metadata_jwks": 200,
+    "metadata_oauth_authorization_server": 200,
+    "metadata_openid_configuration": 200,
+    "refresh_form": 400,
+    "refresh_json": 400,
+    "revoke": 200,
+    "token_code": 400,
+    "token_json_body": 400,
+    "token_preflight": 204,
+    "token_refresh": 400,
+    "token_wrong_method": 405,
+}
+EVENTS = sorted((ROOT / "events").glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sam") / "sam.log"
+
+
+@pytest.fixture(scope="module")
+def stack(log: Path) -> Iterator[ContainerStack]:
+    with log.open("w") as sink:
+        running = ContainerStack(sink, config=log.with_name("sam.yaml"))
+        try:
+            running.__enter__()
+        except ContainersFailed as failure:
+            pytest.fail(f"{failure}\n{log.read_text()}")
+        try:
+            yield running
+        finally:
+            running.__exit__(None, None, None)
+    # Nothing stays behind: no container, nothing that holds the port, no file.
+    assert running.containers() == []
+    with socket.create_server((HOST, int(running.issuer.rpartition(":")[2]))):
+        pass
+    assert list(log.parent.iterdir()) == [log]
+
+
+def test_a_whole_sign_in_goes_through_the_containers(stack: ContainerStack, log: Path) -> None:
+    told = io.StringIO()
+    assert Transcript(stack, told).play(), told.getvalue() + log.read_text()
+    # Each function had one container of its own, from the start to the end.
+    assert len(stack.containers()) == len(list(stack.template.functions.get_all()))
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.stem)
+def test_each_event_gets_its_answer(stack: ContainerStack, event: Path) -> None:
+    answer: dict[str, Any] = stack.invoke_with(f"{event.stem.partition('_')[0].title()}Function", event)
+    if event.stem == "cleanup_removed":
+        assert answer == {"batchItemFailures": []}
+    else:
+        assert answer["statusCode"] == STATUSES[event.stem], json.dumps(answer)

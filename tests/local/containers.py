@@ -1,0 +1,178 @@
+"""The whole product on one machine, with the functions in Lambda's containers instead of this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import urlsplit
+
+import docker
+
+from tests.local.aws import REGION
+from tests.local.environment import ProcessEnvironment
+from tests.local.relay import Relay
+from tests.local.serving import HOST, LoopbackServer
+from tests.local.stack import LocalStack
+from tests.local.template import ROOT
+
+# Kept for whoever wants to run `sam local invoke` against a stack that serves.
+CONFIG = ROOT / ".aws-sam" / "local.yaml"
+_SAM = Path(sys.executable).with_name("sam")
+# The first start may have to fetch Lambda's image.
+_START_SECONDS = 900
+_STOP_SECONDS = 60
+_INVOKE_SECONDS = 300
+
+
+class ContainersFailed(Exception):
+    """SAM CLI did not start to serve, or did not run a function."""
+
+
+class ContainerStack(LocalStack):
+    """``sam local start-api`` with what ``sam build`` built, beside the AWS and the Aries of this process.
+
+    It needs Linux, and a Docker-compatible engine on it that runs as root. What DynamoDB does on its own, expiry and
+    the stream of removals, is left out.
+
+    A container's loopback address is its own. So in each one ``localhost`` means this machine as well, under the
+    address that it has on the containers' network, and there relays wait for connections to AWS and Aries.
+    """
+
+    def __init__(self, log: TextIO, *, port: int = 0, config: Path = CONFIG) -> None:
+        """Decide what will be started.
+
+        ``port`` is LocalStack's. SAM CLI writes to ``log``, which must be a real file. ``config`` is the configuration
+        file that is written for it: ``sam local ... --config-file`` takes all parameters from there.
+        """
+        # Containers of another architecture than the machine's would have to be emulated.
+        architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+        super().__init__(port=port, parameters={"Architecture": architecture}, log=log)
+        self._config = config
+
+    def invoke_with(self, function: str, event: Path) -> Any:
+        """Run ``sam local invoke`` and return the function's answer; raises ContainersFailed."""
+        command = ["local", "invoke", function, "--event", str(event), "--config-file", str(self._config)]
+        done = subprocess.run(
+            [_SAM, *command],
+            cwd=ROOT,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=_INVOKE_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ContainersFailed(f"sam {' '.join(command)}: {done.stderr}")
+        return json.loads(done.stdout)
+
+    def containers(self) -> list[Any]:
+        """Return the containers of this stack's functions, whatever they are doing."""
+        made_by_sam_cli = {"label": "sam.cli.container.type=lambda"}
+        found = self._engine.containers.list(all=True, filters=made_by_sam_cli, ignore_removed=True)
+        return [container for container in found if f"ISSUER={self.issuer}" in container.attrs["Config"]["Env"]]
+
+    def _serve_functions(self, started: ExitStack, gateway: LoopbackServer, environment: ProcessEnvironment) -> None:
+        if not (ROOT / ".aws-sam" / "build" / "template.yaml").exists():
+            raise ContainersFailed("There is nothing to run yet: `make build` builds it")
+        environment.set({"SAM_CLI_TELEMETRY": "0"})
+        self._environment = dict(os.environ)
+        self._engine = _engine()
+        started.callback(self._engine.close)
+        # This machine's address on the network that containers are put on.
+        self._machine = self._engine.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+        self._write_config(started)
+        for url in (self.aws, self.aries):
+            relay = Relay(self._machine, _port_of(url))
+            started.callback(relay.close)
+        # SAM CLI takes the port itself.
+        gateway.close()
+        server = subprocess.Popen(
+            [_SAM, "local", "start-api", "--host", HOST, "--port", str(gateway.port), "--config-file", self._config],
+            cwd=ROOT,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            # A Ctrl-C is for this process, which then stops SAM CLI, and SAM CLI its containers.
+            start_new_session=True,
+        )
+        started.callback(self._stop, server)
+        _wait_until_served(server, gateway.port)
+
+    def _write_config(self, started: ExitStack) -> None:
+        variables = self._config.with_name(f"{self._config.stem}-variables.json")
+        parameters = {
+            **self.parameters,
+            "AwsEndpointUrl": _seen_from_container(self.aws),
+            "AriesTokenUrl": _seen_from_container(self.aries_simulator.token_url),
+        }
+        options = {
+            "parameter_overrides": parameters,
+            "env_vars": str(variables),
+            "region": REGION,
+            "add_host": [f"localhost:{self._machine}"],
+            # An image that is not there is pulled all the same; one that is there is not compared with the registry's.
+            "skip_pull_image": True,
+        }
+        settings = {
+            "version": 0.1,
+            "default": {
+                "local_invoke": {"parameters": options},
+                # It takes its own reading of the layers for a change, and would start containers anew at any time.
+                "local_start_api": {"parameters": {**options, "warm_containers": "EAGER", "no_watch": True}},
+            },
+        }
+        for path in (self._config, variables):
+            started.callback(path.unlink, missing_ok=True)
+        # JSON is YAML.
+        self._config.write_text(json.dumps(settings, indent=2))
+        # SAM CLI makes up the ARN of the key; this is the one that exists.
+        variables.write_text(json.dumps({"Parameters": {"KEY_ID": self.key}}))
+
+    def _stop(self, server: subprocess.Popen[bytes]) -> None:
+        """End SAM CLI, which removes its containers, but not always all."""
+        server.terminate()
+        try:
+            server.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        for container in self.containers():
+            container.remove(force=True)
+
+
+def _engine() -> Any:
+    try:
+        return docker.from_env()
+    except docker.errors.DockerException as error:
+        raise ContainersFailed(f"No container engine: {error}. `.ci/containers make ...` prepares one") from error
+
+
+def _seen_from_container(url: str) -> str:
+    return url.replace(HOST, "localhost", 1)
+
+
+def _port_of(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
+
+
+def _wait_until_served(server: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise ContainersFailed(f"SAM CLI ended with status {server.returncode} instead of serving")
+        with socket.socket() as probe:
+            if probe.connect_ex((HOST, port)) == 0:
+                return
+        time.sleep(0.2)
+    raise ContainersFailed(f"SAM CLI did not serve within {_START_SECONDS} seconds")
