@@ -48,14 +48,21 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("sam") / "sam.log"
 
 
+def start(stack: ContainerStack) -> str:
+    """Return why it did not start, if it did not."""
+    try:
+        stack.__enter__()
+    except ContainersFailed as failure:
+        return str(failure)
+    return ""
+
+
 @pytest.fixture(scope="module")
 def stack(log: Path) -> Iterator[ContainerStack]:
     with log.open("w") as sink:
         running = ContainerStack(sink, config=log.with_name("sam.yaml"))
-        try:
-            running.__enter__()
-        except ContainersFailed as failure:
-            pytest.fail(f"{failure}\n{log.read_text()}")
+        if failure := start(running):
+            pytest.fail(f"{failure}\n{log.read_text()}", pytrace=False)
         try:
             yield running
         finally:

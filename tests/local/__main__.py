@@ -92,7 +92,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _failed(why: str, log: Path) -> int:
     logged = f"\nWhat was logged:\n{log.read_text()}" if log.exists() else ""
-    sys.stderr.write(f"{why}{logged}")
+    print(f"{why}{logged}", file=sys.stderr)
     return 1
 
 
