@@ -8,6 +8,7 @@ sign-out, 2,772 of two callbacks, 10,190 of two redemptions. Every run prints it
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
@@ -50,7 +51,7 @@ def all_single_faults(run: Callable[[dict[int, Fault], tuple[int, ...]], Schedul
                 yield scheduler
 
 
-class Pair:
+class Pair(ABC):
     """Two operations side by side. ``broker`` is made anew for every run."""
 
     def __init__(self, rotation: str = "strict") -> None:
@@ -71,11 +72,11 @@ class Pair:
         broker.assert_every_secret_has_a_row()
         return scheduler
 
-    def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
-        raise NotImplementedError
+    @abstractmethod
+    def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]: ...
 
-    def check(self, broker: Broker, first: Any, second: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def check(self, broker: Broker, first: Any, second: Any, /) -> None: ...
 
 
 class TwoRefreshes(Pair):
