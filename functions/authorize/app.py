@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from oauth_broker import aws
+from oauth_broker import aws, snap_start
 from oauth_broker.authorize import Authorize
 from oauth_broker.clock import Clock, SystemClock
 from oauth_broker.endpoint import Endpoint
@@ -22,4 +22,5 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
     return Endpoint(settings, telemetry, authorize, method="GET", cors=False)
 
 
+snap_start.reseed_when_restored()
 lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ))

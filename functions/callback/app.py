@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from oauth_broker import aws
+from oauth_broker import aws, snap_start
 from oauth_broker.callback import Callback
 from oauth_broker.client_secret import ClientSecret
 from oauth_broker.clock import Clock, SystemClock
@@ -34,4 +34,5 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
     return Endpoint(settings, telemetry, callback, method="GET", cors=False)
 
 
+snap_start.reseed_when_restored()
 lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ))

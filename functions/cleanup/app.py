@@ -8,6 +8,7 @@ from typing import Any
 
 from oauth_broker import aws
 from oauth_broker.cleanup import BatchResponse, Cleanup
+from oauth_broker.clock import Clock, SystemClock
 from oauth_broker.invocation import Invocation, LambdaContext, Telemetry
 from oauth_broker.settings import Settings
 from oauth_broker.telemetry import PowertoolsTelemetry
@@ -16,10 +17,11 @@ from oauth_broker.vault import SecretsManagerVault
 Handler = Callable[[Mapping[str, Any], LambdaContext], BatchResponse]
 
 
-def make_handler(environment: Mapping[str, str], telemetry: Telemetry) -> Handler:
+def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Handler:
     """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
     settings = Settings.from_environment(environment)
-    cleanup = Cleanup(SecretsManagerVault(aws.secretsmanager(), settings.secret_prefix, settings.key_id))
+    vault = SecretsManagerVault(aws.secretsmanager(), settings.secret_prefix, settings.key_id)
+    cleanup = Cleanup(vault, clock, os.urandom)
 
     def handle(event: Mapping[str, Any], context: LambdaContext) -> BatchResponse:
         return cleanup(event, Invocation(context, telemetry))
@@ -27,4 +29,4 @@ def make_handler(environment: Mapping[str, str], telemetry: Telemetry) -> Handle
     return handle
 
 
-lambda_handler = make_handler(os.environ, PowertoolsTelemetry(os.environ))
+lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from oauth_broker import snap_start
 from oauth_broker.endpoint import Endpoint
 from oauth_broker.invocation import Telemetry
 from oauth_broker.metadata import Metadata
@@ -18,4 +19,5 @@ def make_handler(environment: Mapping[str, str], telemetry: Telemetry) -> Endpoi
     return Endpoint(settings, telemetry, Metadata(settings), method="GET", cors=True)
 
 
+snap_start.reseed_when_restored()
 lambda_handler = make_handler(os.environ, PowertoolsTelemetry(os.environ))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from oauth_broker import aws
+from oauth_broker import aws, snap_start
 from oauth_broker.clock import Clock, SystemClock
 from oauth_broker.endpoint import Endpoint
 from oauth_broker.invocation import Invocation, Telemetry
@@ -20,7 +20,8 @@ from oauth_broker.wiring import make_refresh
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
     """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
     settings = Settings.from_environment(environment)
-    refresh = make_refresh(settings, SignIns(aws.dynamodb(), settings.table_name), aws.secretsmanager(), clock)
+    dynamodb = aws.dynamodb()
+    refresh = make_refresh(settings, SignIns(dynamodb, settings.table_name), dynamodb, aws.secretsmanager(), clock)
 
     def refresh_tokens(request: HttpRequest, invocation: Invocation) -> HttpResponse:
         return refresh(parse_refresh_request(request, settings.registry), invocation).to_response(clock.now())
@@ -28,4 +29,5 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
     return Endpoint(settings, telemetry, refresh_tokens, method="POST", cors=True)
 
 
+snap_start.reseed_when_restored()
 lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ))

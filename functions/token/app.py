@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from oauth_broker import aws
+from oauth_broker import aws, snap_start
 from oauth_broker.clock import Clock, SystemClock
 from oauth_broker.endpoint import Endpoint
 from oauth_broker.invocation import Invocation, Telemetry
@@ -21,9 +21,10 @@ from oauth_broker.wiring import make_refresh
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
     """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
     settings = Settings.from_environment(environment)
-    sign_ins = SignIns(aws.dynamodb(), settings.table_name)
-    refresh = make_refresh(settings, sign_ins, aws.secretsmanager(), clock)
-    redeem = Redeem(settings, sign_ins, refresh.store, refresh.endings, clock, os.urandom)
+    dynamodb = aws.dynamodb()
+    sign_ins = SignIns(dynamodb, settings.table_name)
+    refresh = make_refresh(settings, sign_ins, dynamodb, aws.secretsmanager(), clock)
+    redeem = Redeem(settings, sign_ins, refresh.cut_offs, refresh.store, refresh.endings, clock, os.urandom)
 
     def grant_tokens(request: HttpRequest, invocation: Invocation) -> HttpResponse:
         match parse_token_request(request, settings.registry):
@@ -36,4 +37,5 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
     return Endpoint(settings, telemetry, grant_tokens, method="POST", cors=True)
 
 
+snap_start.reseed_when_restored()
 lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ))

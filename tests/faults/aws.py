@@ -47,8 +47,10 @@ def _condition(expression: str) -> Callable[[Callable[[str, str, str], bool], Ca
 @cache
 def _clauses(expression: str) -> dict[str, list[str]]:
     parts = re.split(r"\b(SET|ADD|REMOVE)\b", expression)[1:]
+    # Not at the commas within a function's parentheses.
     return {
-        verb: [part.strip() for part in text.split(",")] for verb, text in zip(parts[::2], parts[1::2], strict=True)
+        verb: [part.strip() for part in re.split(r",(?![^()]*\))", text)]
+        for verb, text in zip(parts[::2], parts[1::2], strict=True)
     }
 
 
@@ -132,7 +134,16 @@ def _apply(item: Item, verb: str, clause: str, names: dict[str, str], values: di
             item[name] = {"N": str(before + int(values[value]["N"]))}
         case _:
             name, value = clause.split(" = ")
-            item[names.get(name, name)] = values[value]
+            item[names.get(name, name)] = _set_to(item, value, values)
+
+
+def _set_to(item: Item, value: str, values: dict[str, Any]) -> dict[str, Any]:
+    appended = re.fullmatch(r"list_append\(if_not_exists\((\w+), (:\w+)\), (:\w+)\)", value)
+    if appended is None:
+        plain: dict[str, Any] = values[value]
+        return plain
+    name, default, more = appended.groups()
+    return {"L": item.get(name, values[default])["L"] + values[more]["L"]}
 
 
 class MemorySecretsManager:

@@ -13,6 +13,7 @@ from oauth_broker.answers import TokenAnswer
 from oauth_broker.authorize import Authorize
 from oauth_broker.callback import Callback
 from oauth_broker.client_secret import ClientSecret
+from oauth_broker.cut_offs import CutOffs
 from oauth_broker.ending import Endings
 from oauth_broker.errors import Busy, OAuthError, PageError, RedirectError
 from oauth_broker.escrow import Escrow
@@ -118,16 +119,17 @@ class Broker:
         self.store = SessionStore(
             self.sign_ins, self.vault, Escrow(lambda: SeamedClient(seam, self.kms), "key"), clock, self.token_bytes
         )
-        # The client secret is in every warm process; its reading is no step of the protocol.
+        # What every warm process has; its reading is no step of the protocol.
+        cut_offs = CutOffs(cast(Any, MemoryDynamoDb()), "table", clock)
         client_secret = ClientSecret(cast(Any, self.secrets), SETTINGS.aries_client_secret_arn, clock)
         self.aries = SeamedAries(seam, self.core)
         self.provider = Provider(SETTINGS, self.aries, client_secret, clock)
         self.endings = Endings(self.sign_ins, self.vault, clock)
         self.authorize = Authorize(SETTINGS, self.sign_ins, clock, self.token_bytes)
         self.callback = Callback(SETTINGS, self.sign_ins, self.vault, self.provider, clock, self.token_bytes)
-        self.redeem = Redeem(SETTINGS, self.sign_ins, self.store, self.endings, clock, self.token_bytes)
+        self.redeem = Redeem(SETTINGS, self.sign_ins, cut_offs, self.store, self.endings, clock, self.token_bytes)
         self.refresh = Refresh(
-            SETTINGS, self.sign_ins, self.store, self.provider, self.endings, clock, self.token_bytes
+            SETTINGS, self.sign_ins, cut_offs, self.store, self.provider, self.endings, clock, self.token_bytes
         )
         self.revoke = Revoke(self.sign_ins, self.vault, self.store, clock)
 

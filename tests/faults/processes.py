@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import boto3
 
-from tests.local.aries import AriesSimulator
+from tests.local.aries import AriesCore, AriesSimulator
 from tests.local.aws import CREDENTIALS, REGION, LocalAws
 from tests.local.serving import HOST
 from tests.local.shared_clock import SharedClock
@@ -129,7 +129,7 @@ class RealWorld(World):
         self.moved = SharedClock(clock_file)
         started.callback(self.moved.close)
         self.aries = AriesSimulator(
-            ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, [CALLBACK_URI], scopes=SCOPES, now=self.moved.now
+            AriesCore(ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, [CALLBACK_URI], scopes=SCOPES, now=self.moved.now)
         )
         started.enter_context(self.aries)
         aws = LocalAws()

@@ -171,8 +171,8 @@ def waiting_before_classifying(patch: Patch) -> None:
     stand = standing.stand
     waited: set[int] = set()
 
-    def wait_first(row: SignIn | None, grant: Any, policy: Any, arrived: float, now: float) -> Standing:
-        found = stand(row, grant, policy, arrived, now)
+    def wait_first(row: SignIn | None, grant: Any, terms: Any, now: float) -> Standing:
+        found = stand(row, grant, terms, now)
         if row is not None and found is Standing.STRANGER and row.is_leased(now):
             waited.add(id(grant))
             return Standing.WAIT

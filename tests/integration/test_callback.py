@@ -289,7 +289,7 @@ def test_every_failure_that_goes_back_to_the_app_is_logged_and_counted(
     assert fields["error"] == "access_denied"
     assert fields["reason"] == "declined_by_provider"
     assert len(fields["session"]) == 16
-    assert ("SignInsFailed", {"error": "access_denied"}) in world.telemetry.metrics
+    assert ("SignInsDeclined", {"reason": "declined_by_provider"}) in world.telemetry.metrics
 
 
 def test_the_sdk_meeting_its_own_claim_goes_on(world: World, phone: Phone, returning: str) -> None:

@@ -14,7 +14,8 @@ import pytest
 from oauth_broker.handles import RefreshToken, session_id_of, session_id_of_code
 from oauth_broker.pkce import challenge_of
 from oauth_broker.secret import Secret
-from tests.integration.test_template import FUNCTIONS, ROUTES
+from tests.integration.test_template import ROUTES
+from tests.support.transformed import FUNCTIONS
 
 EVENTS = {path.stem: json.loads(path.read_text()) for path in (Path(__file__).parents[2] / "events").glob("*.json")}
 HTTP_EVENTS = sorted(name for name, event in EVENTS.items() if "routeKey" in event)

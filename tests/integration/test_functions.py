@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
@@ -34,11 +35,25 @@ REQUIRED = (
 )
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name != "operator"])
 @pytest.mark.parametrize("variable", REQUIRED)
 def test_a_function_stops_at_start_and_names_the_variable_that_is_missing(function: str, variable: str) -> None:
     with pytest.raises(ConfigurationError, match=variable):
         load_function(function, ENVIRONMENT | {variable: ""})
+
+
+@pytest.mark.parametrize("variable", REQUIRED)
+def test_the_operators_function_starts_with_all_but_its_telemetry_to_say_itself_what_is_missing(variable: str) -> None:
+    environment = ENVIRONMENT | {variable: ""}
+    if variable.startswith("POWERTOOLS_"):
+        with pytest.raises(ConfigurationError, match=variable):
+            load_function("operator", environment)
+    else:
+        handler = load_function("operator", environment).lambda_handler
+        answer = handler({"action": "check", "operator": "ann"}, Context(time.time))
+        (check,) = answer["checks"]
+        assert not check["ok"]
+        assert variable in check["detail"]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -72,7 +87,7 @@ def loaded(function: str, environment: dict[str, str]) -> set[str]:
 def test_a_function_loads_only_what_it_uses(function: str) -> None:
     modules = loaded(function, ENVIRONMENT)
     assert ("boto3" in modules) == (function != "metadata")
-    assert ("requests" in modules) == (function in ("callback", "token", "refresh"))
+    assert ("requests" in modules) == (function in ("callback", "token", "refresh", "operator"))
     assert ("oauth_broker.vault" in modules) == (function not in ("authorize", "metadata"))
     assert not modules & {"pydantic", "aws_xray_sdk", "aws_lambda_powertools.event_handler", "moto"}
 
@@ -213,7 +228,16 @@ def test_what_lambda_calls_logs_one_json_line_an_event_and_emits_metrics_of_thei
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (log,) = [line for line in lines if "message" in line]
     assert log["message"] == "sign_in_started"
-    assert set(log) == {"level", "message", "timestamp", "service", "request_id", "session", "client_id"}
+    assert set(log) == {
+        "level",
+        "message",
+        "timestamp",
+        "service",
+        "request_id",
+        "api_request_id",
+        "session",
+        "client_id",
+    }
     (metric,) = [line for line in lines if "_aws" in line]
     assert metric["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "AriesTokenBroker"
     assert metric["SignInsStarted"] == [1]

@@ -185,6 +185,13 @@ def test_a_session_that_has_not_expired_is_left_alone(stack: LocalStack) -> None
     assert requests.post(f"{stack.issuer}/oauth2/refresh", data=form, timeout=30).status_code == 200
 
 
+def test_what_cleanup_cannot_do_has_a_queue_to_end_in(stack: LocalStack) -> None:
+    sqs = stack.client("sqs")
+    queue = {"QueueUrl": sqs.get_queue_url(QueueName=stack.dead_letter_queue)["QueueUrl"]}
+    attributes = sqs.get_queue_attributes(**queue, AttributeNames=["QueueArn"])["Attributes"]
+    assert attributes["QueueArn"] == stack.template.stream_trigger().on_failure
+
+
 def test_a_function_that_raises_is_answered_for_as_lambda_does(stack: LocalStack) -> None:
     assert stack.invoke("CleanupFunction", {"Records": 1}).keys() == {"errorMessage", "errorType"}
 

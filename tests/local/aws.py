@@ -22,7 +22,7 @@ _NOT_AT_CREATION = {"TimeToLiveSpecification", "PointInTimeRecoverySpecification
 
 
 class LocalAws:
-    """DynamoDB with its streams, Secrets Manager and KMS."""
+    """DynamoDB with its streams, Secrets Manager, KMS and SQS."""
 
     def __init__(self, port: int = 0) -> None:
         """Serve empty services on ``port``; raises PortTaken."""
@@ -51,6 +51,13 @@ class LocalAws:
     def create_secret(self, name: str, value: str) -> str:
         """Create a secret and return its ARN."""
         arn: str = self.client("secretsmanager").create_secret(Name=name, SecretString=value)["ARN"]
+        return arn
+
+    def create_queue(self, name: str) -> str:
+        """Create a queue and return its ARN."""
+        sqs = self.client("sqs")
+        queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn: str = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         return arn
 
     def create_table(self, name: str, properties: Mapping[str, Any]) -> None:

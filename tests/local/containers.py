@@ -82,7 +82,8 @@ class ContainerStack(LocalStack):
     def _serve_functions(self, started: ExitStack, gateway: LoopbackServer, environment: ProcessEnvironment) -> None:
         if not (ROOT / ".aws-sam" / "build" / "template.yaml").exists():
             raise ContainersFailed("There is nothing to run yet: `make build` builds it")
-        environment.set({"SAM_CLI_TELEMETRY": "0"})
+        # SAM CLI asks STS for the account at every start, and waits for seconds where it gets no answer.
+        environment.set({"SAM_CLI_TELEMETRY": "0", "AWS_ENDPOINT_URL_STS": self.aws})
         self._environment = dict(os.environ)
         self._engine = _engine()
         started.callback(self._engine.close)

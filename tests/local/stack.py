@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TextIO
 
 from tests.local.apps import PHONE, SCOPES, local_apps
-from tests.local.aries import AriesSimulator
+from tests.local.aries import AriesCore, AriesSimulator
 from tests.local.aries.tokens import Rotation
 from tests.local.aws import CREDENTIALS, REGION, LocalAws
 from tests.local.environment import ProcessEnvironment
@@ -60,6 +60,7 @@ class LocalStack:
     runner: InProcessRunner
     parameters: dict[str, str]
     table: str
+    dead_letter_queue: str
     key: str
 
     def __init__(
@@ -120,7 +121,7 @@ class LocalStack:
         self._running.close()
 
     def client(self, service: str) -> Any:
-        """Make a boto3 client of ``dynamodb``, ``dynamodbstreams``, ``secretsmanager`` or ``kms``."""
+        """Make a boto3 client of ``dynamodb``, ``dynamodbstreams``, ``secretsmanager``, ``kms`` or ``sqs``."""
         return self._aws.client(service)
 
     def invoke(self, function: str, event: Any) -> Any:
@@ -160,11 +161,13 @@ class LocalStack:
 
     def _start_aries(self, started: ExitStack) -> AriesSimulator:
         simulator = AriesSimulator(
-            ARIES_CLIENT_ID,
-            ARIES_CLIENT_SECRET,
-            [f"{self.issuer}/oauth2/callback"],
-            scopes=SCOPES,
-            **self._aries_options,
+            AriesCore(
+                ARIES_CLIENT_ID,
+                ARIES_CLIENT_SECRET,
+                [f"{self.issuer}/oauth2/callback"],
+                scopes=SCOPES,
+                **self._aries_options,
+            )
         )
         with port_taken(self._port_at(1)):
             simulator.start(HOST, self._port_at(1))
@@ -184,9 +187,13 @@ class LocalStack:
             **self._parameters,
         }
         self.key = self._aws.create_key()
-        self.template = Template(self.parameters, created={"Key": {"Arn": self.key}})
-        # The name that SAM CLI gives to a table without one, and so the value of `!Ref SignInsTable`.
-        self.table = "SignInsTable"
+        # SAM CLI gives a table or a queue without a name its logical id, and so as the value of `!Ref`: moto takes the
+        # name of a queue where AWS would have its URL.
+        self.table, self.dead_letter_queue = "SignInsTable", "CleanupDeadLetterQueue"
+        queue = self._aws.create_queue(self.dead_letter_queue)
+        self.template = Template(
+            self.parameters, created={"Key": {"Arn": self.key}, self.dead_letter_queue: {"Arn": queue}}
+        )
         self._aws.create_table(self.table, self.template.properties("SignInsTable"))
 
     def _phone_config(self) -> dict[str, str]:

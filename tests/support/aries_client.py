@@ -1,10 +1,11 @@
 """A client of the Aries simulator, for its own tests: requests that are right, and any member of them changed."""
 
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import requests
 
-from tests.local.aries import AriesSimulator, approve
+from tests.local.aries import AriesCore, AriesSimulator, approve
 
 CLIENT_ID = "broker"
 CLIENT_SECRET = "client-secret"
@@ -25,8 +26,9 @@ class Clock:
         return self.time
 
 
-def simulator(**settings: object) -> AriesSimulator:
-    return AriesSimulator(CLIENT_ID, CLIENT_SECRET, [REDIRECT_URI, OTHER_REDIRECT_URI], scopes=SCOPES, **settings)  # type: ignore[arg-type]
+def simulator(**settings: Any) -> AriesSimulator:
+    core = AriesCore(CLIENT_ID, CLIENT_SECRET, [REDIRECT_URI, OTHER_REDIRECT_URI], scopes=SCOPES, **settings)
+    return AriesSimulator(core)
 
 
 def authorization(**changes: str | None) -> dict[str, str]:

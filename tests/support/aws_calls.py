@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from moto.core.models import botocore_stubber
+
+from oauth_broker.cut_offs import KEY
 
 
 def _client_error(code: str) -> Callable[[], Exception]:
@@ -44,6 +47,8 @@ class _Failure:
     left: int
 
 
+_CUT_OFFS_KEY = json.dumps({"session_id": {"S": KEY}}).encode()
+
 _watching: list[AwsCalls] = []
 
 
@@ -62,6 +67,8 @@ def _session() -> boto3.Session:
     events: Any = session.events
     events.register("before-call", _Relay("before"))
     events.register("after-call", _Relay("after"))
+    # botocore asks every handler and takes the first answer: moto's own would apply each call once more.
+    events.unregister("before-send", botocore_stubber)
     events.register_first("before-send", _send_one_at_a_time)
     events.register_first("needs-retry", _Relay("needs_retry"))
     return session
@@ -79,12 +86,17 @@ class _Relay:
 
 @dataclass
 class AwsCalls:
-    """``made`` lists the API calls as ``service:Operation``, retries of the SDK not counted apart."""
+    """``made`` lists the API calls as ``service:Operation``, retries of the SDK not counted apart.
+
+    ``routine`` lists the readings of the cut-offs.
+    """
 
     made: list[str] = field(default_factory=list)
+    routine: list[str] = field(default_factory=list)
     _failures: list[_Failure] = field(default_factory=list)
     _repeat: list[str] = field(default_factory=list)
     _dying_after: list[str] = field(default_factory=list)
+    _routine_failure: str = ""
     _visits: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     def watch(self) -> None:
@@ -146,14 +158,25 @@ class AwsCalls:
             yield
         assert operation not in self._dying_after, f"{operation} was not called"
 
+    @contextmanager
+    def answering_routine_with(self, kind: str) -> Iterator[None]:
+        """Let every reading of the cut-offs fail as ``kind``, one of NOT_APPLIED, as in a process that has none."""
+        self._routine_failure = kind
+        yield
+        self._routine_failure = ""
+
     def counted(self) -> dict[str, int]:
         """The number of calls to each service."""
         services = [call.partition(":")[0] for call in self.made]
         return {service: services.count(service) for service in sorted(set(services))}
 
-    def before(self, event_name: str, **_: Any) -> None:
+    def before(self, event_name: str, params: dict[str, Any], **_: Any) -> None:
         service, operation = event_name.split(".")[1:]
-        self.made.append(f"{service}:{operation}")
+        # What every warm process reads again and again, whatever is asked of it, is no call of an operation.
+        is_routine = _CUT_OFFS_KEY in (params.get("body") or b"")
+        (self.routine if is_routine else self.made).append(f"{service}:{operation}")
+        if is_routine and self._routine_failure:
+            raise NOT_APPLIED[self._routine_failure]()
         self._visits.pop(operation, lambda: None)()
         self._fail(operation, NOT_APPLIED)
 

@@ -18,7 +18,7 @@ from moto import mock_aws
 from oauth_broker.handles import RefreshToken, session_id_of
 from oauth_broker.pkce import challenge_of
 from oauth_broker.secret import Secret
-from tests.local.aries import AriesSimulator
+from tests.local.aries import AriesCore, AriesSimulator
 from tests.support.aws_calls import AwsCalls
 from tests.support.functions import FUNCTION_SECONDS, Context, http_event, load_function
 
@@ -112,6 +112,9 @@ class Recorded:
     def log(self, level: str, event: str, fields: dict[str, Any]) -> None:
         self.lines.append((level, event, fields))
 
+    def measure(self, metric: str, milliseconds: float, dimensions: dict[str, str]) -> None:
+        self.metrics.append((metric, dimensions))
+
     def count(self, metric: str, dimensions: dict[str, str]) -> None:
         self.metrics.append((metric, dimensions))
 
@@ -174,7 +177,17 @@ class World:
         self.dynamodb.create_table(
             TableName=TABLE,
             KeySchema=[{"AttributeName": "session_id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "session_id", "AttributeType": "S"}],
+            AttributeDefinitions=[
+                {"AttributeName": "session_id", "AttributeType": "S"},
+                {"AttributeName": "reference", "AttributeType": "S"},
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "by_reference",
+                    "KeySchema": [{"AttributeName": "reference", "KeyType": "HASH"}],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            ],
             BillingMode="PAY_PER_REQUEST",
         )
         self.environment = ENVIRONMENT | {
@@ -188,7 +201,7 @@ class World:
     def make_handler(self, name: str, **environment: str) -> Any:
         """The function's own composition, on this world's clock and telemetry, as one more warm process."""
         parts = [self.environment | environment, self.clock, self.telemetry]
-        if name in ("metadata", "cleanup"):
+        if name == "metadata":
             del parts[1]
         return loaded_function(name).make_handler(*parts)
 
@@ -378,14 +391,16 @@ def running_world(
     """A world with its own AWS and its own Aries on loopback, gone afterwards."""
     clock = clock or VirtualClock()
     simulator = AriesSimulator(
-        ARIES_CLIENT_ID,
-        ARIES_CLIENT_SECRET,
-        [CALLBACK_URI],
-        scopes=SCOPES,
-        rotation=rotation,
-        dialect=dialect,
-        grace_seconds=30,
-        now=clock.now,
+        AriesCore(
+            ARIES_CLIENT_ID,
+            ARIES_CLIENT_SECRET,
+            [CALLBACK_URI],
+            scopes=SCOPES,
+            rotation=rotation,
+            dialect=dialect,
+            grace_seconds=30,
+            now=clock.now,
+        )
     )
     with mock_aws(), simulator as aries:
         yield World(aries, clock, PROVIDER_DIALECT=dialect, **environment)

@@ -99,9 +99,13 @@ class FakeTelemetry:
 
     lines: list[tuple[Level, str, dict[str, Any]]] = field(default_factory=list)
     metrics: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    durations: list[tuple[str, float, dict[str, str]]] = field(default_factory=list)
 
     def log(self, level: Level, event: str, fields: dict[str, Any]) -> None:
         self.lines.append((level, event, fields))
+
+    def measure(self, metric: str, milliseconds: float, dimensions: dict[str, str]) -> None:
+        self.durations.append((metric, milliseconds, dimensions))
 
     def count(self, metric: str, dimensions: dict[str, str]) -> None:
         self.metrics.append((metric, dimensions))

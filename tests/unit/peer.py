@@ -42,7 +42,7 @@ class Wire:
         lengths = [
             line.partition(b":")[2] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
         ]
-        while len(body) < int(lengths[0]):
+        while len(body) < int((lengths or [b"0"])[0]):
             body += self._connection.recv(65536)
         self._peer.requests.append(head + b"\r\n\r\n" + body)
         return body

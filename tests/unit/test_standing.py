@@ -14,7 +14,7 @@ from oauth_broker.registry import Client
 from oauth_broker.requests import RefreshTokenGrant
 from oauth_broker.secret import Secret
 from oauth_broker.sign_in import SignIn
-from oauth_broker.standing import Policy, Standing, stand
+from oauth_broker.standing import Standing, Terms, stand
 from tests.unit.fakes import NOW
 
 SESSION = "S" * 43
@@ -34,19 +34,20 @@ ROW = SignIn(
     rotated_at=NOW - 1000,
 )
 GRANT = RefreshTokenGrant(CLIENT, CURRENT, None)
-POLICY = Policy(GRACE, late_retry=True)
+TERMS = Terms(settled=NOW - GRACE, late_retry=True, cut_off=0)
 
 Presented = Literal["current", "previous", "neither"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One combination of conditions, in words; row, grant and policy are made from it."""
+    """One combination of conditions, in words; row, grant and terms are made from it."""
 
     row: bool
     status: str
     live: bool
     own_client: bool
+    cut_off: bool
     presented: Presented
     first_generation: bool
     scope: str | None
@@ -64,6 +65,7 @@ class Case:
             status=self.status,
             expires_at=int(NOW) + self.live,
             client_id="app" if self.own_client else "other",
+            created_at=int(NOW) - 500,
             previous_hash="" if self.first_generation else PREVIOUS.hash,
             rotated_at=NOW - GRACE + 0.001 * self.in_grace,
             lease_id="lease" if self.leased else "",
@@ -77,21 +79,25 @@ class Case:
 
     @property
     def standing(self) -> Standing:
-        return stand(self.found, self.grant, Policy(GRACE, self.late_retry), NOW, NOW)
+        terms = Terms(NOW - GRACE, self.late_retry, int(NOW) - 501 + self.cut_off)
+        return stand(self.found, self.grant, terms, NOW)
 
 
 def every_case() -> Iterator[Case]:
     statuses = ("pending", "claimed", "issued", "active", "failed", "dead", "revoked", "", "Active")
     presented: tuple[Presented, ...] = ("current", "previous", "neither")
     both = (False, True)
-    for values in product(both, statuses, both, both, presented, both, (None, "a b", "a", "a b c"), both, both, both):
-        yield Case(*values)
+    scopes: tuple[str | None, ...] = (None, "a b", "a", "a b c")
+    for row, status, live, own_client, cut_off in product(both, statuses, both, both, both):
+        for rest in product(presented, both, scopes, both, both, both):
+            yield Case(row, status, live, own_client, cut_off, *rest)
 
 
 def expected(case: Case) -> set[Standing]:
     """What may be answered, from one statement for each standing that holds without regard to the others' order."""
     session = case.row and case.status == "active" and case.live
-    own = session and case.own_client
+    client = session and case.own_client
+    own = client and not case.cut_off
     holds_previous = case.presented == "previous" and not case.first_generation
     holder = own and (case.presented == "current" or holds_previous)
     served = holder and case.scope in (None, "a b")
@@ -101,7 +107,8 @@ def expected(case: Case) -> set[Standing]:
         standing
         for standing, holds in (
             (Standing.ENDED, not session),
-            (Standing.FOREIGN, session and not own),
+            (Standing.FOREIGN, session and not client),
+            (Standing.CUT_OFF, client and case.cut_off),
             (Standing.STRANGER, own and not holder),
             (Standing.WIDER, holder and not served),
             (Standing.REPLAY, served and case.in_grace),
@@ -124,11 +131,10 @@ def test_every_combination_of_conditions_is_judged_as_it_should_be() -> None:
 def test_only_a_holder_of_one_of_the_two_tokens_learns_of_a_lease_of_a_rotation_or_of_a_scope() -> None:
     told: dict[tuple[object, ...], set[Standing]] = {}
     for case in every_case():
-        outsider = (case.row, case.status, case.live, case.own_client, case.presented, case.first_generation)
-        told.setdefault(outsider, set()).add(case.standing)
-    outsiders = [
-        standings for standings in told.values() if standings & {Standing.ENDED, Standing.FOREIGN, Standing.STRANGER}
-    ]
+        known = (case.row, case.status, case.live, case.own_client, case.cut_off, case.presented, case.first_generation)
+        told.setdefault(known, set()).add(case.standing)
+    refused = {Standing.ENDED, Standing.FOREIGN, Standing.CUT_OFF, Standing.STRANGER}
+    outsiders = [standings for standings in told.values() if standings & refused]
     assert len(outsiders) > 100
     assert all(len(standings) == 1 for standings in outsiders)
 
@@ -148,23 +154,23 @@ def test_where_late_retries_are_allowed_nobody_is_superseded() -> None:
     [(0, Standing.REPLAY), (59.999, Standing.REPLAY), (60, Standing.READY), (60.001, Standing.READY)],
 )
 def test_the_grace_is_over_exactly_when_its_seconds_have_passed(rotated_before: float, standing: Standing) -> None:
-    assert stand(replace(ROW, rotated_at=NOW - rotated_before), GRANT, POLICY, NOW, NOW) is standing
+    assert stand(replace(ROW, rotated_at=NOW - rotated_before), GRANT, TERMS, NOW) is standing
 
 
 def test_a_refresh_by_a_clock_that_runs_ahead_is_replayed() -> None:
-    assert stand(replace(ROW, rotated_at=NOW + 5), GRANT, POLICY, NOW, NOW) is Standing.REPLAY
+    assert stand(replace(ROW, rotated_at=NOW + 5), GRANT, TERMS, NOW) is Standing.REPLAY
 
 
 @pytest.mark.parametrize(
     ("left", "standing"), [(-0.001, Standing.READY), (0, Standing.READY), (0.001, Standing.WAIT), (39, Standing.WAIT)]
 )
 def test_a_lease_is_waited_for_exactly_until_it_has_lapsed(left: float, standing: Standing) -> None:
-    assert stand(replace(ROW, lease_id="x", lease_until=NOW + left), GRANT, POLICY, NOW, NOW) is standing
+    assert stand(replace(ROW, lease_id="x", lease_until=NOW + left), GRANT, TERMS, NOW) is standing
 
 
 @pytest.mark.parametrize(("left", "standing"), [(-1, Standing.ENDED), (0, Standing.ENDED), (1, Standing.READY)])
 def test_a_row_that_has_expired_and_is_not_deleted_yet_has_ended(left: int, standing: Standing) -> None:
-    assert stand(replace(ROW, expires_at=int(NOW) + left), GRANT, POLICY, NOW, NOW) is standing
+    assert stand(replace(ROW, expires_at=int(NOW) + left), GRANT, TERMS, NOW) is standing
 
 
 @pytest.mark.parametrize(
@@ -178,16 +184,22 @@ def test_a_row_that_has_expired_and_is_not_deleted_yet_has_ended(left: int, stan
     ],
 )
 def test_the_scope_asked_for_is_the_one_granted_or_refused(scope: str | None, standing: Standing) -> None:
-    assert stand(ROW, replace(GRANT, scope=scope), POLICY, NOW, NOW) is standing
+    assert stand(ROW, replace(GRANT, scope=scope), TERMS, NOW) is standing
 
 
 def test_a_longer_grace_makes_a_replay_of_what_was_a_refresh() -> None:
     row = replace(ROW, rotated_at=NOW - 100)
-    assert stand(row, GRANT, Policy(100, late_retry=True), NOW, NOW) is Standing.READY
-    assert stand(row, GRANT, Policy(101, late_retry=True), NOW, NOW) is Standing.REPLAY
+    assert stand(row, GRANT, replace(TERMS, settled=NOW - 100), NOW) is Standing.READY
+    assert stand(row, GRANT, replace(TERMS, settled=NOW - 101), NOW) is Standing.REPLAY
+
+
+def test_a_row_from_before_rows_had_a_beginning_is_cut_off_by_any_mass_sign_out_and_by_none_that_never_was() -> None:
+    row = replace(ROW, created_at=0)
+    assert stand(row, GRANT, TERMS, NOW) is Standing.READY
+    assert stand(row, GRANT, replace(TERMS, cut_off=1), NOW) is Standing.CUT_OFF
 
 
 def test_a_request_that_came_within_the_grace_stays_within_it_however_long_it_waits() -> None:
     row = replace(ROW, rotated_at=NOW - 50)
-    assert stand(row, GRANT, Policy(60, late_retry=True), NOW, NOW + 20) is Standing.REPLAY
-    assert stand(row, GRANT, Policy(60, late_retry=True), NOW + 20, NOW + 20) is not Standing.REPLAY
+    assert stand(row, GRANT, TERMS, NOW + 20) is Standing.REPLAY
+    assert stand(row, GRANT, replace(TERMS, settled=NOW + 20 - GRACE), NOW + 20) is not Standing.REPLAY

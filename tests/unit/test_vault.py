@@ -16,7 +16,7 @@ from oauth_broker.errors import Busy
 from oauth_broker.handles import secret_name, secret_version
 from oauth_broker.secret import Secret
 from oauth_broker.session_secret import SessionSecret
-from oauth_broker.vault import NotStored, SecretsManagerVault
+from oauth_broker.vault import SecretsManagerVault
 from tests.unit.fakes import client_error, failure_of
 
 SESSION = "S" * 43
@@ -84,7 +84,7 @@ def test_creating_twice_is_creating_once(vault: SecretsManagerVault, client: Any
 
 def test_creating_over_another_secret_is_a_refusal_that_stays_one(vault: SecretsManagerVault) -> None:
     vault.create(SESSION, SECRET)
-    with pytest.raises(NotStored) as raised:
+    with pytest.raises(Busy) as raised:
         vault.create(SESSION, replace(SECRET, access_token=Secret("canary-2")))
     assert not raised.value.retriable
     assert vault.read(SESSION, secret_version(SESSION, 0)) == SECRET
@@ -111,14 +111,14 @@ def test_storing_twice_is_storing_once(vault: SecretsManagerVault, client: Any) 
 def test_storing_another_answer_under_the_same_fence_is_a_refusal_that_stays_one(vault: SecretsManagerVault) -> None:
     vault.create(SESSION, SECRET)
     version = vault.store(SESSION, 1, SECRET)
-    with pytest.raises(NotStored) as raised:
+    with pytest.raises(Busy) as raised:
         vault.store(SESSION, 1, replace(SECRET, access_token=Secret("canary-2")))
     assert not raised.value.retriable
     assert vault.read(SESSION, version) == SECRET
 
 
 def test_storing_for_a_session_without_a_secret_is_a_refusal_that_stays_one(vault: SecretsManagerVault) -> None:
-    with pytest.raises(NotStored) as raised:
+    with pytest.raises(Busy) as raised:
         vault.store(SESSION, 1, SECRET)
     assert not raised.value.retriable
 
@@ -158,8 +158,8 @@ def test_a_value_of_64_kib_is_stored_and_a_larger_one_refused_for_good(vault: Se
     assert vault.read(SESSION, vault.store(SESSION, 1, largest)) == largest
     larger = of_size(64 * 1024 + 1)
     for failure in (
-        failure_of(NotStored, lambda: vault.create("T" * 43, larger)),
-        failure_of(NotStored, lambda: vault.store(SESSION, 2, larger)),
+        failure_of(Busy, lambda: vault.create("T" * 43, larger)),
+        failure_of(Busy, lambda: vault.store(SESSION, 2, larger)),
     ):
         assert failure is not None
         assert not failure.retriable
@@ -205,8 +205,8 @@ LASTING: list[Exception] = [
 def test_every_failure_of_a_call_is_busy_and_tells_whether_a_write_may_be_repeated(failure: Exception) -> None:
     vault = SecretsManagerVault(Failing(failure), PREFIX, KEY_ID)
     for not_stored in (
-        failure_of(NotStored, lambda: vault.create(SESSION, SECRET)),
-        failure_of(NotStored, lambda: vault.store(SESSION, 1, SECRET)),
+        failure_of(Busy, lambda: vault.create(SESSION, SECRET)),
+        failure_of(Busy, lambda: vault.store(SESSION, 1, SECRET)),
     ):
         assert not_stored is not None
         assert not_stored.retriable is (failure in PASSING)

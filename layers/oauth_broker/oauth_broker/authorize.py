@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from oauth_broker.clock import Clock
 from oauth_broker.cookies import BrowserCookies
 from oauth_broker.errors import Busy, RedirectError, TemporarilyUnavailable
-from oauth_broker.handles import digest, session_id_of
+from oauth_broker.handles import digest, session_id_of, session_reference
 from oauth_broker.invocation import Invocation
 from oauth_broker.messages import HttpRequest, HttpResponse, redirect
 from oauth_broker.pkce import base64url, challenge_of
@@ -18,6 +18,7 @@ from oauth_broker.secret import Secret
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import SIGN_IN_SECONDS, SignIns
+from oauth_broker.timeline import entry
 
 _SECRET_BYTES = 32
 
@@ -41,12 +42,14 @@ class Authorize:
         if request.is_prefetch:
             return HttpResponse(HTTPStatus.NO_CONTENT)
         asked = AuthorizationRequest.parse(request, self._settings.registry)
+        now = int(self._clock.now())
         issuer = self._settings.issuer_for(request.domain_name)
         state, browser, verifier = (Secret(self._random()) for _ in range(3))
+        session_id = session_id_of(state.reveal())
         row = SignIn(
-            session_id=session_id_of(state.reveal()),
+            session_id=session_id,
             status="pending",
-            expires_at=int(self._clock.now()) + SIGN_IN_SECONDS,
+            expires_at=now + SIGN_IN_SECONDS,
             client_id=asked.client.client_id,
             redirect_uri=asked.redirect_uri,
             app_state=asked.state or "",
@@ -55,16 +58,18 @@ class Authorize:
             code_verifier=verifier.reveal(),
             provider_redirect_uri=f"{issuer}/oauth2/callback",
             browser_hash=digest(browser.reveal()),
+            created_at=now,
+            reference=session_reference(session_id),
+            timeline=(entry(now, "started"),),
         )
+        invocation.concerns(session_id, row.client_id)
         try:
             self._sign_ins.save(row)
         except Busy as error:
             failure = TemporarilyUnavailable("Try again in a moment.")
-            raise RedirectError(
-                failure, error.reason, asked.redirect_uri, asked.state, client_id=row.client_id
-            ) from error
+            raise RedirectError(failure, error.reason, asked.redirect_uri, asked.state) from error
         invocation.count("SignInsStarted")
-        invocation.log("sign_in_started", session_id=row.session_id, client_id=row.client_id)
+        invocation.log("sign_in_started")
         cookies = BrowserCookies.for_issuer(issuer).bind(row.session_id, browser, request.cookies, SIGN_IN_SECONDS)
         return redirect(self._provider_url(row, state, verifier), cookies)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from oauth_broker.errors import Busy
+from oauth_broker.errors import Busy, Throttled
 
 # Two attempts, since a pooled connection may have died while the process was frozen, and no more: what is worth
 # repeating is repeated by its caller, who knows how much time there is.
@@ -27,6 +27,10 @@ class DynamoDbClient(Protocol):
     def get_item(self, **parameters: Any) -> Any: ...
 
     def update_item(self, **parameters: Any) -> Any: ...
+
+    def query(self, **parameters: Any) -> Any: ...
+
+    def scan(self, **parameters: Any) -> Any: ...
 
 
 class SecretsManagerClient(Protocol):
@@ -49,6 +53,24 @@ class KmsClient(Protocol):
     def decrypt(self, **parameters: Any) -> Any: ...
 
 
+class DynamoDbStreamsClient(Protocol):
+    """The calls of DynamoDB Streams that are used."""
+
+    def get_shard_iterator(self, **parameters: Any) -> Any: ...
+
+    def get_records(self, **parameters: Any) -> Any: ...
+
+
+class SqsClient(Protocol):
+    """The calls of SQS that are used."""
+
+    def receive_message(self, **parameters: Any) -> Any: ...
+
+    def delete_message(self, **parameters: Any) -> Any: ...
+
+    def get_queue_attributes(self, **parameters: Any) -> Any: ...
+
+
 def dynamodb() -> DynamoDbClient:
     """Make a DynamoDB client."""
     return cast(DynamoDbClient, boto3.client("dynamodb", config=_CONFIG))
@@ -64,17 +86,45 @@ def kms() -> KmsClient:
     return cast(KmsClient, boto3.client("kms", config=_CONFIG))
 
 
+def dynamodbstreams() -> DynamoDbStreamsClient:
+    """Make a DynamoDB Streams client."""
+    return cast(DynamoDbStreamsClient, boto3.client("dynamodbstreams", config=_CONFIG))
+
+
+def sqs() -> SqsClient:
+    """Make an SQS client. Its reads may wait for a second more: an empty queue answers a receiver late."""
+    return cast(SqsClient, boto3.client("sqs", config=_CONFIG.merge(Config(read_timeout=2.5))))
+
+
 def error_code(error: ClientError) -> str:
     """Return the service's error code."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+# As the SDK has them, less LimitExceededException, which is no rate in Secrets Manager.
+_THROTTLING_CODES = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+
+
 @contextmanager
-def translated(service: str) -> Iterator[None]:
-    """Turn every failure of an AWS call into Busy: throttled, refused, timed out and unreachable all pass in time."""
+def translated(service: str, final: Container[str] = ()) -> Iterator[None]:
+    """Turn every failure of an AWS call into Busy: throttled, refused, timed out and unreachable all pass in time.
+
+    It is retriable, save where the error code is one of ``final``.
+    """
     try:
         yield
     except ClientError as error:
-        raise Busy(f"{service}:{error_code(error)}") from error
+        code = error_code(error)
+        kind = Throttled if code in _THROTTLING_CODES else Busy
+        raise kind(f"{service}:{code}", retriable=code not in final) from error
     except BotoCoreError as error:
         raise Busy(f"{service}:{type(error).__name__}") from error

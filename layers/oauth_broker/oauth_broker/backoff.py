@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
+from typing import TypeVar
 
 from oauth_broker.clock import Clock
+from oauth_broker.errors import Busy
+
+Result = TypeVar("Result")
 
 
 class Backoff:
@@ -28,6 +32,21 @@ class Backoff:
                 return
             self._clock.sleep(pause)
             bound = min(bound * 2, longest)
+
+    def until_done(self, call: Callable[[], Result], time_left: Callable[[], float]) -> Result:
+        """Return what ``call`` returns, calling it again while it is Busy and there is time.
+
+        Raises the last Busy, and at once one that says that repeating is of no use.
+        """
+        failure = Busy("too_little_time")
+        for _ in self.tries(time_left):
+            try:
+                return call()
+            except Busy as busy:
+                failure = busy
+                if not busy.retriable:
+                    break
+        raise failure
 
     def tries_for(self, seconds: float) -> Iterator[int]:
         """Yield like ``tries``, for ``seconds`` from now."""

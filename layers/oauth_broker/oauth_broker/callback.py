@@ -36,7 +36,7 @@ from oauth_broker.session_secret import SessionSecret
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import Refused, SignIns
-from oauth_broker.vault import NotStored, Vault
+from oauth_broker.vault import Vault
 
 # The app's one-time code (RFC 6749 section 4.1.2 recommends at most ten minutes; apps redeem it within seconds).
 CODE_SECONDS = 60
@@ -101,6 +101,7 @@ class Callback:
         secret = BrowserCookies.for_issuer(issuer).find(session_id, request.cookies)
         if secret is None:
             raise pages.unknown_sign_in("no_cookie")
+        invocation.concerns(session_id)
         browser = _Browser(session_id, secret, base64url(self._token_bytes(16)))
         try:
             return self._proceed(callback, browser, issuer, invocation)
@@ -116,15 +117,18 @@ class Callback:
             row = self._claim(browser, invocation)
         except Refused as refused:
             return self._answer_as_found(refused.found, browser, issuer, invocation)
+        invocation.concerns(row.session_id, row.client_id)
         row = self._complete(row, callback.code, browser, invocation)
-        invocation.log("code_issued", session_id=row.session_id, client_id=row.client_id)
+        invocation.log("code_issued")
         return self._to_app(row, browser, issuer)
 
     def _decline(self, callback: ProviderCallback, browser: _Browser, invocation: Invocation) -> NoReturn:
         error = callback.error if callback.error in _ERRORS else ServerError.code
-        now = self._clock.now()
-        row = self._sign_ins.fail_pending(browser.session_id, browser.hash, browser.lease_id, error, now)
-        raise _redirect_error(row, error, "missing_code" if callback.error is None else "declined_by_provider")
+        reason = "missing_code" if callback.error is None else "declined_by_provider"
+        row = self._sign_ins.fail_pending(
+            browser.session_id, browser.hash, browser.lease_id, error, reason, self._clock.now()
+        )
+        raise _redirect_error(row, error, reason)
 
     def _claim(self, browser: _Browser, invocation: Invocation) -> SignIn:
         """Claim the sign-in; raises Refused with the row as found.
@@ -133,14 +137,10 @@ class Callback:
         without a worker, and with a code that nobody dares to use.
         """
         until = self._clock.now() + invocation.remaining() + LEASE_MARGIN_SECONDS
-        failure = Busy("claim")
-        for _ in self._backoff.tries(lambda: invocation.remaining() - CALL_SECONDS - KEEP_SECONDS):
-            try:
-                now = self._clock.now()
-                return self._sign_ins.claim(browser.session_id, browser.hash, browser.lease_id, until, now)
-            except Busy as busy:
-                failure = busy
-        raise failure
+        return self._backoff.until_done(
+            lambda: self._sign_ins.claim(browser.session_id, browser.hash, browser.lease_id, until, self._clock.now()),
+            lambda: invocation.remaining() - CALL_SECONDS - KEEP_SECONDS,
+        )
 
     def _complete(self, row: SignIn, code: Secret, browser: _Browser, invocation: Invocation) -> SignIn:
         try:
@@ -157,8 +157,7 @@ class Callback:
         except Refused as refused:
             raise self._fail(row, ServerError.code, "took_too_long", invocation) from refused
         except Busy as failure:
-            passes = not isinstance(failure, NotStored) or failure.retriable
-            raise self._fail(row, _error_code(passes=passes), failure.reason, invocation) from failure
+            raise self._fail(row, _error_code(passes=failure.retriable), failure.reason, invocation) from failure
 
     def _store(self, session_id: str, tokens: ProviderTokens, scope: str, invocation: Invocation) -> str:
         secret = SessionSecret(
@@ -168,15 +167,10 @@ class Callback:
             access_expires_at=tokens.expires_at,
             scope=scope,
         )
-        failure = NotStored("vault", retriable=True)
-        for _ in self._backoff.tries(lambda: invocation.remaining() - AWS_CALL_SECONDS - _RESERVE_SECONDS):
-            try:
-                return self._vault.create(session_id, secret)
-            except NotStored as not_stored:
-                failure = not_stored
-                if not failure.retriable:
-                    break
-        raise failure
+        return self._backoff.until_done(
+            lambda: self._vault.create(session_id, secret),
+            lambda: invocation.remaining() - AWS_CALL_SECONDS - _RESERVE_SECONDS,
+        )
 
     def _issue(self, row: SignIn, tokens: ProviderTokens, version: str, browser: _Browser) -> SignIn:
         now = self._clock.now()
@@ -196,10 +190,10 @@ class Callback:
 
     def _fail(self, row: SignIn, error: str, reason: str, invocation: Invocation) -> RedirectError:
         try:
-            self._sign_ins.fail_claimed(row.session_id, row.lease_id, error, self._clock.now())
+            self._sign_ins.fail_claimed(row.session_id, row.lease_id, error, reason, self._clock.now())
         except (Busy, Refused) as unwritten:
             # The claim lapses by itself; until then a reload waits instead of being told.
-            invocation.log("failure_not_noted", session_id=row.session_id, reason=unwritten.reason)
+            invocation.log("failure_not_noted", reason=unwritten.reason)
         return _redirect_error(row, error, reason)
 
     def _answer_as_found(
@@ -246,4 +240,4 @@ def _error_code(*, passes: bool) -> str:
 
 def _redirect_error(row: SignIn, error: str, reason: str) -> RedirectError:
     described = _ERRORS.get(error, _ERRORS[ServerError.code])
-    return RedirectError(described, reason, row.redirect_uri, row.app_state or None, row.session_id, row.client_id)
+    return RedirectError(described, reason, row.redirect_uri, row.app_state or None, row.client_id)

@@ -38,14 +38,14 @@ class Endings:
         cleanup in any case.
         """
         try:
-            self._sign_ins.end(session_id, "dead", self._clock.now(), condition=condition, **values)
+            self._sign_ins.end(session_id, "dead", reason, self._clock.now(), condition=condition, **values)
         except Refused as refused:
             # Ended by somebody else, or by this very write, repeated by the SDK: as good.
             if refused.found is not None and refused.found.status not in ENDED:
                 raise
         invocation.count("SessionsEnded", reason=reason)
-        invocation.log("session_ended", level="warning", session_id=session_id, reason=reason)
+        invocation.log("session_ended", level="warning", reason=reason)
         try:
             self._vault.delete(session_id)
         except Busy as error:
-            invocation.log("secret_not_deleted", level="warning", session_id=session_id, reason=error.reason)
+            invocation.log("secret_not_deleted", level="warning", reason=error.reason)

@@ -11,12 +11,15 @@ from typing import Any
 from oauth_broker import answers
 from oauth_broker.app_redirects import error_redirect
 from oauth_broker.errors import (
+    AccessDenied,
+    BrokerError,
     Busy,
     MethodNotAllowed,
     NotFound,
     OAuthError,
     PageError,
     RedirectError,
+    Throttled,
 )
 from oauth_broker.invocation import Invocation, LambdaContext, Telemetry
 from oauth_broker.messages import HttpRequest, HttpResponse, json_response, page
@@ -41,8 +44,8 @@ class Endpoint:
 
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer an API Gateway event (payload format 2.0). Never raises."""
-        invocation = Invocation(context, self.telemetry)
         request = HttpRequest.from_event(event)
+        invocation = Invocation(context, self.telemetry, request.request_id)
         try:
             response = self._respond(request, invocation)
         except Exception as error:  # noqa: BLE001 - this is the last stop
@@ -66,32 +69,38 @@ class Endpoint:
             if request.method != self.method:
                 raise MethodNotAllowed(self.method)
             return self.operation(request, invocation)
-        except RedirectError as error:
-            code = error.error.code
-            invocation.count("SignInsFailed", error=code)
-            invocation.log(
-                "sign_in_failed",
-                session_id=error.session_id,
-                client_id=error.client_id,
-                error=code,
-                reason=error.reason,
-            )
-            issuer = self.settings.issuer_for(request.domain_name)
-            return error_redirect(error.redirect_uri, error.state, issuer, error.error)
-        except PageError as error:
-            invocation.log("page_shown", reason=error.reason, status=int(error.status))
-            return page(error.title, error.text, invocation.request_id, error.status)
-        except Busy as error:
-            invocation.log("busy", level="warning", reason=error.reason, status=503)
-            return answers.busy(error)
-        except OAuthError as error:
-            invocation.count("RequestsRefused", error=error.code)
-            invocation.log("refused", error=error.code, reason=error.reason, status=int(error.status))
-            return answers.oauth_error(error)
-        except MethodNotAllowed as error:
-            return answers.method_not_allowed(error)
-        except NotFound:
-            return json_response({"message": "Not found"}, HTTPStatus.NOT_FOUND)
+        except BrokerError as error:
+            for failure in (error, error.__cause__):
+                if isinstance(failure, Throttled):
+                    invocation.count("AwsThrottled", aws_service=failure.service)
+            return self._refuse(error, request, invocation)
+
+    def _refuse(self, error: BrokerError, request: HttpRequest, invocation: Invocation) -> HttpResponse:
+        match error:
+            case RedirectError():
+                # A person who says no is no failure of anybody's.
+                declined = isinstance(error.error, AccessDenied)
+                invocation.count("SignInsDeclined" if declined else "SignInsFailed", reason=error.reason)
+                invocation.log("sign_in_failed", client_id=error.client_id, error=error.error.code, reason=error.reason)
+                issuer = self.settings.issuer_for(request.domain_name)
+                return error_redirect(error.redirect_uri, error.state, issuer, error.error)
+            case PageError():
+                invocation.count("PagesShown", reason=error.reason)
+                invocation.log("page_shown", reason=error.reason, status=int(error.status))
+                return page(error.title, error.text, invocation.request_id, error.status)
+            case Busy():
+                invocation.log("busy", level="warning", reason=error.reason, status=503)
+                return answers.busy(error)
+            case OAuthError():
+                invocation.count("RequestsRefused", error=error.code)
+                invocation.log("refused", error=error.code, reason=error.reason, status=int(error.status))
+                return answers.oauth_error(error)
+            case MethodNotAllowed():
+                return answers.method_not_allowed(error)
+            case NotFound():
+                return json_response({"message": "Not found"}, HTTPStatus.NOT_FOUND)
+            case _:
+                raise error
 
     def _cors_headers(self, request: HttpRequest) -> dict[str, str]:
         """The Fetch standard's CORS protocol, for the exact origins of the registered apps.

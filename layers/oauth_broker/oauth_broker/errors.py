@@ -111,12 +111,23 @@ class Busy(BrokerError):
     """A temporary failure: nothing is lost, the same request succeeds later.
 
     Answered with 503, ``Retry-After`` (``retry_after`` in seconds) and JSON without an ``error`` member, since AppAuth
-    takes any JSON ``error`` for final and signs the user out.
+    takes any JSON ``error`` for final and signs the user out. ``retriable`` tells whether the same AWS call may succeed
+    in a moment.
     """
 
-    def __init__(self, reason: str, retry_after: float = 1) -> None:
+    def __init__(self, reason: str, retry_after: float = 1, *, retriable: bool = True) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.retriable = retriable
+
+
+class Throttled(Busy):
+    """AWS refuses a call for its own limits. The reason is the service, a colon and AWS' error code."""
+
+    @property
+    def service(self) -> str:
+        """The service that refuses."""
+        return self.reason.partition(":")[0]
 
 
 class PageError(BrokerError):
@@ -141,12 +152,10 @@ class RedirectError(BrokerError):
         reason: str,
         redirect_uri: str,
         state: str | None,
-        session_id: str | None = None,
         client_id: str | None = None,
     ) -> None:
         super().__init__(reason)
         self.error = error
         self.redirect_uri = redirect_uri
         self.state = state
-        self.session_id = session_id
         self.client_id = client_id

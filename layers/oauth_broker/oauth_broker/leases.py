@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from oauth_broker.requests import RefreshTokenGrant
 from oauth_broker.sign_in import SignIn, Value
 from oauth_broker.sign_ins import SignIns
+from oauth_broker.standing import Terms
+from oauth_broker.timeline import entry, extended
 
 # A lease, and the claim of a sign-in, outlive their worker by this much, so that one which has lapsed has a dead
 # holder: clocks differ, and Aries may take a moment longer over a request that was given up.
@@ -28,24 +30,22 @@ class Lease:
 class Leases:
     """Leases on active sessions. Every method raises Refused with the row as found, and Busy where DynamoDB fails."""
 
-    def __init__(self, sign_ins: SignIns, *, late_retry: bool) -> None:
+    def __init__(self, sign_ins: SignIns) -> None:
         self._sign_ins = sign_ins
-        # The previous token may be used again once the grace is over: the answer that replaced it was lost.
-        self._presentable = "(handle_hash = :hash OR previous_hash = :hash)" if late_retry else "handle_hash = :hash"
 
-    def take(self, grant: RefreshTokenGrant, lease: Lease, now: float, settled: float) -> SignIn:
-        """Take the lease for the holder of the grant's token, under a new fence.
-
-        ``settled`` is now less the grace: a session that was refreshed after it is answered again, not refreshed again.
-        """
+    def take(self, grant: RefreshTokenGrant, lease: Lease, terms: Terms, now: float) -> SignIn:
+        """Take the lease for the holder of the grant's token, under a new fence."""
         scope: dict[str, Value] = {} if grant.scope is None else {"scope": grant.scope}
+        cut_off: dict[str, Value] = {"cut_off": terms.cut_off} if terms.cut_off else {}
         return self._sign_ins.update(
             grant.token.session_id,
+            "",
             "SET lease_id = :lease_id, lease_until = :lease_until ADD fence :one",
             "#status = :active AND client_id = :client_id AND expires_at > :now_seconds AND rotated_at <= :settled"
             " AND (attribute_not_exists(lease_until) OR lease_until <= :now) AND "
-            + self._presentable
-            + (" AND #scope = :scope" if scope else ""),
+            + ("(handle_hash = :hash OR previous_hash = :hash)" if terms.late_retry else "handle_hash = :hash")
+            + (" AND #scope = :scope" if scope else "")
+            + (" AND created_at > :cut_off" if cut_off else ""),
             lambda found: found.lease_id == lease.lease_id,
             lease_id=lease.lease_id,
             lease_until=lease.until,
@@ -54,26 +54,29 @@ class Leases:
             client_id=grant.client.client_id,
             now_seconds=int(now),
             now=now,
-            settled=settled,
+            settled=terms.settled,
             hash=grant.token.hash,
             **scope,
+            **cut_off,
         )
 
-    def release(self, row: SignIn) -> SignIn:
+    def release(self, row: SignIn, reason: str, now: float) -> SignIn:
         """Give the lease and its fence back: nothing is under way at Aries, and nothing was stored under the fence."""
-        return self._give_fence_back(row, " REMOVE lease_id, lease_until")
+        return self._give_fence_back(row, reason, now, " REMOVE lease_id, lease_until")
 
-    def settle(self, row: SignIn) -> SignIn:
+    def settle(self, row: SignIn, reason: str, now: float) -> SignIn:
         """Give the fence back and keep the lease: nothing was or will be stored, but Aries may still be at it."""
-        return self._give_fence_back(row, "")
+        return self._give_fence_back(row, reason, now, "")
 
-    def _give_fence_back(self, row: SignIn, also: str) -> SignIn:
+    def _give_fence_back(self, row: SignIn, reason: str, now: float, also: str) -> SignIn:
         # Fences without a stored answer would have to be looked for by every later worker, one outage long.
         return self._sign_ins.update(
             row.session_id,
-            "SET fence = :before" + also,
+            "",
+            "SET fence = :before, timeline = :timeline" + also,
             "fence = :fence AND lease_id = :lease_id",
             before=row.fence - 1,
+            timeline=extended(row.timeline, entry(now, "refresh_failed", reason)),
             fence=row.fence,
             lease_id=row.lease_id,
         )
@@ -82,15 +85,16 @@ class Leases:
         """Commit a refresh: the only linearization point.
 
         ``row`` is the leased row with the new ``generation``, ``handle_hash``, ``secret_version``,
-        ``access_expires_at``, ``token_scope`` and ``escrow``; ``token_hash`` is the presented token's. Values are set,
-        never added, so that an update that is applied twice changes nothing.
+        ``access_expires_at``, ``token_scope``, ``escrow`` and ``timeline``; ``token_hash`` is the presented token's.
+        Values are set, never added, so that an update that is applied twice changes nothing.
         """
         values: dict[str, Value] = {"escrow": row.escrow} if row.escrow else {}
         return self._sign_ins.update(
             row.session_id,
+            "",
             "SET generation = :next, previous_hash = :presented, handle_hash = :handle_hash,"
             " secret_version = :secret_version, access_expires_at = :access_expires_at, token_scope = :token_scope,"
-            " committed_fence = :fence, rotated_at = :rotated_at"
+            " committed_fence = :fence, rotated_at = :rotated_at, timeline = :timeline"
             + (", escrow = :escrow REMOVE" if values else " REMOVE escrow,")
             + " lease_id, lease_until",
             "fence = :fence AND lease_id = :lease_id AND generation = :generation AND #status = :active"
@@ -105,6 +109,7 @@ class Leases:
             token_scope=row.token_scope,
             fence=row.fence,
             rotated_at=now,
+            timeline=row.timeline,
             lease_id=row.lease_id,
             active="active",
             now=int(now),

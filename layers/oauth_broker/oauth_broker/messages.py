@@ -34,6 +34,7 @@ class HttpRequest:
     body: str
     body_is_base64: bool
     domain_name: str
+    request_id: str = ""
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> HttpRequest:
@@ -48,6 +49,7 @@ class HttpRequest:
             body=event.get("body") or "",
             body_is_base64=bool(event.get("isBase64Encoded")),
             domain_name=context["domainName"],
+            request_id=context.get("requestId") or "",
         )
 
     def body_bytes(self) -> bytes:

@@ -78,7 +78,7 @@ class Provider:
         if self._dialect.code_sends_secret:
             parameters["client_secret"] = self._client_secret.current().reveal()
         try:
-            return self._grant(parameters, invocation, bearer_only=True)
+            return self._grant("code", parameters, invocation)
         except ProviderFailure as failure:
             if failure.outcome is Outcome.MISCONFIGURED and self._dialect.code_sends_secret:
                 # Not repeated, since a code is sent once; but the next sign-in has the secret that is stored now.
@@ -119,18 +119,21 @@ class Provider:
         }
         if self._dialect.refresh_sends_redirect_uri:
             parameters["redirect_uri"] = redirect_uri
-        return self._grant(parameters, invocation)
+        return self._grant("refresh", parameters, invocation)
 
-    def _grant(
-        self, parameters: dict[str, str], invocation: Invocation, *, bearer_only: bool = False
-    ) -> ProviderTokens:
+    def _grant(self, grant: str, parameters: dict[str, str], invocation: Invocation) -> ProviderTokens:
         # The last look at the time before the request leaves: its answer must find a worker with time to store it.
         if invocation.remaining() < CALL_SECONDS + KEEP_SECONDS:
             raise Busy("too_little_time")
         sent_at = self._clock.now()
         try:
-            tokens = _tokens(self._post(parameters), self._dialect, sent_at)
-            if bearer_only and not tokens.is_bearer:
+            try:
+                reply = self._post(parameters)
+            finally:
+                milliseconds = (self._clock.now() - sent_at) * 1000
+                invocation.measure("ProviderLatency", milliseconds, grant=grant)
+            tokens = _tokens(reply, self._dialect, sent_at)
+            if grant == "code" and not tokens.is_bearer:
                 # Nothing is lost yet. On a refresh, tokens that Aries has already rotated are not thrown away for it.
                 raise ProviderFailure(Outcome.AMBIGUOUS, "token_type")
             return tokens

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from oauth_broker.answers import TokenAnswer
 from oauth_broker.clock import Clock
+from oauth_broker.cut_offs import CutOffs
 from oauth_broker.ending import ENDED, Endings
 from oauth_broker.errors import InvalidGrant
 from oauth_broker.handles import RefreshToken, digest, session_id_of_code
@@ -30,6 +31,7 @@ class Redeem:
         self,
         settings: Settings,
         sign_ins: SignIns,
+        cut_offs: CutOffs,
         store: SessionStore,
         endings: Endings,
         clock: Clock,
@@ -37,6 +39,7 @@ class Redeem:
     ) -> None:
         self._settings = settings
         self._sign_ins = sign_ins
+        self._cut_offs = cut_offs
         self._store = store
         self._endings = endings
         self._clock = clock
@@ -49,24 +52,27 @@ class Redeem:
         is presented again with the right verifier ends the session (RFC 6749 section 4.1.2); with a wrong one it
         changes nothing. Secrets are read only for a caller who has proved possession.
         """
-        row = self._proven(grant)
+        row = self._proven(grant, invocation)
         if row.status in _REDEEMED:
             if row.status not in ENDED:
                 self._endings.end_reused(row.session_id, "code_reused", invocation)
             raise InvalidGrant("code_reused")
+        if row.is_cut_off(self._cut_offs.of(row.client_id)):
+            raise InvalidGrant("mass_sign_out")
         secret = self._store.committed(row)
         token = RefreshToken.mint(row.session_id, 1, secret.session_key)
         refreshable = self._settings.can_refresh and secret.refresh_token is not None
         self._activate(row, token, secret, refreshable=refreshable)
         invocation.count("SignInsSucceeded")
-        invocation.log("sign_in_succeeded", session_id=row.session_id, client_id=row.client_id)
+        invocation.log("sign_in_succeeded")
         return TokenAnswer(secret, token.text if refreshable else None)
 
-    def _proven(self, grant: AuthorizationCodeGrant) -> SignIn:
+    def _proven(self, grant: AuthorizationCodeGrant, invocation: Invocation) -> SignIn:
         """Return the row of the code, once its presenter has proved to be the app that started the sign-in."""
         session_id = session_id_of_code(grant.code)
         if session_id is None:
             raise InvalidGrant("malformed_code")
+        invocation.concerns(session_id, grant.client.client_id)
         row, now = self._sign_ins.find(session_id), self._clock.now()
         if row is None or not row.is_live(now) or row.status not in {"issued", *_REDEEMED}:
             raise InvalidGrant("unknown_code")

@@ -24,9 +24,10 @@ from dataclasses import replace
 from oauth_broker.answers import TokenAnswer
 from oauth_broker.backoff import Backoff
 from oauth_broker.clock import Clock
+from oauth_broker.cut_offs import CutOffs
 from oauth_broker.dialect import Outcome
 from oauth_broker.ending import Endings
-from oauth_broker.errors import BrokerError, Busy, InvalidGrant, InvalidScope, UnsupportedGrantType
+from oauth_broker.errors import BrokerError, Busy, InvalidGrant, InvalidScope, OAuthError, UnsupportedGrantType
 from oauth_broker.handles import RefreshToken
 from oauth_broker.invocation import Invocation
 from oauth_broker.leases import LEASE_MARGIN_SECONDS, Lease, Leases
@@ -38,7 +39,8 @@ from oauth_broker.session_store import READ_LAG_SECONDS, Kept, SessionStore
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import Refused, SignIns
-from oauth_broker.standing import Policy, Standing, stand
+from oauth_broker.standing import Standing, Terms, stand
+from oauth_broker.timeline import entry, extended
 
 # What a refresh may take from the lease on: looking for earlier answers, Aries, storing.
 _WORK_SECONDS = CALL_SECONDS + KEEP_SECONDS + READ_LAG_SECONDS
@@ -54,6 +56,7 @@ class Refresh:
         self,
         settings: Settings,
         sign_ins: SignIns,
+        cut_offs: CutOffs,
         store: SessionStore,
         provider: Provider,
         endings: Endings,
@@ -61,9 +64,11 @@ class Refresh:
         token_bytes: Callable[[int], bytes],
     ) -> None:
         self._is_offered = settings.can_refresh
+        self._grace = settings.refresh_grace_seconds
+        self._late_retry = settings.late_retry
         self._sign_ins = sign_ins
-        self._leases = Leases(sign_ins, late_retry=settings.late_retry)
-        self._policy = Policy(settings.refresh_grace_seconds, settings.late_retry)
+        self._leases = Leases(sign_ins)
+        self.cut_offs = cut_offs
         self.store = store
         self._provider = provider
         self.endings = endings
@@ -79,23 +84,34 @@ class Refresh:
         """
         if not self._is_offered:
             raise UnsupportedGrantType("This server does not refresh.")
+        invocation.concerns(grant.token.session_id, grant.client.client_id)
+        try:
+            return self._refresh(grant, invocation)
+        except Busy as busy:
+            invocation.count("RefreshesFailed", reason=busy.reason)
+            raise
+        except OAuthError as error:
+            invocation.count("RefreshesRejected", reason=error.reason)
+            raise
+
+    def _refresh(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
         arrived = self._clock.now()
-        give_up_at = arrived + _WAIT_SECONDS
+        terms = Terms(arrived - self._grace, self._late_retry, self.cut_offs.of(grant.client.client_id))
 
         def patience() -> float:
-            return min(give_up_at - self._clock.now(), invocation.remaining() - _WORK_SECONDS)
+            return min(arrived + _WAIT_SECONDS - self._clock.now(), invocation.remaining() - _WORK_SECONDS)
 
         while patience() > 0:
             try:
-                return self._work(self._take_lease(grant, arrived, invocation, patience), grant, invocation)
+                return self._work(self._take_lease(grant, terms, invocation, patience), grant, invocation)
             except Refused as refused:
-                answer = self._answer_as_found(refused.found, grant, arrived, invocation, patience)
+                answer = self._answer_as_found(refused.found, grant, terms, invocation, patience)
             if answer is not None:
                 return answer
         raise Busy("too_little_time")
 
     def _take_lease(
-        self, grant: RefreshTokenGrant, arrived: float, invocation: Invocation, patience: Callable[[], float]
+        self, grant: RefreshTokenGrant, terms: Terms, invocation: Invocation, patience: Callable[[], float]
     ) -> SignIn:
         """Take the lease (step 1); raises Refused with the row as found.
 
@@ -104,19 +120,13 @@ class Refresh:
         """
         until = self._clock.now() + invocation.remaining() + LEASE_MARGIN_SECONDS
         lease = Lease(base64url(self._token_bytes(16)), until)
-        failure = Busy("lease")
-        for _ in self._backoff.tries(patience):
-            try:
-                return self._leases.take(grant, lease, self._clock.now(), settled=arrived - self._policy.grace)
-            except Busy as busy:
-                failure = busy
-        raise failure
+        return self._backoff.until_done(lambda: self._leases.take(grant, lease, terms, self._clock.now()), patience)
 
     def _answer_as_found(
         self,
         found: SignIn | None,
         grant: RefreshTokenGrant,
-        arrived: float,
+        terms: Terms,
         invocation: Invocation,
         patience: Callable[[], float],
     ) -> TokenAnswer | None:
@@ -129,7 +139,7 @@ class Refresh:
         for attempt in self._backoff.tries(patience):
             if attempt:
                 row = self._sign_ins.find(grant.token.session_id)
-            standing = stand(row, grant, self._policy, arrived, self._clock.now())
+            standing = stand(row, grant, terms, self._clock.now())
             if row is None or standing is Standing.ENDED:
                 raise InvalidGrant("session_ended")
             if standing is Standing.READY:
@@ -149,6 +159,8 @@ class Refresh:
                 raise InvalidScope("The scope must be the one that was granted.")
             case Standing.FOREIGN:
                 raise InvalidGrant("foreign_client")
+            case Standing.CUT_OFF:
+                raise InvalidGrant("mass_sign_out")
             case Standing.SUPERSEDED:
                 self.endings.end_reused(row.session_id, "token_reused", invocation)
                 raise InvalidGrant("token_reused")
@@ -171,9 +183,9 @@ class Refresh:
         now = self._clock.now()
         if secret.access_expires_at <= now:
             # An access token of less life than the grace: a dead one is no answer, and the next refresh is near.
-            raise Busy("replay_expired", row.rotated_at + self._policy.grace - now)
+            raise Busy("replay_expired", row.rotated_at + self._grace - now)
         invocation.count("RefreshesReplayed")
-        invocation.log("refresh_replayed", session_id=row.session_id, client_id=row.client_id)
+        invocation.log("refresh_replayed")
         return self._answer(row, secret)
 
     def _work(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
@@ -184,17 +196,17 @@ class Refresh:
         kept = earlier if earlier and not self._is_over(earlier) else self._renew(row, earlier, invocation)
         committed = self._commit(row, kept, grant, invocation)
         invocation.count("RefreshesSucceeded")
-        invocation.log("refresh_succeeded", session_id=row.session_id, client_id=row.client_id)
+        invocation.log("refresh_succeeded")
         return self._answer(committed, kept.secret)
 
     def _is_over(self, kept: Kept) -> bool:
-        return kept.secret.access_expires_at <= self._clock.now() + self._policy.grace
+        return kept.secret.access_expires_at <= self._clock.now() + self._grace
 
     def _roll_forward(self, row: SignIn, invocation: Invocation) -> Kept | None:
         kept = self.store.earlier(row)
         if kept is not None:
             invocation.count("RollForwards")
-            invocation.log("rolled_forward", session_id=row.session_id)
+            invocation.log("rolled_forward")
         return kept
 
     def _renew(self, row: SignIn, earlier: Kept | None, invocation: Invocation) -> Kept:
@@ -225,15 +237,15 @@ class Refresh:
                     return self._newer_than(earlier, row, invocation)
             case Outcome.MISCONFIGURED:
                 invocation.count("ProviderMisconfigured")
-                self._note(lambda: self._leases.release(row), row, invocation)
+                self._release(row, failure, invocation)
                 raise Busy(failure.reason, retry_after=10) from failure
             case Outcome.REFUSED:
-                self._note(lambda: self._leases.release(row), row, invocation)
+                self._release(row, failure, invocation)
                 raise Busy(failure.reason, retry_after=2) from failure
             case Outcome.UNKNOWN_ERROR | Outcome.AMBIGUOUS:
                 # The lease is kept until it lapses: the request may still be under way, and a second one that meets it
                 # would look to Aries like the reuse of a stolen token.
-                self._note(lambda: self._leases.settle(row), row, invocation)
+                self._note(lambda: self._leases.settle(row, failure.reason, self._clock.now()), invocation)
                 raise Busy(failure.reason, row.lease_until - self._clock.now()) from failure
 
     def _newer_than(self, refused: Kept | None, row: SignIn, invocation: Invocation) -> Kept:
@@ -249,7 +261,8 @@ class Refresh:
 
     def _commit(self, row: SignIn, kept: Kept, grant: RefreshTokenGrant, invocation: Invocation) -> SignIn:
         """Commit (step 6), repeatedly while the outcome is not known; raises Refused where the lease was lost."""
-        generation = row.generation + 1
+        generation, now = row.generation + 1, self._clock.now()
+        how = "late_retry" if grant.token.hash == row.previous_hash else ""
         renewed = replace(
             row,
             generation=generation,
@@ -258,14 +271,12 @@ class Refresh:
             access_expires_at=kept.secret.access_expires_at,
             token_scope=kept.secret.scope,
             escrow=kept.escrow,
+            timeline=extended(row.timeline, entry(now, "refreshed", how)),
         )
-        failure = Busy("commit")
-        for _ in self._backoff.tries(lambda: invocation.remaining() - _COMMIT_SECONDS):
-            try:
-                return self._leases.commit(renewed, grant.token.hash, self._clock.now())
-            except Busy as busy:
-                failure = busy
-        raise failure
+        return self._backoff.until_done(
+            lambda: self._leases.commit(renewed, grant.token.hash, self._clock.now()),
+            lambda: invocation.remaining() - _COMMIT_SECONDS,
+        )
 
     def _answer(self, row: SignIn, secret: SessionSecret) -> TokenAnswer:
         return TokenAnswer(secret, RefreshToken.mint(row.session_id, row.generation, secret.session_key).text)
@@ -275,13 +286,16 @@ class Refresh:
         """Give the lease back where a step fails while nothing is under way at Aries and nothing was stored."""
         try:
             yield
-        except Busy:
-            self._note(lambda: self._leases.release(row), row, invocation)
+        except Busy as busy:
+            self._release(row, busy, invocation)
             raise
 
-    def _note(self, write: Callable[[], object], row: SignIn, invocation: Invocation) -> None:
+    def _release(self, row: SignIn, failure: BrokerError, invocation: Invocation) -> None:
+        self._note(lambda: self._leases.release(row, failure.reason, self._clock.now()), invocation)
+
+    def _note(self, write: Callable[[], object], invocation: Invocation) -> None:
         """Write what only saves the next worker time; the lease lapses by itself."""
         try:
             write()
         except (Busy, Refused) as error:
-            invocation.log("lease_not_updated", session_id=row.session_id, reason=error.reason)
+            invocation.log("lease_not_updated", reason=error.reason)

@@ -36,6 +36,7 @@ class Revoke:
         token, client_id = request.token, request.client.client_id
         if token is None:
             return
+        invocation.concerns(token.session_id, client_id)
         try:
             self._end(
                 token, f"{_CLIENT} AND (handle_hash = :hash OR previous_hash = :hash)", client_id, hash=token.hash
@@ -44,12 +45,14 @@ class Revoke:
             if not self._end_as_found(refused.found, token, client_id):
                 return
         invocation.count("SignOuts")
-        invocation.log("signed_out", session_id=token.session_id, client_id=client_id)
+        invocation.log("signed_out")
         self._vault.delete(token.session_id)
 
     def _end(self, token: RefreshToken, condition: str, client_id: str, **values: Value) -> None:
         now = self._clock.now()
-        self._sign_ins.end(token.session_id, "revoked", now, condition=condition, client_id=client_id, **values)
+        self._sign_ins.end(
+            token.session_id, "revoked", "signed_out", now, condition=condition, client_id=client_id, **values
+        )
 
     def _end_as_found(self, row: SignIn | None, token: RefreshToken, client_id: str) -> bool:
         """End the session where the token is one of its older ones; tell whether it has ended, now or before."""

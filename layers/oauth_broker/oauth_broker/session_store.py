@@ -16,7 +16,7 @@ from oauth_broker.invocation import Invocation
 from oauth_broker.session_secret import SessionSecret
 from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import SignIns
-from oauth_broker.vault import NotStored, Vault
+from oauth_broker.vault import Vault
 
 Found = TypeVar("Found")
 
@@ -102,19 +102,19 @@ class SessionStore:
             if vault_may_take_it:
                 try:
                     return Kept(secret, self._vault.store(row.session_id, row.fence, secret))
-                except NotStored as failure:
-                    vault_may_take_it, reason = failure.retriable, failure.reason
+                except Busy as failure:
+                    vault_may_take_it, last = failure.retriable, failure
             if not vault_may_take_it or self._clock.now() >= vault_until:
                 try:
                     sealed = self._escrow.seal(row.session_id, secret)
                 except Busy as failure:
-                    reason = failure.reason
+                    last = failure
                 else:
                     invocation.count("Escrowed")
-                    invocation.log("escrowed", level="warning", session_id=row.session_id, reason=reason)
+                    invocation.log("escrowed", level="warning", reason=last.reason)
                     # The version stays the old one's: no version of this fence is known to exist.
                     return Kept(secret, row.secret_version, sealed)
-        raise Busy(reason)
+        raise last
 
     def _repeatedly(self, read: Callable[[], Found | None]) -> Found | None:
         for _ in self._backoff.tries_for(READ_LAG_SECONDS):

@@ -36,6 +36,9 @@ class SignIn:
     lease_id: str = ""
     lease_until: float = 0
     escrow: tuple[bytes, ...] = ()
+    created_at: int = 0
+    reference: str = ""
+    timeline: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Name the state only: a row holds a verifier and hashes that belong in no log."""
@@ -44,6 +47,10 @@ class SignIn:
     def is_live(self, now: float) -> bool:
         """Tell whether the row has not expired, whatever DynamoDB has got round to deleting."""
         return self.expires_at > now
+
+    def is_cut_off(self, cut_off: int) -> bool:
+        """Tell whether the sign-in began before a mass sign-out; ``cut_off`` is 0 where there was none."""
+        return bool(cut_off) and self.created_at <= cut_off
 
     def is_leased(self, now: float) -> bool:
         """Tell whether a worker holds the row."""
@@ -61,7 +68,7 @@ def from_item(item: dict[str, Any]) -> SignIn:
             case {"N": number}:
                 return float(number) if name in _FRACTIONAL else int(number)
             case {"L": parts}:
-                return tuple(bytes(part["B"]) for part in parts)
+                return tuple(part["S"] if "S" in part else bytes(part["B"]) for part in parts)
             case _:
                 return value["S"]
 
@@ -69,7 +76,7 @@ def from_item(item: dict[str, Any]) -> SignIn:
     return SignIn(**{name: plain(name, value) for name, value in item.items() if name in known})
 
 
-Value = str | float | tuple[bytes, ...]
+Value = str | float | tuple[bytes, ...] | tuple[str, ...]
 
 
 def to_value(value: Value) -> dict[str, Any]:
@@ -78,7 +85,7 @@ def to_value(value: Value) -> dict[str, Any]:
         case str():
             return {"S": value}
         case tuple():
-            return {"L": [{"B": part} for part in value]}
+            return {"L": [{"S": part} if isinstance(part, str) else {"B": part} for part in value]}
         case int():
             return {"N": str(value)}
         case _:

@@ -17,11 +17,15 @@ from botocore.exceptions import ClientError
 from oauth_broker.aws import DynamoDbClient, error_code, translated
 from oauth_broker.errors import BrokerError
 from oauth_broker.sign_in import SignIn, Value, from_item, to_item, to_value
+from oauth_broker.timeline import entry
 
 # Seconds that a dead or revoked row is kept, for repeated sign-outs and for support.
 ENDED_ROW_SECONDS = 24 * 60 * 60
 # How long a person may take at Aries, and the callback after that.
 SIGN_IN_SECONDS = 10 * 60
+
+
+_ONE_MORE_ENTRY = "timeline = list_append(if_not_exists(timeline, :none), :entry)"
 
 
 class Refused(BrokerError):
@@ -61,6 +65,7 @@ class SignIns:
         """Claim a pending sign-in for its own browser, before the code is exchanged: one code is exchanged once."""
         return self.update(
             session_id,
+            entry(now, "claimed"),
             "SET #status = :claimed, lease_id = :lease_id, lease_until = :lease_until, expires_at = :expires_at",
             "#status = :pending AND expires_at > :now AND browser_hash = :browser_hash",
             lambda found: found.status == "claimed" and found.lease_id == lease_id,
@@ -74,10 +79,13 @@ class SignIns:
             now=int(now),
         )
 
-    def fail_pending(self, session_id: str, browser_hash: str, lease_id: str, error: str, now: float) -> SignIn:
+    def fail_pending(
+        self, session_id: str, browser_hash: str, lease_id: str, error: str, reason: str, now: float
+    ) -> SignIn:
         """Fail a pending sign-in for its own browser: Aries sent an error, and there is nothing to exchange."""
         return self.update(
             session_id,
+            entry(now, "failed", reason),
             "SET #status = :failed, failed_error = :error, lease_id = :lease_id REMOVE code_verifier",
             "#status = :pending AND expires_at > :now AND browser_hash = :browser_hash",
             lambda found: found.status == "failed" and found.lease_id == lease_id,
@@ -89,10 +97,11 @@ class SignIns:
             now=int(now),
         )
 
-    def fail_claimed(self, session_id: str, lease_id: str, error: str, now: float) -> SignIn:
+    def fail_claimed(self, session_id: str, lease_id: str, error: str, reason: str, now: float) -> SignIn:
         """Fail a sign-in that this worker claimed; a reload of the callback is answered with the same error."""
         return self.update(
             session_id,
+            entry(now, "failed", reason),
             "SET #status = :failed, failed_error = :error REMOVE code_verifier, lease_until",
             "#status = :claimed AND lease_id = :lease_id AND expires_at > :now",
             failed="failed",
@@ -106,12 +115,13 @@ class SignIns:
         """Move a sign-in that this worker claimed to ``issued``, with the code, times and secret of ``row``."""
         return self.update(
             row.session_id,
+            entry(now, "issued"),
             "SET #status = :issued, code_hash = :code_hash, code_expires_at = :code_expires_at,"
             " secret_version = :secret_version, access_expires_at = :access_expires_at,"
             " token_scope = :token_scope, fence = :zero, committed_fence = :zero REMOVE code_verifier, lease_until",
             "#status = :claimed AND lease_id = :lease_id AND expires_at > :now",
-            # Only the holder of the claim moves it on, so a row that has moved on was moved by this worker.
-            lambda found: found.status != "claimed",
+            # Wherever the row may have been moved since, only this worker gives it this code.
+            lambda found: found.code_hash == row.code_hash,
             issued="issued",
             claimed="claimed",
             code_hash=row.code_hash,
@@ -128,6 +138,7 @@ class SignIns:
         """Move an issued sign-in to ``active``: the code is used once, and under all that was checked in ``row``."""
         return self.update(
             row.session_id,
+            entry(now, "redeemed"),
             "SET #status = :active, handle_hash = :handle_hash, generation = :one, rotated_at = :rotated_at,"
             " expires_at = :expires_at, lease_id = :lease_id",
             "#status = :issued AND code_hash = :code_hash AND code_expires_at > :now AND expires_at > :now"
@@ -147,10 +158,13 @@ class SignIns:
             now=int(now),
         )
 
-    def end(self, session_id: str, status: str, now: float, *, condition: str = "", **values: Value) -> SignIn:
+    def end(
+        self, session_id: str, status: str, reason: str, now: float, *, condition: str = "", **values: Value
+    ) -> SignIn:
         """End an active session: ``status`` is ``dead`` or ``revoked``. The row is kept for a day."""
         return self.update(
             session_id,
+            entry(now, status, reason),
             "SET #status = :ended, expires_at = :kept_until REMOVE lease_id, lease_until, escrow",
             "#status = :active AND expires_at > :now" + (f" AND {condition}" if condition else ""),
             ended=status,
@@ -160,9 +174,34 @@ class SignIns:
             **values,
         )
 
+    def end_in_any_state(self, session_id: str, reason: str, now: float) -> SignIn:
+        """End a sign-in or session that is not over yet, whoever holds it. The row is kept for a day.
+
+        Repeated with the same ``now``, it knows its own write. What it leaves of a lease tells how long a worker may
+        still be at it: one that comes to write the row is refused, since it is in another state, and the lease no
+        longer that worker's.
+        """
+        happened = entry(now, "revoked", reason)
+        return self.update(
+            session_id,
+            happened,
+            "SET #status = :ended, expires_at = :kept_until REMOVE lease_id, code_verifier, escrow",
+            "(#status = :pending OR #status = :claimed OR #status = :issued OR #status = :active)"
+            " AND expires_at > :now",
+            lambda found: found.status == "revoked" and found.timeline[-1:] == (happened,),
+            ended="revoked",
+            kept_until=int(now) + ENDED_ROW_SECONDS,
+            pending="pending",
+            claimed="claimed",
+            issued="issued",
+            active="active",
+            now=int(now),
+        )
+
     def update(
         self,
         session_id: str,
+        happened: str,
         update: str,
         condition: str,
         own: Callable[[SignIn], bool] = _is_nobodys,
@@ -172,8 +211,12 @@ class SignIns:
         """Update a row where ``condition`` holds.
 
         ``:x`` stands for the value x, and ``#x`` for the attribute x where DynamoDB reserves the word. ``own`` tells
-        whether a row that does not meet the condition is what this very write has made of it.
+        whether a row that does not meet the condition is what this very write has made of it. ``happened`` is one more
+        entry for the row's timeline, or ''; with one, ``update`` begins with SET.
         """
+        if happened:
+            update = update.replace("SET ", f"SET {_ONE_MORE_ENTRY}, ", 1)
+            values |= {"none": (), "entry": (happened,)}
         names = {f"#{name}": name for name in re.findall(r"#(\w+)", f"{update} {condition}")}
         # DynamoDB refuses an empty map of names.
         optional = {"ExpressionAttributeNames": names} if names else {}

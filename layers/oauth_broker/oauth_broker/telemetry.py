@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import MetricUnit, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
 from oauth_broker.errors import ConfigurationError
 from oauth_broker.invocation import Level
@@ -39,7 +40,17 @@ class PowertoolsTelemetry:
         self._write[level](event, extra=fields)
 
     def count(self, metric: str, dimensions: dict[str, str]) -> None:
-        """Emit one count of ``metric``."""
-        with single_metric(name=metric, unit=MetricUnit.Count, value=1, namespace=self._namespace) as record:
-            for name, value in ({"service": self._service} | dimensions).items():
-                record.add_dimension(name=name, value=value)
+        """Emit one count of ``metric``, by service alone and, where there are ``dimensions``, by these too."""
+        self._emit(metric, MetricUnit.Count, 1, dimensions)
+
+    def measure(self, metric: str, milliseconds: float, dimensions: dict[str, str]) -> None:
+        """Emit one duration, like ``count``."""
+        self._emit(metric, MetricUnit.Milliseconds, round(milliseconds), dimensions)
+
+    def _emit(self, metric: str, unit: MetricUnit, value: float, dimensions: dict[str, str]) -> None:
+        # CloudWatch does not sum up over dimensions: what an alarm watches must be there without them.
+        record = AmazonCloudWatchEMFProvider(namespace=self._namespace, service=self._service)
+        record.add_metric(name=metric, unit=unit, value=value)
+        if dimensions:
+            record.add_dimensions(service=self._service, **dimensions)
+        record.flush_metrics()

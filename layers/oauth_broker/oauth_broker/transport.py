@@ -1,4 +1,4 @@
-"""One bounded HTTPS POST: total time, body size, no redirects, no retries, no decompression.
+"""One bounded HTTPS request: total time, body size, no redirects, no retries, no decompression.
 
 What happened to a request that failed decides whether a refresh may be repeated, so the two failures are told apart
 exactly: ``NotSent``, where not a byte of the request has left, and ``NoReply``, where it may have arrived.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
@@ -173,28 +173,51 @@ class RequestsTransport:
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
         # The wall clock, since the other stands still while Lambda freezes the process.
-        self._used_at = time.time()
+        self._used_at = 0.0
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
         """See Transport."""
+        all_headers = {**headers, "accept": "application/json"}
+        with _Attempt(seconds) as attempt, self._answer("POST", url, body, all_headers, attempt, seconds) as response:
+            return Reply(response.status_code, _read(response, attempt))
+
+    def status_of(self, url: str, seconds: float) -> int:
+        """Send a GET and return the status of the answer; its body is not read, and its connection closed.
+
+        Raises NotSent or NoReply, and takes no more than ``seconds`` in all.
+        """
+        with _Attempt(seconds) as attempt, self._answer("GET", url, None, {}, attempt, seconds) as response:
+            return response.status_code
+
+    @contextmanager
+    def _answer(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        attempt: _Attempt,
+        seconds: float,
+    ) -> Iterator[requests.Response]:
+        """Send a request and yield the answer, of which no more than the head has been read."""
         if time.time() - self._used_at > _MAX_IDLE_SECONDS:
             self._adapter.close()
         self._used_at = time.time()
-        with _Attempt(seconds) as attempt:
-            try:
-                with self._session.post(
-                    url,
-                    data=body,
-                    headers={**headers, "accept": "application/json", "accept-encoding": "identity"},
-                    timeout=(min(_CONNECT_SECONDS, seconds), seconds),
-                    allow_redirects=False,
-                    stream=True,
-                ) as response:
-                    return Reply(response.status_code, _read(response, attempt))
-            except (requests.RequestException, HTTPError, OSError) as error:
-                raise (NoReply if attempt.sent else NotSent)(type(error).__name__) from error
-            finally:
-                self._used_at = time.time()
+        try:
+            with self._session.request(
+                method,
+                url,
+                data=body,
+                headers={**headers, "accept-encoding": "identity"},
+                timeout=(min(_CONNECT_SECONDS, seconds), seconds),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                yield response
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise (NoReply if attempt.sent else NotSent)(type(error).__name__) from error
+        finally:
+            self._used_at = time.time()
 
 
 def _read(response: requests.Response, attempt: _Attempt) -> bytes:

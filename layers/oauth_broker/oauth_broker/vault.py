@@ -5,11 +5,9 @@ All access goes through the ``Vault`` protocol.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from oauth_broker.aws import SecretsManagerClient, error_code, translated
 from oauth_broker.errors import Busy
@@ -20,19 +18,11 @@ from oauth_broker.session_secret import SessionSecret
 _MAX_SECRET_BYTES = 64 * 1024
 
 
-class NotStored(Busy):
-    """A write to the vault failed. ``retriable`` tells whether the same write may succeed in a moment."""
-
-    def __init__(self, reason: str, *, retriable: bool) -> None:
-        super().__init__(reason)
-        self.retriable = retriable
-
-
 class Vault(Protocol):
-    """Versioned secrets by session. Every method raises Busy where the store fails."""
+    """Versioned secrets by session. Every method raises Busy where the store fails, retriable or not."""
 
     def create(self, session_id: str, secret: SessionSecret) -> str:
-        """Store the first version, of fence 0, and return its id. Repeating it is safe. Raises NotStored."""
+        """Store the first version, of fence 0, and return its id. Repeating it is safe."""
         ...
 
     def read(self, session_id: str, version: str) -> SessionSecret | None:
@@ -40,7 +30,7 @@ class Vault(Protocol):
         ...
 
     def store(self, session_id: str, fence: int, secret: SessionSecret) -> str:
-        """Store the version of ``fence`` and return its id. Repeating it is safe. Raises NotStored."""
+        """Store the version of ``fence`` and return its id. Repeating it is safe."""
         ...
 
     def delete(self, session_id: str) -> None:
@@ -59,7 +49,7 @@ class SecretsManagerVault:
     def create(self, session_id: str, secret: SessionSecret) -> str:
         """See Vault."""
         version = secret_version(session_id, 0)
-        with _writing():
+        with translated("secretsmanager", _FINAL_CODES):
             self._client.create_secret(
                 Name=secret_name(self._prefix, session_id),
                 ClientRequestToken=version,
@@ -85,7 +75,7 @@ class SecretsManagerVault:
     def store(self, session_id: str, fence: int, secret: SessionSecret) -> str:
         """See Vault. The version id is the client request token, which makes the write idempotent."""
         version = secret_version(session_id, fence)
-        with _writing():
+        with translated("secretsmanager", _FINAL_CODES):
             self._client.put_secret_value(
                 SecretId=secret_name(self._prefix, session_id),
                 ClientRequestToken=version,
@@ -95,7 +85,7 @@ class SecretsManagerVault:
 
     def delete(self, session_id: str) -> None:
         """See Vault."""
-        with translated("secretsmanager"):
+        with translated("secretsmanager", _REFUSED_DELETIONS):
             try:
                 self._client.delete_secret(
                     SecretId=secret_name(self._prefix, session_id), ForceDeleteWithoutRecovery=True
@@ -105,6 +95,9 @@ class SecretsManagerVault:
                     raise
 
 
+# Such a secret was made into something else by somebody else (replicated, say), and stays so until a person sees to it.
+_REFUSED_DELETIONS = frozenset({"InvalidParameterException", "InvalidRequestException", "ValidationException"})
+# A write that is refused with one of these is refused again.
 _FINAL_CODES = frozenset(
     {
         "AccessDeniedException",
@@ -121,20 +114,8 @@ _FINAL_CODES = frozenset(
 )
 
 
-@contextmanager
-def _writing() -> Iterator[None]:
-    """Translate the failures of a write, telling a refusal apart from a passing failure."""
-    try:
-        yield
-    except ClientError as error:
-        code = error_code(error)
-        raise NotStored(f"secretsmanager:{code}", retriable=code not in _FINAL_CODES) from error
-    except BotoCoreError as error:
-        raise NotStored(f"secretsmanager:{type(error).__name__}", retriable=True) from error
-
-
 def _bounded(secret: SessionSecret) -> str:
     text = secret.to_json()
     if len(text.encode()) > _MAX_SECRET_BYTES:
-        raise NotStored("vault:too_large", retriable=False)
+        raise Busy("vault:too_large", retriable=False)
     return text

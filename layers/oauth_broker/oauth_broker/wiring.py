@@ -7,6 +7,7 @@ import os
 from oauth_broker import aws
 from oauth_broker.client_secret import ClientSecret
 from oauth_broker.clock import Clock
+from oauth_broker.cut_offs import CutOffs
 from oauth_broker.ending import Endings
 from oauth_broker.escrow import Escrow
 from oauth_broker.provider import Provider
@@ -18,12 +19,19 @@ from oauth_broker.transport import RequestsTransport
 from oauth_broker.vault import SecretsManagerVault
 
 
-def make_refresh(settings: Settings, sign_ins: SignIns, secrets: aws.SecretsManagerClient, clock: Clock) -> Refresh:
+def make_refresh(
+    settings: Settings,
+    sign_ins: SignIns,
+    dynamodb: aws.DynamoDbClient,
+    secrets: aws.SecretsManagerClient,
+    clock: Clock,
+) -> Refresh:
     """Return the refresh operation over the given clients, with its own connections to Aries and, if needed, KMS."""
     vault = SecretsManagerVault(secrets, settings.secret_prefix, settings.key_id)
     return Refresh(
         settings,
         sign_ins,
+        CutOffs(dynamodb, settings.table_name, clock),
         SessionStore(sign_ins, vault, Escrow(aws.kms, settings.key_id), clock, os.urandom),
         Provider(settings, RequestsTransport(), ClientSecret(secrets, settings.aries_client_secret_arn, clock), clock),
         Endings(sign_ins, vault, clock),

@@ -3,6 +3,7 @@
 import argparse
 import threading
 
+from tests.local.aries.core import AriesCore
 from tests.local.aries.simulator import AriesSimulator
 
 
@@ -17,18 +18,20 @@ def main() -> None:
     parser.add_argument("--rotation", choices=["none", "same", "strict", "grace", "family"], default="strict")
     options = parser.parse_args()
     simulator = AriesSimulator(
-        options.client_id,
-        options.client_secret,
-        options.redirect_uri or ["http://127.0.0.1:8080/oauth2/callback"],
-        scopes=[
-            "user:information",
-            "account:information",
-            "order:execution",
-            "order:information",
-            "market:information",
-        ],
-        dialect=options.dialect,
-        rotation=options.rotation,
+        AriesCore(
+            options.client_id,
+            options.client_secret,
+            options.redirect_uri or ["http://127.0.0.1:8080/oauth2/callback"],
+            scopes=[
+                "user:information",
+                "account:information",
+                "order:execution",
+                "order:information",
+                "market:information",
+            ],
+            dialect=options.dialect,
+            rotation=options.rotation,
+        )
     )
     with simulator.start(options.host, options.port):
         print(f"Authorize: {simulator.authorize_url}\nToken:     {simulator.token_url}\nCtrl-C stops it.", flush=True)

@@ -1,8 +1,6 @@
 """The simulator as one object: the rules, served over HTTP."""
 
 import socket
-import time
-from collections.abc import Callable, Collection
 from threading import Event, Thread
 from types import TracebackType
 from typing import Self
@@ -10,10 +8,8 @@ from typing import Self
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from tests.local.aries.core import AriesCore
-from tests.local.aries.dialects import DialectName
 from tests.local.aries.faults import FaultSwitches
 from tests.local.aries.recording import CODE_GRANTS, RecordedRequest, Recorder
-from tests.local.aries.tokens import Rotation
 from tests.local.aries.web import AUTHORIZE_PATH, PROFILE_PATH, TOKEN_PATH, create_app
 from tests.local.aries.wire import CuttableHandler
 
@@ -26,34 +22,10 @@ class AriesSimulator:
     What may change while it runs: `core.behaviour`, `core.set_client_secrets`, `faults`.
     """
 
-    def __init__(
-        self,
-        client_id: str,
-        client_secret: str,
-        redirect_uris: Collection[str],
-        *,
-        scopes: Collection[str],
-        rotation: Rotation = "strict",
-        dialect: DialectName = "aries",
-        access_token_seconds: int = 3600,
-        code_seconds: float = 60,
-        grace_seconds: float = 60,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        self.core = AriesCore(
-            client_id,
-            client_secret,
-            redirect_uris,
-            scopes=scopes,
-            rotation=rotation,
-            dialect=dialect,
-            access_token_seconds=access_token_seconds,
-            code_seconds=code_seconds,
-            grace_seconds=grace_seconds,
-            now=now,
-        )
+    def __init__(self, core: AriesCore) -> None:
+        self.core = core
         self.faults = FaultSwitches()
-        self.recorder = Recorder(now)
+        self.recorder = Recorder(core.now)
         self._stopping = Event()
         self._app = create_app(self.core, self.recorder, self.faults, lambda: self._stopping)
         self._running: tuple[BaseWSGIServer, Thread] | None = None

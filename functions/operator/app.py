@@ -1,0 +1,20 @@
+"""What a person on call does with the broker: invoked under IAM (``sam remote invoke``), without a route."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from oauth_broker.clock import Clock, SystemClock
+from oauth_broker.invocation import Telemetry
+from oauth_broker.operator_actions import make_actions
+from oauth_broker.operator_endpoint import OperatorEndpoint
+from oauth_broker.telemetry import PowertoolsTelemetry
+
+
+def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> OperatorEndpoint:
+    """Put the function together. It starts with any settings, to be able to say which one is wrong."""
+    return OperatorEndpoint(telemetry, make_actions(environment, clock))
+
+
+lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ))

@@ -1,0 +1,48 @@
+"""Imports modules of what was built, as Lambda does, and tells what that took: run by a bare python3.13 on its own.
+
+``python3.13 -I -S -B -W error bare.py '["module", ...]' FOLDER...`` prints one JSON object. Nothing is importable but
+the standard library and what lies in the folders, which come first, as Lambda has them. Nothing reaches the network.
+"""
+
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto")
+
+
+def main() -> None:
+    """Import the modules and print what happened."""
+    modules, folders = json.loads(sys.argv[1]), [os.path.realpath(folder) for folder in sys.argv[2:]]
+    sys.path[:0] = folders
+    compiled: list[str] = []
+    network: list[str] = []
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        # Source that the code itself makes up and compiles has a name in angle brackets instead of a path.
+        if event == "compile" and os.path.isabs(path := os.fsdecode(arguments[1])):
+            compiled.append(path)
+        if event in NETWORK:
+            network.append(event)
+            raise OSError(f"no network here: {event}")
+
+    sys.addaudithook(watch)
+    imported = [importlib.import_module(module) for module in modules]
+    loaded = [module.__spec__ for module in list(sys.modules.values()) if module.__spec__ is not None]
+    told = {
+        "compiled": _below(folders, compiled),
+        "loaded": _below(folders, [spec.origin for spec in loaded if spec.origin]),
+        "bytecode": _below(folders, [spec.cached for spec in loaded if spec.cached and os.path.exists(spec.cached)]),
+        "network": network,
+        "handlers": [callable(getattr(module, "lambda_handler", None)) for module in imported],
+    }
+    print(json.dumps(told))
+
+
+def _below(folders: list[str], paths: list[str]) -> list[str]:
+    return sorted(path for path in paths if any(path.startswith(folder + os.sep) for folder in folders))
+
+
+main()

@@ -1,0 +1,121 @@
+"""What is deployed: in every function and layer exactly what belongs there, and none of it too large."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from importlib.metadata import Distribution, PackagePath, distribution
+from pathlib import Path
+
+import pytest
+
+from tests.built.artifacts import (
+    BROKER_LAYER,
+    BUILT,
+    DEPENDENCIES_LAYER,
+    LAYERS,
+    files_in,
+    folder_of,
+    functions,
+    layers_of,
+    size_of,
+)
+from tests.local.template import ROOT
+
+pytestmark = pytest.mark.built
+
+# Of a function's own files and those of its layers, unzipped, together.
+MOST_BYTES = 250 * 1024 * 1024
+REQUIREMENTS = ROOT / "layers" / "dependencies" / "requirements.txt"
+PIN = re.compile(r"([a-z0-9-]+)==(\S+) \\")
+# How files of machine code begin: on Linux, on Windows, and on macOS (for one processor, and for several).
+MACHINE_CODE = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+
+
+def pinned() -> dict[str, str]:
+    """The versions in the lock, by name; none depends on where it is installed."""
+    lines = [line for line in REQUIREMENTS.read_text().splitlines() if line and line[0] not in "# "]
+    assert all(PIN.fullmatch(line) for line in lines), lines
+    return {match[1]: match[2] for line in lines if (match := PIN.fullmatch(line))}
+
+
+def without_bytecode(files: set[str]) -> set[str]:
+    return {name for name in files if not name.endswith(".pyc")}
+
+
+def belongs_in_a_layer(path: PackagePath) -> bool:
+    """Leave out commands, tests, the compiled parts of this machine's own wheel, and what only an installer reads."""
+    if ".dist-info" in path.parts[0]:
+        return path.name == "METADATA"
+    return path.parts[0] != ".." and "tests" not in path.parts and path.suffix not in (".so", ".pyd", ".pyc")
+
+
+def belongings(package: Distribution) -> dict[str, PackagePath]:
+    return {f"python/{path}": path for path in package.files or () if belongs_in_a_layer(path)}
+
+
+def test_there_is_a_folder_for_every_function_and_layer_and_nothing_else() -> None:
+    assert {path.name for path in BUILT.iterdir()} == {*functions(), *(layer.name for layer in LAYERS), "template.yaml"}
+    for function in functions().values():
+        assert layers_of(function) == list(LAYERS)
+
+
+def test_a_function_is_its_handler_alone() -> None:
+    for name, source in functions(ROOT / "template.yaml").items():
+        built = folder_of(functions()[name])
+        assert files_in(built) == {"app.py"}
+        assert (built / "app.py").read_bytes() == (folder_of(source) / "app.py").read_bytes()
+
+
+def test_the_shared_layer_is_the_package_as_it_stands() -> None:
+    sources = ROOT / "layers" / "oauth_broker" / "oauth_broker"
+    expected = {f"python/oauth_broker/{path.name}": path.read_bytes() for path in sources.glob("*.py")}
+    assert without_bytecode(files_in(BROKER_LAYER)) == expected.keys()
+    assert {name: (BROKER_LAYER / name).read_bytes() for name in expected} == expected
+
+
+def test_the_other_layer_has_the_pinned_packages_and_no_others() -> None:
+    infos = (DEPENDENCIES_LAYER / "python").glob("*.dist-info")
+    packages = [Distribution.at(info) for info in infos]
+    assert {package.name.lower().replace("_", "-"): package.version for package in packages} == pinned()
+
+
+def test_each_file_in_it_is_one_that_its_package_was_published_with() -> None:
+    # The tests run on the same packages, which are installed with lists of their files and hashes.
+    packages = [distribution(name) for name in pinned()]
+    expected = {name: path for package in packages for name, path in belongings(package).items()}
+    assert without_bytecode(files_in(DEPENDENCIES_LAYER)) == expected.keys()
+    for name, path in expected.items():
+        assert path.hash is not None, name
+        found = hashlib.new(path.hash.mode, (DEPENDENCIES_LAYER / name).read_bytes()).digest()
+        assert base64.urlsafe_b64encode(found).rstrip(b"=").decode() == path.hash.value, name
+
+
+def test_whatever_account_runs_it_can_read_it_all() -> None:
+    for path in BUILT.rglob("*"):
+        assert not path.is_symlink(), path
+        needed = 0o555 if path.is_dir() else 0o444
+        assert path.stat().st_mode & needed == needed, path
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+def test_a_layer_serves_both_architectures(layer: Path) -> None:
+    for name in files_in(layer):
+        with (layer / name).open("rb") as file:
+            assert not file.read(4).startswith(MACHINE_CODE), name
+
+
+def test_the_layers_do_not_overlay_each_other() -> None:
+    # Lambda unpacks all of a function's layers into one folder.
+    assert files_in(BROKER_LAYER).isdisjoint(files_in(DEPENDENCIES_LAYER))
+
+
+def test_no_function_is_too_large_with_its_layers(numbers: Callable[[str], None]) -> None:
+    layers = {layer: size_of(layer) for layer in LAYERS}
+    own = {name: size_of(folder_of(function)) for name, function in functions().items()}
+    for name, size in [*((layer.name, size) for layer, size in layers.items()), *own.items()]:
+        numbers(f"{name}: {size}")
+    together = sum(size.unzipped for size in layers.values())
+    assert max(size.unzipped for size in own.values()) + together < MOST_BYTES

@@ -1,0 +1,180 @@
+"""The configuration check against a broker whose parts are right, or wrong one by one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.local.aries import Fault
+from tests.support.operator import assert_none_is_seen, audited, operate, secrets_of
+from tests.support.world import ARIES_CLIENT_SECRET, CLIENT_ID, ISSUER, OTHER_CLIENT_ID, World, running_world
+
+NAMES = [
+    "settings",
+    "apps",
+    "issuer",
+    "table",
+    "index",
+    "dead_letters",
+    "client_secret",
+    "aries_authorize",
+    "aries_token",
+]
+
+
+def check(world: World, **environment: str) -> dict[str, Any]:
+    """Run the check in a process of its own; return its answer with the checks by name."""
+    queue: Any = boto3.Session().client("sqs")
+    url = queue.create_queue(QueueName="dead-letters")["QueueUrl"]
+    defaults = {"ARIES_AUTHORIZE_URL": world.aries.authorize_url, "DEAD_LETTER_QUEUE_URL": url}
+    answer = operate(world, action="check", via=world.make_handler("operator", **defaults | environment))
+    return answer | {"checks": {found["name"]: found for found in answer["checks"]}}
+
+
+def wrong(answer: dict[str, Any]) -> list[str]:
+    """The names of the checks that failed."""
+    assert list(answer["checks"]) == NAMES
+    assert answer["ok"] is all(found["ok"] for found in answer["checks"].values())
+    return [name for name, found in answer["checks"].items() if not found["ok"]]
+
+
+def detail(answer: dict[str, Any], name: str) -> str:
+    text: str = answer["checks"][name]["detail"]
+    return text
+
+
+def test_everything_is_looked_at_and_is_right(world: World) -> None:
+    answer = check(world)
+    assert wrong(answer) == []
+    assert detail(answer, "apps") == f"{CLIENT_ID} (5 redirect URIs), {OTHER_CLIENT_ID} (1 redirect URI)"
+    assert detail(answer, "issuer").startswith(f"{ISSUER}; ")
+    assert detail(answer, "issuer").endswith(f" {ISSUER}/oauth2/callback")
+    assert detail(answer, "aries_authorize").startswith("answers with HTTP status 4")
+    assert detail(answer, "aries_token").startswith("Aries answers, and takes the client id and secret")
+    assert detail(answer, "dead_letters") == "the queue is empty"
+    assert [line["reason"] for line in audited(world)] == ["asked", "done"]
+
+
+def test_it_changes_nothing_raises_no_alarm_and_shows_no_secret(world: World) -> None:
+    phone = world.signed_in()
+    rows = world.rows()
+    world.telemetry.metrics.clear()
+    answer = check(world)
+    assert world.rows() == rows
+    assert world.telemetry.metrics == [("OperatorActions", {"action": "check"})]
+    assert_none_is_seen(world, secrets_of(world, [phone]), answer)
+    assert phone.refresh().status == 200
+    assert len(json.dumps(answer)) < 2000
+
+
+def test_with_the_names_that_api_gateway_gives_the_outputs_are_pointed_to(world: World) -> None:
+    answer = check(world, ISSUER="")
+    assert wrong(answer) == []
+    assert "outputs" in detail(answer, "issuer")
+
+
+def test_without_a_client_secret_it_is_said_what_that_means_and_aries_asked_otherwise(world: World) -> None:
+    answer = check(world, ARIES_CLIENT_SECRET_ARN="")
+    assert wrong(answer) == []
+    assert "no app is given a refresh token" in detail(answer, "client_secret")
+    assert world.token_requests()[-1]["grant_type"] == "code"
+    assert "client_secret" not in world.token_requests()[-1]
+
+
+def test_in_the_other_dialect_it_is_asked_in_that() -> None:
+    with running_world(dialect="standard") as world:
+        assert wrong(check(world)) == []
+        assert world.token_requests()[-1]["grant_type"] == "refresh_token"
+
+
+# One thing wrong, and all the others looked at all the same.
+
+
+def nothing(world: World) -> None:
+    pass
+
+
+def another_client_secret(world: World) -> None:
+    world.aries.core.set_client_secrets("another")
+
+
+def no_client_secret(world: World) -> None:
+    world.secretsmanager.delete_secret(
+        SecretId=world.environment["ARIES_CLIENT_SECRET_ARN"], ForceDeleteWithoutRecovery=True
+    )
+
+
+def an_empty_client_secret(world: World) -> None:
+    world.secretsmanager.put_secret_value(
+        SecretId=world.environment["ARIES_CLIENT_SECRET_ARN"], SecretString='{"secret": "canary"}'
+    )
+
+
+def no_table(world: World) -> None:
+    world.dynamodb.delete_table(TableName="sign-ins")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "environment", "expected", "words"),
+    [
+        (another_client_secret, {}, ["aries_token"], "refuses the client id or the client secret"),
+        (nothing, {"ARIES_CLIENT_ID": "another"}, ["aries_token"], "invalid_client"),
+        (no_client_secret, {}, ["client_secret", "aries_token"], "client_secret:ResourceNotFoundException"),
+        (an_empty_client_secret, {}, ["client_secret", "aries_token"], "client_secret:malformed"),
+        (no_table, {}, ["table", "index"], "dynamodb:ResourceNotFoundException"),
+        (nothing, {"TABLE_NAME": "another"}, ["table", "index"], "dynamodb:"),
+        (nothing, {"DEAD_LETTER_QUEUE_URL": ""}, ["dead_letters"], "DEAD_LETTER_QUEUE_URL"),
+        (nothing, {"DEAD_LETTER_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/no"}, ["dead_letters"], "sqs:"),
+        (nothing, {"ARIES_AUTHORIZE_URL": "http://127.0.0.1:1/x"}, ["aries_authorize"], "cannot be reached"),
+        (nothing, {"ARIES_TOKEN_URL": "http://127.0.0.1:1/x"}, ["aries_token"], "not_sent"),
+        (nothing, {"PROVIDER_DIALECT": "standard"}, ["aries_token"], "nothing that the broker knows"),
+    ],
+)
+def test_what_is_wrong_is_told_and_the_rest_looked_at(
+    world: World, break_it: Callable[[World], None], environment: dict[str, str], expected: list[str], words: str
+) -> None:
+    break_it(world)
+    answer = check(world, **environment)
+    assert wrong(answer) == expected
+    for name in expected:
+        assert detail(answer, name)
+    assert words in detail(answer, expected[0])
+    assert "canary" not in json.dumps(answer)
+    assert audited(world)[-1]["reason"] == "not_ok"
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault("server_error"), "no answer that can be read"),
+        (Fault("too_many_requests"), "asks to be asked less"),
+    ],
+)
+def test_an_aries_that_is_not_well_is_told(world: World, fault: Fault, words: str) -> None:
+    world.aries.faults.append(fault)
+    answer = check(world)
+    assert wrong(answer) == ["aries_token"]
+    assert words in detail(answer, "aries_token")
+
+
+def test_after_a_rotation_the_new_secret_is_checked_and_not_a_kept_one(world: World) -> None:
+    handler = world.make_handler("operator", ARIES_AUTHORIZE_URL=world.aries.authorize_url)
+
+    def token_is_ok() -> bool:
+        answer = operate(world, action="check", via=handler)
+        (found,) = [found for found in answer["checks"] if found["name"] == "aries_token"]
+        return bool(found["ok"])
+
+    assert token_is_ok()
+    world.aries.core.set_client_secrets("new-canary")
+    assert not token_is_ok()
+    world.secretsmanager.put_secret_value(
+        SecretId=world.environment["ARIES_CLIENT_SECRET_ARN"], SecretString="new-canary"
+    )
+    assert token_is_ok()
+    world.aries.core.set_client_secrets(ARIES_CLIENT_SECRET)
+    assert not token_is_ok()

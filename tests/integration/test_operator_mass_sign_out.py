@@ -1,0 +1,538 @@
+"""The answer to a leak: all sessions are over at once, and every secret is gone in the end, whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from oauth_broker.cut_offs import KEPT_SECONDS
+from oauth_broker.directory import PAGE_ROWS
+from oauth_broker.handles import secret_name, session_reference
+from oauth_broker.mass_sign_out import IN_EFFECT_SECONDS
+from oauth_broker.sweeper import ROWS_PER_SECOND
+from tests.support.aws_calls import NOT_APPLIED, ProcessDied
+from tests.support.operator import (
+    EVERYONE,
+    KINDS,
+    OPERATOR,
+    assert_none_is_seen,
+    at_call,
+    audited,
+    operate,
+    reference,
+    secrets_of,
+)
+from tests.support.world import (
+    CLIENT_ID,
+    GRACE,
+    OTHER_CLIENT_ID,
+    PREFIX,
+    TABLE,
+    Phone,
+    World,
+    running_world,
+)
+
+APP: dict[str, Any] = {"action": "revoke_all", "client_id": CLIENT_ID}
+# Room for some rows after the wait, and not for all of them.
+SHORT = 45
+
+
+def other_app(world: World) -> Phone:
+    return world.signed_in(
+        client_id=OTHER_CLIENT_ID, redirect_uri="https://web.example.com/callback", scope="account:information"
+    )
+
+
+def populate(world: World, count: int, *, client_id: str = CLIENT_ID, **attributes: Any) -> list[str]:
+    """Sessions that nobody uses, quickly made; return their ids."""
+    now = int(world.clock.time)
+    ids = [f"{client_id}-{number:05}".rjust(43, "x") for number in range(count)]
+    for session_id in ids:
+        item = {
+            "session_id": {"S": session_id},
+            "status": {"S": "active"},
+            "client_id": {"S": client_id},
+            "expires_at": {"N": str(now + 1_000_000)},
+            "created_at": {"N": str(now)},
+            "secret_version": {"S": "version"},
+            "reference": {"S": session_reference(session_id)},
+        } | attributes
+        world.dynamodb.put_item(TableName=TABLE, Item={name: value for name, value in item.items() if value})
+        world.secretsmanager.create_secret(Name=secret_name(PREFIX, session_id), SecretString="canary")
+    return ids
+
+
+def statuses(world: World) -> list[str]:
+    return sorted(item["status"]["S"] for item in world.rows() if "status" in item)
+
+
+def session_secrets(world: World) -> list[str]:
+    """The names of all session secrets, however many."""
+    pages = world.secretsmanager.get_paginator("list_secrets").paginate()
+    names = [secret["Name"] for page in pages for secret in page["SecretList"]]
+    return [name for name in names if name.startswith(PREFIX)]
+
+
+@contextmanager
+def failing_secret(world: World, name: str) -> Iterator[None]:
+    """Let one secret not be deleted."""
+    before = world.aws.before
+
+    def watch(event_name: str, params: dict[str, Any], **event: Any) -> None:
+        before(event_name, params=params, **event)
+        if event_name.endswith(".DeleteSecret") and name.encode() in params["body"]:
+            raise NOT_APPLIED["access_denied"]()
+
+    with mock.patch.object(world.aws, "before", watch):
+        yield
+
+
+def progress(world: World, scope: str = "everyone") -> dict[str, Any]:
+    row = world.row(f"sweep:{scope}")
+    assert row is not None
+    return row
+
+
+# At once.
+
+
+@pytest.mark.parametrize("command", [EVERYONE, APP])
+def test_when_it_answers_no_process_takes_what_is_from_before_whatever_it_knew(
+    world: World, command: dict[str, Any]
+) -> None:
+    phone, redeeming = world.signed_in(), world.phone()
+    code = redeeming.code()
+    warm = [world.make_handler("token"), world.make_handler("refresh")]
+    for handler in warm:
+        # Each has just read the cut-offs, of which there are none.
+        assert phone.refresh(via=handler).status == 200
+    # Time for nothing but the effect: the rows are as they were.
+    answer = operate(world, **command, within=IN_EFFECT_SECONDS + 20)
+    assert (answer["in_effect"], answer["ended"], answer["finished"]) == (True, 0, False)
+    assert phone.row()["status"] == "active"
+    for handler in warm:
+        assert phone.refresh(via=handler).json["error"] == "invalid_grant"
+    assert redeeming.redeem(code).json["error"] == "invalid_grant"
+    assert world.signed_in().refresh().status == 200
+
+
+def test_it_does_not_answer_before_every_process_knows(world: World) -> None:
+    phone = world.signed_in()
+    token = world.make_handler("token")
+    begun = world.clock.time
+    commands: list[float] = []
+
+    def read_just_before() -> None:
+        assert phone.refresh(via=token).status == 200
+        commands.append(world.clock.time)
+
+    with world.aws.visited("UpdateItem", read_just_before):
+        answer = operate(world, **EVERYONE)
+    assert answer["in_effect"] is True
+    assert world.clock.time - begun >= KEPT_SECONDS
+    assert phone.refresh(via=token).status == 400
+
+
+def test_without_time_for_that_it_says_that_it_is_not_in_effect_yet(world: World) -> None:
+    world.signed_in()
+    answer = operate(world, **EVERYONE, within=IN_EFFECT_SECONDS + 19)
+    assert (answer["in_effect"], answer["finished"]) == (False, False)
+    assert operate(world, **EVERYONE, **{"continue": True})["finished"] is True
+
+
+def test_another_apps_sessions_live(world: World) -> None:
+    phone, other = world.signed_in(), other_app(world)
+    answer = operate(world, **APP)
+    assert (answer["ended"], answer["secrets_deleted"], answer["finished"]) == (1, 1, True)
+    world.clock.time += GRACE + 1
+    assert phone.refresh().status == 400
+    assert other.refresh().status == 200
+    assert len(session_secrets(world)) == 1
+
+
+def test_a_new_sign_in_is_not_touched_by_what_goes_on(world: World) -> None:
+    old = world.signed_in()
+    operate(world, **EVERYONE, within=IN_EFFECT_SECONDS + 20)
+    new = world.signed_in()
+    answer = operate(world, **EVERYONE, **{"continue": True})
+    assert (answer["ended"], answer["finished"]) == (1, True)
+    assert old.row()["status"] == "revoked"
+    world.clock.time += GRACE + 1
+    assert new.refresh().status == 200
+
+
+# In the end.
+
+
+def test_all_rows_in_whatever_state_are_over_and_no_secret_is_left(world: World) -> None:
+    phones = [world.phone() for _ in range(6)]
+    pending, issued, active, dead, gone, late = phones
+    pending.authorize()
+    issued.code()
+    active.sign_in()
+    code = dead.code()
+    dead.redeem(code)
+    with world.aws.failing("DeleteSecret"):
+        dead.redeem(code)
+    gone.sign_in()
+    gone.revoke()
+    late.sign_in()
+    world.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"session_id": {"S": late.session_id}},
+        UpdateExpression="SET expires_at = :past",
+        ExpressionAttributeValues={":past": {"N": str(int(world.clock.time) - 1)}},
+    )
+    answer = operate(world, **EVERYONE)
+    assert (answer["ended"], answer["secrets_deleted"], answer["failed"]) == (3, 6, 0)
+    assert answer["finished"] is True
+    assert statuses(world) == ["active", "dead", "revoked", "revoked", "revoked", "revoked"]
+    assert late.row()["status"] == "active"  # Its time was over before.
+    assert session_secrets(world) == []
+    events = [text["S"].partition(" ")[2] for text in active.row()["timeline"]]
+    assert events[-1] == "revoked mass_sign_out"
+    assert world.telemetry.metrics.count(("SessionsEnded", {"reason": "mass_sign_out"})) == 3
+
+
+def test_a_row_that_does_not_tell_when_it_began_is_from_before(world: World) -> None:
+    populate(world, 1, created_at=None)
+    assert operate(world, **EVERYONE)["ended"] == 1
+    assert session_secrets(world) == []
+
+
+def test_it_tells_how_far_it_is_in_the_end(world: World) -> None:
+    world.signed_in()
+    answer = operate(world, **EVERYONE)
+    assert answer == {
+        "scope": "everyone",
+        "cut_off": "2027-01-15T08:00:00Z",
+        "in_effect": True,
+        "ended": 1,
+        "secrets_deleted": 1,
+        "failed": 0,
+        "finished": True,
+        "started_at": "2027-01-15T08:00:00Z",
+        "last_progress_at": "2027-01-15T08:00:15Z",
+        "finished_at": "2027-01-15T08:00:15Z",
+    }
+    for step in ("status", "continue"):
+        world.clock.time += 60
+        assert operate(world, **EVERYONE, **{step: True}) == answer
+
+
+def test_several_pages_and_more_time_than_there_is_come_to_the_same_end(world: World) -> None:
+    count = PAGE_ROWS * 2 + 7
+    populate(world, count)
+    populate(world, 3, client_id=OTHER_CLIENT_ID)
+    answer = operate(world, **APP, within=SHORT)
+    assert answer["finished"] is False
+    assert '"continue": true' in answer["next"]
+    ended = [answer["ended"]]
+    while not answer["finished"]:
+        assert 0 < answer["ended"] == answer["secrets_deleted"] < count
+        answer = operate(world, **APP, **{"continue": True}, within=25)
+        ended.append(answer["ended"])
+    assert ended == sorted(set(ended))
+    assert (answer["ended"], answer["secrets_deleted"], answer["failed"]) == (count, count, 0)
+    assert statuses(world) == ["active"] * 3 + ["revoked"] * count
+    assert len(session_secrets(world)) == 3
+    assert world.aws.made.count("secrets-manager:DeleteSecret") == count
+
+
+def test_by_default_it_answers_before_its_caller_gives_up_waiting(world: World) -> None:
+    populate(world, 900)
+    begun = world.clock.time
+    answer = operate(world, **EVERYONE)
+    assert world.clock.time - begun < 60
+    assert 100 < answer["ended"] < 900
+    begun = world.clock.time
+    answer = operate(world, **EVERYONE, **{"continue": True}, seconds=900)
+    assert answer["finished"] is True
+
+
+def test_secrets_are_deleted_no_faster_than_sign_outs_and_cleanup_can_bear(world: World) -> None:
+    populate(world, 200)
+    begun = world.clock.time + IN_EFFECT_SECONDS
+    operate(world, **EVERYONE, seconds=900)
+    assert world.clock.time - begun == pytest.approx(199 / ROWS_PER_SECOND)
+
+
+def test_thousands_of_sessions_are_signed_out(world: World, numbers: Callable[[str], None]) -> None:
+    count = 2000
+    populate(world, count)
+    phone = world.signed_in()
+    invocations, answer = 1, operate(world, **EVERYONE)
+    assert phone.refresh().status == 400
+    while not answer["finished"]:
+        invocations += 1
+        answer = operate(world, **EVERYONE, **{"continue": True})
+    assert (answer["ended"], answer["failed"]) == (count + 1, 0)
+    assert session_secrets(world) == []
+    assert statuses(world) == ["revoked"] * (count + 1)
+    numbers(f"{count + 1} sessions signed out by {invocations} commands")
+
+
+# Whatever happens.
+
+
+def test_it_goes_on_where_a_process_died(world: World) -> None:
+    populate(world, PAGE_ROWS + 20)
+    # In the second page.
+    deaths = world.aws.dying_at("DeleteSecret")
+    with world.aws.visited("Scan", lambda: None), world.aws.visited("UpdateItem", lambda: None):
+        answer = operate(world, **EVERYONE, within=SHORT - 5)
+    assert answer["finished"] is False
+    with deaths:
+        operate(world, **EVERYONE, **{"continue": True}, via=world.make_handler("operator"))
+    assert operate(world, **EVERYONE, status=True)["ended"] == answer["ended"]
+    again = operate(world, **EVERYONE, **{"continue": True}, seconds=900)
+    assert (again["finished"], again["failed"]) == (True, 0)
+    assert statuses(world) == ["revoked"] * (PAGE_ROWS + 20)
+    assert session_secrets(world) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_happens_at_whatever_call_a_repetition_finishes_it(kind: str, numbers: Callable[[str], None]) -> None:
+    number = 0
+    while True:
+        number += 1
+        with running_world() as world:
+            populate(world, 3)
+            phone = world.signed_in()
+            with at_call(world, number, kind) as hit, suppress(ProcessDied):
+                answer = operate(world, **EVERYONE)
+                assert "finished" in answer or answer["error"] == "temporary_failure"
+                if "finished" in answer:
+                    assert answer["finished"] or not hit or answer["failed"] or answer["trouble"]
+            if not hit:
+                break
+            # Nothing is known of it but what a person is told, who does as he is told.
+            status = operate(world, **EVERYONE, status=True)
+            again = {} if status.get("error") == "not_found" else {"continue": True}
+            answer = operate(world, **EVERYONE, **again)
+            assert (answer["in_effect"], answer["finished"], answer["failed"]) == (True, True, 0)
+            assert statuses(world) == ["revoked"] * 4
+            assert session_secrets(world) == []
+            assert phone.refresh().json["error"] == "invalid_grant"
+            assert phone.sign_in().status == 200
+    assert number > 12
+    numbers(f"a mass sign-out, each of {number - 1} calls {kind}: all completed by a repetition")
+
+
+def test_a_row_that_fails_holds_up_no_other_and_comes_again(world: World) -> None:
+    ids = populate(world, 5)
+    bad = secret_name(PREFIX, ids[2])
+    with failing_secret(world, bad):
+        answer = operate(world, **EVERYONE)
+        assert (answer["ended"], answer["secrets_deleted"], answer["failed"]) == (5, 4, 1)
+        assert answer["finished"] is False
+        assert "AccessDenied" in answer["trouble"]
+        assert session_secrets(world) == [bad]
+        answer = operate(world, **EVERYONE, **{"continue": True})
+        assert (answer["failed"], answer["finished"]) == (1, False)
+    answer = operate(world, **EVERYONE, **{"continue": True})
+    assert (answer["ended"], answer["secrets_deleted"], answer["failed"], answer["finished"]) == (5, 5, 0, True)
+    assert session_secrets(world) == []
+
+
+def test_where_one_row_after_the_other_fails_it_stops_and_says_why(world: World) -> None:
+    populate(world, 50)
+    begun = world.clock.time
+    with world.aws.failing("DeleteSecret", "throttled"):
+        answer = operate(world, **EVERYONE, seconds=900)
+    assert world.clock.time - begun < 60
+    assert (answer["secrets_deleted"], answer["failed"], answer["finished"]) == (0, 3, False)
+    assert "secretsmanager:ThrottlingException" in answer["trouble"]
+    assert ("AwsThrottled", {"aws_service": "secretsmanager"}) in world.telemetry.metrics
+    answer = operate(world, **EVERYONE, **{"continue": True}, seconds=900)
+    assert (answer["ended"], answer["secrets_deleted"], answer["finished"]) == (50, 50, True)
+    assert "trouble" not in answer
+
+
+def test_a_moments_throttling_is_waited_out(world: World) -> None:
+    populate(world, 5)
+    with world.aws.failing("DeleteSecret", times=3), world.aws.failing("Scan", times=2):
+        answer = operate(world, **EVERYONE)
+    assert (answer["ended"], answer["secrets_deleted"], answer["finished"]) == (5, 5, True)
+
+
+# The cut-off, the beginning of the sweep, its rows, and its save.
+@pytest.mark.parametrize("skip", range(6))
+def test_the_sdks_own_repetitions_are_neither_counted_twice_nor_missed(world: World, skip: int) -> None:
+    populate(world, 3)
+    with world.aws.answer_lost_once("UpdateItem", skip=skip):
+        answer = operate(world, **EVERYONE)
+    assert (answer["ended"], answer["secrets_deleted"], answer["finished"]) == (3, 3, True)
+    assert "trouble" not in answer
+
+
+def test_a_refresh_under_way_when_its_row_is_swept_is_refused_and_leaves_no_secret(world: World) -> None:
+    phone = world.signed_in()
+    world.clock.time += GRACE + 1
+    answers: list[dict[str, Any]] = []
+    with world.aws.visited("PutSecretValue", lambda: answers.append(operate(world, **EVERYONE))):
+        answer = phone.refresh()
+    assert (answers[0]["ended"], answers[0]["finished"]) == (1, True)
+    assert answer.status in (400, 503)
+    assert phone.refresh().json["error"] == "invalid_grant"
+    assert phone.row()["status"] == "revoked"
+    assert "escrow" not in phone.row()
+    assert session_secrets(world) == []
+
+
+def test_a_sign_in_under_way_when_its_row_is_swept_is_over_and_leaves_no_secret(world: World) -> None:
+    phone = world.phone()
+    returning = phone.approve(phone.authorize())
+    answers: list[dict[str, Any]] = []
+    with world.aws.dying_after("CreateSecret"):
+        phone.callback(returning)
+    answers.append(operate(world, **EVERYONE))
+    assert (answers[0]["ended"], answers[0]["finished"]) == (1, True)
+    assert phone.row()["status"] == "revoked"
+    assert session_secrets(world) == []
+    # Not before the worker that claimed it could not store anything any more.
+    assert world.clock.time >= float(phone.row()["lease_until"])
+    assert "code" not in phone.callback(returning).headers.get("location", "")
+
+
+# Two of them.
+
+
+def test_of_two_workers_the_slower_stops_and_does_no_harm(world: World) -> None:
+    count = PAGE_ROWS + 10
+    populate(world, count)
+    operate(world, **EVERYONE, within=IN_EFFECT_SECONDS + 20)
+    others: list[dict[str, Any]] = []
+
+    def work_too() -> None:
+        others.append(operate(world, **EVERYONE, **{"continue": True}, seconds=900, via=world.make_handler("operator")))
+
+    with world.aws.visited("DeleteSecret", work_too):
+        answer = operate(world, **EVERYONE, **{"continue": True}, seconds=900)
+    assert others[0]["finished"] is True
+    assert answer["finished"] is True
+    assert "Another invocation" in answer["trouble"]
+    assert statuses(world) == ["revoked"] * count
+    assert session_secrets(world) == []
+
+
+def test_a_newer_one_takes_the_place_of_an_older_one_that_is_under_way(world: World) -> None:
+    populate(world, 30)
+    operate(world, **EVERYONE, within=IN_EFFECT_SECONDS + 20)
+    newer: list[dict[str, Any]] = []
+
+    def begin_anew() -> None:
+        world.clock.time += 60
+        populate(world, 2, client_id=OTHER_CLIENT_ID)
+        newer.append(operate(world, **EVERYONE, within=IN_EFFECT_SECONDS + 20))
+
+    with world.aws.visited("DeleteSecret", begin_anew):
+        answer = operate(world, **EVERYONE, **{"continue": True})
+    # What was done for the older one says nothing of the newer one's rows.
+    assert answer["cut_off"] == newer[0]["cut_off"]
+    assert answer["finished"] is False
+    assert (answer["secrets_deleted"], answer["ended"]) == (0, 0)
+    answer = operate(world, **EVERYONE, **{"continue": True})
+    assert (answer["secrets_deleted"], answer["finished"]) == (32, True)
+    assert statuses(world) == ["revoked"] * 32
+
+
+def test_a_cut_off_never_moves_back(world: World) -> None:
+    phone = world.signed_in()
+    operate(world, **EVERYONE)
+    cut_off = world.row("cut-offs")
+    world.clock.time -= 3600
+    answer = operate(world, **EVERYONE)
+    assert world.row("cut-offs") == cut_off
+    assert answer["cut_off"] == "2027-01-15T08:00:00Z"
+    world.clock.time += 3600
+    assert phone.refresh().status == 400
+
+
+def test_one_for_everyone_and_one_for_an_app_keep_apart(world: World) -> None:
+    populate(world, 2)
+    populate(world, 3, client_id=OTHER_CLIENT_ID)
+    assert operate(world, **APP)["ended"] == 2
+    assert operate(world, **EVERYONE)["ended"] == 3
+    assert operate(world, **APP, status=True)["ended"] == 2
+    assert progress(world, f"client:{CLIENT_ID}")["finished_at"] != progress(world)["finished_at"]
+
+
+# What is asked for wrongly.
+
+
+def test_an_app_that_is_not_registered_is_refused_and_the_registered_ones_are_named(world: World) -> None:
+    populate(world, 1)
+    answer = operate(world, action="revoke_all", client_id="trader-iso")
+    assert answer["error"] == "invalid_request"
+    assert CLIENT_ID in answer["message"]
+    assert '"removed_app"' in answer["message"]
+    assert world.row("cut-offs") is None
+    assert audited(world)[-1]["reason"] == "unknown_app"
+
+
+def test_an_app_that_was_removed_from_the_registry_can_be_signed_out_on_purpose(world: World) -> None:
+    populate(world, 2, client_id="trader-old")
+    old: dict[str, Any] = {"action": "revoke_all", "client_id": "trader-old"}
+    assert operate(world, **old, removed_app=True)["ended"] == 2
+    assert operate(world, **old, status=True)["finished"] is True
+    assert operate(world, **APP, removed_app=True)["error"] == "invalid_request"
+
+
+def test_one_that_found_nothing_at_all_does_not_finish_in_silence(world: World) -> None:
+    answer = operate(world, action="revoke_all", client_id="trader-iso", removed_app=True)
+    assert (answer["finished"], answer["secrets_deleted"]) == (True, 0)
+    assert "right one" in answer["warning"]
+    populate(world, 1)
+    assert "warning" not in operate(world, **EVERYONE)
+
+
+@pytest.mark.parametrize("step", ["continue", "status"])
+@pytest.mark.parametrize("command", [EVERYONE, APP])
+def test_there_is_nothing_to_go_on_with_where_nothing_was_begun(
+    world: World, command: dict[str, Any], step: str
+) -> None:
+    phone = world.signed_in()
+    assert operate(world, **command, **{step: True})["error"] == "not_found"
+    assert world.row("cut-offs") is None
+    assert phone.refresh().status == 200
+
+
+def test_to_look_changes_nothing(world: World) -> None:
+    populate(world, 3)
+    operate(world, **EVERYONE, within=IN_EFFECT_SECONDS + 20)
+    before = (world.row("cut-offs"), progress(world), statuses(world))
+    answer = operate(world, **EVERYONE, status=True)
+    assert (answer["finished"], answer["ended"], answer["failed"]) == (False, 0, 0)
+    assert (world.row("cut-offs"), progress(world), statuses(world)) == before
+
+
+# What is seen of it.
+
+
+def test_the_audit_lines_say_who_and_how_far_and_no_answer_or_line_has_a_secret(world: World) -> None:
+    phones = [world.signed_in() for _ in range(3)]
+    world.phone().authorize()
+    secrets = secrets_of(world, phones)
+    answers = [operate(world, **APP, within=IN_EFFECT_SECONDS + 20)]
+    with world.aws.failing("DeleteSecret", "access_denied"):
+        answers.append(operate(world, **APP, **{"continue": True}))
+    answers.append(operate(world, **APP, **{"continue": True}))
+    line = {"action": "revoke_all", "operator": OPERATOR, "client_id": CLIENT_ID}
+    assert audited(world) == [
+        line | {"reason": "asked:start"},
+        line | {"reason": "unfinished", "count": 0},
+        line | {"reason": "asked:continue"},
+        line | {"reason": "unfinished", "count": 3},
+        line | {"reason": "asked:continue"},
+        line | {"reason": "done", "count": 4},
+    ]
+    ended = [fields["session"] for _, event, fields in world.telemetry.lines if event == "session_ended"]
+    assert {reference(phone) for phone in phones} < set(ended)
+    assert len(ended) == 4
+    assert_none_is_seen(world, secrets | secrets_of(world, phones), *answers)

@@ -1,0 +1,164 @@
+"""What makes a snapshot of an initialised function safe to copy: AWS Lambda SnapStart."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from tests.local.stack import LocalStack
+from tests.support.functions import ROOT
+from tests.support.snapshot import NOT_PERMITTED
+
+FUNCTIONS = ("authorize", "callback", "token", "refresh", "revoke", "metadata")
+NEVER_LISTENING = "http://127.0.0.1:9"
+ENVIRONMENT = {
+    "ARIES_CLIENT_ID": "aries-client",
+    "ARIES_CLIENT_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aries-AbCdEf",
+    "ARIES_AUTHORIZE_URL": f"{NEVER_LISTENING}/oauth2/authorize",
+    "ARIES_TOKEN_URL": f"{NEVER_LISTENING}/v1/oauth2/token",
+    "PROVIDER_DIALECT": "aries",
+    "APPS": json.dumps({"phone": {"redirect_uris": ["https://app.example.com/callback"], "scopes": ["a"]}}),
+    "SESSION_DAYS": "30",
+    "REFRESH_GRACE_SECONDS": "60",
+    "LATE_RETRY": "allow",
+    "TABLE_NAME": "sign-ins",
+    "SECRET_PREFIX": "stack/session/",
+    "KEY_ID": "key",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_REGION": "eu-west-1",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_ENDPOINT_URL": NEVER_LISTENING,
+    "POWERTOOLS_SERVICE_NAME": "stack",
+    "POWERTOOLS_METRICS_NAMESPACE": "AriesTokenBroker",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+
+
+def snapshot(what: str, *functions: str, environment: Mapping[str, str]) -> Any:
+    """What tests/support/snapshot.py has to tell."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.snapshot", what, *functions],
+        cwd=ROOT,
+        env={**environment, "PYTHONPATH": os.pathsep.join([".", "layers/oauth_broker"])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode == NOT_PERMITTED:
+        pytest.skip("Process ids of its own are not permitted to a process here")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def of_itself() -> dict[str, Any]:
+    """What initialising all functions in one process does."""
+    found: dict[str, Any] = snapshot("init", *FUNCTIONS, environment=os.environ | ENVIRONMENT)
+    return found
+
+
+class TestInitialising:
+    def test_opens_no_connection_and_resolves_no_name_and_so_reads_no_secret(self, of_itself: dict[str, Any]) -> None:
+        assert of_itself["network"] == []
+
+    def test_draws_nothing_random(self, of_itself: dict[str, Any]) -> None:
+        assert of_itself["random"] == []
+
+    def test_reads_no_clock(self, of_itself: dict[str, Any]) -> None:
+        assert of_itself["clock"] == []
+
+    @pytest.mark.parametrize("function", FUNCTIONS)
+    def test_has_the_process_reseed_when_it_is_restored(self, function: str) -> None:
+        found = snapshot("init", function, environment=os.environ | ENVIRONMENT)
+        assert found["hooks"] == ["oauth_broker.snap_start.reseed"]
+
+
+def test_two_copies_of_a_process_have_nothing_in_common_that_must_differ() -> None:
+    with LocalStack(refresh_grace=1) as stack:
+        copies = snapshot("sign-in", *FUNCTIONS, environment=os.environ)
+        secrets = stack.client("secretsmanager")
+        names = [it["Name"] for it in secrets.list_secrets()["SecretList"] if "/session/" in it["Name"]]
+        keys = [json.loads(secrets.get_secret_value(SecretId=name)["SecretString"])["session_key"] for name in names]
+        endpoints = {f"connect {url.removeprefix('http://')}" for url in (stack.aws, stack.aries)}
+    assert len(set(keys)) == len(keys) == len(copies)
+    for name in ("state", "challenge", "cookie", "code", "leases"):
+        assert len({str(copy[name]) for copy in copies}) == len(copies), name
+    for copy in copies:
+        assert len(copy["leases"]) == 1
+        assert set(copy["connections"]) >= endpoints
+
+
+def test_openssl_would_give_every_copy_the_same_keys_and_does_not_once_it_was_reseeded() -> None:
+    drawn = snapshot("openssl", "token", environment=os.environ | ENVIRONMENT)
+    assert len(set(drawn["unrestored"])) == 1
+    assert len(set(drawn["restored"])) == len(drawn["restored"])
+
+
+class Credentials(BaseHTTPRequestHandler):
+    """Lambda's endpoint for credentials. The first ones are all but expired, as a snapshot's are when it is old."""
+
+    given: int
+
+    def do_GET(self) -> None:
+        life = timedelta(hours=6) if self.given else timedelta(minutes=1)
+        body = {
+            "AccessKeyId": f"KEY{self.given}",
+            "SecretAccessKey": "secret",
+            "Token": "token",
+            "Expiration": (datetime.now(UTC) + life).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        type(self).given += 1
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def credentials_endpoint() -> Iterator[str]:
+    Credentials.given = 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), Credentials) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class TestTheCredentialsOfAws:
+    """With SnapStart a function gets them from an endpoint beside it, not from its environment."""
+
+    def environment(self, endpoint: str) -> dict[str, str]:
+        environment = os.environ | ENVIRONMENT
+        of_the_environment = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+        return {
+            **{name: value for name, value in environment.items() if name not in of_the_environment},
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{endpoint}/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": "token",
+        }
+
+    def test_are_all_that_initialising_fetches(self) -> None:
+        with credentials_endpoint() as endpoint:
+            found = snapshot("init", *FUNCTIONS, environment=self.environment(endpoint))
+        assert {line for line in found["network"] if line.startswith("connect")} == {f"connect {endpoint}"}
+
+    def test_of_an_old_snapshot_are_not_used_any_more(self) -> None:
+        with credentials_endpoint() as endpoint:
+            keys = snapshot("sign", "refresh", environment=self.environment(endpoint))
+        assert len(keys) == 2
+        for used in keys:
+            assert used
+            assert "KEY0" not in used

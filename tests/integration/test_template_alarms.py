@@ -1,0 +1,153 @@
+"""The alarms of the template: what they watch, how soon they sound, what they say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from oauth_broker.dialect import Outcome
+from tests.support.operations import NAMESPACE, STACK, Metric, access_log, assert_exists, saved_queries, widgets
+from tests.support.transformed import SERVING, deployed, of_type, plain, properties
+
+# Some need a person however rarely they happen: (threshold, periods of so many seconds that must be bad, of so many).
+ONCE_IS_ENOUGH = {
+    "CleanupDeadLetterAlarm",
+    "DeploymentErrorsAlarm",
+    "InternalErrorsAlarm",
+    "ProviderMisconfiguredAlarm",
+    "ProviderUnknownErrorAlarm",
+    "RestoredFromBackupAlarm",
+    "ReuseDetectedAlarm",
+}
+ALARMS = ONCE_IS_ENOUGH | {
+    "ApiServerErrorsAlarm",
+    "ApiThrottledAlarm",
+    "AwsThrottledAlarm",
+    "CleanupBehindAlarm",
+    "EscrowedAlarm",
+    "FunctionErrorsAlarm",
+    "FunctionThrottlesAlarm",
+    "ManyRefreshesFailAlarm",
+    "RefreshesFailAlarm",
+    "RefreshesFailForAnHourAlarm",
+    "SessionsEndAlarm",
+    "SignInsFailAlarm",
+    "SignInsFailForAnHourAlarm",
+}
+
+
+def alarm(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = plain(properties(name))
+    return found
+
+
+def metrics_of(watched: dict[str, Any]) -> Iterator[Metric]:
+    for it in [watched] if "MetricName" in watched else [it["MetricStat"]["Metric"] for it in inputs(watched)]:
+        yield it["Namespace"], it["MetricName"], {pair["Name"]: pair["Value"] for pair in it["Dimensions"]}
+
+
+def inputs(watched: dict[str, Any]) -> list[dict[str, Any]]:
+    return [it for it in watched["Metrics"] if "MetricStat" in it]
+
+
+def expression(watched: dict[str, Any]) -> str:
+    return next((it["Expression"] for it in watched.get("Metrics", []) if "Expression" in it), "")
+
+
+class TestTheAlarms:
+    def test_they_are_these(self) -> None:
+        assert of_type("AWS::CloudWatch::Alarm").keys() == ALARMS
+
+    @pytest.mark.parametrize("name", sorted(ALARMS))
+    def test_each_watches_metrics_that_exist_of_this_stack_alone(self, name: str) -> None:
+        for metric in metrics_of(alarm(name)):
+            assert_exists(metric)
+
+    @pytest.mark.parametrize("name", sorted(ALARMS))
+    def test_each_says_what_it_means_and_what_to_do_first(self, name: str) -> None:
+        description = alarm(name)["AlarmDescription"]
+        assert "First: " in description or name == "DeploymentErrorsAlarm"
+        assert len(description) <= 1024
+        assert set(re.findall(r"\w+Alarm\b", description)) <= ALARMS
+        for query in re.findall(r'[Ss]aved query "([^"]+)"', description):
+            assert query in saved_queries()
+        for title in re.findall(r'[Dd]ashboard(?: shows)?,? \(?"([^"]+)"', description):
+            assert title in {widget["properties"].get("title") for widget in widgets()}
+
+    @pytest.mark.parametrize("name", sorted(ALARMS - {"DeploymentErrorsAlarm"}))
+    def test_each_tells_the_topic_if_there_is_one(self, name: str) -> None:
+        told = {"Fn::If": ["HasAlarmTopic", ["AlarmTopicArn"], "AWS::NoValue"]}
+        assert alarm(name)["AlarmActions"] == alarm(name)["OKActions"] == told
+
+    def test_the_one_that_takes_deployments_back_is_there_for_these_alone_and_wakes_nobody(self) -> None:
+        assert deployed()["Resources"]["DeploymentErrorsAlarm"]["Condition"] == "DeploysGradually"
+        assert not alarm("DeploymentErrorsAlarm").keys() & {"AlarmActions", "OKActions"}
+
+    @pytest.mark.parametrize("name", sorted(ALARMS))
+    def test_no_traffic_is_no_trouble(self, name: str) -> None:
+        assert alarm(name)["TreatMissingData"] == "notBreaching"
+
+    @pytest.mark.parametrize("name", sorted(ALARMS - ONCE_IS_ENOUGH))
+    def test_one_failure_at_night_alarms_nobody(self, name: str) -> None:
+        watched = alarm(name)
+        needed = watched.get("DatapointsToAlarm", watched["EvaluationPeriods"])
+        share = re.match(r"IF\((\w+) < (\d+), 0, 100 \* \1 /", expression(watched))
+        assert needed > 1 or (share and int(share[2]) > 1)
+        if expression(watched).startswith("IF"):
+            assert share
+            assert int(share[2]) > 1
+
+    @pytest.mark.parametrize("name", sorted(ONCE_IS_ENOUGH))
+    def test_once_is_enough_for_these(self, name: str) -> None:
+        assert (alarm(name)["Threshold"], alarm(name)["EvaluationPeriods"]) == (1, 1)
+        assert "DatapointsToAlarm" not in alarm(name)
+
+    @pytest.mark.parametrize("name", sorted(ALARMS))
+    def test_each_is_one_that_cloudwatch_accepts(self, name: str) -> None:
+        watched = alarm(name)
+        periods = {watched["Period"]} if "Period" in watched else {it["MetricStat"]["Period"] for it in inputs(watched)}
+        (period,) = periods
+        assert period in (60, 300, 3600)
+        assert period * watched["EvaluationPeriods"] <= 86_400
+        assert watched.get("DatapointsToAlarm", 1) <= watched["EvaluationPeriods"]
+        if "Metrics" in watched:
+            assert len(inputs(watched)) <= 10
+            (returned,) = (it for it in watched["Metrics"] if it.get("ReturnData", True))
+            assert returned["Id"] == "watched"
+            assert "SEARCH" not in returned["Expression"]
+            ids = {it["Id"] for it in inputs(watched)}
+            assert all(re.fullmatch(r"[a-z][A-Za-z0-9_]*", it) for it in ids)
+            used = set(re.findall(r"\b[a-z]\w*", returned["Expression"]))
+            assert used == (set() if "METRICS()" in returned["Expression"] else ids)
+
+    @pytest.mark.parametrize(
+        ("name", "metric"),
+        [("FunctionErrorsAlarm", "Errors"), ("FunctionThrottlesAlarm", "Throttles")],
+    )
+    def test_all_functions_that_nobody_stands_beside_are_watched(self, name: str, metric: str) -> None:
+        assert list(metrics_of(alarm(name))) == [
+            ("AWS/Lambda", metric, {"FunctionName": f"{function}Function"})
+            for function in [*sorted(SERVING), "Cleanup"]
+        ]
+
+    def test_an_answer_of_aries_that_the_dialect_does_not_know_is_watched_by_its_kind(self) -> None:
+        (metric,) = metrics_of(alarm("ProviderUnknownErrorAlarm"))
+        assert metric == (NAMESPACE, "ProviderErrors", {"service": STACK, "kind": Outcome.UNKNOWN_ERROR.value})
+
+    def test_cleanup_alarms_long_before_its_records_are_given_up(self) -> None:
+        (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
+        given_up = mapping["Properties"]["MaximumRecordAgeInSeconds"]
+        assert alarm("CleanupBehindAlarm")["Threshold"] / 1000 <= given_up / 4
+
+    def test_requests_beyond_the_apis_limits_are_counted_in_its_access_log(self) -> None:
+        counted = plain(properties("ApiThrottledMetric"))
+        assert counted["LogGroupName"] == "AccessLogGroup"
+        # What API Gateway writes is a text.
+        assert counted["FilterPattern"] == '{ $.status = "429" }'
+        (transformation,) = counted["MetricTransformations"]
+        assert transformation["Dimensions"] == [{"Key": "service", "Value": "$.service"}]
+        assert access_log()["service"] == f"${{{STACK}}}"
+        assert access_log()["status"] == "$context.status"

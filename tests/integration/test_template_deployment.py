@@ -1,0 +1,215 @@
+"""How a change reaches the functions: versions behind an alias, published for every change, gradually if asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+from cfnlint.api import lint_all
+from samcli.yamlhelper import yaml_parse
+
+from tests.support.transformed import (
+    FUNCTIONS,
+    SERVING,
+    TEMPLATE,
+    VARIABLE,
+    deployed,
+    of_type,
+    plain,
+    properties,
+    references,
+    source,
+    transform,
+)
+
+ROLLBACK_ALARMS = ["InternalErrorsAlarm", "RefreshesFailAlarm", "SignInsFailAlarm"]
+GRADUAL = pytest.mark.parametrize("gradual", ["false", "true"])
+
+
+@GRADUAL
+def test_what_sam_makes_of_the_template_is_clean(gradual: str) -> None:
+    found = [match for match in lint_all(json.dumps(decided(gradual))) if not match.rule.id.startswith("I")]
+    # SAM has used them up.
+    used_up = {"Parameter GradualDeployment not used.", "Parameter DeploymentType not used."}
+    assert {match.message for match in found} == used_up
+
+
+def decided(gradual: str) -> dict[str, Any]:
+    """The deployed template without the condition that SAM has decided: cfn-lint would try it both ways."""
+    condition = "DeploysGradually"
+
+    def chosen(value: Any) -> Any:
+        match value:
+            case {"Fn::If": [str(name), then, otherwise]} if name == condition:
+                return chosen(then if gradual == "true" else otherwise)
+            case dict():
+                return {key: chosen(item) for key, item in value.items() if (key, item) != ("Condition", condition)}
+            case list():
+                return [chosen(item) for item in value]
+            case _:
+                return value
+
+    template = deployed(gradual)
+    there = {
+        key: resource
+        for key, resource in template["Resources"].items()
+        if gradual == "true" or resource.get("Condition") != condition
+    }
+    conditions = {key: value for key, value in template["Conditions"].items() if key != condition}
+    result: dict[str, Any] = chosen(template | {"Resources": there, "Conditions": conditions})
+    return result
+
+
+@GRADUAL
+def test_no_resource_needs_itself(gradual: str) -> None:
+    resources = deployed(gradual)["Resources"]
+    needs = {key: references(resource) & resources.keys() for key, resource in resources.items()}
+    while needs:
+        free = {key for key, needed in needs.items() if not needed & needs.keys()}
+        assert free, f"these need one another: {sorted(needs)}"
+        needs = {key: needed for key, needed in needs.items() if key not in free}
+
+
+class TestTheAlias:
+    @pytest.mark.parametrize("name", SERVING)
+    def test_it_is_what_the_api_calls(self, name: str) -> None:
+        alias = plain(properties(f"{name}FunctionAliaslive"))
+        (version,) = versions(deployed(), name)
+        assert alias == {"Name": "live", "FunctionName": f"{name}Function", "FunctionVersion": f"{version}.Version"}
+        called = re.findall(r"\$\{(\w+)\}/invocations", json.dumps(properties("Api")["Body"]["paths"]))
+        assert set(called) == {f"{name}FunctionAliaslive" for name in SERVING}
+        may_be_called = {plain(it["Properties"]["FunctionName"]) for it in of_type("AWS::Lambda::Permission").values()}
+        assert may_be_called == set(called)
+
+    def test_what_no_request_reaches_has_none(self) -> None:
+        assert of_type("AWS::Lambda::Alias").keys() == {f"{name}FunctionAliaslive" for name in SERVING}
+
+    def test_a_version_goes_when_another_has_taken_its_place(self) -> None:
+        assert {version["DeletionPolicy"] for version in of_type("AWS::Lambda::Version").values()} == {"Delete"}
+
+
+def versions(template: dict[str, Any], name: str) -> list[str]:
+    return [key for key in template["Resources"] if re.fullmatch(rf"{name}FunctionVersion[0-9a-f]{{10}}", key)]
+
+
+def after(*logical_ids: str, **changed: Any) -> dict[str, Any]:
+    """What is deployed after properties of these resources were changed in the template."""
+    template = yaml_parse(TEMPLATE.read_text())
+    for logical_id in logical_ids:
+        template["Resources"][logical_id]["Properties"] |= changed
+    return transform(template)
+
+
+class TestPublishing:
+    @pytest.mark.parametrize("changed", [{"CodeUri": "s3://bucket/another"}, {"MemorySize": 1024}], ids=str)
+    def test_new_code_and_a_new_setting_publish_a_version(self, changed: dict[str, Any]) -> None:
+        template = after(*(f"{name}Function" for name in SERVING), **changed)
+        for name in SERVING:
+            assert versions(template, name) != versions(deployed(), name)
+
+    @pytest.mark.parametrize("layer", ["OauthBrokerLayer", "DependenciesLayer"])
+    def test_a_new_layer_publishes_a_version_of_each_function(self, layer: str) -> None:
+        changed = after(layer, ContentUri="s3://bucket/another")
+        for name in SERVING:
+            assert versions(changed, name) != versions(deployed(), name)
+
+    def test_sam_alone_would_publish_none_for_a_new_value_of_a_parameter(self) -> None:
+        changed = transform(yaml_parse(TEMPLATE.read_text()), SessionDays="7", SnapStart="true", Apps='{"a": {}}')
+        assert versions(changed, "Token") == versions(deployed(), "Token")
+
+    def test_so_every_value_that_a_function_is_given_is_in_a_text_whose_number_is_part_of_the_version(self) -> None:
+        content = source()["Resources"]["Configuration"]["Properties"]["Content"]["Fn::Sub"]
+        assert {name.partition(".")[0] for name in VARIABLE.findall(content)} == given_to_functions()
+        # One line each, so that no two values can change places unseen.
+        assert len(VARIABLE.findall(content)) == len(content.splitlines()) == len(set(content.splitlines()))
+        described = {plain(it["Properties"]["Description"]) for it in of_type("AWS::Lambda::Version").values()}
+        assert described == {"Configuration ${Configuration.VersionNumber}"}
+
+    def test_a_new_text_is_a_new_number(self) -> None:
+        # CloudFormation makes the resource anew where one of these changes, which its schema says of Content.
+        assert properties("Configuration").keys() == {
+            "ApplicationId",
+            "ConfigurationProfileId",
+            "Content",
+            "ContentType",
+        }
+
+
+@cache
+def given_to_functions() -> set[str]:
+    """The parameters, and the resources that may be replaced, that make up the configuration of a serving function."""
+    conditions = source()["Conditions"]
+    found = set()
+    for name in SERVING:
+        function = {key: value for key, value in properties(f"{name}Function").items() if key not in ("Code", "Layers")}
+        found |= references(function) | {
+            parameter
+            for condition in re.findall(r'"Fn::If": \["(\w+)"', json.dumps(function))
+            for parameter in references(conditions[condition])
+        }
+    own = {f"{name}{kind}" for name in FUNCTIONS for kind in ("Role", "LogGroup")}
+    return {name for name in found - own if not name.startswith("AWS::")}
+
+
+class TestAGradualDeployment:
+    def test_there_is_none_unless_it_is_asked_for(self) -> None:
+        assert not any(resource["Type"].startswith("AWS::CodeDeploy") for resource in deployed()["Resources"].values())
+        for alias in of_type("AWS::Lambda::Alias").values():
+            assert "UpdatePolicy" not in alias
+
+    def test_shifts_each_functions_requests_and_is_taken_back_when_an_alarm_sounds(self) -> None:
+        groups = of_type("AWS::CodeDeploy::DeploymentGroup", "true")
+        assert groups.keys() == {f"{name}FunctionDeploymentGroup" for name in SERVING}
+        for group in groups.values():
+            settings = plain(group["Properties"])
+            assert settings["ServiceRoleArn"] == {"Fn::If": ["DeploysGradually", "DeploymentRole.Arn", "AWS::NoValue"]}
+            assert settings["AutoRollbackConfiguration"]["Enabled"] is True
+            assert "DEPLOYMENT_STOP_ON_ALARM" in settings["AutoRollbackConfiguration"]["Events"]
+            crashes = {"Fn::If": ["DeploysGradually", "DeploymentErrorsAlarm", "AWS::NoValue"]}
+            assert settings["AlarmConfiguration"] == {
+                "Enabled": True,
+                "Alarms": [{"Name": name} for name in (crashes, *ROLLBACK_ALARMS)],
+            }
+        for name in SERVING:
+            policy = plain(deployed("true")["Resources"][f"{name}FunctionAliaslive"]["UpdatePolicy"])
+            assert policy["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"] == f"{name}FunctionDeploymentGroup"
+
+    def test_brings_no_role_of_sams_own(self) -> None:
+        assert "CodeDeployServiceRole" not in deployed("true")["Resources"]
+
+    @pytest.mark.parametrize("pace", source()["Parameters"]["DeploymentType"]["AllowedValues"])
+    def test_each_pace_is_one_of_code_deploys_own(self, pace: str) -> None:
+        template = transform(yaml_parse(TEMPLATE.read_text()), GradualDeployment="true", DeploymentType=pace)
+        name = template["Resources"]["TokenFunctionDeploymentGroup"]["Properties"]["DeploymentConfigName"]
+        assert name == {"Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", {"ConfigName": pace}]}
+
+    @pytest.mark.parametrize("alarm", [*ROLLBACK_ALARMS, "DeploymentErrorsAlarm"])
+    def test_its_alarms_name_neither_the_api_nor_an_alias_and_see_one_request_in_ten(self, alarm: str) -> None:
+        assert references(properties(alarm)) <= {
+            *(f"{name}Function" for name in SERVING),
+            "AlarmTopicArn",
+            "AWS::NoValue",
+            "AWS::StackName",
+        }
+        watched = properties(alarm)
+        periods = (
+            {watched["Period"]}
+            if "Period" in watched
+            else {metric["MetricStat"]["Period"] for metric in watched["Metrics"] if "MetricStat" in metric}
+        )
+        # The shortest pace has five minutes for it.
+        assert periods == {60}
+        assert watched["EvaluationPeriods"] <= 5
+        # A share of all requests, when all of a tenth of them fail.
+        assert watched["Threshold"] <= 10
+
+
+class TestSnapStart:
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    def test_it_is_for_the_functions_that_serve_the_api_if_it_is_asked_for(self, name: str) -> None:
+        asked = {"ApplyOn": {"Fn::If": ["StartsFromSnapshots", "PublishedVersions", "None"]}}
+        assert properties(f"{name}Function").get("SnapStart") == (asked if name in SERVING else None)
+        assert source()["Conditions"]["StartsFromSnapshots"] == {"Fn::Equals": [{"Ref": "SnapStart"}, "true"]}

@@ -1,0 +1,210 @@
+"""Who may do what: every role and policy of the template against the table that the README shows."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from oauth_broker.escrow import Escrow
+from oauth_broker.secret import Secret
+from oauth_broker.session_secret import SessionSecret
+from tests.support.functions import ROOT
+from tests.support.transformed import FUNCTIONS, SERVING, listed, of_type, plain, properties
+
+SECTION = "What each function may do"
+PERSON = "a person with `OperatorPolicy`"
+CODE_DEPLOY = "CodeDeploy, with `GradualDeployment`"
+SESSION_SECRETS = (
+    "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${AWS::StackName}/session/*"
+)
+# The table's words for resources. Those that each function has of its own are told apart by its name.
+RESOURCES: dict[str, list[str]] = {
+    "its log group": ["{name}LogGroup.Arn"],
+    "everything": ["*"],
+    "the table": ["SignInsTable.Arn"],
+    "the table's index `by_reference`": ["${SignInsTable.Arn}/index/by_reference"],
+    "the table's stream": ["SignInsTable.StreamArn"],
+    "the table's streams": ["${SignInsTable.Arn}/stream/*"],
+    "the key": ["Key.Arn"],
+    "the session secrets": [SESSION_SECRETS],
+    "the Aries client secret": ["AriesClientSecretArn"],
+    "the dead letter queue": ["CleanupDeadLetterQueue.Arn"],
+    "the operator function": ["OperatorFunction.Arn"],
+    "the stack": ["AWS::StackId"],
+    "the functions of the API and their alias": [
+        *(f"{name}Function.Arn" for name in SERVING),
+        *(f"${{{name}Function.Arn}}:live" for name in SERVING),
+    ],
+    "the account's alarms in the region": ["arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:*"],
+}
+VIA_DYNAMODB = {"kms:ViaService": "dynamodb.${AWS::Region}.amazonaws.com"}
+VIA_SECRETS_MANAGER = {"kms:ViaService": "secretsmanager.${AWS::Region}.amazonaws.com"}
+ESCROW = "for the escrow of a session"
+# The table's words for conditions, of a statement or of the stack.
+CONDITIONS: dict[str, dict[str, Any]] = {
+    "": {},
+    "through DynamoDB, for the table": {
+        "StringEquals": {**VIA_DYNAMODB, "kms:EncryptionContext:aws:dynamodb:tableName": "SignInsTable"}
+    },
+    "through DynamoDB": {"StringEquals": VIA_DYNAMODB},
+    "through Secrets Manager, for a session secret or the trial before one is made": {
+        "StringEquals": VIA_SECRETS_MANAGER,
+        "StringLike": {"kms:EncryptionContext:SecretARN": [SESSION_SECRETS, "RequestToValidateKeyAccess"]},
+    },
+    "through Secrets Manager, for a session secret": {
+        "StringEquals": VIA_SECRETS_MANAGER,
+        "StringLike": {"kms:EncryptionContext:SecretARN": SESSION_SECRETS},
+    },
+    ESCROW: {
+        "StringEquals": {"kms:EncryptionContext:purpose": "escrow"},
+        "ForAllValues:StringEquals": {"kms:EncryptionContextKeys": ["part", "purpose", "session_id"]},
+        "Null": {"kms:EncryptionContext:session_id": "false"},
+    },
+    "where there is one": {"if": "HasClientSecret"},
+    "where there is one and the dialect is `standard`": {"if": "CodeGrantSendsSecret"},
+}
+# (action, resource, condition in the table's words)
+Permission = tuple[str, str, str]
+
+
+def rows() -> list[list[str]]:
+    """The table's rows, a list of cells each."""
+    section = (ROOT / "README.md").read_text().split(f"\n## {SECTION}\n")[1].split("\n## ")[0]
+    table = [line for line in section.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert cells[0] == ["who", "may", "on", "only"]
+    return cells[2:]
+
+
+def promised() -> dict[str, list[Permission]]:
+    """What the README says, by who."""
+    found: dict[str, list[Permission]] = defaultdict(list)
+    for who, may, on, only in rows():
+        assert only in CONDITIONS, only
+        for name in named(who):
+            for action in re.findall(r"`([^`]+)`", may):
+                found[name] += [(action, resource.replace("{name}", name), only) for resource in RESOURCES[on]]
+    return found
+
+
+def named(who: str) -> Iterable[str]:
+    if who in (PERSON, CODE_DEPLOY):
+        return [who]
+    return FUNCTIONS if who == "every function" else [name.title() for name in re.findall(r"`(\w+)`", who)]
+
+
+def permissions(statement: dict[str, Any]) -> list[Permission]:
+    condition = statement.get("Condition", {})
+    if "Fn::If" in statement:
+        name, statement, otherwise = statement["Fn::If"]
+        assert otherwise == "AWS::NoValue"
+        condition = {"if": name}
+    assert set(statement) - {"Condition", "Sid"} == {"Effect", "Action", "Resource"}
+    assert statement["Effect"] == "Allow"
+    (words,) = (words for words, known in CONDITIONS.items() if known == condition)
+    return [
+        (action, resource, words)
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    ]
+
+
+def allowed() -> dict[str, list[Permission]]:
+    """What the deployed template allows, by who; CodeDeploy's role is there in a gradual deployment alone."""
+    documents = {name: role_document(f"{name}Role") for name in FUNCTIONS}
+    documents |= {
+        PERSON: properties("OperatorPolicy")["PolicyDocument"],
+        CODE_DEPLOY: role_document("DeploymentRole"),
+    }
+    return {
+        who: [permission for statement in plain(document["Statement"]) for permission in permissions(statement)]
+        for who, document in documents.items()
+    }
+
+
+def role_document(logical_id: str) -> dict[str, Any]:
+    (policy,) = properties(logical_id)["Policies"]
+    document: dict[str, Any] = policy["PolicyDocument"]
+    return document
+
+
+def everybody() -> list[str]:
+    return [*FUNCTIONS, PERSON, CODE_DEPLOY]
+
+
+@pytest.mark.parametrize("gradual", ["false", "true"])
+def test_there_is_a_role_for_each_function_and_one_for_code_deploy_and_none_has_a_managed_policy(gradual: str) -> None:
+    roles = of_type("AWS::IAM::Role", gradual)
+    assert roles.keys() == {*(f"{name}Role" for name in FUNCTIONS), "DeploymentRole"}
+    assert of_type("AWS::IAM::ManagedPolicy", gradual).keys() == {"OperatorPolicy"}
+    assert not of_type("AWS::IAM::Policy", gradual)
+    for name, role in roles.items():
+        assert "ManagedPolicyArns" not in role["Properties"]
+        service = "codedeploy" if name == "DeploymentRole" else "lambda"
+        (statement,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        assert statement == {
+            "Effect": "Allow",
+            "Principal": {"Service": f"{service}.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    assert roles["DeploymentRole"]["Condition"] == "DeploysGradually"
+    # Nobody has it who was not given it.
+    assert not properties("OperatorPolicy").keys() & {"Groups", "Roles", "Users"}
+
+
+def test_the_readme_names_everybody_and_nobody_else() -> None:
+    assert promised().keys() == allowed().keys() == set(everybody())
+
+
+@pytest.mark.parametrize("who", everybody())
+def test_each_is_allowed_exactly_what_the_readme_says(who: str) -> None:
+    assert len(allowed()[who]) == len(set(allowed()[who]))
+    assert len(promised()[who]) == len(set(promised()[who]))
+    assert sorted(allowed()[who]) == sorted(promised()[who])
+
+
+@pytest.mark.parametrize("who", everybody())
+def test_only_x_ray_is_allowed_on_everything_and_no_action_is_a_pattern(who: str) -> None:
+    for action, resource, _ in allowed()[who]:
+        assert "*" not in action
+        assert resource != "*" or action.startswith("xray:")
+
+
+def test_nobody_may_list_secrets_or_read_many_at_once_and_only_who_renews_tokens_reads_and_writes_them() -> None:
+    actions = {who: {action for action, _, _ in found} for who, found in allowed().items()}
+    for found in actions.values():
+        assert not found & {"secretsmanager:ListSecrets", "secretsmanager:BatchGetSecretValue"}
+    for who in ("Authorize", "Metadata", PERSON, CODE_DEPLOY):
+        assert not any(action.startswith("secretsmanager:") for action in actions[who])
+    reads = {who for who, found in allowed().items() if ("secretsmanager:GetSecretValue", SESSION_SECRETS, "") in found}
+    assert reads == {"Token", "Refresh", "Revoke"}
+
+
+def test_whoever_is_on_call_needs_no_right_on_the_table_the_secrets_or_the_key() -> None:
+    services = {action.partition(":")[0] for action, _, _ in allowed()[PERSON]}
+    assert services == {"cloudformation", "lambda"}
+    assert not any(action == "dynamodb:PutItem" for action, _, _ in allowed()["Operator"])
+
+
+def test_the_escrow_is_sealed_under_a_context_that_the_roles_allow() -> None:
+    contexts: list[dict[str, str]] = []
+
+    class Kms:
+        def encrypt(self, **parameters: Any) -> dict[str, bytes]:
+            contexts.append(parameters["EncryptionContext"])
+            return {"CiphertextBlob": b"sealed"}
+
+        def decrypt(self, **_: Any) -> dict[str, bytes]:
+            raise AssertionError("nothing is opened here")
+
+    Escrow(Kms, "key").seal("session", SessionSecret(Secret("k"), Secret("a" * 9000), None, 0, "scope"))
+    keys = CONDITIONS[ESCROW]["ForAllValues:StringEquals"]["kms:EncryptionContextKeys"]
+    assert contexts
+    for context in contexts:
+        assert context["purpose"] == "escrow"
+        assert context["session_id"] == "session"
+        assert context.keys() <= set(keys)

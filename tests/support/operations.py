@@ -1,0 +1,70 @@
+"""What the template gives to whoever is on call, read for the tests: which metrics there are, which graphs, queries."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+from tests.support import emitted
+from tests.support.transformed import of_type, plain, properties
+
+NAMESPACE = "AriesTokenBroker"
+STACK = "AWS::StackName"
+# Of AWS' metrics, those in use, with their dimension.
+AWS_METRICS = {
+    "AWS/ApiGateway": ("ApiId", {"4xx", "5xx", "Count", "IntegrationLatency", "Latency"}),
+    "AWS/DynamoDB": ("TableName", {"ReadThrottleEvents", "WriteThrottleEvents"}),
+    "AWS/Lambda": ("FunctionName", {"ConcurrentExecutions", "Duration", "Errors", "IteratorAge", "Throttles"}),
+    "AWS/SQS": ("QueueName", {"ApproximateNumberOfMessagesVisible"}),
+}
+# (namespace, name, dimensions)
+Metric = tuple[str, str, dict[str, str]]
+
+
+@cache
+def custom_metrics() -> dict[str, set[str]]:
+    """What may be in our namespace: what the code emits, and what is counted in the access log."""
+    filters = [
+        transformation
+        for it in of_type("AWS::Logs::MetricFilter").values()
+        for transformation in it["Properties"]["MetricTransformations"]
+    ]
+    assert {(it["MetricNamespace"], it["MetricName"]) for it in filters} == {(NAMESPACE, "ApiThrottled")}
+    return emitted.metrics() | {"ApiThrottled": set()}
+
+
+def assert_exists(metric: Metric) -> None:
+    namespace, name, dimensions = metric
+    if namespace == NAMESPACE:
+        assert dimensions.pop("service") == STACK, name
+        assert name in custom_metrics(), name
+        assert dimensions.keys() <= custom_metrics()[name], name
+    else:
+        dimension, names = AWS_METRICS[namespace]
+        assert list(dimensions) == [dimension], name
+        assert name in names
+
+
+def access_log() -> dict[str, str]:
+    logged: dict[str, str] = json.loads(plain(properties("ApiApiGatewayDefaultStage")["AccessLogSettings"]["Format"]))
+    return logged
+
+
+@cache
+def widgets() -> list[dict[str, Any]]:
+    """The dashboard, with references as the names they refer to."""
+    text = properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+    resolved = re.sub(r"\$\{([^!}]+)\}", r"\1", text).replace("${!", "${")
+    body = json.loads(resolved)
+    assert body.keys() == {"periodOverride", "widgets"}
+    found: list[dict[str, Any]] = body["widgets"]
+    return found
+
+
+@cache
+def saved_queries() -> dict[str, dict[str, Any]]:
+    """Every saved query by its name, less the stack's."""
+    queries = [plain(it["Properties"]) for it in of_type("AWS::Logs::QueryDefinition").values()]
+    return {it["Name"].removeprefix(f"${{{STACK}}}/"): it for it in queries}

@@ -1,0 +1,127 @@
+"""What follows when rows of a world's table expire: the real ``cleanup`` behind the template's event source mapping."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import boto3
+
+from oauth_broker import aws
+from oauth_broker.cleanup import Cleanup
+from oauth_broker.dead_letters import DeadLetters, Redriven
+from oauth_broker.invocation import Invocation
+from oauth_broker.vault import SecretsManagerVault
+from tests.local.event_source import EventSourceMapping
+from tests.local.sweeper import Expiry
+from tests.local.template import StreamTrigger, Template
+from tests.support.functions import Context
+from tests.support.world import PREFIX, TABLE, World
+
+# As long as Lambda lets a function run.
+_OPERATOR_SECONDS = 900
+
+
+@cache
+def session() -> boto3.Session:
+    """For what is not the broker's own, and not watched."""
+    return boto3.Session()
+
+
+@cache
+def _template() -> Template:
+    """The template, with the parameters that have no default."""
+    return Template({"AriesClientId": "aries-client", "Apps": "{}"}, created={})
+
+
+def template_trigger() -> StreamTrigger:
+    """The event source mapping as the template has it."""
+    return _template().stream_trigger()
+
+
+class Removals:
+    """The way of a removed row to ``cleanup`` or to the dead letters.
+
+    ``changes`` are made to the template's event source mapping. ``crashing_on`` are sessions at which the function
+    ends without an answer. ``calls`` are the sessions that it was called with, call by call.
+    """
+
+    def __init__(self, world: World, streams: Any = None, **changes: Any) -> None:
+        self.world = world
+        self.crashing_on: set[str] = set()
+        self.calls: list[list[str]] = []
+        self._age = 0.0
+        self._seconds = float(_template().properties("CleanupFunction")["Timeout"])
+        self._sqs: Any = session().client("sqs")
+        self._queue_url = self._sqs.create_queue(QueueName="CleanupDeadLetterQueue")["QueueUrl"]
+        self._streams: Any = session().client("dynamodbstreams")
+        world.dynamodb.update_time_to_live(
+            TableName=TABLE, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
+        )
+        self._expiry = Expiry(world.dynamodb, TABLE, world.clock.now)
+        trigger = replace(template_trigger(), **changes)
+        stream_arn = add_stream(world.dynamodb, TABLE)
+        self._mapping = EventSourceMapping(
+            streams or self._streams, self._sqs, stream_arn, trigger, self._invoke, self._now
+        )
+
+    def expire(self, seconds: float) -> None:
+        """Let time pass, and DynamoDB delete what expired until then."""
+        self.world.clock.sleep(seconds)
+        self._expiry.delete_expired()
+
+    def age(self, seconds: float) -> None:
+        """Make the records in the stream so much older."""
+        self._age += seconds
+
+    def deliver(self, rounds: int = 1) -> None:
+        """Let Lambda call the function, and repeat what failed so many times less one."""
+        for _ in range(rounds):
+            self._mapping.deliver()
+
+    def letters(self) -> list[dict[str, Any]]:
+        """What lies in the dead-letter queue, save what was taken a moment ago."""
+        queue: dict[str, Any] = {"QueueUrl": self._queue_url}
+        messages: list[dict[str, str]] = []
+        while taken := self._sqs.receive_message(**queue, MaxNumberOfMessages=10).get("Messages"):
+            messages += taken
+        for message in messages:
+            handle = message["ReceiptHandle"]
+            self._sqs.change_message_visibility(**queue, ReceiptHandle=handle, VisibilityTimeout=0)
+        return [json.loads(message["Body"]) for message in messages]
+
+    def redrive(self, limit: int, **options: bool) -> Redriven:
+        """Do what an operator does about dead letters."""
+        world = self.world
+        vault = SecretsManagerVault(aws.secretsmanager(), PREFIX, world.environment["KEY_ID"])
+        cleanup = Cleanup(vault, world.clock, lambda size: b"\xff" * size)
+        letters = DeadLetters(self._sqs, self._queue_url, self._streams, cleanup)
+        invocation = Invocation(Context(world.clock.now, _OPERATOR_SECONDS), world.telemetry)
+        return letters.redrive(limit, invocation, **options)
+
+    def _now(self) -> float:
+        # moto gives records the machine's time, whatever the world's clock says.
+        return time.time() + self._age
+
+    def _invoke(self, function: str, event: str) -> str:
+        """Do what the Lambda service does with a call of the function."""
+        assert function == "CleanupFunction"
+        records = json.loads(event)["Records"]
+        self.calls.append([record["dynamodb"]["Keys"]["session_id"]["S"] for record in records])
+        if self.crashing_on.intersection(self.calls[-1]):
+            return json.dumps({"errorMessage": "signal: killed", "errorType": "Runtime.ExitError"})
+        answer = self.world.handler("cleanup")(json.loads(event), Context(self.world.clock.now, self._seconds))
+        return json.dumps(answer)
+
+
+def add_stream(dynamodb: Any, table: str) -> str:
+    """Give a table that has none a stream like the template's; return the stream's ARN."""
+    described = dynamodb.describe_table(TableName=table)["Table"]
+    if "LatestStreamArn" not in described:
+        specification = {"StreamEnabled": True, **_template().properties("SignInsTable")["StreamSpecification"]}
+        described = dynamodb.update_table(TableName=table, StreamSpecification=specification)["TableDescription"]
+    arn: str = described["LatestStreamArn"]
+    return arn

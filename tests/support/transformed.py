@@ -1,0 +1,93 @@
+"""``template.yaml`` as it is written, and as SAM's own transform leaves it to CloudFormation."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from samcli.lib.translate.sam_template_validator import SamTemplateValidator
+from samcli.yamlhelper import yaml_parse
+from samtranslator.translator.managed_policy_translator import ManagedPolicyLoader
+
+from tests.support.functions import ROOT
+
+TEMPLATE = ROOT / "template.yaml"
+# The functions that the API calls, and all.
+SERVING = ("Authorize", "Callback", "Token", "Refresh", "Revoke", "Metadata")
+FUNCTIONS = (*SERVING, "Cleanup", "Operator")
+
+# A variable of Fn::Sub; one with an exclamation mark stands for itself.
+VARIABLE = re.compile(r"\$\{([^!}][^}]*)\}")
+
+
+@cache
+def source() -> dict[str, Any]:
+    """The template as it is written."""
+    template: dict[str, Any] = yaml_parse(TEMPLATE.read_text())
+    return template
+
+
+def transform(template: dict[str, Any], **parameters: str) -> dict[str, Any]:
+    """What SAM makes of a template, which it changes on the way, when it is deployed with these parameters."""
+    validator = SamTemplateValidator(
+        template, ManagedPolicyLoader(None), region="eu-west-1", parameter_overrides=parameters
+    )
+    transformed: dict[str, Any] = yaml_parse(validator.get_translated_template_if_valid())
+    return transformed
+
+
+@cache
+def deployed(gradual: str = "false") -> dict[str, Any]:
+    """The project's template as CloudFormation gets it, with ``gradual`` as GradualDeployment."""
+    return transform(yaml_parse(TEMPLATE.read_text()), GradualDeployment=gradual)
+
+
+def properties(logical_id: str, gradual: str = "false") -> dict[str, Any]:
+    found: dict[str, Any] = deployed(gradual)["Resources"][logical_id]["Properties"]
+    return found
+
+
+def of_type(name: str, gradual: str = "false") -> dict[str, dict[str, Any]]:
+    return {key: value for key, value in deployed(gradual)["Resources"].items() if value["Type"] == name}
+
+
+def plain(value: Any) -> Any:
+    """References as the names they refer to: {"Ref": "X"} as "X", {"Fn::GetAtt": ["X", "Arn"]} as "X.Arn"."""
+    match value:
+        case {"Ref": name}:
+            return name
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"{name}.{attribute}"
+        case {"Fn::Sub": str(text)}:
+            return text
+        case dict():
+            return {key: plain(item) for key, item in value.items()}
+        case list():
+            return [plain(item) for item in value]
+        case _:
+            return value
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def references(value: Any) -> set[str]:
+    """The parameters and resources that a part of a template names."""
+    match value:
+        case {"Ref": name}:
+            return {name}
+        case {"Fn::GetAtt": [name, *_]}:
+            return {name}
+        case {"Fn::Sub": str(text)}:
+            return {name.partition(".")[0] for name in VARIABLE.findall(text)}
+        case {"Fn::Sub": [str(text), dict(variables)]}:
+            return (references({"Fn::Sub": text}) - variables.keys()) | references(variables)
+        case dict():
+            named = {name for item in value.values() for name in references(item)}
+            return named | set(listed(value.get("DependsOn", [])))
+        case list():
+            return {name for item in value for name in references(item)}
+        case _:
+            return set()

@@ -1,0 +1,271 @@
+"""A batch of removed rows: what is deleted, what is reported, and how long it takes where Secrets Manager fails."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from oauth_broker.aws import CALL_SECONDS
+from oauth_broker.cleanup import Cleanup, Outcome
+from oauth_broker.errors import Busy, Throttled
+from oauth_broker.handles import session_reference
+from oauth_broker.invocation import Invocation
+from oauth_broker.session_secret import SessionSecret
+from tests.support.functions import Context
+from tests.support.streams import stream_record
+from tests.unit.fakes import FakeClock, FakeTelemetry
+
+FUNCTION_SECONDS = 60.0
+
+
+def busy() -> Busy:
+    return Busy("secretsmanager:InternalServiceError")
+
+
+def throttled() -> Busy:
+    return Throttled("secretsmanager:ThrottlingException")
+
+
+def refused() -> Busy:
+    return Busy("secretsmanager:InvalidParameterException", retriable=False)
+
+
+@dataclass
+class FakeVault:
+    """Deletes secrets, save where ``failing`` makes a failure for a session; each call takes ``call_seconds``."""
+
+    clock: FakeClock
+    failing: Callable[[str], Busy | None] = lambda session_id: None
+    call_seconds: float = 0.0
+    deleted: list[str] = field(default_factory=list)
+    calls: list[tuple[float, str]] = field(default_factory=list)
+
+    def delete(self, session_id: str) -> None:
+        self.calls.append((self.clock.now(), session_id))
+        self.clock.sleep(self.call_seconds)
+        if failure := self.failing(session_id):
+            raise failure
+        self.deleted.append(session_id)
+
+    def create(self, session_id: str, secret: SessionSecret) -> str:
+        raise AssertionError("nothing is written here")
+
+    def read(self, session_id: str, version: str) -> SessionSecret | None:
+        raise AssertionError("nothing is read here")
+
+    def store(self, session_id: str, fence: int, secret: SessionSecret) -> str:
+        raise AssertionError("nothing is written here")
+
+
+class Arrangement:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.vault = FakeVault(self.clock)
+        self.telemetry = FakeTelemetry()
+
+    def fail(self, failure: Callable[[], Busy], *sessions: str) -> None:
+        self.vault.failing = lambda session_id: failure() if not sessions or session_id in sessions else None
+
+    def clean(self, *records: object, seconds: float = FUNCTION_SECONDS) -> list[str]:
+        """Run the function's own operation; return what it reports."""
+        started = self.clock.now()
+        cleanup = Cleanup(self.vault, self.clock, lambda size: b"\xff" * size)
+        answer = cleanup({"Records": list(records)}, Invocation(Context(self.clock.now, seconds), self.telemetry))
+        assert self.clock.now() < started + seconds, "the function would have been stopped"
+        assert answer.keys() == {"batchItemFailures"}
+        assert all(item.keys() == {"itemIdentifier"} for item in answer["batchItemFailures"])
+        return sorted(item["itemIdentifier"] for item in answer["batchItemFailures"])
+
+    def counted(self, metric: str) -> int:
+        return sum(name == metric for name, _ in self.telemetry.metrics)
+
+    def lines(self) -> list[tuple[str | None, str | None]]:
+        assert {event for _, event, _ in self.telemetry.lines} <= {"secret_not_deleted"}
+        return sorted(
+            ((fields.get("session"), fields.get("reason")) for _, _, fields in self.telemetry.lines), key=repr
+        )
+
+
+@pytest.fixture
+def broker() -> Arrangement:
+    return Arrangement()
+
+
+def batch(size: int) -> list[dict[str, Any]]:
+    return [stream_record(f"session-{index}", 100 + index) for index in range(size)]
+
+
+@pytest.mark.parametrize("kind", [busy, throttled, refused])
+@pytest.mark.parametrize("poisoned", [0, 2, 4])
+def test_a_secret_that_cannot_be_deleted_holds_up_no_other(
+    broker: Arrangement, poisoned: int, kind: Callable[[], Busy]
+) -> None:
+    broker.fail(kind, f"session-{poisoned}")
+    assert broker.clean(*batch(5)) == [str(100 + poisoned)]
+    assert sorted(broker.vault.deleted) == [f"session-{index}" for index in range(5) if index != poisoned]
+
+
+def test_every_failure_is_reported_counted_and_logged_once(broker: Arrangement) -> None:
+    broker.fail(busy, "session-1", "session-3")
+    assert broker.clean(*batch(5)) == ["101", "103"]
+    assert broker.counted("SecretsDeleted") == 3
+    assert broker.counted("SecretsNotDeleted") == 2
+    reason = "secretsmanager:InternalServiceError"
+    assert broker.lines() == sorted((session_reference(f"session-{index}"), reason) for index in (1, 3))
+
+
+def test_a_failure_that_passes_is_waited_for(broker: Arrangement) -> None:
+    failures = [throttled(), busy(), busy()]
+    broker.vault.failing = lambda _: failures.pop() if failures else None
+    assert broker.clean(*batch(3)) == []
+    assert len(broker.vault.deleted) == 3
+    assert broker.counted("SecretsNotDeleted") == 0
+    assert broker.telemetry.lines == []
+
+
+@pytest.mark.parametrize("kind", [busy, throttled])
+@pytest.mark.parametrize("size", [1, 100])
+def test_an_outage_is_met_with_few_calls_and_takes_all_the_time_there_is(
+    broker: Arrangement, size: int, kind: Callable[[], Busy]
+) -> None:
+    broker.fail(kind)
+    assert broker.clean(*batch(size)) == sorted(str(100 + index) for index in range(size))
+    times = [time for time, _ in broker.vault.calls]
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] < 0.5
+    # Far from the 50 calls a second that Secrets Manager allows.
+    assert pauses[-1] >= 1.5
+    assert len(times) < FUNCTION_SECONDS
+    # So that the tries that Lambda has for a record last for the hours of an outage.
+    assert times[-1] - times[0] > 0.8 * FUNCTION_SECONDS
+
+
+def test_what_an_outage_left_no_time_for_is_reported_too(broker: Arrangement) -> None:
+    broker.fail(busy)
+    broker.clean(*batch(100))
+    assert len(broker.lines()) == broker.counted("SecretsNotDeleted") == 100
+    assert {reason for _, reason in broker.lines()} == {"secretsmanager:InternalServiceError", "not_tried"}
+
+
+def test_throttling_is_counted(broker: Arrangement) -> None:
+    failures = [throttled(), throttled()]
+    broker.vault.failing = lambda _: failures.pop() if failures else None
+    broker.clean(*batch(3))
+    assert broker.telemetry.metrics.count(("AwsThrottled", {"aws_service": "secretsmanager"})) == 2
+
+
+def test_what_is_refused_for_good_is_not_waited_for(broker: Arrangement) -> None:
+    broker.fail(refused, "session-0", "session-1")
+    started = broker.clock.now()
+    assert broker.clean(*batch(4)) == ["100", "101"]
+    assert broker.clock.now() == started
+    assert len(broker.vault.calls) == 4
+
+
+@pytest.mark.parametrize("call_seconds", [0.0, 0.03, 1.0, float(CALL_SECONDS)])
+@pytest.mark.parametrize("works", [True, False])
+def test_the_function_reports_before_it_is_stopped(broker: Arrangement, call_seconds: float, works: bool) -> None:
+    broker.vault.call_seconds = call_seconds
+    if not works:
+        broker.fail(busy)
+    reported = broker.clean(*batch(3000))
+    # A little of the time is left, and all that could be done was done.
+    assert len(reported) == 3000 - len(broker.vault.deleted)
+    done = int(53 / call_seconds) if call_seconds else 3000
+    assert len(broker.vault.deleted) == (pytest.approx(min(done, 3000), abs=1) if works else 0)
+
+
+def test_without_time_nothing_is_begun_and_everything_reported(broker: Arrangement) -> None:
+    assert broker.clean(*batch(2), seconds=CALL_SECONDS) == ["100", "101"]
+    assert broker.vault.calls == []
+
+
+def test_other_changes_than_removals_are_left_alone(broker: Arrangement) -> None:
+    assert broker.clean(stream_record("a", 1, "INSERT"), stream_record("b", 2, "MODIFY")) == []
+    assert broker.vault.calls == []
+
+
+@pytest.mark.parametrize("key", ["cut-offs", "sweep:everyone", "sweep:client:trader-ios"])
+def test_the_control_items_of_the_table_are_as_harmless_as_any_row(broker: Arrangement, key: str) -> None:
+    assert broker.clean(stream_record(key, 1)) == []
+    assert broker.telemetry.lines == []
+
+
+MALFORMED: list[tuple[Any, str]] = [
+    ({}, ""),
+    (None, ""),
+    ("REMOVE", ""),
+    ({"eventName": "REMOVE"}, ""),
+    ({"eventName": "REMOVE", "dynamodb": None}, ""),
+    ({"eventName": "REMOVE", "dynamodb": {"SequenceNumber": "7"}}, "7"),
+    ({"eventName": "REMOVE", "dynamodb": {"SequenceNumber": "7", "Keys": {}}}, "7"),
+    ({"eventName": "REMOVE", "dynamodb": {"SequenceNumber": "7", "Keys": {"session_id": {"N": "1"}}}}, "7"),
+    ({"eventName": "REMOVE", "dynamodb": {"SequenceNumber": "7", "Keys": {"session_id": {"S": 1}}}}, "7"),
+    ({"eventName": "REMOVE", "dynamodb": {"SequenceNumber": "7", "Keys": {"session_id": {"S": ""}}}}, "7"),
+    ({"eventName": "REMOVE", "dynamodb": {"Keys": {"session_id": {"S": "a"}}}}, ""),
+    ({"eventName": "REMOVE", "dynamodb": {"SequenceNumber": 7, "Keys": {"session_id": {"S": "a"}}}}, ""),
+    ({"eventName": "REMOVE", "dynamodb": {"SequenceNumber": "", "Keys": {"session_id": {"S": "a"}}}}, ""),
+    ({"eventName": "TRUNCATE", "dynamodb": {"SequenceNumber": "7", "Keys": {"session_id": {"S": "a"}}}}, "7"),
+    ({"dynamodb": {"SequenceNumber": "7", "Keys": {"session_id": {"S": "a"}}}}, "7"),
+]
+
+
+@pytest.mark.parametrize(("malformed", "number"), MALFORMED)
+def test_a_record_of_a_wrong_shape_is_a_failure_with_a_log_line_and_holds_up_no_other(
+    broker: Arrangement, malformed: Any, number: str
+) -> None:
+    first, second = batch(2)
+    started = broker.clock.now()
+    # Lambda takes an empty identifier for the failure of the whole batch, and bisects it.
+    assert broker.clean(first, malformed, second) == [number]
+    assert broker.vault.deleted == ["session-0", "session-1"]
+    assert broker.clock.now() == started
+    assert broker.lines() == [(None, "malformed_record")]
+    assert broker.counted("SecretsNotDeleted") == 1
+
+
+def test_a_line_about_a_malformed_record_does_not_name_the_session_before_it(broker: Arrangement) -> None:
+    broker.fail(refused)
+    broker.clean(*batch(1), {"eventName": "REMOVE"})
+    assert (None, "malformed_record") in broker.lines()
+
+
+def with_patience(broker: Arrangement, seconds: float, *records: object) -> Outcome:
+    cleanup = Cleanup(broker.vault, broker.clock, lambda size: b"\xff" * size)
+    invocation = Invocation(Context(broker.clock.now, 900), broker.telemetry)
+    return cleanup.delete_secrets(records, invocation, patience=seconds)
+
+
+def test_patience_ends_where_nothing_is_deleted(broker: Arrangement) -> None:
+    broker.fail(busy)
+    started = broker.clock.now()
+    outcome = with_patience(broker, 10, *batch(2))
+    assert (outcome.deleted, sorted(outcome.failed)) == (0, ["100", "101"])
+    assert 5 < broker.clock.now() - started <= 10
+
+
+def test_patience_lasts_as_long_as_secrets_are_deleted(broker: Arrangement) -> None:
+    broker.vault.call_seconds = 3
+    assert with_patience(broker, 10, *batch(50)) == Outcome(50, ())
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_whatever_fails_what_is_not_deleted_is_reported_and_nothing_else(seed: int) -> None:
+    chance = random.Random(seed)
+    broker = Arrangement()
+    likely = chance.random()
+    kinds = [busy, throttled, refused]
+    broker.vault.failing = lambda _: chance.choice(kinds)() if chance.random() < likely else None
+    broker.vault.call_seconds = chance.choice([0.0, 0.05, 2.0])
+    records = batch(chance.randrange(40))
+    reported = broker.clean(*records)
+    numbers = {f"session-{index}": str(100 + index) for index in range(len(records))}
+    left = numbers.keys() - set(broker.vault.deleted)
+    assert reported == sorted(numbers[name] for name in left)
+    assert len(broker.vault.deleted) == len(set(broker.vault.deleted)) == broker.counted("SecretsDeleted")
