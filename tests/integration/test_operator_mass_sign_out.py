@@ -196,7 +196,8 @@ def test_all_rows_in_whatever_state_are_over_and_no_secret_is_left(world: World)
     assert session_secrets(world) == []
     events = [text["S"].partition(" ")[2] for text in active.row()["timeline"]]
     assert events[-1] == "revoked mass_sign_out"
-    assert world.telemetry.metrics.count(("SessionsEnded", {"reason": "mass_sign_out"})) == 3
+    lines = [fields for _, event, fields in world.telemetry.lines if event == "session_ended"]
+    assert [line["reason"] for line in lines].count("mass_sign_out") == 3
 
 
 def test_a_row_that_does_not_tell_when_it_began_is_from_before(world: World) -> None:

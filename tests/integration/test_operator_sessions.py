@@ -174,7 +174,9 @@ def test_a_session_is_ended_in_whatever_state_it_is(world: World, make: Callable
     assert not row.keys() & {"code_verifier", "lease_id", "escrow"}
     ended_at = world.clock.time if make is not claimed else world.clock.time - LEASE_MARGIN_SECONDS - FUNCTION_SECONDS
     assert int(row["expires_at"]) == int(ended_at) + ENDED_ROW_SECONDS
-    assert ("SessionsEnded", {"reason": "operator"}) in world.telemetry.metrics
+    (line,) = [fields for _, event, fields in world.telemetry.lines if event == "session_ended"]
+    assert (line["session"], line["client_id"], line["reason"]) == (reference(phone), CLIENT_ID, "operator")
+    assert world.telemetry.counted("SessionsEnded") == 0
     assert_none_is_seen(world, secrets, answer)
 
 

@@ -48,7 +48,7 @@ class ForcedSignOut:
         except Refused as refused:
             return Ended(refused.found, by_this=False)
         invocation.concerns(session_id, row.client_id)
-        invocation.count("SessionsEnded", reason=reason)
+        # Not counted as SessionsEnded: nobody needs to be told of what a person has decided.
         invocation.log("session_ended", level="warning", reason=reason)
         return Ended(row, by_this=True)
 
