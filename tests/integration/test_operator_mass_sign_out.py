@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 from oauth_broker.cut_offs import KEPT_SECONDS
 from oauth_broker.directory import PAGE_ROWS
 from oauth_broker.handles import secret_name, session_reference
+from oauth_broker.leases import LEASE_MARGIN_SECONDS
 from oauth_broker.mass_sign_out import IN_EFFECT_SECONDS
 from oauth_broker.sweeper import ROWS_PER_SECOND
 from tests.support.aws_calls import NOT_APPLIED, ProcessDied
+from tests.support.functions import FUNCTION_SECONDS
 from tests.support.operator import (
     EVERYONE,
     KINDS,
@@ -79,13 +82,13 @@ def session_secrets(world: World) -> list[str]:
 
 
 @contextmanager
-def failing_secret(world: World, name: str) -> Iterator[None]:
-    """Let one secret not be deleted."""
+def failing_secrets(world: World, names: set[str]) -> Iterator[None]:
+    """Let some secrets not be deleted."""
     before = world.aws.before
 
     def watch(event_name: str, params: dict[str, Any], **event: Any) -> None:
         before(event_name, params=params, **event)
-        if event_name.endswith(".DeleteSecret") and name.encode() in params["body"]:
+        if event_name.endswith(".DeleteSecret") and json.loads(params["body"])["SecretId"] in names:
             raise NOT_APPLIED["access_denied"]()
 
     with mock.patch.object(world.aws, "before", watch):
@@ -259,7 +262,7 @@ def test_by_default_it_answers_before_its_caller_gives_up_waiting(world: World) 
 def test_secrets_are_deleted_no_faster_than_sign_outs_and_cleanup_can_bear(world: World) -> None:
     populate(world, 200)
     begun = world.clock.time + IN_EFFECT_SECONDS
-    operate(world, **EVERYONE, seconds=900)
+    assert operate(world, **EVERYONE)["finished"] is True
     assert world.clock.time - begun == pytest.approx(199 / ROWS_PER_SECOND)
 
 
@@ -328,7 +331,7 @@ def test_whatever_happens_at_whatever_call_a_repetition_finishes_it(kind: str, n
 def test_a_row_that_fails_holds_up_no_other_and_comes_again(world: World) -> None:
     ids = populate(world, 5)
     bad = secret_name(PREFIX, ids[2])
-    with failing_secret(world, bad):
+    with failing_secrets(world, {bad}):
         answer = operate(world, **EVERYONE)
         assert (answer["ended"], answer["secrets_deleted"], answer["failed"]) == (5, 4, 1)
         assert answer["finished"] is False
@@ -341,12 +344,25 @@ def test_a_row_that_fails_holds_up_no_other_and_comes_again(world: World) -> Non
     assert session_secrets(world) == []
 
 
+def test_rows_that_fail_here_and_there_stop_nobody(world: World) -> None:
+    populate(world, 7)
+    in_order = [item["session_id"]["S"] for item in world.rows()]
+    bad = {secret_name(PREFIX, session_id) for session_id in in_order[:5:2]}
+    operate(world, **EVERYONE, within=IN_EFFECT_SECONDS + 20)
+    with failing_secrets(world, bad):
+        answer = operate(world, **EVERYONE, **{"continue": True}, seconds=900)
+    assert (answer["ended"], answer["secrets_deleted"], answer["failed"]) == (7, 4, 3)
+    assert set(session_secrets(world)) == bad
+    assert operate(world, **EVERYONE, **{"continue": True})["finished"] is True
+
+
 def test_where_one_row_after_the_other_fails_it_stops_and_says_why(world: World) -> None:
     populate(world, 50)
+    operate(world, **EVERYONE, within=IN_EFFECT_SECONDS + 20)
     begun = world.clock.time
     with world.aws.failing("DeleteSecret", "throttled"):
-        answer = operate(world, **EVERYONE, seconds=900)
-    assert world.clock.time - begun < 60
+        answer = operate(world, **EVERYONE, **{"continue": True}, seconds=900)
+    assert world.clock.time - begun < 40
     assert (answer["secrets_deleted"], answer["failed"], answer["finished"]) == (0, 3, False)
     assert "secretsmanager:ThrottlingException" in answer["trouble"]
     assert ("AwsThrottled", {"aws_service": "secretsmanager"}) in world.telemetry.metrics
@@ -401,6 +417,22 @@ def test_a_sign_in_under_way_when_its_row_is_swept_is_over_and_leaves_no_secret(
     assert "code" not in phone.callback(returning).headers.get("location", "")
 
 
+def test_sign_ins_that_cannot_be_outwaited_now_are_left_for_the_next_command_and_not_asked_for_again_and_again(
+    world: World,
+) -> None:
+    # More than one row after the other, which would be an outage if it were a failure.
+    until = world.clock.time + IN_EFFECT_SECONDS + FUNCTION_SECONDS + LEASE_MARGIN_SECONDS
+    populate(world, 5, status={"S": "claimed"}, secret_version=None, lease_until={"N": str(until)})
+    answer = operate(world, **EVERYONE)
+    assert (answer["ended"], answer["secrets_deleted"], answer["failed"]) == (5, 0, 5)
+    assert "sign_in_under_way" in answer["trouble"]
+    # Each once in the table, and once among what was left.
+    assert world.aws.made.count("dynamodb:UpdateItem") <= 10 + 4
+    world.clock.time = until
+    answer = operate(world, **EVERYONE, **{"continue": True})
+    assert (answer["secrets_deleted"], answer["failed"], answer["finished"]) == (5, 0, True)
+
+
 # Two of them.
 
 
@@ -441,6 +473,22 @@ def test_a_newer_one_takes_the_place_of_an_older_one_that_is_under_way(world: Wo
     answer = operate(world, **EVERYONE, **{"continue": True})
     assert (answer["secrets_deleted"], answer["finished"]) == (32, True)
     assert statuses(world) == ["revoked"] * 32
+
+
+def test_an_older_one_that_is_late_to_begin_does_not_take_the_place_of_a_newer_one(world: World) -> None:
+    populate(world, 2)
+    newer: list[dict[str, Any]] = []
+
+    def begin_newer() -> None:
+        world.clock.time += 60
+        newer.append(operate(world, **EVERYONE, via=world.make_handler("operator")))
+
+    # After the older one's cut-off is written, and before its sweep is begun.
+    begin_older = world.aws.visited("UpdateItem", begin_newer)
+    with world.aws.visited("UpdateItem", begin_older.__enter__):
+        answer = operate(world, **EVERYONE)
+    assert newer[0]["finished"] is True
+    assert answer == newer[0]
 
 
 def test_a_cut_off_never_moves_back(world: World) -> None:

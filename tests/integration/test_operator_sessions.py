@@ -164,6 +164,7 @@ def test_an_unknown_reference_is_told_with_how_long_rows_are_kept(world: World, 
 def test_a_session_is_ended_in_whatever_state_it_is(world: World, make: Callable[[World], Phone]) -> None:
     phone = make(world)
     secrets = secrets_of(world, [phone])
+    before = phone.row()
     answer = revoke(phone)
     assert (answer["found"], answer["ended_now"], answer["secret_deleted"]) == (make.__name__, True, True)
     assert (answer["status"], answer["signed_in"]) == ("revoked", False)
@@ -171,7 +172,8 @@ def test_a_session_is_ended_in_whatever_state_it_is(world: World, make: Callable
     assert world.session_secrets() == []
     row = phone.row()
     assert row["status"] == "revoked"
-    assert not row.keys() & {"code_verifier", "lease_id", "escrow"}
+    assert not row.keys() & {"code_verifier", "escrow"}
+    assert row["lease_id"] != before.get("lease_id")
     ended_at = world.clock.time if make is not claimed else world.clock.time - LEASE_MARGIN_SECONDS - FUNCTION_SECONDS
     assert int(row["expires_at"]) == int(ended_at) + ENDED_ROW_SECONDS
     (line,) = [fields for _, event, fields in world.telemetry.lines if event == "session_ended"]
@@ -322,7 +324,7 @@ def test_a_callback_under_way_is_outwaited_so_that_the_secret_it_makes_does_not_
 
 def test_where_there_is_no_time_to_outwait_a_callback_a_repetition_deletes_its_secret(world: World) -> None:
     answers: list[dict[str, Any]] = []
-    phone, answer = in_the_middle_of_a_callback(world, lambda phone: answers.append(revoke(phone, seconds=30)))
+    phone, answer = in_the_middle_of_a_callback(world, lambda phone: answers.append(revoke(phone, within=30)))
     assert answers[0]["error"] == "temporary_failure"
     assert "sign_in_under_way" in answers[0]["message"]
     assert answer.query["error"] == "server_error"
@@ -333,7 +335,7 @@ def test_where_there_is_no_time_to_outwait_a_callback_a_repetition_deletes_its_s
 
 
 def test_what_nobody_repeats_cleanup_deletes_when_the_row_expires(world: World) -> None:
-    phone, _ = in_the_middle_of_a_callback(world, lambda phone: revoke(phone, seconds=30))
+    phone, _ = in_the_middle_of_a_callback(world, lambda phone: revoke(phone, within=30))
     assert len(world.session_secrets()) == 1
     removals = Removals(world)
     removals.expire(ENDED_ROW_SECONDS)

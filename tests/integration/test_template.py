@@ -232,5 +232,6 @@ def test_the_stack_tells_what_apps_aries_and_people_on_call_need_to_know() -> No
         "TableName": "SignInsTable",
         "OperatorPolicyArn": "OperatorPolicy",
         "DashboardName": "Dashboard",
+        "DomainHostedZoneId": "ApiDomainName.RegionalHostedZoneId",
         "DomainTarget": "ApiDomainName.RegionalDomainName",
     }

@@ -27,6 +27,7 @@ ALARMS = ONCE_IS_ENOUGH | {
     "ApiThrottledAlarm",
     "AwsThrottledAlarm",
     "CleanupBehindAlarm",
+    "CleanupStoppedAlarm",
     "EscrowedAlarm",
     "FunctionErrorsAlarm",
     "FunctionThrottlesAlarm",

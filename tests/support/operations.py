@@ -15,7 +15,7 @@ STACK = "AWS::StackName"
 # Of AWS' metrics, those in use, with their dimension.
 AWS_METRICS = {
     "AWS/ApiGateway": ("ApiId", {"4xx", "5xx", "Count", "IntegrationLatency", "Latency"}),
-    "AWS/DynamoDB": ("TableName", {"ReadThrottleEvents", "WriteThrottleEvents"}),
+    "AWS/DynamoDB": ("TableName", {"ReadThrottleEvents", "TimeToLiveDeletedItemCount", "WriteThrottleEvents"}),
     "AWS/Lambda": ("FunctionName", {"ConcurrentExecutions", "Duration", "Errors", "IteratorAge", "Throttles"}),
     "AWS/SQS": ("QueueName", {"ApproximateNumberOfMessagesVisible"}),
 }

@@ -32,7 +32,7 @@ REDRIVE = {"action": "redrive", **ANN}
     [
         (SESSION, ShowSession("ann", 55, REFERENCE)),
         ({**SESSION, "action": "revoke"}, RevokeSession("ann", 55, REFERENCE)),
-        ({**SESSION, "seconds": 30}, ShowSession("ann", 30, REFERENCE)),
+        ({**SESSION, "seconds": 45}, ShowSession("ann", 45, REFERENCE)),
         ({**SESSION, "seconds": 900}, ShowSession("ann", 900, REFERENCE)),
         (APP, RevokeAll("ann", 55, "app", "start", removed_app=False)),
         ({**APP, "everyone": False}, RevokeAll("ann", 55, "app", "start", removed_app=False)),
@@ -69,7 +69,7 @@ WRONG_VALUES: list[tuple[dict[str, Any], str, tuple[object, ...]]] = [
         "session",
         ("", REFERENCE[:-1], REFERENCE + "0", REFERENCE.upper(), f"{REFERENCE}\n", "g" * 16, 7, True),
     ),
-    (SESSION, "seconds", (29, 901, 0, -1, 55.0, "55", True, None)),
+    (SESSION, "seconds", (44, 901, 0, -1, 55.0, "55", True, None)),
     (ALL, "client_id", ("", "a b", "a" * 65, "app\n", "a:b", 7, None, True)),
     (ALL, "everyone", ("true", 1, None, [])),
     (EVERYONE, "continue", ("true", 1, None)),

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from oauth_broker import pages
 from oauth_broker.app_redirects import code_redirect
@@ -128,7 +128,7 @@ class Callback:
         row = self._sign_ins.fail_pending(
             browser.session_id, browser.hash, browser.lease_id, error, reason, self._clock.now()
         )
-        raise _redirect_error(row, error, reason)
+        raise _redirect_error(row, error, reason, "declined" if error == AccessDenied.code else "failed")
 
     def _claim(self, browser: _Browser, invocation: Invocation) -> SignIn:
         """Claim the sign-in; raises Refused with the row as found.
@@ -203,7 +203,7 @@ class Callback:
         row = self._wait_for_holder(found, browser, invocation)
         match row.status:
             case "failed":
-                raise _redirect_error(row, row.failed_error, "reloaded_failed")
+                raise _redirect_error(row, row.failed_error, "reloaded_failed", "repeated")
             case "claimed" if row.is_leased(self._clock.now()):
                 raise pages.try_again("still_claimed")
             case "claimed":
@@ -238,6 +238,8 @@ def _error_code(*, passes: bool) -> str:
     return TemporarilyUnavailable.code if passes else ServerError.code
 
 
-def _redirect_error(row: SignIn, error: str, reason: str) -> RedirectError:
+def _redirect_error(
+    row: SignIn, error: str, reason: str, means: Literal["failed", "declined", "repeated"] = "failed"
+) -> RedirectError:
     described = _ERRORS.get(error, _ERRORS[ServerError.code])
-    return RedirectError(described, reason, row.redirect_uri, row.app_state or None, row.client_id)
+    return RedirectError(described, reason, row.redirect_uri, row.app_state or None, row.client_id, means)

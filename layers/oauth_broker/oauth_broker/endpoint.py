@@ -11,7 +11,6 @@ from typing import Any
 from oauth_broker import answers
 from oauth_broker.app_redirects import error_redirect
 from oauth_broker.errors import (
-    AccessDenied,
     BrokerError,
     Busy,
     MethodNotAllowed,
@@ -78,9 +77,7 @@ class Endpoint:
     def _refuse(self, error: BrokerError, request: HttpRequest, invocation: Invocation) -> HttpResponse:
         match error:
             case RedirectError():
-                # A person who says no is no failure of anybody's.
-                declined = isinstance(error.error, AccessDenied)
-                invocation.count("SignInsDeclined" if declined else "SignInsFailed", reason=error.reason)
+                _count_sign_in(error, invocation)
                 invocation.log("sign_in_failed", client_id=error.client_id, error=error.error.code, reason=error.reason)
                 issuer = self.settings.issuer_for(request.domain_name)
                 return error_redirect(error.redirect_uri, error.state, issuer, error.error)
@@ -121,3 +118,16 @@ class Endpoint:
             "access-control-allow-headers": "Authorization, Content-Type",
             "access-control-max-age": "600",
         }
+
+
+def _count_sign_in(error: RedirectError, invocation: Invocation) -> None:
+    # Anybody can send wrong requests, and load a callback again: neither may look like sign-ins that fail.
+    match error.means:
+        case "failed":
+            invocation.count("SignInsFailed", reason=error.reason)
+        case "declined":
+            invocation.count("SignInsDeclined", reason=error.reason)
+        case "refused":
+            invocation.count("RequestsRefused", error=error.error.code)
+        case "repeated":
+            pass

@@ -7,7 +7,7 @@ log that says which of several causes it was. Nothing that a caller sent is ever
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class BrokerError(Exception):
@@ -143,7 +143,9 @@ class PageError(BrokerError):
 class RedirectError(BrokerError):
     """A failure that goes back to the app at its registered redirect URI (RFC 6749 section 4.1.2.1).
 
-    ``state`` is the raw percent-encoded text that the app sent, or None.
+    ``state`` is the raw percent-encoded text that the app sent, or None. ``means`` tells what it was: a sign-in that
+    failed, one that a person declined, a request of the app's that no sign-in comes of, or a failure that was told
+    before.
     """
 
     def __init__(
@@ -153,9 +155,11 @@ class RedirectError(BrokerError):
         redirect_uri: str,
         state: str | None,
         client_id: str | None = None,
+        means: Literal["failed", "declined", "refused", "repeated"] = "failed",
     ) -> None:
         super().__init__(reason)
         self.error = error
         self.redirect_uri = redirect_uri
         self.state = state
         self.client_id = client_id
+        self.means = means

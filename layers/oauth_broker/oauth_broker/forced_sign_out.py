@@ -16,6 +16,9 @@ from oauth_broker.vault import Vault
 RESERVED_SECONDS = 20
 _RESERVED_AFTER_WAIT = 15
 
+# A callback is at work on it, and there is not the time to wait for its end.
+SIGN_IN_UNDER_WAY = "sign_in_under_way"
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -41,10 +44,10 @@ class ForcedSignOut:
         self._vault = vault
         self._clock = clock
 
-    def end(self, session_id: str, reason: str, at: float, invocation: Invocation) -> Ended:
-        """End the row, unless it is over. ``at`` is the time of the command, and that of its repetitions."""
+    def end(self, session_id: str, reason: str, by: str, invocation: Invocation) -> Ended:
+        """End the row, unless it is over. ``by`` is the same where it is repeated, and only there."""
         try:
-            row = self._sign_ins.end_in_any_state(session_id, reason, at)
+            row = self._sign_ins.end_in_any_state(session_id, reason, by, self._clock.now())
         except Refused as refused:
             return Ended(refused.found, by_this=False)
         invocation.concerns(session_id, row.client_id)
@@ -61,6 +64,6 @@ class ForcedSignOut:
     def _outwait_callback(self, until: float, invocation: Invocation) -> None:
         pause = until - self._clock.now()
         if pause > invocation.remaining() - _RESERVED_AFTER_WAIT:
-            raise Busy("sign_in_under_way", retriable=False)
+            raise Busy(SIGN_IN_UNDER_WAY, retriable=False)
         if pause > 0:
             self._clock.sleep(pause)

@@ -13,7 +13,9 @@ _OPERATOR = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _REFERENCE = re.compile(r"[0-9a-f]{16}")
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _MOST_LETTERS = 1000
-# SAM CLI and the AWS CLI give up on an answer after 60 seconds, and then invoke the function again, by themselves.
+# SAM CLI and the AWS CLI give up on an answer after 60 seconds, and then invoke the function again, by themselves and
+# more than once. Less than the first is no time to do anything in.
+_LEAST_SECONDS = 45
 _SECONDS = 55
 # As long as Lambda lets a function run, for a caller that does not wait.
 _MOST_SECONDS = 900
@@ -87,7 +89,7 @@ def parse_command(event: object) -> Command:
     members = _Members(event)
     action = members.choice("action", _ACTIONS)
     operator = members.text("operator", _OPERATOR, "your name: 1 to 64 letters, digits, '.', '_', '@', '+' or '-'")
-    seconds = members.integer("seconds", 30, _MOST_SECONDS, _SECONDS)
+    seconds = members.integer("seconds", _LEAST_SECONDS, _MOST_SECONDS, _SECONDS)
     command = action(members, operator, seconds)
     members.refuse_others()
     return command
@@ -161,6 +163,9 @@ def _revoke_all(members: _Members, operator: str, seconds: int) -> RevokeAll:
     if goes_on and is_status:
         raise InvalidCommand('Give either "continue" or "status", not both.', "wrong_step")
     step: Step = "continue" if goes_on else "status" if is_status else "start"
+    if step == "start" and seconds > _SECONDS:
+        # Repeated by itself, it would sign out again who has just come back.
+        raise InvalidCommand(f'More than {_SECONDS} "seconds" are for "continue" alone.', "wrong_seconds")
     return RevokeAll(operator, seconds, client_id, step, removed_app)
 
 

@@ -96,10 +96,12 @@ class Refresh:
 
     def _refresh(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
         arrived = self._clock.now()
-        terms = Terms(arrived - self._grace, self._late_retry, self.cut_offs.of(grant.client.client_id))
 
         def patience() -> float:
             return min(arrived + _WAIT_SECONDS - self._clock.now(), invocation.remaining() - _WORK_SECONDS)
+
+        cut_off = self._backoff.until_done(lambda: self.cut_offs.of(grant.client.client_id), patience)
+        terms = Terms(arrived - self._grace, self._late_retry, cut_off)
 
         while patience() > 0:
             try:

@@ -68,7 +68,7 @@ class AuthorizationRequest:
             parameters.refuse_repeated()
             return cls(client, redirect_uri, state, _code_challenge(parameters), _scope(parameters, client))
         except OAuthError as error:
-            raise RedirectError(error, error.reason, redirect_uri, state, client_id=client.client_id) from error
+            raise RedirectError(error, error.reason, redirect_uri, state, client.client_id, "refused") from error
 
 
 def _code_challenge(parameters: Parameters) -> str:

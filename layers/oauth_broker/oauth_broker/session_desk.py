@@ -44,7 +44,7 @@ class SessionDesk:
         Returns what ``show`` does, as it is now, with what was found and done.
         """
         found = self._found(reference)
-        ended = self._sign_out.end(found.session_id, _REASON, self._clock.now(), invocation)
+        ended = self._sign_out.end(found.session_id, _REASON, invocation.request_id, invocation)
         self._sign_out.delete_secret(found.session_id, ended.row, invocation)
         done = {"found": found.status, "ended_now": ended.by_this, "secret_deleted": True}
         return done | self._report(ended.row or found, 0)

@@ -174,23 +174,22 @@ class SignIns:
             **values,
         )
 
-    def end_in_any_state(self, session_id: str, reason: str, now: float) -> SignIn:
+    def end_in_any_state(self, session_id: str, reason: str, by: str, now: float) -> SignIn:
         """End a sign-in or session that is not over yet, whoever holds it. The row is kept for a day.
 
-        Repeated with the same ``now``, it knows its own write. What it leaves of a lease tells how long a worker may
-        still be at it: one that comes to write the row is refused, since it is in another state, and the lease no
-        longer that worker's.
+        ``by`` takes the place of the lease's id, so that who held it can write the row no more; repeated with the same
+        one, it knows its own write. How long the lease is tells how long its holder may still be at it.
         """
-        happened = entry(now, "revoked", reason)
         return self.update(
             session_id,
-            happened,
-            "SET #status = :ended, expires_at = :kept_until REMOVE lease_id, code_verifier, escrow",
+            entry(now, "revoked", reason),
+            "SET #status = :ended, expires_at = :kept_until, lease_id = :by REMOVE code_verifier, escrow",
             "(#status = :pending OR #status = :claimed OR #status = :issued OR #status = :active)"
             " AND expires_at > :now",
-            lambda found: found.status == "revoked" and found.timeline[-1:] == (happened,),
+            lambda found: found.lease_id == by,
             ended="revoked",
             kept_until=int(now) + ENDED_ROW_SECONDS,
+            by=by,
             pending="pending",
             claimed="claimed",
             issued="issued",

@@ -23,7 +23,7 @@ from oauth_broker.backoff import Backoff
 from oauth_broker.clock import Clock
 from oauth_broker.directory import Directory
 from oauth_broker.errors import Busy, Throttled
-from oauth_broker.forced_sign_out import RESERVED_SECONDS, ForcedSignOut
+from oauth_broker.forced_sign_out import RESERVED_SECONDS, SIGN_IN_UNDER_WAY, ForcedSignOut
 from oauth_broker.invocation import Invocation
 from oauth_broker.pkce import base64url
 from oauth_broker.sweeps import Overtaken, Progress, Sweeps
@@ -108,6 +108,7 @@ class _Run:
         self._invocation = invocation
         self._clock = sweeper.clock
         self._failures_in_a_row = 0
+        self._last_failure = ""
         self._next_at = 0.0
 
     def time_left(self) -> float:
@@ -121,6 +122,9 @@ class _Run:
         """Do one page of the table or, after the last one, what is left; return the progress, not saved yet."""
         if progress.is_scanned or len(progress.left) >= _MOST_LEFT:
             tally = self._work_off(progress.left)
+            if tally.failed and not tally.secrets_deleted and not self.trouble:
+                # Here and now it would only fail again.
+                self.trouble = f"What is left cannot be done yet ({self._last_failure})."
             return self._advanced(progress, tally, left=(*tally.failed, *progress.left[tally.handled :]))
         page = self._patiently(lambda: self._sweeper.directory.page(progress.cut_off, self._client_id, progress.cursor))
         tally = self._work_off(page.session_ids)
@@ -142,7 +146,7 @@ class _Run:
             ended=progress.ended + tally.ended,
             secrets_deleted=progress.secrets_deleted + tally.secrets_deleted,
             saved_at=now,
-            saved_id=base64url(self._sweeper.token_bytes(16)),
+            saved_id=self._new_id(),
             **changes,
         )
         is_finished = advanced.is_scanned and not advanced.left
@@ -170,12 +174,18 @@ class _Run:
         self._next_at = self._clock.now() + 1 / ROWS_PER_SECOND
 
     def _sign_out(self, session_id: str, tally: _Tally) -> None:
-        sign_out, at = self._sweeper.sign_out, self._clock.now()
-        ended = self._patiently(lambda: sign_out.end(session_id, REASON, at, self._invocation))
+        sign_out, by = self._sweeper.sign_out, self._new_id()
+        ended = self._patiently(lambda: sign_out.end(session_id, REASON, by, self._invocation))
         tally.ended += ended.by_this
         self._patiently(lambda: sign_out.delete_secret(session_id, ended.row, self._invocation))
 
+    def _new_id(self) -> str:
+        return base64url(self._sweeper.token_bytes(16))
+
     def _note(self, failure: Busy, session_id: str) -> None:
+        self._last_failure = failure.reason
+        if failure.reason == SIGN_IN_UNDER_WAY:
+            return
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= _OUTAGE_ROWS:
             self.trouble = f"One session after the other cannot be done ({failure.reason})."
