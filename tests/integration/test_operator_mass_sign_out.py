@@ -344,6 +344,22 @@ def test_a_row_that_fails_holds_up_no_other_and_comes_again(world: World) -> Non
     assert session_secrets(world) == []
 
 
+def test_where_a_process_died_before_its_sweep_was_begun_an_older_one_is_not_taken_for_it(world: World) -> None:
+    world.signed_in()
+    assert operate(world, **EVERYONE)["finished"] is True
+    world.clock.time += 60
+    phone = world.signed_in()
+    # The first call writes the cut-off.
+    with at_call(world, 2, "dies_before"), suppress(ProcessDied):
+        operate(world, **EVERYONE, via=world.make_handler("operator"))
+    status = operate(world, **EVERYONE, status=True)
+    assert (status["finished"], status["secrets_deleted"], status["started_at"]) == (False, 0, None)
+    assert status["cut_off"] == "2027-01-15T08:01:15Z"
+    answer = operate(world, **EVERYONE, **{"continue": True})
+    assert (answer["cut_off"], answer["finished"]) == (status["cut_off"], True)
+    assert phone.row()["status"] == "revoked"
+
+
 def test_rows_that_fail_here_and_there_stop_nobody(world: World) -> None:
     populate(world, 7)
     in_order = [item["session_id"]["S"] for item in world.rows()]
