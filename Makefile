@@ -29,7 +29,11 @@ sam-local: build ## like run, with the functions in Lambda's containers (needs D
 
 .PHONY: test
 test: $(READY) $(MINISTACK) ## run all tests and measure what they cover (ARGS="-k refresh" are pytest's)
-	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term-missing:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxschedchunk 1 --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+.PHONY: test-deploy
+test-deploy: build $(MINISTACK) ## deploy the stack to an AWS on this machine, and sign in with nothing but the rights it gives
+	@$(BIN)/python -m pytest -m deployed tests/deployed $(ARGS)
 
 .PHONY: test-sam
 test-sam: build ## run the sign-in and all events in Lambda's containers (needs Docker or the like: see .ci/containers)
@@ -93,7 +97,7 @@ $(READY): tests/requirements.txt
 	  --requirement tests/requirements.txt
 	@touch $@
 
-# What the tests of races use for DynamoDB, apart from .venv: its packages are not the tests'.
+# An AWS on this machine, for the tests of races and of what is deployed, apart from .venv: its packages are not theirs.
 $(MINISTACK): tests/ministack.txt | $(READY)
 	@echo "Installing MiniStack into .venv-ministack (once, some seconds) ..."
 	@rm -rf .venv-ministack

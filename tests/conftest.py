@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
+from unittest import mock
 
 import pytest
+from moto.kms.utils import generate_private_key
 
 from tests.support.world import World, running_world
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are processors: some tests wait as long as they work."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +27,13 @@ def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_private_key() -> Iterator[None]:
+    """moto makes an RSA key for every KMS key, which takes longer than all else and is never used: one will do."""
+    with mock.patch("moto.kms.models.generate_private_key", cache(generate_private_key)):
+        yield
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from tests.local.aries import Fault
 from tests.support.operator import assert_none_is_seen, audited, operate, secrets_of
 from tests.support.world import ARIES_CLIENT_SECRET, CLIENT_ID, ISSUER, OTHER_CLIENT_ID, World, running_world
+from tests.unit.peer import Peer, answer, answering
 
 NAMES = [
     "settings",
@@ -159,6 +160,16 @@ def test_an_aries_that_is_not_well_is_told(world: World, fault: Fault, words: st
     answer = check(world)
     assert wrong(answer) == ["aries_token"]
     assert words in detail(answer, "aries_token")
+
+
+@pytest.mark.parametrize(("status", "is_well"), [("499 Odd", True), ("500 Oh", False), ("503 Busy", False)])
+def test_an_authorize_url_that_fails_is_told_and_one_that_refuses_is_well(
+    world: World, status: str, is_well: bool
+) -> None:
+    with Peer(answering(answer(b"", status))) as peer:
+        found = check(world, ARIES_AUTHORIZE_URL=peer.url)
+    assert wrong(found) == ([] if is_well else ["aries_authorize"])
+    assert detail(found, "aries_authorize").endswith(f"HTTP status {status[:3]}")
 
 
 def test_after_a_rotation_the_new_secret_is_checked_and_not_a_kept_one(world: World) -> None:

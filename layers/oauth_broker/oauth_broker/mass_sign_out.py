@@ -86,10 +86,8 @@ class MassSignOut:
     def _work(self, scope: str, cut_off: int, client_id: str | None, invocation: Invocation) -> dict[str, Any]:
         progress = self._sweeper.patiently(lambda: self._sweeps.begin(scope, cut_off, self._clock.now()), invocation)
         self._wait_for_effect(progress.cut_off, invocation)
-        trouble = ""
-        if self._is_in_effect(progress.cut_off):
-            progress, trouble = self._sweeper.sweep(progress, client_id, invocation)
-        return self._report(progress, trouble)
+        # Without the time to wait there is none to begin a row, either.
+        return self._report(*self._sweeper.sweep(progress, client_id, invocation))
 
     def _wait_for_effect(self, cut_off: int, invocation: Invocation) -> None:
         pause = min(cut_off + IN_EFFECT_SECONDS - self._clock.now(), invocation.remaining() - RESERVED_SECONDS)

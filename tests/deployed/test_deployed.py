@@ -1,0 +1,255 @@
+"""The stack as `sam deploy` makes it, in an account where each function may do what its role allows, and no more."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from oauth_broker.handles import session_reference
+from tests.deployed.account import Account, SamFailed
+from tests.local.aries import AriesCore, AriesSimulator
+from tests.support.functions import FUNCTION_SECONDS, http_event
+from tests.support.world import (
+    APPS,
+    ARIES_CLIENT_ID,
+    ARIES_CLIENT_SECRET,
+    CALLBACK_URI,
+    GRACE,
+    ISSUER,
+    SCOPES,
+    Answer,
+    Phone,
+    World,
+)
+
+pytestmark = pytest.mark.deployed
+
+STACK = "broker"
+# What Lambda needs to poll the stream, at the most.
+PATIENCE_SECONDS = 60
+
+
+class Deployed(World):
+    """The deployed broker: a World for any Phone, whose requests are those that API Gateway would make of an app's."""
+
+    def __init__(self, account: Account, aries: AriesSimulator) -> None:
+        self.account = account
+        self.aries = aries
+        self.dynamodb, self.secretsmanager = account.client("dynamodb"), account.client("secretsmanager")
+        secret = self.secretsmanager.create_secret(Name="aries/client-secret", SecretString=ARIES_CLIENT_SECRET)
+        self.parameters = {
+            "AriesClientId": ARIES_CLIENT_ID,
+            "AriesClientSecretArn": secret["ARN"],
+            "AriesAuthorizeUrl": f"{aries.url}/oauth2/authorize",
+            "AriesTokenUrl": aries.token_url,
+            "Apps": json.dumps(APPS),
+            "Issuer": ISSUER,
+            "DeletionProtection": "false",
+            "AwsEndpointUrl": account.url,
+        }
+        self.deploy()
+        self._functions = account.client("lambda")
+
+    def deploy(self, **changes: str) -> None:
+        """Create the stack, or update it with other parameters."""
+        self.resources = self.account.deploy(STACK, self.parameters | changes)
+
+    def call(
+        self,
+        function: str,
+        method: str,
+        path: str,
+        *,
+        seconds: float = FUNCTION_SECONDS,
+        via: Any = None,
+        **event: Any,
+    ) -> Answer:
+        assert seconds == FUNCTION_SECONDS
+        assert via is None
+        name = self.resources[f"{function.title()}Function"]
+        payload = json.dumps(http_event(method, path, **event))
+        invoked = self._functions.invoke(FunctionName=name, Qualifier="live", Payload=payload)
+        answer = json.loads(invoked["Payload"].read())
+        return Answer(answer["statusCode"], answer["headers"], answer["cookies"], answer["body"])
+
+    def row(self, session_id: str) -> dict[str, Any] | None:
+        key = {"session_id": {"S": session_id}}
+        item = self.dynamodb.get_item(TableName=self.resources["SignInsTable"], Key=key).get("Item")
+        return {name: next(iter(value.values())) for name, value in item.items()} if item else None
+
+    def let_the_grace_pass(self, phone: Phone) -> None:
+        """Make the last refresh of the session as old as if the grace were over."""
+        self.dynamodb.update_item(
+            TableName=self.resources["SignInsTable"],
+            Key={"session_id": {"S": phone.session_id}},
+            UpdateExpression="SET rotated_at = rotated_at - :grace",
+            ExpressionAttributeValues={":grace": {"N": str(GRACE + 1)}},
+        )
+
+    def delete_row(self, phone: Phone) -> None:
+        """Do what DynamoDB does when the row expires."""
+        key = {"session_id": {"S": phone.session_id}}
+        self.dynamodb.delete_item(TableName=self.resources["SignInsTable"], Key=key)
+
+    def send_dead_letter(self, phone: Phone) -> None:
+        """Do what Lambda does when it gives up on the record of a removed row."""
+        streams, table = self.account.client("dynamodbstreams"), self.resources["SignInsTable"]
+        arn = self.dynamodb.describe_table(TableName=table)["Table"]["LatestStreamArn"]
+        (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+        place = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+        records = streams.get_records(ShardIterator=streams.get_shard_iterator(**place)["ShardIterator"])["Records"]
+        (number,) = [
+            record["dynamodb"]["SequenceNumber"]
+            for record in records
+            if record["eventName"] == "REMOVE" and record["dynamodb"]["Keys"]["session_id"]["S"] == phone.session_id
+        ]
+        batch = {
+            "shardId": shard["ShardId"],
+            "startSequenceNumber": number,
+            "endSequenceNumber": number,
+            "batchSize": 1,
+            "streamArn": arn,
+        }
+        letter = json.dumps({"version": "1.0", "DDBStreamBatchInfo": batch})
+        self.account.client("sqs").send_message(QueueUrl=self.resources["CleanupDeadLetterQueue"], MessageBody=letter)
+
+    @contextmanager
+    def without_rights(self, function: str) -> Iterator[None]:
+        """Take everything from the function's role that its policy allows, meanwhile."""
+        iam = self.account.client("iam")
+        policy = {"RoleName": self.resources[f"{function}Role"], "PolicyName": function.lower()}
+        document = iam.get_role_policy(**policy)["PolicyDocument"]
+        iam.delete_role_policy(**policy)
+        try:
+            yield
+        finally:
+            iam.put_role_policy(**policy, PolicyDocument=json.dumps(document))
+
+    def secrets_of_sessions(self) -> set[str]:
+        names = {secret["Name"] for secret in self.secretsmanager.list_secrets()["SecretList"]}
+        return {name for name in names if name.startswith(f"{STACK}/session/")}
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    core = AriesCore(ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, [CALLBACK_URI], scopes=SCOPES)
+    with AriesSimulator(core) as aries, Account(tmp_path_factory.mktemp("account")) as account:
+        yield Deployed(account, aries)
+
+
+class OnCall:
+    """A person who may do what OperatorPolicy allows. ``key`` is the access key."""
+
+    def __init__(self, broker: Deployed) -> None:
+        self._function = broker.resources["OperatorFunction"]
+        iam, user = broker.account.client("iam"), {"UserName": "on-call"}
+        iam.create_user(**user)
+        iam.attach_user_policy(**user, PolicyArn=broker.resources["OperatorPolicy"])
+        made = iam.create_access_key(**user)["AccessKey"]
+        self.key = {"aws_access_key_id": made["AccessKeyId"], "aws_secret_access_key": made["SecretAccessKey"]}
+        self._lambda = broker.account.client("lambda", self.key)
+
+    def ask(self, action: str, **members: Any) -> dict[str, Any]:
+        """Invoke the operator function; return its answer."""
+        payload = json.dumps({"action": action, "operator": "ann", **members})
+        invoked = self._lambda.invoke(FunctionName=self._function, Payload=payload)
+        answer: dict[str, Any] = json.loads(invoked["Payload"].read())
+        return answer
+
+
+@pytest.fixture(scope="module")
+def on_call(broker: Deployed) -> OnCall:
+    return OnCall(broker)
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.5)
+    return holds()
+
+
+def test_a_whole_sign_in_needs_no_right_that_a_role_does_not_give(broker: Deployed) -> None:
+    phone = broker.signed_in()
+    broker.let_the_grace_pass(phone)
+    before = phone.access_token
+    for function in ("token", "refresh"):
+        assert phone.refresh(function=function).status == 200
+        assert phone.access_token != before
+        broker.let_the_grace_pass(phone)
+        before = phone.access_token
+    assert phone.revoke().status == 200
+    assert broker.secrets_of_sessions() == set()
+    assert phone.refresh().json["error"] == "invalid_grant"
+
+
+def test_a_right_that_is_missing_is_missed(broker: Deployed) -> None:
+    with broker.without_rights("Authorize"):
+        assert broker.phone().authorize().query["error"] == "temporarily_unavailable"
+    assert broker.phone().authorize().location.startswith(broker.aries.url)
+
+
+def test_the_secret_of_a_row_that_is_gone_is_deleted(broker: Deployed) -> None:
+    phone = broker.signed_in()
+    assert len(broker.secrets_of_sessions()) == 1
+    broker.delete_row(phone)
+    assert eventually(lambda: broker.secrets_of_sessions() == set()), broker.account.log
+
+
+def test_who_is_on_call_needs_one_policy_and_sam_remote_invoke(broker: Deployed, on_call: OnCall) -> None:
+    check = [
+        "remote",
+        "invoke",
+        "OperatorFunction",
+        "--stack-name",
+        STACK,
+        "--event-file",
+        "events/operator_check.json",
+    ]
+    answer = json.loads(broker.account.sam(*check, user=on_call.key))
+    assert answer["ok"] is True, answer
+    with pytest.raises(SamFailed, match="AccessDenied"):
+        broker.account.sam("remote", "invoke", "TokenFunction", "--stack-name", STACK, user=on_call.key)
+
+
+def test_the_operator_function_may_redrive_a_dead_letter(broker: Deployed, on_call: OnCall) -> None:
+    phone = broker.signed_in()
+    with broker.without_rights("Cleanup"):
+        broker.delete_row(phone)
+        broker.send_dead_letter(phone)
+        answer = on_call.ask("redrive", limit=10)
+    assert answer == {
+        "redriven": 1,
+        "kept": 0,
+        "lost": 0,
+        "secrets_deleted": 1,
+        "secrets_not_deleted": 0,
+        "in_queue": 0,
+    }
+    assert broker.secrets_of_sessions() == set()
+
+
+def test_the_operator_function_may_do_all_that_it_offers(broker: Deployed, on_call: OnCall) -> None:
+    phone = broker.signed_in()
+    session = session_reference(phone.session_id)
+    assert on_call.ask("session", session=session)["status"] == "active"
+    assert on_call.ask("revoke", session=session)["ended_now"] is True
+    assert broker.secrets_of_sessions() == set()
+    phones = [broker.signed_in() for _ in range(3)]
+    assert on_call.ask("revoke_all", everyone=True)["finished"] is True
+    assert broker.secrets_of_sessions() == set()
+    assert {phone.refresh().json["error"] for phone in phones} == {"invalid_grant"}
+
+
+def test_a_new_value_of_a_parameter_reaches_the_requests(broker: Deployed) -> None:
+    functions, name = broker.account.client("lambda"), broker.resources["AuthorizeFunction"]
+    before = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+    broker.deploy(SessionDays="7")
+    assert functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"] != before
+    served = functions.get_function_configuration(FunctionName=name, Qualifier="live")
+    assert served["Environment"]["Variables"]["SESSION_DAYS"] == "7"
