@@ -273,7 +273,7 @@ def test_an_outage_of_secrets_manager_is_waited_out_and_nothing_is_lost(
         assert len(world.session_secrets()) == (0 if kind == "timed_out_though_applied" else 4)
     # Nobody hammers: less than a call in a second and a half, for 20 minutes or so.
     assert len(removals.calls) == 20
-    assert world.aws.made.count("secretsmanager:DeleteSecret") < 20 * 60 / 1.3
+    assert world.aws.made.count("secrets-manager:DeleteSecret") < 20 * 60 / 1.3
     removals.deliver(20)
     assert world.session_secrets() == []
     assert removals.letters() == []
