@@ -106,8 +106,9 @@ def stack(log: Path) -> Iterator[ContainerStack]:
 def test_a_whole_sign_in_goes_through_the_containers(stack: ContainerStack, log: Path) -> None:
     told = io.StringIO()
     assert Transcript(stack, told).play(), told.getvalue() + log.read_text()
-    # Each function had one container of its own, from the start to the end.
-    assert len(stack.containers()) == len(list(stack.template.functions.get_all()))
+    # Each function runs in a container of its own. (Where SAM CLI makes the image at the start, it may give a function
+    # that waited for it a second container at its first request.)
+    assert stack.contained_functions() == {function.name for function in stack.template.functions.get_all()}
 
 
 def test_each_function_has_an_event_each_event_a_function_and_an_answer(stack: ContainerStack) -> None:

@@ -73,6 +73,12 @@ class ContainerStack(LocalStack):
             raise ContainersFailed(f"sam {' '.join(command)}: {done.stderr}")
         return json.loads(done.stdout)
 
+    def contained_functions(self) -> set[str]:
+        """Return the names of the functions that have a running container."""
+        running = [container for container in self.containers() if container.status == "running"]
+        variables = (dict(line.split("=", 1) for line in container.attrs["Config"]["Env"]) for container in running)
+        return {environment["AWS_LAMBDA_FUNCTION_NAME"] for environment in variables}
+
     def containers(self) -> list[Any]:
         """Return the containers of this stack's functions, whatever they are doing."""
         made_by_sam_cli = {"label": "sam.cli.container.type=lambda"}
