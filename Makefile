@@ -8,6 +8,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 MINISTACK := .venv-ministack/.ready
 CHECKOV := .venv-checkov/.ready
+OPENAPI := .venv-openapi/.ready
+CLIENTS := tests/e2e/clients/node_modules/.ready
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 # A region is asked for even where none is reached; a profile would be looked up, so none gets through.
@@ -30,6 +32,14 @@ sam-local: build ## like run, with the functions in Lambda's containers (needs D
 .PHONY: test
 test: $(READY) $(MINISTACK) ## run all tests and measure what they cover (ARGS="-k refresh" are pytest's)
 	@$(BIN)/python -m pytest -n auto --maxschedchunk 1 --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+.PHONY: test-clients
+test-clients: $(READY) $(CLIENTS) ## have OAuth clients and a browser use it (needs Node.js and Chromium: see .ci/browser)
+	@$(BIN)/python -m pytest -m clients tests/e2e $(ARGS)
+
+.PHONY: test-openapi
+test-openapi: $(READY) $(OPENAPI) ## hold the OpenAPI document against the standard and the running stack
+	@$(BIN)/python -m pytest -m openapi tests/openapi $(ARGS)
 
 .PHONY: test-deploy
 test-deploy: build $(MINISTACK) ## deploy the stack to an AWS on this machine, and sign in with nothing but the rights it gives
@@ -71,10 +81,13 @@ lock: ## pin the newest allowed packages anew, with their hashes (needs uv)
 	  --custom-compile-command "make lock" tests/ministack.in -o tests/ministack.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --custom-compile-command "make lock" tests/checkov.in -o tests/checkov.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --custom-compile-command "make lock" tests/openapi/requirements.in -o tests/openapi/requirements.txt
+	cd $(CLIENTS:/node_modules/.ready=) && npm update
 
 .PHONY: clean
 clean: ## remove everything that was made here
-	rm -rf .venv .venv-ministack .venv-checkov .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-ministack .venv-checkov .venv-openapi $(CLIENTS:/.ready=) .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find functions layers tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Made anew whenever the pinned packages change; without the stamp it counts as unfinished. The lock names everything, so
@@ -113,4 +126,19 @@ $(CHECKOV): tests/checkov.txt | $(READY)
 	@$(BIN)/python -m venv .venv-checkov
 	@.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
 	  --requirement tests/checkov.txt
+	@touch $@
+
+# What reads the OpenAPI document and makes requests of it, apart from .venv too.
+$(OPENAPI): tests/openapi/requirements.txt | $(READY)
+	@echo "Installing schemathesis into .venv-openapi (once, half a minute) ..."
+	@rm -rf .venv-openapi
+	@$(BIN)/python -m venv .venv-openapi
+	@.venv-openapi/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
+	  --requirement tests/openapi/requirements.txt
+	@touch $@
+
+# The OAuth clients of the npm registry, as the lock file has them.
+$(CLIENTS): tests/e2e/clients/package-lock.json
+	@echo "Installing OAuth clients into $(@D) (once, some seconds) ..."
+	@cd $(<D) && npm ci --silent
 	@touch $@

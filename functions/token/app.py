@@ -1,4 +1,4 @@
-"""``POST /oauth2/token``: the grants ``authorization_code`` and ``refresh_token``."""
+"""``POST /oauth2/token`` and, as Aries documents its own, ``POST /v1/oauth2/token``: redeems codes and refreshes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from oauth_broker.endpoint import Endpoint
 from oauth_broker.invocation import Invocation, Telemetry
 from oauth_broker.messages import HttpRequest, HttpResponse
 from oauth_broker.redeem import Redeem
-from oauth_broker.requests import AuthorizationCodeGrant, RefreshTokenGrant, parse_token_request
+from oauth_broker.requests import (
+    AuthorizationCodeGrant,
+    RefreshTokenGrant,
+    parse_aries_token_request,
+    parse_token_request,
+)
 from oauth_broker.settings import Settings
 from oauth_broker.sign_ins import SignIns
 from oauth_broker.telemetry import PowertoolsTelemetry
 from oauth_broker.wiring import make_refresh
+
+ARIES_PATH = "/v1/oauth2/token"
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
@@ -27,7 +34,8 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
     redeem = Redeem(settings, sign_ins, refresh.cut_offs, refresh.store, refresh.endings, clock, os.urandom)
 
     def grant_tokens(request: HttpRequest, invocation: Invocation) -> HttpResponse:
-        match parse_token_request(request, settings.registry):
+        parse = parse_aries_token_request if request.path == ARIES_PATH else parse_token_request
+        match parse(request, settings.registry):
             case AuthorizationCodeGrant() as grant:
                 answer = redeem(grant, invocation)
             case RefreshTokenGrant() as grant:

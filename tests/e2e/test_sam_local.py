@@ -43,6 +43,7 @@ ANSWERS: dict[str, Any] = {
     "refresh_form": 400,
     "refresh_json": 400,
     "revoke": 200,
+    "token_aries": 400,
     "token_code": 400,
     "token_json_body": 400,
     "token_preflight": 204,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
@@ -236,6 +238,42 @@ def test_two_tabs_sign_in_at_once_and_both_succeed(world: World, phone: Phone) -
 def test_a_prefetch_gets_an_empty_answer_and_uses_nothing_up(world: World, phone: Phone, returning: str) -> None:
     assert phone.callback(returning, headers={"sec-purpose": "prefetch"}).status == 204
     assert phone.callback(returning).query["code"]
+
+
+def test_a_browser_that_would_not_open_the_app_by_itself_gets_a_page_with_one_link_to_it(world: World) -> None:
+    phone = world.phone(redirect_uri="com.example.trader:/callback")
+    returning = phone.approve(phone.authorize())
+    untapped = {"sec-ch-ua": '"Chromium";v="142"', "sec-fetch-mode": "navigate"}
+    shown = phone.callback(returning, headers=untapped)
+    assert shown.status == 200
+    assert "location" not in shown.headers
+    assert "<title>One more step</title>" in shown.body
+    assert "Reference for support" in shown.body
+    (link,) = re.findall(r'href="([^"]*)"', shown.body)
+    redirected = phone.callback(returning, headers=untapped | {"sec-fetch-user": "?1"})
+    assert redirected.location == unescape(link)
+    assert phone.redeem(redirected.query["code"]).status == 200
+
+
+def test_a_web_page_of_an_app_is_redirected_to_with_or_without_a_tap(world: World, phone: Phone) -> None:
+    untapped = {"sec-ch-ua": '"Chromium";v="142"', "sec-fetch-mode": "navigate"}
+    assert phone.callback(phone.approve(phone.authorize()), headers=untapped).location.startswith(phone.redirect_uri)
+
+
+def test_an_error_too_is_told_to_the_app_by_a_link_where_the_browser_would_not_open_it(world: World) -> None:
+    phone = world.phone(redirect_uri="com.example.trader:/callback")
+    shown = world.call(
+        "authorize",
+        "GET",
+        "/oauth2/authorize",
+        query=phone.authorization_query(code_challenge=None),
+        headers={"sec-ch-ua": '"Chromium";v="142"', "sec-fetch-mode": "navigate"},
+    )
+    assert shown.status == 200
+    (link,) = re.findall(r'href="([^"]*)"', shown.body)
+    answered = dict(parse_qsl(urlsplit(unescape(link)).query))
+    assert answered["error"] == "invalid_request"
+    assert answered["state"] == "app-state"
 
 
 def test_a_sign_in_that_took_nearly_all_its_time_still_gets_a_code_that_lives(world: World, phone: Phone) -> None:

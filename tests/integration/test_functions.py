@@ -115,6 +115,7 @@ def with_form(captured: dict[str, Any], **values: str) -> dict[str, Any]:
         ("callback_ok", 400, "This sign-in has ended"),
         ("callback_denied", 400, "This sign-in has ended"),
         ("token_code", 400, '"invalid_grant"'),
+        ("token_aries", 400, '"invalid_grant"'),
         ("token_refresh", 400, '"invalid_grant"'),
         ("token_json_body", 400, '"invalid_request"'),
         ("token_wrong_method", 405, '"invalid_request"'),

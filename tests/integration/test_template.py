@@ -20,6 +20,7 @@ ROUTES = {
     "GET /oauth2/authorize": "Authorize",
     "GET /oauth2/callback": "Callback",
     "ANY /oauth2/token": "Token",
+    "ANY /v1/oauth2/token": "Token",
     "ANY /oauth2/refresh": "Refresh",
     "ANY /oauth2/revoke": "Revoke",
     **{f"{method} {path}": "Metadata" for method in ("GET", "OPTIONS") for path in METADATA_PATHS},

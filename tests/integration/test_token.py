@@ -26,6 +26,7 @@ from tests.support.world import (
     running_world,
 )
 
+WEB_SCOPE = "account:information"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -39,6 +40,26 @@ def assert_refused(answer: Answer, error: str, status: int = 400) -> None:
 
 def basic(client_id: str, password: str = "") -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(f"{client_id}:{password}".encode()).decode()}
+
+
+def test_a_page_written_for_aries_itself_redeems_and_refreshes_as_aries_documents_it(world: World) -> None:
+    phone = world.phone(client_id=OTHER_CLIENT_ID, redirect_uri="https://web.example.com/callback", scope=WEB_SCOPE)
+
+    def post(**fields: str) -> Answer:
+        headers = {"content-type": "application/json", "origin": ORIGIN}
+        body = json.dumps({"client_id": OTHER_CLIENT_ID, **fields})
+        return world.call("token", "POST", "/v1/oauth2/token", headers=headers, body=body)
+
+    redeemed = post(grant_type="code", code=phone.code(), redirect_uri=phone.redirect_uri, code_verifier=VERIFIER)
+    assert redeemed.status == 200
+    assert redeemed.headers["access-control-allow-origin"] == ORIGIN
+    assert set(redeemed.json) == {"access_token", "token_type", "expires_in", "scope", "refresh_token"}
+    world.clock.sleep(61)
+    refreshed = post(grant_type="refresh_token", refresh_token=redeemed.json["refresh_token"])
+    assert refreshed.status == 200
+    assert refreshed.json["access_token"] != redeemed.json["access_token"]
+    assert_refused(post(grant_type="authorization_code", code="x"), "unsupported_grant_type")
+    assert world.call("token", "GET", "/v1/oauth2/token").status == 405
 
 
 def test_a_redeemed_code_gives_tokens_and_a_session(world: World) -> None:

@@ -116,6 +116,31 @@ def test_a_prefetch_is_told_from_a_click(headers: dict[str, str], is_prefetch: b
     assert http_request(headers=headers).is_prefetch is is_prefetch
 
 
+CHROMIUM = {"sec-ch-ua": '"Chromium";v="142"', "sec-fetch-mode": "navigate"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "opens_apps"),
+    [
+        ({}, True),
+        (CHROMIUM, False),
+        (CHROMIUM | {"sec-fetch-user": "?1"}, True),
+        (CHROMIUM | {"sec-fetch-user": "?0"}, False),
+        # Safari tells of navigations, and never of taps.
+        ({"sec-fetch-mode": "navigate"}, True),
+        (CHROMIUM | {"sec-fetch-mode": "cors"}, True),
+    ],
+)
+def test_a_browser_that_would_not_open_an_app_is_told_from_others(headers: dict[str, str], opens_apps: bool) -> None:
+    assert http_request(headers=headers).opens_apps is opens_apps
+
+
+def test_a_page_may_have_one_link_whose_url_is_escaped() -> None:
+    shown = page("t", "x", "r", HTTPStatus.OK, link=('com.example:/a?b=1&c="', "Go on"))
+    assert shown.body.count("<a ") == 1
+    assert '<a href="com.example:/a?b=1&amp;c=&quot;">Go on</a>' in shown.body
+
+
 RESPONSES: list[Callable[[], HttpResponse]] = [
     lambda: HttpResponse(HTTPStatus.NO_CONTENT),
     lambda: json_response({}),

@@ -21,6 +21,7 @@ from oauth_broker.registry import Registry
 from oauth_broker.requests import (
     AuthorizationCodeGrant,
     RefreshTokenGrant,
+    parse_aries_token_request,
     parse_refresh_request,
     parse_revocation_request,
     parse_token_request,
@@ -90,6 +91,36 @@ def test_a_code_grant_is_read_from_the_form() -> None:
     assert grant.code_verifier == Secret(VERIFIER)
     assert "the-code" not in repr(grant)
     assert VERIFIER not in repr(grant)
+
+
+def as_json(fields: Fields) -> HttpRequest:
+    return posted(json.dumps(fields), "application/json")
+
+
+def test_aries_own_token_requests_are_read_from_json() -> None:
+    assert parse_aries_token_request(as_json(CODE | {"grant_type": "code"}), REGISTRY) == parse_token_request(
+        posted(encoded(CODE, {})), REGISTRY
+    )
+    assert parse_aries_token_request(as_json(REFRESH), REGISTRY) == parse_token_request(
+        posted(encoded(REFRESH, {})), REGISTRY
+    )
+
+
+def test_neither_dialect_of_token_requests_is_taken_for_the_other() -> None:
+    for fields in (CODE, CODE | {"grant_type": "password"}):
+        with pytest.raises(UnsupportedGrantType) as raised:
+            parse_aries_token_request(as_json(fields), REGISTRY)
+        assert raised.value.description == "The grant type must be code or refresh_token."
+    with pytest.raises(InvalidRequest) as refused:
+        parse_aries_token_request(posted(encoded(CODE, {"grant_type": "code"})), REGISTRY)
+    assert refused.value.reason == "content_type"
+    with pytest.raises(InvalidRequest):
+        parse_token_request(as_json(CODE), REGISTRY)
+
+
+def test_the_client_secret_of_aries_fifth_step_is_refused() -> None:
+    with pytest.raises(InvalidClient):
+        parse_aries_token_request(as_json(REFRESH | {"client_secret": "secret"}), REGISTRY)
 
 
 @pytest.mark.parametrize("name", ["code", "redirect_uri", "code_verifier"])

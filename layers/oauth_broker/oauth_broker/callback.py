@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Literal, NoReturn
 
 from oauth_broker import pages
-from oauth_broker.app_redirects import code_redirect
+from oauth_broker.app_redirects import WayBack
 from oauth_broker.aws import CALL_SECONDS as AWS_CALL_SECONDS
 from oauth_broker.backoff import Backoff
 from oauth_broker.clock import Clock
@@ -104,23 +104,23 @@ class Callback:
         invocation.concerns(session_id)
         browser = _Browser(session_id, secret, base64url(self._token_bytes(16)))
         try:
-            return self._proceed(callback, browser, issuer, invocation)
+            return self._proceed(callback, browser, WayBack(request, issuer, invocation.request_id), invocation)
         except Busy as error:
             raise pages.try_again(error.reason) from error
 
     def _proceed(
-        self, callback: ProviderCallback, browser: _Browser, issuer: str, invocation: Invocation
+        self, callback: ProviderCallback, browser: _Browser, back: WayBack, invocation: Invocation
     ) -> HttpResponse:
         try:
             if callback.code is None or callback.error is not None:
                 self._decline(callback, browser, invocation)
             row = self._claim(browser, invocation)
         except Refused as refused:
-            return self._answer_as_found(refused.found, browser, issuer, invocation)
+            return self._answer_as_found(refused.found, browser, back, invocation)
         invocation.concerns(row.session_id, row.client_id)
         row = self._complete(row, callback.code, browser, invocation)
         invocation.log("code_issued")
-        return self._to_app(row, browser, issuer)
+        return _to_app(row, browser, back)
 
     def _decline(self, callback: ProviderCallback, browser: _Browser, invocation: Invocation) -> NoReturn:
         error = callback.error if callback.error in _ERRORS else ServerError.code
@@ -184,10 +184,6 @@ class Callback:
         )
         return self._sign_ins.issue(issued, now)
 
-    def _to_app(self, row: SignIn, browser: _Browser, issuer: str) -> HttpResponse:
-        code = authorization_code(row.session_id, browser.secret)
-        return code_redirect(row.redirect_uri, row.app_state or None, issuer, code)
-
     def _fail(self, row: SignIn, error: str, reason: str, invocation: Invocation) -> RedirectError:
         try:
             self._sign_ins.fail_claimed(row.session_id, row.lease_id, error, reason, self._clock.now())
@@ -197,7 +193,7 @@ class Callback:
         return _redirect_error(row, error, reason)
 
     def _answer_as_found(
-        self, found: SignIn | None, browser: _Browser, issuer: str, invocation: Invocation
+        self, found: SignIn | None, browser: _Browser, back: WayBack, invocation: Invocation
     ) -> HttpResponse:
         """Answer a callback whose sign-in is not pending any more, or is not this browser's."""
         row = self._wait_for_holder(found, browser, invocation)
@@ -210,7 +206,7 @@ class Callback:
                 # Its holder died with the code perhaps used, and a code must never be used twice (Aries step 2).
                 raise _redirect_error(row, ServerError.code, "claim_holder_died")
             case "issued" if row.code_expires_at > self._clock.now():
-                return self._to_app(row, browser, issuer)
+                return _to_app(row, browser, back)
             case _:
                 # The code may have been redeemed, and redeeming it again would end the session.
                 raise pages.finished(f"reloaded_{row.status}")
@@ -232,6 +228,10 @@ class Callback:
         if not hmac.compare_digest(row.browser_hash, browser.hash):
             raise pages.unknown_sign_in("other_browser")
         return row
+
+
+def _to_app(row: SignIn, browser: _Browser, back: WayBack) -> HttpResponse:
+    return back.with_code(row.redirect_uri, row.app_state or None, authorization_code(row.session_id, browser.secret))
 
 
 def _error_code(*, passes: bool) -> str:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from oauth_broker import answers
-from oauth_broker.app_redirects import error_redirect
+from oauth_broker.app_redirects import WayBack
 from oauth_broker.errors import (
     BrokerError,
     Busy,
@@ -80,7 +80,8 @@ class Endpoint:
                 _count_sign_in(error, invocation)
                 invocation.log("sign_in_failed", client_id=error.client_id, error=error.error.code, reason=error.reason)
                 issuer = self.settings.issuer_for(request.domain_name)
-                return error_redirect(error.redirect_uri, error.state, issuer, error.error)
+                back = WayBack(request, issuer, invocation.request_id)
+                return back.with_error(error.redirect_uri, error.state, error.error)
             case PageError():
                 invocation.count("PagesShown", reason=error.reason)
                 invocation.log("page_shown", reason=error.reason, status=int(error.status))

@@ -64,6 +64,17 @@ class HttpRequest:
         """Whether a browser loads the page ahead of any click, so that nothing may be used up."""
         return "prefetch" in self.headers.get("sec-purpose", self.headers.get("purpose", ""))
 
+    @property
+    def opens_apps(self) -> bool:
+        """Whether the browser would follow a redirect to an app's own scheme, as far as is known.
+
+        Chromium does so only in a navigation that a person's tap began, and otherwise drops the redirect without a word
+        and stays where it was. Of browsers that tell their brand (``Sec-CH-UA``) it is known, as they also tell the
+        taps (Fetch Metadata, ``Sec-Fetch-User``).
+        """
+        navigates = self.headers.get("sec-fetch-mode") == "navigate" and "sec-ch-ua" in self.headers
+        return not navigates or self.headers.get("sec-fetch-user") == "?1"
+
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
@@ -111,20 +122,27 @@ font:1.0625rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 main{max-width:30rem;width:100%;padding:2rem;background:var(--card);border:1px solid var(--line);border-radius:1rem}
 h1{margin:0 0 .75rem;font-size:1.4rem;line-height:1.3}
 p{margin:0 0 1rem}
-a{color:var(--accent)}
+a{display:block;margin:1.5rem 0;padding:.8rem 1rem;border-radius:.6rem;background:var(--accent);color:var(--card);
+font-weight:600;text-align:center;text-decoration:none}
 small{color:var(--soft);overflow-wrap:anywhere}
 """.strip()
 # The style is allowed by its hash, so that the policy needs no 'unsafe-inline'.
 _STYLE_HASH = base64.b64encode(sha256(_STYLE.encode()).digest()).decode()
 
 
-def page(title: str, text: str, reference: str, status: HTTPStatus) -> HttpResponse:
-    """Return a page for a person: a title, a reason in plain words, a reference for support, no script."""
+def page(
+    title: str, text: str, reference: str, status: HTTPStatus, link: tuple[str, str] | None = None
+) -> HttpResponse:
+    """Return a page for a person: a title, a reason in plain words, a reference for support, no script.
+
+    ``link`` is the one thing to do, where there is one: a URL and what it is called.
+    """
+    way_on = f'<a href="{escape(link[0])}">{escape(link[1])}</a>' if link else ""
     body = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
-        f"<body><main><h1>{escape(title)}</h1><p>{escape(text)}</p>"
+        f"<body><main><h1>{escape(title)}</h1><p>{escape(text)}</p>{way_on}"
         f"<small>Reference for support: {escape(reference)}</small></main></body></html>"
     )
     policy = _SECURITY_HEADERS["content-security-policy"] + f"; style-src 'sha256-{_STYLE_HASH}'"

@@ -83,8 +83,13 @@ def parse_form(request: HttpRequest) -> Parameters:
 
 def parse_form_or_json(request: HttpRequest) -> Parameters:
     """Parse a form body, or a JSON object whose members are strings; raises InvalidRequest for anything else."""
+    return parse_json(request) if _media_type(request) == _JSON else parse_form(request)
+
+
+def parse_json(request: HttpRequest) -> Parameters:
+    """Parse a JSON object whose members are strings; raises InvalidRequest for anything else."""
     if _media_type(request) != _JSON:
-        return parse_form(request)
+        raise InvalidRequest(f"The content type must be {_JSON}.", "content_type")
     try:
         members = parse_object(_text(request))
     except ValueError as error:

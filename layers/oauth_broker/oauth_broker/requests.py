@@ -22,7 +22,7 @@ from oauth_broker.errors import (
 )
 from oauth_broker.handles import RefreshToken
 from oauth_broker.messages import HttpRequest
-from oauth_broker.parameters import Parameters, parse_form, parse_form_or_json, parse_query, raw_query_value
+from oauth_broker.parameters import Parameters, parse_form, parse_form_or_json, parse_json, parse_query, raw_query_value
 from oauth_broker.pkce import is_challenge
 from oauth_broker.registry import Client, Registry
 from oauth_broker.secret import Secret
@@ -165,15 +165,28 @@ class RevocationRequest:
 
 def parse_token_request(request: HttpRequest, registry: Registry) -> AuthorizationCodeGrant | RefreshTokenGrant:
     """Check a form for the token endpoint. The client is identified before a code or token is looked at."""
-    parameters = parse_form(request)
+    return _parse_grant(request, parse_form(request), registry, code_grant="authorization_code")
+
+
+def parse_aries_token_request(request: HttpRequest, registry: Registry) -> AuthorizationCodeGrant | RefreshTokenGrant:
+    """Check a token request as Aries documents it (steps 3 and 5): JSON, and the code grant is called ``code``.
+
+    For single-page apps that were written from Aries' own page. The refresh of step 5 goes without its client secret.
+    """
+    return _parse_grant(request, parse_json(request), registry, code_grant="code")
+
+
+def _parse_grant(
+    request: HttpRequest, parameters: Parameters, registry: Registry, *, code_grant: str
+) -> AuthorizationCodeGrant | RefreshTokenGrant:
     parameters.refuse_repeated()
     grants: dict[str, Callable[[Client, Parameters], AuthorizationCodeGrant | RefreshTokenGrant]] = {
-        "authorization_code": _code_grant,
+        code_grant: _code_grant,
         "refresh_token": _refresh_grant,
     }
     grant = grants.get(parameters.require("grant_type"))
     if grant is None:
-        raise UnsupportedGrantType("The grant type must be authorization_code or refresh_token.")
+        raise UnsupportedGrantType(f"The grant type must be {' or '.join(grants)}.")
     return grant(_identify_client(request, parameters, registry), parameters)
 
 
