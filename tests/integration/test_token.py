@@ -296,6 +296,16 @@ def test_a_code_redeemed_again_with_the_right_verifier_ends_the_session(world: W
     assert_refused(phone.refresh(token), "invalid_grant")
 
 
+def test_a_code_of_a_session_that_was_signed_out_is_no_reuse(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    assert phone.redeem(code).status == 200
+    assert phone.revoke().status == 200
+    assert_refused(phone.redeem(code), "invalid_grant")
+    assert world.telemetry.counted("ReuseDetected") == 0
+    assert [fields["reason"] for _, event, fields in world.telemetry.lines if event == "refused"] == ["session_ended"]
+
+
 @pytest.mark.parametrize(
     "changes", [{"code_verifier": "A" * 43}, {"client_id": OTHER_CLIENT_ID}, {"redirect_uri": "x"}]
 )

@@ -21,7 +21,7 @@ from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import Refused, SignIns
 
 _DAY_SECONDS = 24 * 60 * 60
-_REDEEMED = frozenset({"active", *ENDED})
+_CODE_WAS_ISSUED = frozenset({"issued", "active", *ENDED})
 
 
 class Redeem:
@@ -53,9 +53,10 @@ class Redeem:
         changes nothing. Secrets are read only for a caller who has proved possession.
         """
         row = self._proven(grant, invocation)
-        if row.status in _REDEEMED:
-            if row.status not in ENDED:
-                self._endings.end_reused(row.session_id, "code_reused", invocation)
+        if row.status in ENDED:
+            raise InvalidGrant("session_ended")
+        if row.status == "active":
+            self._endings.end_reused(row.session_id, "code_reused", invocation)
             raise InvalidGrant("code_reused")
         if row.is_cut_off(self._cut_offs.of(row.client_id)):
             raise InvalidGrant("mass_sign_out")
@@ -74,7 +75,7 @@ class Redeem:
             raise InvalidGrant("malformed_code")
         invocation.concerns(session_id, grant.client.client_id)
         row, now = self._sign_ins.find(session_id), self._clock.now()
-        if row is None or not row.is_live(now) or row.status not in {"issued", *_REDEEMED}:
+        if row is None or not row.is_live(now) or row.status not in _CODE_WAS_ISSUED:
             raise InvalidGrant("unknown_code")
         if not hmac.compare_digest(row.code_hash, digest(grant.code.reveal())):
             raise InvalidGrant("forged_code")
