@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from tests.support.world import CLIENT_ID, ISSUER, ORIGIN, Answer, World, running_world
+from tests.support.world import ISSUER, Answer, World, running_world
 
 DISCOVERY = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
 PATHS = (*DISCOVERY, "/oauth2/jwks.json", "/.well-known/apple-app-site-association", "/.well-known/assetlinks.json")
@@ -42,11 +41,6 @@ def test_both_discovery_documents_have_every_member_that_clients_demand(world: W
     }
 
 
-def test_a_broker_that_cannot_refresh_does_not_advertise_it() -> None:
-    with running_world(ARIES_CLIENT_SECRET_ARN="") as world:
-        assert get(world, DISCOVERY[0]).json["grant_types_supported"] == ["authorization_code"]
-
-
 def test_without_a_configured_issuer_it_is_the_host_that_api_gateway_serves() -> None:
     with running_world(ISSUER="") as world:
         answer = get(world, DISCOVERY[0], domain_name="abc.execute-api.eu-west-1.amazonaws.com", headers={"host": "x"})
@@ -59,37 +53,6 @@ def test_the_key_set_is_empty_since_nothing_is_signed(world: World) -> None:
     assert get(world, "/oauth2/jwks.json").json == {"keys": []}
 
 
-def test_apple_learns_which_apps_may_claim_which_paths_of_this_host(world: World) -> None:
-    app_id = "ABCDE12345.com.example.trader"
-    assert get(world, "/.well-known/apple-app-site-association").json == {
-        "applinks": {"details": [{"appIDs": [app_id], "components": [{"/": "/ios/return"}]}]},
-        "webcredentials": {"apps": [app_id]},
-    }
-
-
-def test_android_learns_which_apps_may_claim_links(world: World) -> None:
-    answer = get(world, "/.well-known/assetlinks.json")
-    assert answer.body.startswith("[")
-    (statement,) = json.loads(answer.body)
-    assert statement == {
-        "relation": ["delegate_permission/common.handle_all_urls"],
-        "target": {
-            "namespace": "android_app",
-            "package_name": "com.example.trader",
-            "sha256_cert_fingerprints": [":".join(["AB"] * 32)],
-        },
-    }
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_every_document_is_json_without_a_redirect_and_readable_across_origins(world: World, path: str) -> None:
-    answer = get(world, path, headers={"origin": ORIGIN})
-    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
-    assert answer.headers["access-control-allow-origin"] == ORIGIN
-    assert answer.headers["vary"] == "Origin"
-    assert world.call("metadata", "OPTIONS", path, headers={"origin": ORIGIN}).status == 204
-
-
 def test_another_path_is_not_found(world: World) -> None:
     assert get(world, "/.well-known/other").status == 404
 
@@ -98,9 +61,3 @@ def test_metadata_needs_no_aws_at_all(world: World) -> None:
     for path in PATHS:
         get(world, path)
     assert world.aws.made == []
-
-
-@pytest.mark.parametrize("grant_type", ["authorization_code", "refresh_token"])
-def test_every_advertised_grant_type_is_known(world: World, grant_type: str) -> None:
-    answer = world.form("token", {"grant_type": grant_type, "client_id": CLIENT_ID})
-    assert answer.json["error"] == "invalid_request"

@@ -378,26 +378,6 @@ def test_where_aries_grants_no_refresh_token_none_is_issued(world: World) -> Non
     assert "refresh_token" not in world.phone().sign_in().json
 
 
-@pytest.mark.parametrize("function", ["token", "refresh", "revoke"])
-def test_a_preflight_of_a_registered_origin_is_answered_and_of_another_is_not(world: World, function: str) -> None:
-    path = f"/oauth2/{function}"
-    allowed = world.call(function, "OPTIONS", path, headers={"origin": ORIGIN})
-    assert allowed.status == 204
-    assert allowed.headers["access-control-allow-origin"] == ORIGIN
-    assert allowed.headers["access-control-allow-methods"] == "POST"
-    assert allowed.headers["vary"] == "Origin"
-    for origin in ("https://evil.example", "null", ORIGIN + ".evil.example", ORIGIN.upper()):
-        refused = world.call(function, "OPTIONS", path, headers={"origin": origin})
-        assert not any(name.startswith("access-control") for name in refused.headers)
-        assert refused.headers["vary"] == "Origin"
-
-
-def test_failures_too_can_be_read_from_a_registered_origin(world: World) -> None:
-    answer = world.form("token", {"grant_type": "password"}, {"origin": ORIGIN})
-    assert answer.headers["access-control-allow-origin"] == ORIGIN
-    assert "access-control-allow-credentials" not in answer.headers
-
-
 def test_a_bug_is_told_to_the_operator_and_not_to_the_caller(world: World) -> None:
     phone = world.phone()
 

@@ -77,6 +77,18 @@ class UnsupportedResponseType(OAuthError):
     code = "unsupported_response_type"
 
 
+class RequestNotSupported(OAuthError):
+    """A request object (OpenID Connect Core section 6.1, RFC 9101), which must be refused and not be ignored."""
+
+    code = "request_not_supported"
+
+
+class RequestUriNotSupported(OAuthError):
+    """A request object by reference (OpenID Connect Core section 6.2, RFC 9101)."""
+
+    code = "request_uri_not_supported"
+
+
 class AccessDenied(OAuthError):
     """The person, or Aries, said no."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from oauth_broker.errors import NotFound
 from oauth_broker.invocation import Invocation
@@ -68,11 +68,15 @@ class Metadata:
     def _apple_app_site_association(self, issuer: str) -> dict[str, Any]:
         """Apple's "Supporting associated domains": which apps may claim the redirect URIs on this host."""
         apps = [client for client in self._settings.registry.clients if client.apple_app_ids]
-        details = [
-            {"appIDs": list(client.apple_app_ids), "components": [{"/": path} for path in paths]}
+        links = [
+            (client, _component(urlsplit(uri)))
             for client in apps
-            if (paths := [urlsplit(uri).path for uri in client.redirect_uris if uri.startswith(f"{issuer}/")])
+            for uri in client.redirect_uris
+            if uri == issuer or uri.startswith(f"{issuer}/")
         ]
+        # The first match wins, and what is not named in a component matches: those that name the most come first.
+        links.sort(key=lambda link: -len(link[1].get("?", ())))
+        details = [{"appIDs": list(client.apple_app_ids), "components": [component]} for client, component in links]
         app_ids = sorted({app_id for client in apps for app_id in client.apple_app_ids})
         return {"applinks": {"details": details}, "webcredentials": {"apps": app_ids}}
 
@@ -90,3 +94,20 @@ class Metadata:
             for client in self._settings.registry.clients
             for package, fingerprints in client.android_packages.items()
         ]
+
+
+def _component(uri: SplitResult) -> dict[str, Any]:
+    """Return what matches a redirect URI, whatever parameters are added to it."""
+    items = [item.partition("=") for item in uri.query.split("&")]
+    names = [name for name, _, _ in items]
+    # A pattern has to match every item of its name: one that is there with several values can have none.
+    query = {name: _pattern(value) for name, _, value in items if value and names.count(name) == 1}
+    return {"/": _pattern(uri.path or "/")} | ({"?": query} if query else {})
+
+
+def _pattern(text: str) -> str:
+    """Return the narrowest pattern that matches ``text``.
+
+    In a pattern ``*`` matches any characters, ``?`` any single one, and ``$(name)`` one of a list; none can be escaped.
+    """
+    return text.replace("*", "?").replace("$(", "?(")

@@ -17,6 +17,8 @@ from oauth_broker.errors import (
     InvalidScope,
     OAuthError,
     RedirectError,
+    RequestNotSupported,
+    RequestUriNotSupported,
     UnsupportedGrantType,
     UnsupportedResponseType,
 )
@@ -66,9 +68,18 @@ class AuthorizationRequest:
                 state = None
                 raise InvalidRequest("The state is too long or malformed.", "malformed_state")
             parameters.refuse_repeated()
+            _refuse_request_objects(parameters)
             return cls(client, redirect_uri, state, _code_challenge(parameters), _scope(parameters, client))
         except OAuthError as error:
             raise RedirectError(error, error.reason, redirect_uri, state, client.client_id, "refused") from error
+
+
+def _refuse_request_objects(parameters: Parameters) -> None:
+    # Whoever signs a request counts on it; to read the parameters beside it would be to take what nobody has signed.
+    if parameters.get("request") is not None:
+        raise RequestNotSupported("Request objects are not supported.")
+    if parameters.get("request_uri") is not None:
+        raise RequestUriNotSupported("Request objects are not supported.")
 
 
 def _code_challenge(parameters: Parameters) -> str:
@@ -232,7 +243,9 @@ def _identify_client(request: HttpRequest, parameters: Parameters, registry: Reg
     if client_id not in (None, name):
         raise InvalidRequest("Two different clients are named.", "two_clients")
     client = registry.find(name)
-    if client is None or password or parameters.get("client_secret"):
+    # RFC 7523 section 2.2: an assertion authenticates a client as a secret does, and neither is ever checked here.
+    authenticates = password or parameters.get("client_secret") or parameters.get("client_assertion")
+    if client is None or authenticates:
         raise InvalidClient("unknown_client" if client is None else "unexpected_secret", basic=basic is not None)
     return client
 

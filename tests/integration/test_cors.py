@@ -1,0 +1,187 @@
+"""CORS: what a page of a registered origin may read, and no other page (the Fetch standard, "CORS protocol")."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.world import (
+    APP_URI,
+    APPS,
+    CLIENT_ID,
+    ORIGIN,
+    OTHER_CLIENT_ID,
+    VERIFIER,
+    Answer,
+    World,
+    running_world,
+)
+
+POSTED = {
+    "/oauth2/token": "token",
+    "/v1/oauth2/token": "token",
+    "/oauth2/refresh": "refresh",
+    "/oauth2/revoke": "revoke",
+}
+FETCHED = dict.fromkeys(
+    (
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/oauth2/jwks.json",
+        "/.well-known/apple-app-site-association",
+        "/.well-known/assetlinks.json",
+    ),
+    "metadata",
+)
+NAVIGATED = {"/oauth2/authorize": "authorize", "/oauth2/callback": "callback"}
+READABLE = pytest.mark.parametrize(("path", "function"), (POSTED | FETCHED).items())
+FOREIGN = [
+    "",
+    "null",
+    "*",
+    "https://evil.example",
+    ORIGIN + "/",
+    ORIGIN + ":443",
+    ORIGIN + ":8443",
+    ORIGIN + ".evil.example",
+    ORIGIN + "evil.example",
+    ORIGIN + "\x00",
+    ORIGIN + "%60.evil.example",
+    ORIGIN.upper(),
+    ORIGIN.replace("web", "Web"),
+    ORIGIN.replace("https", "http"),
+    ORIGIN.replace("https", "HTTPS"),
+    ORIGIN.replace("web.", "sub.web."),
+    ORIGIN.replace("web.", ""),
+    ORIGIN.replace("web.", "evilweb."),
+    ORIGIN.replace("web.", "webx"),
+    ORIGIN[:-1],
+    f"{ORIGIN} https://evil.example",
+    f"https://evil.example, {ORIGIN}",
+    f"{ORIGIN}, {ORIGIN}",
+    # That of a registered redirect URI, which is no registered origin.
+    "https://app.example.com",
+]
+
+
+def cors_headers(answer: Answer) -> dict[str, str]:
+    return {name: value for name, value in answer.headers.items() if name.startswith("access-control")}
+
+
+def assert_readable(answer: Answer, origin: str = ORIGIN) -> None:
+    assert cors_headers(answer) == {
+        "access-control-allow-origin": origin,
+        "access-control-expose-headers": "Retry-After, WWW-Authenticate",
+    }
+    assert answer.headers["vary"] == "Origin"
+
+
+@READABLE
+def test_a_preflight_of_a_registered_origin_is_told_what_it_may_send(world: World, path: str, function: str) -> None:
+    method = "GET" if function == "metadata" else "POST"
+    headers = {
+        "origin": ORIGIN,
+        "access-control-request-method": method,
+        "access-control-request-headers": "content-type",
+    }
+    answer = world.call(function, "OPTIONS", path, headers=headers)
+    assert (answer.status, answer.body) == (204, "")
+    assert cors_headers(answer) == {
+        "access-control-allow-origin": ORIGIN,
+        "access-control-allow-methods": method,
+        # A form or JSON body, and HTTP Basic with an empty password, which some clients send.
+        "access-control-allow-headers": "Authorization, Content-Type",
+        "access-control-max-age": "600",
+    }
+    assert answer.headers["vary"] == "Origin"
+
+
+@READABLE
+def test_no_other_origin_is_told_anything_and_a_cache_may_not_mix_them_up(
+    world: World, path: str, function: str
+) -> None:
+    method = "GET" if function == "metadata" else "POST"
+    for origin in FOREIGN:
+        for asked in ("OPTIONS", method):
+            answer = world.call(function, asked, path, headers={"origin": origin})
+            assert (cors_headers(answer), answer.headers["vary"]) == ({}, "Origin"), (origin, asked)
+    # A cache that keeps an answer without an origin must not give it to a page either.
+    for asked in ("OPTIONS", method):
+        answer = world.call(function, asked, path)
+        assert (cors_headers(answer), answer.headers["vary"]) == ({}, "Origin")
+
+
+@pytest.mark.parametrize(("path", "function"), NAVIGATED.items())
+def test_what_a_browser_navigates_to_is_read_across_origins_by_nobody(world: World, path: str, function: str) -> None:
+    phone = world.phone()
+    query = phone.authorization_query() if function == "authorize" else phone.approve(phone.authorize())
+    cookies = [f"{name}={value}" for name, value in phone.cookies.items()]
+    for origin in (ORIGIN, *FOREIGN):
+        for text in ("", query):
+            answer = world.call(function, "GET", path, query=text, cookies=cookies, headers={"origin": origin})
+            assert cors_headers(answer) == {}
+        preflight = {"origin": origin, "access-control-request-method": "GET"}
+        refused = world.call(function, "OPTIONS", path, headers=preflight)
+        assert (refused.status, cors_headers(refused)) == (405, {})
+
+
+def test_every_answer_can_be_read_by_the_page_that_asked(world: World) -> None:
+    phone = world.phone(
+        client_id=OTHER_CLIENT_ID, redirect_uri="https://web.example.com/callback", scope="account:information"
+    )
+    code, headers = phone.code(), {"origin": ORIGIN}
+    fields = {
+        "grant_type": "authorization_code",
+        "client_id": OTHER_CLIENT_ID,
+        "code": code,
+        "redirect_uri": phone.redirect_uri,
+        "code_verifier": VERIFIER,
+    }
+
+    def stumble() -> None:
+        raise KeyError("a bug")
+
+    with world.aws.failing("GetItem"):
+        busy = world.form("token", fields, headers)
+    with world.aws.visited("GetItem", stumble):
+        broken = world.form("token", fields, headers)
+    redeemed = world.form("token", fields, headers)
+    refresh = {"client_id": OTHER_CLIENT_ID, "refresh_token": redeemed.json["refresh_token"]}
+    for answer, status in (
+        (busy, 503),
+        (broken, 500),
+        (redeemed, 200),
+        (world.form("refresh", refresh, headers), 200),
+        (world.form("refresh", refresh | {"client_id": "nobody"}, headers), 401),
+        (world.form("refresh", refresh | {"refresh_token": "x"}, headers), 400),
+        (world.form("revoke", refresh | {"token": "x"}, headers), 200),
+        (world.form("token", {"grant_type": "password"}, headers), 400),
+        (world.call("token", "GET", "/oauth2/token", headers=headers), 405),
+        (world.call("metadata", "POST", "/oauth2/jwks.json", headers=headers), 405),
+        (world.call("metadata", "GET", "/oauth2/other", headers=headers), 404),
+    ):
+        assert answer.status == status
+        assert_readable(answer)
+
+
+def test_each_origin_of_each_app_is_named_as_it_is_registered() -> None:
+    origins = ["https://one.example", "https://two.example:8443", "http://localhost:3000", "http://[::1]:3000"]
+    apps = APPS | {
+        "one": {"redirect_uris": ["https://one.example/"], "scopes": ["a"], "origins": origins[:2]},
+        "two": {"redirect_uris": ["https://two.example/"], "scopes": ["a"], "origins": origins[2:]},
+    }
+    with running_world(APPS=json.dumps(apps)) as world:
+        for origin in (*origins, ORIGIN):
+            assert_readable(world.call("metadata", "GET", "/oauth2/jwks.json", headers={"origin": origin}), origin)
+        for origin in ("http://localhost", "http://localhost:3001", "https://localhost:3000", "https://two.example"):
+            answer = world.call("metadata", "GET", "/oauth2/jwks.json", headers={"origin": origin})
+            assert cors_headers(answer) == {}
+
+
+def test_where_no_app_has_an_origin_no_page_can_read_anything() -> None:
+    apps = {CLIENT_ID: {"redirect_uris": [APP_URI], "scopes": ["a"]}}
+    with running_world(APPS=json.dumps(apps)) as world:
+        for origin in (ORIGIN, *FOREIGN):
+            answer = world.call("token", "OPTIONS", "/oauth2/token", headers={"origin": origin})
+            assert (answer.status, cors_headers(answer)) == (204, {})
