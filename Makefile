@@ -87,7 +87,7 @@ lock: ## pin the newest allowed packages anew, with their hashes (needs uv)
 
 .PHONY: clean
 clean: ## remove everything that was made here
-	rm -rf .venv .venv-ministack .venv-checkov .venv-openapi $(CLIENTS:/.ready=) .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-ministack .venv-checkov .venv-openapi $(CLIENTS:/.ready=) .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis .screenshots
 	find functions layers tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Made anew whenever the pinned packages change; without the stamp it counts as unfinished. The lock names everything, so

@@ -299,7 +299,7 @@ def test_a_prefetch_gets_an_empty_answer_and_writes_nothing(world: World) -> Non
         query=world.phone().authorization_query(),
         headers={"sec-purpose": "prefetch;prerender"},
     )
-    assert (answer.status, answer.body, world.rows()) == (204, "", [])
+    assert (answer.status, answer.body, world.rows()) == (403, "", [])
 
 
 def test_another_method_is_refused(world: World) -> None:

@@ -40,7 +40,8 @@ class Authorize:
         Raises PageError and RedirectError. The person is never sent to Aries with a sign-in that was not saved.
         """
         if request.is_prefetch:
-            return HttpResponse(HTTPStatus.NO_CONTENT)
+            # Not a success: Chromium would give the empty answer of a prefetch to the visit that follows it.
+            return HttpResponse(HTTPStatus.FORBIDDEN)
         asked = AuthorizationRequest.parse(request, self._settings.registry)
         now = int(self._clock.now())
         issuer = self._settings.issuer_for(request.domain_name)

@@ -94,7 +94,8 @@ class Callback:
         Raises PageError where there is no app to redirect to, RedirectError otherwise.
         """
         if request.is_prefetch:
-            return HttpResponse(HTTPStatus.NO_CONTENT)
+            # Not a success: Chromium would give the empty answer of a prefetch to the visit that follows it.
+            return HttpResponse(HTTPStatus.FORBIDDEN)
         callback = ProviderCallback.parse(request, self._settings.aries_issuer)
         issuer = self._settings.issuer_for(request.domain_name)
         session_id = session_id_of(callback.state)

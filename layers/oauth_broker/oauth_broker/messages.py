@@ -117,13 +117,16 @@ _STYLE = """
 @media(prefers-color-scheme:dark){
 :root{--ink:#e8edf2;--soft:#9aa8b5;--paper:#12181e;--card:#1b232b;--line:#2c3843;--accent:#6cb2ff}}
 *{box-sizing:border-box}
-body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.25rem;background:var(--paper);color:var(--ink);
+body{margin:0;min-height:100vh;min-height:100svh;display:grid;place-items:center;padding:min(1.25rem,4vw);
+background:var(--paper);color:var(--ink);
 font:1.0625rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-main{max-width:30rem;width:100%;padding:2rem;background:var(--card);border:1px solid var(--line);border-radius:1rem}
-h1{margin:0 0 .75rem;font-size:1.4rem;line-height:1.3}
+main{max-width:30rem;width:100%;padding:min(2rem,6vw);background:var(--card);border:1px solid var(--line);
+border-radius:1rem;overflow-wrap:break-word}
+h1{margin:0 0 .75rem;font-size:1.4rem;line-height:1.3;text-wrap:balance}
 p{margin:0 0 1rem}
 a{display:block;margin:1.5rem 0;padding:.8rem 1rem;border-radius:.6rem;background:var(--accent);color:var(--card);
 font-weight:600;text-align:center;text-decoration:none}
+a:focus-visible{outline:3px solid var(--accent);outline-offset:3px}
 small{color:var(--soft);overflow-wrap:anywhere}
 """.strip()
 # The style is allowed by its hash, so that the policy needs no 'unsafe-inline'.

@@ -1,0 +1,103 @@
+"""Real answers of the running stack: whole sign-ins, refusals and failures, each kept with the operation it is of."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+
+from oauth_broker.pkce import challenge_of
+from oauth_broker.secret import Secret
+from tests.local.apps import PHONE
+from tests.local.aries import Fault, approve
+from tests.local.stack import LocalStack
+
+TOKEN_PATHS = ("/oauth2/token", "/v1/oauth2/token", "/oauth2/refresh")
+_SECONDS = 30
+# Of a browser that follows a redirect to an app's own scheme only after a tap, without one.
+_UNTAPPED = {"Sec-Fetch-Mode": "navigate", "Sec-CH-UA": '"Chromium"'}
+
+
+class Answers:
+    """Asks the stack. ``kept`` has method and path of the operation, as the document has them, and the answer."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self.kept: list[tuple[str, str, requests.Response]] = []
+        self.origin = stack.phone
+        self._stack = stack
+        self._verifier = secrets.token_urlsafe(32)
+
+    def ask(
+        self, method: str, path: str, *, of: str | None = None, browser: requests.Session | None = None, **more: Any
+    ) -> requests.Response:
+        """Send a request; ``of`` is the operation's method where another one is sent on purpose."""
+        session = browser or requests.Session()
+        url = self._stack.issuer + path
+        answer = session.request(method, url, allow_redirects=False, timeout=_SECONDS, **more)
+        self.kept.append((of or method, path.partition("?")[0], answer))
+        return answer
+
+    def authorize(self, browser: requests.Session, redirect_uri: str = "", **changes: Any) -> requests.Response:
+        """Begin a sign-in, of the phone or (with a redirect URI) of the iOS app."""
+        query = {
+            "response_type": "code",
+            "client_id": "trader-ios" if redirect_uri else PHONE,
+            "redirect_uri": redirect_uri or f"{self._stack.phone}/",
+            "scope": self._stack.scope,
+            "state": "the-app's state",
+            "code_challenge": challenge_of(Secret(self._verifier)),
+            "code_challenge_method": "S256",
+            **changes,
+        }
+        headers = _UNTAPPED if redirect_uri else {}
+        return self.ask("GET", "/oauth2/authorize", browser=browser, params=query, headers=headers)
+
+    def come_back(self, browser: requests.Session, location: str, **headers: str) -> requests.Response:
+        """Load the callback that Aries' redirect names."""
+        there = urlsplit(location)
+        return self.ask("GET", f"{there.path}?{there.query}", browser=browser, headers=headers)
+
+    def sign_in(self, path: str = "/oauth2/token") -> dict[str, Any]:
+        """Sign the phone in and redeem the code at one of the token endpoints; return the tokens."""
+        browser = requests.Session()
+        sent = self.authorize(browser)
+        landing = self.come_back(browser, approve(browser, sent.headers["Location"], "approve"))
+        code = dict(parse_qsl(urlsplit(landing.headers["Location"]).query))["code"]
+        form = {"client_id": PHONE, "code": code, "redirect_uri": f"{self._stack.phone}/"}
+        self._grant(path, "authorization_code", {**form, "code_verifier": self._verifier})
+        self.come_back(browser, landing.request.url or "")
+        return dict(self.kept[-2][2].json())
+
+    def refresh(self, path: str, token: str, **more: str) -> requests.Response:
+        """Refresh at one of the token endpoints, as a page of the phone's origin would."""
+        return self._grant(path, "refresh_token", {"client_id": PHONE, "refresh_token": token, **more})
+
+    def refresh_while_aries_is_busy(self, path: str) -> None:
+        """Refresh until Aries is asked, which it is once the grace after the sign-in is over."""
+        token = self.sign_in()["refresh_token"]
+        self._stack.aries_simulator.faults.append(Fault("too_many_requests", None, "refresh_token"))
+        until = time.monotonic() + _SECONDS
+        try:
+            while self.refresh(path, token).status_code != requests.codes.unavailable and time.monotonic() < until:
+                time.sleep(0.1)  # Between two looks.
+        finally:
+            self._stack.aries_simulator.faults.clear()
+
+    def _grant(self, path: str, grant_type: str, members: dict[str, str]) -> requests.Response:
+        headers = {"Origin": self._stack.phone}
+        if path == "/v1/oauth2/token":
+            name = "code" if grant_type == "authorization_code" else grant_type
+            return self.ask("POST", path, json={"grant_type": name, **members}, headers=headers)
+        return self.ask("POST", path, data={"grant_type": grant_type, **members}, headers=headers)
+
+
+@contextmanager
+def running_answers() -> Iterator[Answers]:
+    """Start a stack and ask it nothing yet."""
+    with LocalStack(refresh_grace=1) as stack:
+        yield Answers(stack)

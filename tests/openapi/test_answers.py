@@ -1,0 +1,121 @@
+"""Real answers, those of whole sign-ins among them, are what the document says; and what it says is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.local.aries import approve
+from tests.openapi.answers import TOKEN_PATHS, Answers, running_answers
+from tests.openapi.document import answer_errors, document, operations
+
+pytestmark = pytest.mark.openapi
+
+_POSTS = (*TOKEN_PATHS, "/oauth2/revoke")
+_CUSTOM_SCHEME = "com.example.trader:/callback"
+# What this stack cannot be made to answer, and why.
+_UNSEEN = {
+    "404": "told to a foreign host name, where DomainName is set, or by API Gateway for a method without a route",
+    "429": "API Gateway's own",
+    "500": "a bug, or API Gateway's own",
+}
+
+
+@pytest.fixture(scope="module")
+def answers() -> Iterator[Answers]:
+    with running_answers() as asked:
+        _browser_legs(asked)
+        _tokens(asked)
+        _refusals(asked)
+        _documents(asked)
+        yield asked
+
+
+def _browser_legs(asked: Answers) -> None:
+    browser = requests.Session()
+    denied = asked.authorize(browser).headers["Location"]
+    asked.come_back(browser, approve(browser, denied, "deny"))
+    tapless = asked.authorize(browser, _CUSTOM_SCHEME).headers["Location"]
+    landing = approve(browser, tapless, "approve")
+    untapped = {"Sec-Fetch-Mode": "navigate", "Sec-CH-UA": '"Chromium"'}
+    asked.come_back(browser, landing, **{"Sec-Purpose": "prefetch"})
+    asked.come_back(requests.Session(), landing)
+    asked.come_back(browser, landing, **untapped)
+    asked.authorize(browser, _CUSTOM_SCHEME, scope="unknown")
+    asked.authorize(browser, scope="unknown")
+    asked.authorize(browser, client_id="unknown")
+    asked.ask("GET", "/oauth2/authorize", headers={"Sec-Purpose": "prefetch"})
+    for _ in range(7):  # The cookies of the oldest are removed.
+        asked.authorize(browser)
+
+
+def _tokens(asked: Answers) -> None:
+    for path in TOKEN_PATHS:
+        tokens = asked.sign_in("/oauth2/token" if path == "/oauth2/refresh" else path)
+        asked.refresh(path, tokens["refresh_token"])
+        asked.refresh(path, tokens["refresh_token"], scope="another")
+        asked.ask("POST", "/oauth2/revoke", data={"client_id": "phone", "token": tokens["refresh_token"]})
+        asked.refresh(path, tokens["refresh_token"])
+        asked.refresh_while_aries_is_busy(path)
+
+
+def _refusals(asked: Answers) -> None:
+    for path in _POSTS:
+        unknown = {"grant_type": "refresh_token", "client_id": "unknown", "refresh_token": "x", "token": "x"}
+        body: dict[str, Any] = {"json": unknown} if path.startswith("/v1") else {"data": unknown}
+        asked.ask("POST", path, **body)
+        asked.ask("POST", path, **body, auth=("unknown", ""))
+        asked.ask("POST", path)
+        for method in ("GET", "PUT", "PATCH", "DELETE"):
+            asked.ask(method, path, of="POST")
+
+
+def _documents(asked: Answers) -> None:
+    preflight = {"Access-Control-Request-Method": "POST"}
+    for method, path, _ in operations():
+        if method == "OPTIONS":
+            for origin in (asked.origin, "https://foreign.example.com"):
+                asked.ask("OPTIONS", path, headers={**preflight, "Origin": origin})
+        elif path not in (*_POSTS, "/oauth2/authorize", "/oauth2/callback"):
+            asked.ask("GET", path, headers={"Origin": asked.origin})
+
+
+def test_every_answer_is_what_the_document_says(answers: Answers) -> None:
+    assert [error for kept in answers.kept for error in answer_errors(*kept)] == []
+
+
+def test_every_answer_that_the_document_lists_is_seen_or_has_a_reason_not_to_be(answers: Answers) -> None:
+    seen = {(method, path, str(answer.status_code)) for method, path, answer in answers.kept}
+    listed = {(method, path, status) for method, path, operation in operations() for status in operation["responses"]}
+
+    assert {one for one in listed - seen if not _cannot_be_seen(*one)} == set()
+
+
+def test_a_method_that_is_not_served_gets_405_wherever_any_method_is_routed(answers: Answers) -> None:
+    wrong = [
+        answer
+        for _, path, answer in answers.kept
+        if path in _POSTS and answer.request.method not in ("POST", "OPTIONS")
+    ]
+
+    assert len(wrong) == 4 * len(_POSTS)
+    assert {answer.status_code for answer in wrong} == {405}
+
+
+def test_every_error_code_that_the_document_lists_for_a_grant_is_seen(answers: Answers) -> None:
+    listed = set(document()["components"]["schemas"]["GrantError"]["properties"]["error"]["enum"])
+    answers.ask("POST", "/oauth2/token", data={"grant_type": "password"})
+
+    assert {
+        answer.json()["error"] for _, path, answer in answers.kept if path in TOKEN_PATHS and answer.status_code == 400
+    } == listed
+
+
+def _cannot_be_seen(method: str, path: str, status: str) -> bool:
+    if status in _UNSEEN:
+        return True
+    # Where Aries is asked, it can be made to fail; elsewhere only AWS or API Gateway could.
+    return status == "503" and (path not in TOKEN_PATHS or method == "OPTIONS")

@@ -1,0 +1,36 @@
+"""Schemathesis tries the document on the running stack: right requests and wrong ones, the same in every run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.local.stack import LocalStack
+from tests.openapi.document import PATH
+from tests.openapi.programs import program
+
+pytestmark = pytest.mark.openapi
+
+_SECONDS = 240
+
+
+def test_the_stack_answers_as_the_document_says(tmp_path: Path) -> None:
+    command = [program("schemathesis"), "--config-file", str(PATH.with_name("schemathesis.toml")), "--no-color", "run"]
+    with LocalStack() as stack:
+        answer = subprocess.run(
+            [*command, str(PATH), "--url", stack.issuer],
+            cwd=tmp_path,
+            env={**os.environ, "SCHEMATHESIS_HOOKS": str(PATH.with_name("hooks.py"))},
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+        asked_of_aries = stack.aries_simulator.requests
+
+    assert answer.returncode == 0, answer.stdout[-20_000:] + answer.stderr
+    # No redirect was followed, and no request of a stranger's reached Aries.
+    assert list(asked_of_aries) == []
