@@ -19,6 +19,7 @@ CLIENT = "trader-desktop"
 REDIRECT_URI = "https://app.example.com/desktop"
 # Of a loopback redirect URI the port may vary, and the path may be empty.
 LOOPBACK = "http://localhost"
+APPS = {CLIENT: {"redirect_uris": [REDIRECT_URI, LOOPBACK], "scopes": list(SCOPES)}}
 # Not in the order in which the broker returns it.
 SCOPE = " ".join(sorted(SCOPES, reverse=True))
 # What a client may choose as `state` and may not get back changed, even by a decoding too many or too few.
@@ -40,10 +41,9 @@ ARIES_FAILS = [
 class Broker(LocalStack):
     """The local stack with the grace of a deployment, since nobody waits for it: its clock is moved."""
 
-    def __init__(self) -> None:
-        """Register the app."""
-        app = {"redirect_uris": [REDIRECT_URI, LOOPBACK], "scopes": list(SCOPES)}
-        super().__init__(refresh_grace=GRACE_SECONDS, apps={CLIENT: app}, aries_options={"now": self._now})
+    def __init__(self, apps: Mapping[str, Mapping[str, Any]] = APPS) -> None:
+        """Register the apps."""
+        super().__init__(refresh_grace=GRACE_SECONDS, apps=apps, aries_options={"now": self._now})
         self._ahead = 0.0
         self._clock = mock.patch.object(SystemClock, "now", side_effect=self._now)
 

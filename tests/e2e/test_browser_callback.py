@@ -10,9 +10,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from oauth_broker.callback import CODE_SECONDS
 from oauth_broker.sign_ins import SIGN_IN_SECONDS
-from tests.e2e.browser.chromium import running_chromium
 from tests.e2e.browser.journey import WEB, SignIn, WebBroker, approved_elsewhere, press
-from tests.e2e.browser.site import PAGES, Site, site
+from tests.e2e.browser.site import Site
 from tests.e2e.stock_clients import parameters_of, same_tokens
 from tests.local.aries import Fault
 
@@ -22,38 +21,14 @@ START_AGAIN = "Go back to the app and sign in again from there."
 
 
 @pytest.fixture(scope="module")
-def app() -> Iterator[Site]:
-    with site() as app:
-        app.serve(PAGES / "plain")
-        yield app
-
-
-@pytest.fixture(scope="module")
-def broker(app: Site) -> Iterator[WebBroker]:
-    with WebBroker(app.origin) as broker:
+def broker(website: Site) -> Iterator[WebBroker]:
+    with WebBroker(website.origin) as broker:
         yield broker
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    with browser.new_context() as context:
-        yield context
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Page:
-    return context.new_page()
-
-
-@pytest.fixture
-def sign_in(broker: WebBroker, app: Site) -> SignIn:
-    return SignIn(broker, WEB, f"{app.origin}/callback")
+def sign_in(broker: WebBroker, website: Site) -> SignIn:
+    return SignIn(broker, WEB, f"{website.origin}/callback")
 
 
 def at_the_app(page: Page, sign_in: SignIn) -> str:
@@ -68,14 +43,14 @@ def assert_ended(page: Page) -> None:
 
 
 def test_the_same_browser_loads_the_callback_twice_at_once(
-    broker: WebBroker, app: Site, sign_in: SignIn, context: BrowserContext
+    broker: WebBroker, website: Site, sign_in: SignIn, context: BrowserContext
 ) -> None:
     tabs = [context.new_page(), context.new_page()]
     tabs[0].goto(sign_in.url)
     callback = approved_elsewhere(tabs[0])
     happened: list[str] = []
     for tab in tabs:
-        tab.goto(app.origin)
+        tab.goto(website.origin)
         # Else the second tab would wait for what the first one is about to put into the browser's cache.
         context.new_cdp_session(tab).send("Network.setCacheDisabled", {"cacheDisabled": True})
         tab.on("request", lambda request: happened.append("request") if request.url == callback else None)
@@ -93,15 +68,15 @@ def test_the_same_browser_loads_the_callback_twice_at_once(
 
 @pytest.mark.parametrize("by", ["link", "prefetch", "prerender"])
 def test_a_prefetch_gets_an_empty_answer_and_uses_nothing_up(
-    broker: WebBroker, app: Site, sign_in: SignIn, page: Page, by: str
+    broker: WebBroker, website: Site, sign_in: SignIn, page: Page, by: str
 ) -> None:
     page.goto(sign_in.url)
     callback = approved_elsewhere(page)
     exchanges = broker.aries_simulator.code_calls
     # By the broker's own host, so that the browser sends the cookie, as a page of Aries or of the app might get it to.
-    page.goto(app.same_site)
+    page.goto(website.same_site)
     with page.expect_event("response", lambda answer: answer.url == callback) as prefetched:
-        page.goto(f"{app.same_site}/prefetch.html?{urlencode({'by': by, 'to': callback})}")
+        page.goto(f"{website.same_site}/prefetch.html?{urlencode({'by': by, 'to': callback})}")
     headers = prefetched.value.request.all_headers()
     assert headers["sec-purpose"].startswith("prefetch")
     # For a link the browser sends no cookies to another origin, not even of the same site.
@@ -156,9 +131,9 @@ def test_a_reload_of_the_callback_after_the_codes_life_ends_at_a_page(
     expect(page.get_by_role("heading")).to_have_text("Return to the app")
 
 
-def test_two_tabs_sign_in_at_once(broker: WebBroker, app: Site, context: BrowserContext) -> None:
+def test_two_tabs_sign_in_at_once(broker: WebBroker, website: Site, context: BrowserContext) -> None:
     tabs = [context.new_page(), context.new_page()]
-    sign_ins = [SignIn(broker, WEB, f"{app.origin}/callback") for _ in tabs]
+    sign_ins = [SignIn(broker, WEB, f"{website.origin}/callback") for _ in tabs]
     for tab, sign_in in zip(tabs, sign_ins, strict=True):
         tab.goto(sign_in.url)
     for tab in tabs:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.e2e.browser.chromium import running_chromium
 from tests.e2e.browser.journey import REACT, WEB, WebBroker, press
 from tests.e2e.browser.site import PAGES, Site, bundle, site
 from tests.e2e.stock_clients import ACCOUNT, SCOPE
@@ -48,18 +47,6 @@ def stranger() -> Iterator[Site]:
 def broker(app: Site, react_app: Site) -> Iterator[WebBroker]:
     with WebBroker(app.origin, react_app.origin) as broker:
         yield broker
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context() as context:
-        yield context.new_page()
 
 
 @pytest.fixture(scope="module")

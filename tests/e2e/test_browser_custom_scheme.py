@@ -6,39 +6,19 @@ from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.e2e.browser.chromium import running_chromium
 from tests.e2e.browser.journey import APP_SCHEME, MOBILE, MOBILE_URI, SignIn, WebBroker, approved_elsewhere, press
-from tests.e2e.browser.site import PAGES, Site, site
+from tests.e2e.browser.site import Site
 from tests.e2e.stock_clients import parameters_of
 
 pytestmark = pytest.mark.clients
 
 
 @pytest.fixture(scope="module")
-def website() -> Iterator[Site]:
-    with site() as website:
-        website.serve(PAGES / "plain")
-        yield website
-
-
-@pytest.fixture(scope="module")
 def broker(website: Site) -> Iterator[WebBroker]:
     with WebBroker(website.origin) as broker:
         yield broker
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context() as context:
-        yield context.new_page()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, Response, expect
 from tests.e2e.browser.chromium import running_chromium
 from tests.e2e.browser.journey import MOBILE, MOBILE_URI, WEB, SignIn, WebBroker, approved_elsewhere
 from tests.e2e.browser.reading import Complaints, assert_protected, contrast, outside, sideways
-from tests.e2e.browser.site import PAGES, Site, site
+from tests.e2e.browser.site import Site
 from tests.local.template import ROOT
 
 pytestmark = pytest.mark.clients
@@ -33,13 +33,6 @@ VIEWS: Mapping[str, tuple[Mapping[str, int], str]] = {
     "usual": (PHONE, ""),
     "large": (NARROW, TWICE_THE_USUAL_SIZE),
 }
-
-
-@pytest.fixture(scope="module")
-def website() -> Iterator[Site]:
-    with site() as website:
-        website.serve(PAGES / "plain")
-        yield website
 
 
 @pytest.fixture(scope="module")

@@ -32,15 +32,12 @@ class WebBroker(Broker):
 
     def __init__(self, web: str, react: str | None = None) -> None:
         """Register the apps."""
-        super().__init__()
         origins = {WEB: web, REACT: react or web}
-        self._apps = {
-            **{
-                client_id: {"redirect_uris": [f"{origin}/callback"], "scopes": list(SCOPES), "origins": [origin]}
-                for client_id, origin in origins.items()
-            },
-            MOBILE: {"redirect_uris": [MOBILE_URI], "scopes": list(SCOPES)},
+        pages = {
+            client_id: {"redirect_uris": [f"{origin}/callback"], "scopes": list(SCOPES), "origins": [origin]}
+            for client_id, origin in origins.items()
         }
+        super().__init__({**pages, MOBILE: {"redirect_uris": [MOBILE_URI], "scopes": list(SCOPES)}})
 
     @contextmanager
     def table_failing(self) -> Iterator[None]:

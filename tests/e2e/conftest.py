@@ -1,0 +1,36 @@
+"""A browser, and the web site of an app. Nothing of it is started for a test that does not ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.e2e.browser.chromium import running_chromium
+from tests.e2e.browser.site import PAGES, Site, site
+
+
+@pytest.fixture(scope="module")
+def website() -> Iterator[Site]:
+    """An app's plain pages."""
+    with site() as website:
+        website.serve(PAGES / "plain")
+        yield website
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    with browser.new_context() as context:
+        yield context
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
