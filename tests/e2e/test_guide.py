@@ -1,0 +1,115 @@
+"""The README's TypeScript: it compiles as it stands, and the single-page app's runs in a browser."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.e2e.browser.journey import WEB, WebBroker, press
+from tests.e2e.browser.site import Site, bundle, site
+from tests.e2e.stock_clients import GRACE_SECONDS
+from tests.support.guide import filled, snippet
+
+pytestmark = pytest.mark.clients
+
+CLIENTS = Path(__file__).parent / "clients"
+NATIVE, WEB_PAGE = "React Native: react-native-app-auth (TypeScript)", "Single-page app: oidc-client-ts (TypeScript)"
+# What react-native-keychain declares of what the snippet uses: the package wants all of React Native beside it.
+KEYCHAIN = """
+declare module 'react-native-keychain' {
+  export enum ACCESSIBLE { AFTER_FIRST_UNLOCK_THIS_DEVICE_ONLY = 'AccessibleAfterFirstUnlockThisDeviceOnly' }
+  interface Options { service?: string; accessible?: ACCESSIBLE }
+  export function setGenericPassword(username: string, password: string, options?: Options): Promise<false | object>;
+  export function getGenericPassword(options?: Options): Promise<false | { username: string; password: string }>;
+  export function resetGenericPassword(options?: Options): Promise<boolean>;
+}
+"""
+TSCONFIG = {
+    "compilerOptions": {
+        "strict": True,
+        "noEmit": True,
+        # A library's own declarations are not what is checked.
+        "skipLibCheck": True,
+        "target": "es2022",
+        "lib": ["es2022", "dom"],
+        "module": "esnext",
+        "moduleResolution": "bundler",
+        "types": [],
+        "paths": {"*": [f"{CLIENTS}/node_modules/*"]},
+    }
+}
+
+
+@pytest.mark.parametrize("title", [NATIVE, WEB_PAGE])
+def test_a_snippet_compiles_as_it_stands(title: str, tmp_path: Path) -> None:
+    (tmp_path / "snippet.ts").write_text(snippet(title))
+    (tmp_path / "keychain.d.ts").write_text(KEYCHAIN)
+    (tmp_path / "tsconfig.json").write_text(json.dumps(TSCONFIG))
+    done = subprocess.run(
+        [CLIENTS / "node_modules/.bin/tsc", "--project", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[Site]:
+    with site() as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def broker(app: Site) -> Iterator[WebBroker]:
+    with WebBroker(app.origin) as broker:
+        yield broker
+
+
+@pytest.fixture
+def page(page: Page, broker: WebBroker, app: Site, tmp_path: Path) -> Page:
+    values = {
+        "https://ISSUER": broker.issuer,
+        "CLIENT_ID": WEB,
+        "REDIRECT_URI": f"{app.origin}/callback",
+        "https://api.aries.com": broker.aries,
+    }
+    (tmp_path / "snippet.ts").write_text(filled(snippet(WEB_PAGE), values))
+    (tmp_path / "entry.ts").write_text("import * as app from './snippet';\nObject.assign(window, { app });\n")
+    (tmp_path / "index.html").write_text('<!doctype html><title>App</title><script src="/app.js"></script>')
+    bundle(tmp_path / "entry.ts", tmp_path / "app.js")
+    app.serve(tmp_path)
+    return page
+
+
+def does(page: Page, call: str) -> Any:
+    return page.evaluate(f"app.{call}()")
+
+
+def test_the_single_page_apps_snippet_signs_in_refreshes_and_signs_out(
+    page: Page, broker: WebBroker, app: Site
+) -> None:
+    page.goto(app.origin)
+    assert does(page, "accessToken") is None
+    page.evaluate("void app.signIn()")
+    press(page, "Approve")
+    page.wait_for_url(f"{app.origin}/callback?**")
+    does(page, "finishSignIn")
+    assert page.url == f"{app.origin}/callback"
+    first = does(page, "accessToken")
+    assert does(page, "whoAmI")["id"]
+    # The browser's clock says that the access token is about to expire; the broker's, that the grace is over.
+    broker.wait(GRACE_SECONDS + 1)
+    in_an_hour = "Object.assign(Date, { now: ((now) => () => now() + 3_590_000)(Date.now) })"
+    page.evaluate(in_an_hour)
+    with broker.refreshes_at_aries(1):
+        several = page.evaluate("Promise.all([app.accessToken(), app.accessToken(), app.accessToken()])")
+    assert len(set(several)) == 1
+    assert several[0] != first
+    does(page, "signOut")
+    assert does(page, "accessToken") is None
+    statuses = {row["status"]["S"] for row in broker.client("dynamodb").scan(TableName=broker.table)["Items"]}
+    assert statuses == {"revoked"}
