@@ -21,6 +21,11 @@ def local_apps(phone: str) -> dict[str, dict[str, Any]]:
             "scopes": list(SCOPES),
             "apple_app_ids": ["TEAM123456.com.example.trader"],
         },
+        "trader-web": {
+            "redirect_uris": ["https://web.example.com/callback"],
+            "scopes": list(SCOPES),
+            "origins": ["https://web.example.com"],
+        },
         "trader-android": {
             "redirect_uris": ["https://app.example.com/android", "com.example.trader.android:/callback"],
             "scopes": list(SCOPES),
