@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Error, Page
 
 from tests.e2e.browser.journey import WEB, WebBroker, press
 from tests.e2e.browser.site import Site, bundle, site
@@ -57,6 +59,39 @@ def test_a_snippet_compiles_as_it_stands(title: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+# One session is kept, and the broker is busy: what is left after a sign-out?
+BUSY = """
+import * as Keychain from 'react-native-keychain';
+import { signOut } from './snippet';
+Object.assign(globalThis, { fetch: async (url) => url.includes('.well-known')
+  ? { status: 200, json: async () => ({ revocation_endpoint: 'https://ISSUER/oauth2/revoke' }) } : { status: 503 } });
+const told = await signOut().then(() => 'signed out', () => 'failed');
+console.log(told, (await Keychain.getGenericPassword()) !== false);
+"""
+KEPT = """
+let kept = { password: JSON.stringify({ refreshToken: 'token' }) };
+export const ACCESSIBLE = {};
+export const getGenericPassword = async () => kept;
+export const resetGenericPassword = async () => { kept = false; };
+"""
+
+
+def test_the_react_native_snippet_keeps_its_session_where_the_sign_out_failed(tmp_path: Path) -> None:
+    (tmp_path / "snippet.ts").write_text(snippet(NATIVE))
+    (tmp_path / "entry.mjs").write_text(BUSY)
+    (tmp_path / "keychain.mjs").write_text(KEPT)
+    (tmp_path / "native.mjs").write_text("export const NativeModules = { RNAppAuth: {} }, Platform = { OS: 'ios' };")
+    aliases = [f"--alias:react-native-keychain={tmp_path}/keychain.mjs", f"--alias:react-native={tmp_path}/native.mjs"]
+    out = tmp_path / "out.mjs"
+    bundling = [f"{CLIENTS}/node_modules/.bin/esbuild", f"{tmp_path}/entry.mjs", "--bundle", "--format=esm", *aliases]
+    environment = os.environ | {"NODE_PATH": f"{CLIENTS}/node_modules"}
+    subprocess.run([*bundling, f"--outfile={out}", "--log-level=error"], check=True, env=environment)
+    node = shutil.which("node")
+    assert node is not None
+    done = subprocess.run([node, out], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["failed", "true"]
+
+
 @pytest.fixture(scope="module")
 def app() -> Iterator[Site]:
     with site() as app:
@@ -94,6 +129,8 @@ def test_the_single_page_apps_snippet_signs_in_refreshes_and_signs_out(
 ) -> None:
     page.goto(app.origin)
     assert does(page, "accessToken") is None
+    with pytest.raises(Error, match="Sign in again"):
+        does(page, "whoAmI")
     page.evaluate("void app.signIn()")
     press(page, "Approve")
     page.wait_for_url(f"{app.origin}/callback?**")
