@@ -9,6 +9,7 @@ READY := .venv/.ready
 MINISTACK := .venv-ministack/.ready
 CHECKOV := .venv-checkov/.ready
 OPENAPI := .venv-openapi/.ready
+FUZZ := .venv-fuzz/.ready
 CLIENTS := tests/e2e/clients/node_modules/.ready
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
@@ -40,6 +41,10 @@ test-clients: $(READY) $(CLIENTS) ## have OAuth clients and a browser use it (ne
 .PHONY: test-openapi
 test-openapi: $(READY) $(OPENAPI) ## hold the OpenAPI document against the standard and the running stack
 	@$(BIN)/python -m pytest -m openapi tests/openapi $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(READY) $(FUZZ) ## fuzz all parsers and endpoints by what they cover, about a minute (on Linux, x86-64)
+	@$(BIN)/python -m pytest -m fuzz tests/fuzz $(ARGS)
 
 .PHONY: test-deploy
 test-deploy: build $(MINISTACK) ## deploy the stack to an AWS on this machine, and sign in with nothing but the rights it gives
@@ -83,11 +88,13 @@ lock: ## pin the newest allowed packages anew, with their hashes (needs uv)
 	  --custom-compile-command "make lock" tests/checkov.in -o tests/checkov.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --custom-compile-command "make lock" tests/openapi/requirements.in -o tests/openapi/requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --custom-compile-command "make lock" tests/fuzz/requirements.in -o tests/fuzz/requirements.txt
 	cd $(CLIENTS:/node_modules/.ready=) && npm update
 
 .PHONY: clean
 clean: ## remove everything that was made here
-	rm -rf .venv .venv-ministack .venv-checkov .venv-openapi $(CLIENTS:/.ready=) .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis .screenshots
+	rm -rf .venv .venv-ministack .venv-checkov .venv-openapi .venv-fuzz $(CLIENTS:/.ready=) .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis .screenshots
 	find functions layers tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Made anew whenever the pinned packages change; without the stamp it counts as unfinished. The lock names everything, so
@@ -135,6 +142,15 @@ $(OPENAPI): tests/openapi/requirements.txt | $(READY)
 	@$(BIN)/python -m venv .venv-openapi
 	@.venv-openapi/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
 	  --requirement tests/openapi/requirements.txt
+	@touch $@
+
+# The fuzzer, apart from .venv too. What it fuzzes it takes from there.
+$(FUZZ): tests/fuzz/requirements.txt | $(READY)
+	@echo "Installing atheris into .venv-fuzz (once, some seconds) ..."
+	@rm -rf .venv-fuzz
+	@$(BIN)/python -m venv .venv-fuzz
+	@.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
+	  --requirement tests/fuzz/requirements.txt
 	@touch $@
 
 # The OAuth clients of the npm registry, as the lock file has them.

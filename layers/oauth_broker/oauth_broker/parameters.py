@@ -56,6 +56,8 @@ def parse_query(raw: str) -> Parameters:
     From the raw text, since API Gateway's own parsed form joins repeated parameters with commas.
     """
     try:
+        # Half of a surrogate pair, which the JSON of an event can hold, is not UTF-8 either.
+        raw.encode()
         pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS)
     except ValueError as error:
         raise InvalidRequest("The parameters cannot be read.", "malformed_parameters") from error

@@ -1,0 +1,97 @@
+"""The real handlers of all endpoints, with an AWS that knows no sign-in, and requests made of any bytes."""
+
+from __future__ import annotations
+
+import base64
+import json
+from functools import cache
+from typing import Any, NoReturn
+from unittest import mock
+
+from oauth_broker import aws
+from oauth_broker.endpoint import Endpoint
+from tests.support.functions import http_event, load_function
+from tests.unit.fakes import ENVIRONMENT, FakeClock, FakeContext, FakeTelemetry, client_error
+
+# All that a client can bring about: AWS is well here, so that even a 503 would be one.
+_DECLARED = (200, 204, 302, 400, 401, 403, 404, 405)
+_HEADERS = (
+    "cache-control",
+    "content-security-policy",
+    "referrer-policy",
+    "strict-transport-security",
+    "x-content-type-options",
+)
+_FUNCTIONS = {
+    "/oauth2/authorize": "authorize",
+    "/oauth2/callback": "callback",
+    "/oauth2/token": "token",
+    "/v1/oauth2/token": "token",
+    "/oauth2/refresh": "refresh",
+    "/oauth2/revoke": "revoke",
+}
+
+
+class _EmptyTable:
+    """A table without a row: every condition fails."""
+
+    def put_item(self, **parameters: Any) -> Any:
+        return {}
+
+    def get_item(self, **parameters: Any) -> Any:
+        return {}
+
+    def update_item(self, **parameters: Any) -> Any:
+        raise client_error("ConditionalCheckFailedException")
+
+
+class _Forbidden:
+    """Secrets Manager and KMS: whoever has proved nothing makes nobody ask them."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AssertionError(f"{name} was called")
+
+
+@cache
+def _handler(name: str) -> tuple[Endpoint, FakeTelemetry]:
+    environment = {
+        **ENVIRONMENT,
+        "POWERTOOLS_SERVICE_NAME": "fuzz",
+        "POWERTOOLS_METRICS_NAMESPACE": "Fuzz",
+        "SOURCE_LIMIT": "0",
+    }
+    telemetry = FakeTelemetry()
+    parts = (environment, telemetry) if name == "metadata" else (environment, FakeClock(), telemetry)
+    with mock.patch.multiple(aws, dynamodb=_EmptyTable, secretsmanager=_Forbidden, kms=_Forbidden):
+        return load_function(name, environment).make_handler(*parts), telemetry
+
+
+def any_request(data: bytes) -> None:
+    """A request as HTTP writes one. Lines ``cookie:`` are cookies; the method says how the body is handed over."""
+    head, _, body = data.decode("utf-8", "surrogateescape").partition("\n\n")
+    first, *lines = head.split("\n")
+    method, _, target = first.partition(" ")
+    path, _, query = target.partition("?")
+    pairs = [(name, value.lstrip(" ")) for name, _, value in (line.partition(":") for line in lines)]
+    event = http_event(
+        method.rstrip("!"),
+        path,
+        query=query,
+        headers={name: value for name, value in pairs if name != "cookie"},
+        cookies=[value for name, value in pairs if name == "cookie"],
+    )
+    if body:
+        raw = body.encode("utf-8", "surrogateescape")
+        # A "!" after the method: the body claims to be base64 and perhaps is not.
+        event["body"] = body if method.endswith("!") else base64.b64encode(raw).decode()
+        event["isBase64Encoded"] = True
+    handler, telemetry = _handler(_FUNCTIONS.get(path, "metadata"))
+    telemetry.lines.clear()
+    telemetry.metrics.clear()
+    answer = handler(event, FakeContext())
+    assert answer["statusCode"] in _DECLARED, (answer, telemetry.lines)
+    assert all(answer["headers"][name] for name in _HEADERS)
+    assert json.dumps(answer)
+    for text in (*answer["headers"].values(), *answer["cookies"]):
+        assert text.isascii()
+        assert text.isprintable()

@@ -1,0 +1,218 @@
+"""What is fuzzed: each target takes any bytes, and raises only where a parser does what it does not declare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from oauth_broker.client_secret import ClientSecret
+from oauth_broker.cookies import BrowserCookies
+from oauth_broker.errors import Busy, ConfigurationError, InvalidRequest, OAuthError, PageError, RedirectError
+from oauth_broker.handles import RefreshToken, session_id_of_code
+from oauth_broker.invocation import Invocation
+from oauth_broker.operator_commands import parse_command
+from oauth_broker.operator_errors import InvalidCommand
+from oauth_broker.parameters import parse_form_or_json, parse_query, raw_query_value
+from oauth_broker.provider import Provider, ProviderFailure
+from oauth_broker.registry import Registry
+from oauth_broker.requests import (
+    AuthorizationRequest,
+    ProviderCallback,
+    parse_aries_token_request,
+    parse_refresh_request,
+    parse_revocation_request,
+    parse_token_request,
+)
+from oauth_broker.secret import Secret
+from oauth_broker.session_secret import SessionSecret
+from oauth_broker.settings import Settings
+from oauth_broker.transport import Reply
+from tests.fuzz.handlers import any_request
+from tests.fuzz.planted import planted
+from tests.unit.fakes import (
+    ENVIRONMENT,
+    FORM,
+    JSON,
+    NOW,
+    FakeClock,
+    FakeContext,
+    FakeSecretsManager,
+    FakeTelemetry,
+    http_request,
+    posted,
+    settings_with,
+)
+
+Target = Callable[[bytes], None]
+
+_APP_URI = "https://app.example.com/callback"
+_SETTINGS = settings_with(
+    APPS=json.dumps({"app": {"redirect_uris": [_APP_URI, "http://127.0.0.1/cb"], "scopes": ["read"]}})
+)
+_REGISTRY = _SETTINGS.registry
+_SESSION = "S" * 43
+_PORTS = frozenset(str(port) for port in range(1, 65536))
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def query(data: bytes) -> None:
+    """A query string: what is read of it, and the raw value that goes back to the app."""
+    with suppress(InvalidRequest):
+        parameters = parse_query(_text(data))
+        state = parameters.get("state")
+        assert (raw_query_value(_text(data), "state") is None) is (state is None)
+        parameters.refuse_repeated()
+
+
+def authorization_request(data: bytes) -> None:
+    """An app's authorization request. Only what is registered is ever redirected to."""
+    try:
+        parsed = AuthorizationRequest.parse(http_request(query=_text(data)), _REGISTRY)
+    except PageError:
+        return
+    except RedirectError as error:
+        client, redirect_uri, state = _REGISTRY.find(error.client_id or ""), error.redirect_uri, error.state
+    else:
+        client, redirect_uri, state = parsed.client, parsed.redirect_uri, parsed.state
+    assert client is not None
+    assert redirect_uri == _APP_URI or _is_loopback(redirect_uri)
+    assert state is None or (state.isascii() and state.isprintable() and not set(state) & set(" #"))
+
+
+def _is_loopback(uri: str) -> bool:
+    port = uri.removeprefix("http://127.0.0.1").removesuffix("/cb")
+    return uri == f"http://127.0.0.1{port}/cb" and (not port or (port[1:] in _PORTS and port[0] == ":"))
+
+
+def provider_callback(data: bytes) -> None:
+    """What Aries sends the browser back with."""
+    with suppress(PageError):
+        parsed = ProviderCallback.parse(http_request(query=_text(data)), _SETTINGS.aries_issuer)
+        assert len(parsed.state) == 43
+
+
+def body(data: bytes) -> None:
+    """A form or a JSON body; the first byte says which, and whether it is really base64."""
+    kind, content = data[:1], data[1:]
+    content_type = JSON if kind in b"jk" else FORM
+    request = posted(content, content_type)
+    if kind in b"JK":
+        request = http_request(
+            "POST", headers={"content-type": content_type}, body=_text(content), body_is_base64=kind == b"K"
+        )
+    with suppress(InvalidRequest):
+        parse_form_or_json(request).refuse_repeated()
+
+
+def token_request(data: bytes) -> None:
+    """What is posted to the token, refresh and revocation endpoints, after a line with the Authorization header."""
+    authorization, _, content = data.partition(b"\n")
+    for content_type in (FORM, JSON):
+        request = posted(content, content_type, authorization=_text(authorization))
+        for parse in (parse_token_request, parse_aries_token_request, parse_refresh_request, parse_revocation_request):
+            with suppress(OAuthError):
+                assert parse(request, _REGISTRY).client.client_id == "app"
+
+
+def token(data: bytes) -> None:
+    """A refresh token of the broker's, or a one-time code: what is read of it is what it says, or nothing."""
+    text = _text(data)
+    parsed = RefreshToken.parse(Secret(text))
+    assert parsed is None or text.startswith(f"{parsed.session_id}.{parsed.generation}.")
+    session_id = session_id_of_code(Secret(text))
+    assert session_id is None or text.startswith(f"{session_id}.")
+
+
+def cookies(data: bytes) -> None:
+    """The cookies of a browser, one a line. None gets into a Set-Cookie header but by its whole, plain name."""
+    present = _text(data).split("\n")
+    for secure in (True, False):
+        jar = BrowserCookies(secure)
+        found = jar.find(_SESSION, present)
+        assert found is None or found.reveal().isascii()
+        for header in jar.bind(_SESSION, Secret("value"), present, 600):
+            name, _, rest = header.partition("=")
+            assert name.replace("-", "").replace("_", "").isalnum()
+            assert rest.count(";") == (5 if secure else 4)
+            assert header.isascii()
+            assert header.isprintable()
+
+
+def aries_answer(data: bytes) -> None:
+    """What Aries answers: a line with the status, then the body."""
+    status, _, content = data.partition(b"\n")
+    reply = Reply(int(status) if status.isdigit() and len(status) == 3 else 200, content)
+    client_secret = ClientSecret(FakeSecretsManager("secret"), "arn", FakeClock())
+    provider = Provider(_SETTINGS, _Answering(reply), client_secret, FakeClock())
+    with suppress(ProviderFailure):
+        tokens = provider.refresh(Secret("token"), "uri", Invocation(FakeContext(), FakeTelemetry()))
+        assert reply.status == 200
+        assert tokens.access_token.reveal()
+        assert NOW < tokens.expires_at <= NOW + 365 * 24 * 60 * 60
+
+
+class _Answering:
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
+        return self._reply
+
+
+def settings(data: bytes) -> None:
+    """The environment: a line ``NAME=value`` for each variable that differs from a good one."""
+    changes = {name: value for name, _, value in (line.partition("=") for line in _text(data).split("\n"))}
+    with suppress(ConfigurationError):
+        assert Settings.from_environment({**ENVIRONMENT, **changes}).aries_issuer.startswith(("https://", "http://"))
+
+
+def apps(data: bytes) -> None:
+    """The parameter Apps. Whatever is registered there passes as it is, and could never run as a script."""
+    with suppress(ConfigurationError):
+        for client in Registry.parse(_text(data)).clients:
+            for uri in client.redirect_uris:
+                assert client.allows_redirect(uri)
+                assert not uri.startswith(("javascript:", "data:", "vbscript:"))
+
+
+def stored_secret(data: bytes) -> None:
+    """What is read back from Secrets Manager: a session's secret and the client secret."""
+    with suppress(Busy):
+        SessionSecret.from_json(data)
+    with suppress(Busy):
+        assert ClientSecret(FakeSecretsManager(_text(data)), "arn", FakeClock()).current().reveal()
+
+
+def operator_command(data: bytes) -> None:
+    """What the operator function is invoked with: any JSON."""
+    try:
+        event = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    with suppress(InvalidCommand):
+        parse_command(event)
+
+
+PARSERS: Mapping[str, Target] = {
+    target.__name__: target
+    for target in (
+        query,
+        authorization_request,
+        provider_callback,
+        body,
+        token_request,
+        token,
+        cookies,
+        aries_answer,
+        settings,
+        apps,
+        stored_secret,
+        operator_command,
+        any_request,
+    )
+}
+TARGETS: Mapping[str, Target] = {**PARSERS, "planted": planted}

@@ -1,0 +1,196 @@
+"""Whatever a client sends, each real handler answers it as declared: no 5xx, no exception, all security headers.
+
+The table holds a sign-in in each state, so that a request may hit one by its codes, tokens and cookies.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from oauth_broker.endpoint import Endpoint
+from tests.support.functions import Context, http_event
+from tests.support.world import APP_URI, CLIENT_ID, ORIGIN, SCOPE, VERIFIER, World
+
+# AWS and Aries are well here: even a 503 would be the client's doing.
+DECLARED = {200, 204, 302, 400, 401, 403, 404, 405}
+SECURITY_HEADERS = {
+    "cache-control",
+    "content-security-policy",
+    "referrer-policy",
+    "strict-transport-security",
+    "x-content-type-options",
+}
+PATHS = {
+    "/oauth2/authorize": "authorize",
+    "/oauth2/callback": "callback",
+    "/oauth2/token": "token",
+    "/v1/oauth2/token": "token",
+    "/oauth2/refresh": "refresh",
+    "/oauth2/revoke": "revoke",
+    "/.well-known/openid-configuration": "metadata",
+    "/.well-known/apple-app-site-association": "metadata",
+    "/oauth2/jwks.json": "metadata",
+}
+METHODS = ["GET", "POST", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", "post", "", "\u00e9", "BREW"]
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+
+texts = st.text(max_size=30)
+# Halves of surrogate pairs among them, which the JSON of an event can hold.
+odd_texts = st.text(st.characters(exclude_categories=()), max_size=30)
+sized = settings(
+    max_examples=150,
+    # The same requests in every run, so that it is known how far they come.
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What clients of this world hold: parameters that mean something here, and the cookies of their browsers."""
+
+    fields: dict[str, list[str]]
+    cookies: list[str]
+
+
+def known_to_clients(world: World) -> Known:
+    active, issued, pending = world.signed_in(), world.phone(state="i"), world.phone(state="p")
+    code = issued.code()
+    from_aries = pending.approve(pending.authorize())
+    aries_code = dict(pair.split("=") for pair in from_aries.split("&"))["code"]
+    phones = (active, issued, pending)
+    return Known(
+        fields={
+            "response_type": ["code"],
+            "grant_type": ["authorization_code", "refresh_token", "code"],
+            "client_id": [CLIENT_ID] * 4 + ["trader-web"],
+            "redirect_uri": [APP_URI] * 4 + ["http://127.0.0.1:5000/callback"],
+            "scope": [SCOPE, "order:execution"],
+            "state": [phone.aries_state for phone in phones],
+            "code": [code, aries_code],
+            "code_verifier": [VERIFIER],
+            "code_challenge": ["E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"],
+            "code_challenge_method": ["S256"],
+            "refresh_token": [active.refresh_token],
+            "token": [active.refresh_token],
+            "error": ["", "", "access_denied"],
+        },
+        cookies=[f"{name}={value}" for phone in phones for name, value in phone.cookies.items()],
+    )
+
+
+@st.composite
+def changed(draw: st.DrawFn, known: Known) -> dict[str, str]:
+    """Every parameter of the protocol with a value that is known, save for a few."""
+    fields = {name: draw(st.sampled_from(values)) for name, values in known.fields.items()}
+    for name in draw(st.lists(st.sampled_from(sorted(fields)), max_size=3)):
+        fields[name] = draw(st.just("") | texts)
+    return fields
+
+
+def events(known: Known, method: str, paths: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+    """Requests: mostly of what is known, any part of them changed, left out, repeated or something else altogether."""
+    fields = changed(known)
+    queries = fields.map(urlencode) | texts
+    bodies = (
+        st.tuples(st.just(FORM), fields.map(lambda members: urlencode(members).encode()))
+        | st.tuples(st.just(JSON), fields.map(lambda members: json.dumps(members).encode()))
+        | st.tuples(st.sampled_from([FORM, JSON, "text/plain", "", f"{FORM}; charset=x"]), st.binary(max_size=40))
+        | st.tuples(odd_texts, st.binary(max_size=40))
+    )
+    headers = st.fixed_dictionaries(
+        {},
+        optional={
+            "authorization": texts | st.binary(max_size=20).map(lambda raw: "Basic " + base64.b64encode(raw).decode()),
+            "origin": st.sampled_from([ORIGIN, "null", "https://evil.example"]) | odd_texts,
+            "sec-purpose": st.sampled_from(["prefetch", "prefetch;prerender"]) | odd_texts,
+            "sec-fetch-mode": st.sampled_from(["navigate", "cors"]) | odd_texts,
+            "sec-ch-ua": odd_texts,
+            "user-agent": odd_texts,
+        },
+    )
+    return st.builds(
+        event,
+        st.sampled_from([method] * 60 + [*METHODS, "\u4e00\u0130"]),
+        st.sampled_from(paths),
+        queries,
+        headers,
+        st.just(known.cookies) | st.lists(st.sampled_from(known.cookies) | texts, max_size=4),
+        bodies,
+        st.sampled_from(["base64", "base64", "base64", "plain", "claims to be base64", "none"]),
+    )
+
+
+def event(
+    method: str,
+    path: str,
+    query: str,
+    headers: dict[str, str],
+    cookies: list[str],
+    content: tuple[str, bytes],
+    handed_over: str,
+) -> dict[str, Any]:
+    content_type, body = content
+    made = http_event(method, path, query=query, headers={**headers, "content-type": content_type}, cookies=cookies)
+    match handed_over:
+        case "base64":
+            made |= {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+        case "plain":
+            made |= {"body": body.decode("latin-1")}
+        case "claims to be base64":
+            made |= {"body": body.decode("latin-1"), "isBase64Encoded": True}
+    sent: dict[str, Any] = json.loads(json.dumps(made))
+    return sent
+
+
+def assert_declared(world: World, handler: Endpoint, sent: dict[str, Any]) -> int:
+    lines = len(world.telemetry.lines)
+    answer = handler(sent, Context(world.clock.now))
+    said = (sent, answer, world.telemetry.lines[lines:])
+    assert answer["statusCode"] in DECLARED, said
+    assert answer["headers"].keys() >= SECURITY_HEADERS, said
+    assert world.telemetry.counted("InternalErrors") == 0, said
+    assert json.dumps(answer)
+    for text in (*answer["headers"].values(), *answer["cookies"]):
+        assert text.isascii(), said
+        assert text.isprintable(), said
+    return int(answer["statusCode"])
+
+
+@pytest.mark.parametrize(
+    ("function", "method", "reached"),
+    [
+        ("authorize", "GET", {302, 400}),
+        ("callback", "GET", {302, 400}),
+        ("token", "POST", {200, 400, 401}),
+        ("refresh", "POST", {200, 400, 401}),
+        ("revoke", "POST", {200, 400}),
+        ("metadata", "GET", {200, 405}),
+    ],
+)
+def test_whatever_a_client_sends_is_answered_as_declared(
+    function: str, method: str, reached: set[int], world: World
+) -> None:
+    handler = world.handler(function)
+    known = known_to_clients(world)
+    statuses: set[int] = set()
+    paths = [path for path, name in PATHS.items() if name == function]
+
+    @sized
+    @given(events(known, method, paths))
+    def answers_as_declared(sent: dict[str, Any]) -> None:
+        statuses.add(assert_declared(world, handler, sent))
+
+    answers_as_declared()
+    # The requests came as far as success, and were also were refused.
+    assert statuses >= reached

@@ -1,0 +1,236 @@
+"""Whatever comes in, each parser returns what it promises or raises what it declares; JSON's lone surrogates included.
+
+What each parser makes of good input is in the test of its module; tests/fuzz does this again, led by what is covered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oauth_broker.client_secret import ClientSecret
+from oauth_broker.cookies import BrowserCookies
+from oauth_broker.errors import (
+    BrokerError,
+    Busy,
+    ConfigurationError,
+    InvalidRequest,
+    OAuthError,
+    PageError,
+    RedirectError,
+)
+from oauth_broker.handles import RefreshToken, session_id_of_code
+from oauth_broker.invocation import Invocation
+from oauth_broker.messages import HttpRequest
+from oauth_broker.operator_commands import parse_command
+from oauth_broker.operator_errors import InvalidCommand
+from oauth_broker.parameters import parse_query
+from oauth_broker.provider import Provider, ProviderFailure
+from oauth_broker.requests import (
+    AuthorizationRequest,
+    ProviderCallback,
+    parse_aries_token_request,
+    parse_refresh_request,
+    parse_revocation_request,
+    parse_token_request,
+)
+from oauth_broker.secret import Secret
+from oauth_broker.session_secret import SessionSecret
+from oauth_broker.settings import Settings
+from oauth_broker.transport import Reply
+from tests.unit.fakes import (
+    ENVIRONMENT,
+    FORM,
+    JSON,
+    NOW,
+    FakeClock,
+    FakeContext,
+    FakeSecretsManager,
+    FakeTelemetry,
+    failure_of,
+    http_request,
+    settings_with,
+)
+
+SETTINGS = settings_with()
+SESSION = "S" * 43
+TOKEN = f"{SESSION}.7.{'m' * 43}"
+# Every code point, and the halves of surrogate pairs too: the JSON of an event can hold them, and UTF-8 cannot.
+characters = st.characters(exclude_categories=())
+texts = st.text(characters, max_size=40)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = {
+    "response_type": ["code"],
+    "grant_type": ["authorization_code", "refresh_token", "code"],
+    "client_id": ["app"],
+    "redirect_uri": ["https://app.example.com/callback"],
+    "scope": ["read", "read read", " "],
+    "state": ["s" * 43, "a b", "%"],
+    "code": [f"{SESSION}.{'m' * 43}"],
+    "code_verifier": ["v" * 43],
+    "code_challenge": ["c" * 43],
+    "code_challenge_method": ["S256", "plain"],
+    "refresh_token": [TOKEN],
+    "token": [TOKEN],
+    "client_secret": [""],
+    "iss": ["https://app.aries.example", "https://evil.example"],
+}
+# Mostly a request that means something, with one thing or another that does not belong there.
+fields = st.fixed_dictionaries({}, optional={name: st.sampled_from(good) | texts for name, good in FIELDS.items()})
+headers = st.fixed_dictionaries(
+    {},
+    optional={
+        "content-type": st.sampled_from([FORM, JSON, f"{FORM}; charset=utf-8", "text/plain", ""]) | texts,
+        "authorization": texts | texts.map(lambda text: f"Basic {text}") | st.just("basic YXBwOg=="),
+        "sec-purpose": texts,
+    },
+)
+written = (
+    fields.map(lambda members: urlencode(members, errors="surrogatepass"))
+    | fields.map(json.dumps)
+    | st.dictionaries(st.sampled_from(sorted(FIELDS)), json_values, max_size=5).map(json.dumps)
+    | texts
+)
+
+
+def request_of(query: str, sent: dict[str, str], cookies: list[str], body: str, encoded: bool) -> HttpRequest:
+    """A request in which each part is any text at all."""
+    return http_request("POST", query=query, headers=sent, cookies=cookies, body=body, body_is_base64=encoded)
+
+
+requests = st.builds(request_of, written, headers, st.lists(texts, max_size=3), written, st.booleans())
+
+
+@given(requests)
+def test_any_request_to_an_endpoint_for_apps_is_read_or_an_oauth_error(request: HttpRequest) -> None:
+    for parse in (parse_token_request, parse_aries_token_request, parse_refresh_request, parse_revocation_request):
+        failure = failure_of(OAuthError, partial(parse, request, SETTINGS.registry))
+        assert failure is None or (failure.status in (400, 401) and failure.description.isascii())
+
+
+@given(requests)
+def test_any_request_to_a_browser_endpoint_is_read_redirected_or_a_page(request: HttpRequest) -> None:
+    failure = failure_of(BrokerError, partial(AuthorizationRequest.parse, request, SETTINGS.registry))
+    assert failure is None or isinstance(failure, PageError | RedirectError)
+    if isinstance(failure, RedirectError):
+        assert failure.redirect_uri == "https://app.example.com/callback"
+        assert failure.state is None or failure.state.isascii()
+    failure_of(PageError, partial(ProviderCallback.parse, request, SETTINGS.aries_issuer))
+
+
+@pytest.mark.parametrize("query", ["state=\ud800", "\udfff", "state=a&\udc80=b", "%ed%a0%80", "%ff", "a=%c0%80"])
+def test_a_query_that_is_no_utf_8_is_an_invalid_request(query: str) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        parse_query(query)
+    assert raised.value.reason == "malformed_parameters"
+
+
+@given(st.lists(texts | texts.map(lambda text: f"__Host-signin-{text}"), max_size=9))
+def test_no_cookie_of_a_request_adds_anything_to_those_that_are_set(present: list[str]) -> None:
+    for secure in (True, False):
+        jar = BrowserCookies(secure)
+        jar.find(SESSION, present)
+        for header in jar.bind(SESSION, Secret("value"), present, 600):
+            assert header.isascii()
+            assert header.isprintable()
+            assert header.startswith("__Host-signin-" if secure else "signin-")
+            assert header.count(";") == (5 if secure else 4)
+            assert header.count(",") == 0
+
+
+@given(st.text(max_size=40), st.integers(0, len(TOKEN)), st.integers(0, len(TOKEN)))
+def test_any_text_and_any_change_to_a_token_is_read_as_it_is_or_not_at_all(text: str, start: int, end: int) -> None:
+    for changed in (text, TOKEN[:start] + text + TOKEN[end:]):
+        token = RefreshToken.parse(Secret(changed))
+        assert token is None or changed.startswith(f"{token.session_id}.{token.generation}.")
+        session_id = session_id_of_code(Secret(changed))
+        assert session_id is None or changed.startswith(f"{session_id}.")
+
+
+class Answering:
+    """Aries, with one answer."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+
+    def post(self, url: str, body: bytes, headers: Any, seconds: float) -> Reply:
+        return self._reply
+
+
+granted = st.fixed_dictionaries(
+    {},
+    optional={
+        "access_token": st.just("a") | json_values,
+        "refresh_token": st.just("r") | json_values,
+        "token_type": st.just("Bearer") | json_values,
+        "expires_in": st.integers() | st.floats() | json_values,
+        "scope": st.just("read") | json_values,
+        "error": st.sampled_from(["invalid_grant", "invalid_client"]) | json_values,
+    },
+)
+
+
+@given(st.sampled_from([200, 200, 200, 400, 401, 429, 503]), granted.map(json.dumps) | texts, st.booleans())
+def test_any_answer_of_aries_is_tokens_that_can_be_kept_or_a_failure(status: int, answer: str, code: bool) -> None:
+    clock = FakeClock()
+    transport = Answering(Reply(status, answer.encode("utf-8", "surrogatepass")))
+    provider = Provider(SETTINGS, transport, ClientSecret(FakeSecretsManager("secret"), "arn", clock), clock)
+    invocation = Invocation(FakeContext(), FakeTelemetry())
+    call: Callable[[], Any] = (
+        partial(provider.exchange, Secret("c"), Secret("v"), "uri", invocation)
+        if code
+        else partial(provider.refresh, Secret("r"), "uri", invocation)
+    )
+    try:
+        tokens = call()
+    except ProviderFailure:
+        return
+    assert status == 200
+    assert NOW < tokens.expires_at <= NOW + 365 * 24 * 60 * 60
+    # What is kept is read back the same.
+    secret = SessionSecret(Secret("k"), tokens.access_token, tokens.refresh_token, tokens.expires_at, "read")
+    assert SessionSecret.from_json(secret.to_json()) == secret
+
+
+@given(st.dictionaries(st.sampled_from(sorted(ENVIRONMENT)), texts | st.sampled_from(sorted(ENVIRONMENT.values()))))
+def test_any_environment_is_settings_or_an_error_that_names_a_variable(changes: dict[str, str]) -> None:
+    environment = {**ENVIRONMENT, **changes}
+    failure = failure_of(ConfigurationError, partial(Settings.from_environment, environment))
+    assert failure is None or failure.reason.startswith(tuple(ENVIRONMENT))
+
+
+members = st.fixed_dictionaries(
+    {},
+    optional={
+        "action": st.sampled_from(["session", "revoke", "revoke_all", "check", "redrive"]) | json_values,
+        "operator": st.just("me") | json_values,
+        "session": st.just("0123456789abcdef") | json_values,
+        "client_id": st.just("app") | json_values,
+        **dict.fromkeys(("everyone", "removed_app", "continue", "status", "drop_lost", "surprise"), json_values),
+        **{name: st.integers(-1, 1001) | json_values for name in ("seconds", "limit")},
+    },
+)
+
+
+@given(members | json_values)
+def test_any_event_of_an_operator_is_a_command_or_an_invalid_command(event: object) -> None:
+    failure = failure_of(InvalidCommand, partial(parse_command, event))
+    assert failure is None or failure.message.endswith((".", "}."))
+
+
+@given(st.text(max_size=40) | granted.map(json.dumps))
+def test_any_stored_client_secret_is_one_or_busy(stored: str) -> None:
+    client_secret = ClientSecret(FakeSecretsManager(stored), "arn", FakeClock())
+    failure = failure_of(Busy, client_secret.current)
+    assert failure is None or failure.reason == "client_secret:malformed"
