@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from typing import Any
 from unittest import mock
@@ -11,12 +11,39 @@ from unittest import mock
 import pytest
 from moto.kms.utils import generate_private_key
 
+from tests.support.leaks import WATCH, watching
 from tests.support.world import World, running_world
 
 
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are processors: some tests wait as long as they work."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _watched_for_leaks() -> Iterator[None]:
+    """Every test is watched: what the product has handled in secret must not be in what it wrote."""
+    with watching():
+        yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    WATCH.begin()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test in which a secret was written. The report names the channel: not even here is the secret told."""
+    report = yield
+    if report.when == "call":
+        for _, text in report.sections:
+            WATCH.wrote("captured output", text)
+        leaks = WATCH.leaks()
+        if leaks and report.passed:
+            report.outcome = "failed"
+            report.longrepr = f"A secret that this test has handled stands in: {', '.join(leaks)}"
+    return report
 
 
 @pytest.fixture(autouse=True)

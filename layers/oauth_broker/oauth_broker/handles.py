@@ -80,6 +80,10 @@ class RefreshToken:
         """What the row keeps of the token."""
         return digest(self.text.reveal())
 
+    def has_hash(self, kept: str) -> bool:
+        """Tell whether ``kept`` is the hash of this token, in constant time."""
+        return hmac.compare_digest(self.hash, kept)
+
     def is_authentic(self, session_key: Secret) -> bool:
         """Tell whether the broker made this token, in constant time."""
         return self.text == RefreshToken.mint(self.session_id, self.generation, session_key).text

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
 from oauth_broker import pages
@@ -42,7 +42,7 @@ class AuthorizationRequest:
 
     client: Client
     redirect_uri: str
-    state: str | None
+    state: str | None = field(repr=False)
     code_challenge: str
     scope: str
 
@@ -115,9 +115,9 @@ def _scope(parameters: Parameters, client: Client) -> str:
 class ProviderCallback:
     """What Aries sends the browser back with (Aries step 2): either an error or a code, or neither."""
 
-    state: str
+    state: str = field(repr=False)
     code: Secret | None
-    error: str | None
+    error: str | None = field(repr=False)
 
     @classmethod
     def parse(cls, request: HttpRequest, provider_issuer: str) -> ProviderCallback:

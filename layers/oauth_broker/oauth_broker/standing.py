@@ -48,19 +48,19 @@ class Terms:
 
 def stand(row: SignIn | None, grant: RefreshTokenGrant, terms: Terms, now: float) -> Standing:
     """Judge ``grant`` by ``row``. The order matters: only a holder of one of the two tokens may learn of a lease."""
-    presented = grant.token.hash
+    presented = grant.token
     if row is None or row.status != "active" or not row.is_live(now):
         return Standing.ENDED
     if row.client_id != grant.client.client_id:
         return Standing.FOREIGN
     if row.is_cut_off(terms.cut_off):
         return Standing.CUT_OFF
-    if presented not in (row.handle_hash, row.previous_hash):
+    if not (presented.has_hash(row.handle_hash) or presented.has_hash(row.previous_hash)):
         return Standing.STRANGER
     if grant.scope is not None and grant.scope != row.scope:
         return Standing.WIDER
     if row.rotated_at > terms.settled:
         return Standing.REPLAY
-    if presented == row.previous_hash and not terms.late_retry:
+    if not terms.late_retry and presented.has_hash(row.previous_hash):
         return Standing.SUPERSEDED
     return Standing.WAIT if row.is_leased(now) else Standing.READY

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol, Self
@@ -44,7 +44,7 @@ class Reply:
     """An answer of any status, with at most 24 KiB of body."""
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 class Transport(Protocol):

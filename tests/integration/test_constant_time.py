@@ -1,0 +1,106 @@
+"""Nothing can be learned by guessing: secrets are compared in constant time, and every bad one gets the same answer."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from tests.support.emitted import PACKAGE
+from tests.support.world import GRACE, OTHER_CLIENT_ID, Answer, Phone, World
+
+# ``lease_id`` is never sent to anybody; a bare ``code`` in this package is the code of an error.
+SECRET_NAME = re.compile(r"(hash|token|verifier|challenge|secret|state|session_key|mac|cookie|grant\.code)$")
+# Comparisons of values that no caller presents, each with its reason.
+HARMLESS = {
+    "found.code_hash == row.code_hash": "two rows of ours: whether an update was our own",
+    "self.text == RefreshToken.mint(self.session_id, self.generation, session_key).text": "Secret: constant time",
+}
+
+
+def is_secret(operand: ast.expr) -> bool:
+    if isinstance(operand, ast.Tuple | ast.List):
+        return any(is_secret(element) for element in operand.elts)
+    if isinstance(operand, ast.Call):
+        return is_secret(operand.func)
+    if not isinstance(operand, ast.Attribute | ast.Name):
+        return False
+    name = ast.unparse(operand)
+    return SECRET_NAME.search(name) is not None or name.rpartition(".")[2] in ("reveal", "digest", "text")
+
+
+def compared(source: str) -> list[str]:
+    """Every comparison by value in which a name of a secret stands; with a constant nothing can be learned."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.In | ast.NotIn):
+            sides = [node.left, *node.comparators]
+            if any(map(is_secret, sides)) and not any(isinstance(side, ast.Constant) for side in sides):
+                found.append(ast.unparse(node))
+    return found
+
+
+def test_no_secret_or_hash_of_one_is_compared_in_variable_time() -> None:
+    found = {text for path in PACKAGE.glob("*.py") for text in compared(path.read_text())}
+    assert found == set(HARMLESS)
+
+
+def test_the_search_finds_what_it_is_for() -> None:
+    for text in (
+        "a.hash == b",
+        "token != other",
+        "x not in (row.handle_hash, row.previous_hash)",
+        "s.reveal() == t",
+        "grant.code == c",
+    ):
+        assert len(compared(text)) == 1
+
+
+def same(answers: list[Answer]) -> None:
+    assert {answer.status for answer in answers} == {400}
+    first, *others = answers
+    assert [(other.body, other.headers, other.cookies) for other in others] == [
+        (first.body, first.headers, first.cookies)
+    ] * len(others)
+
+
+def foreign(world: World) -> Phone:
+    return world.phone(client_id=OTHER_CLIENT_ID)
+
+
+def test_unknown_forged_foreign_unproven_expired_and_used_codes_get_the_same_answer_to_the_byte(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    session_id, _, mac = code.partition(".")
+    answers = [
+        phone.redeem("garbage"),
+        phone.redeem(f"{'A' * 43}.{mac}"),
+        phone.redeem(f"{session_id}.{'A' * 43}"),
+        foreign(world).redeem(code),
+        phone.redeem(code, code_verifier="x" * 43),
+        phone.redeem(code, redirect_uri="https://app.example.com/other"),
+    ]
+    late = world.phone()
+    expired = late.code()
+    assert phone.redeem(code).status == 200
+    world.clock.time += 61
+    answers += [late.redeem(expired), phone.redeem(code), phone.redeem(code)]
+    same(answers)
+
+
+def test_unknown_forged_foreign_reused_and_ended_refresh_tokens_get_the_same_answer_to_the_byte(world: World) -> None:
+    phone = world.signed_in()
+    first = phone.refresh_token
+    session_id, _, mac = first.split(".")
+    world.clock.time += GRACE + 1
+    phone.refresh()
+    world.clock.time += GRACE + 1
+    phone.refresh()
+    answers = [
+        phone.refresh("garbage"),
+        phone.refresh(f"{'A' * 43}.1.{mac}"),
+        phone.refresh(f"{session_id}.3.{'A' * 43}"),
+        foreign(world).refresh(phone.refresh_token),
+        phone.refresh(first),
+        phone.refresh(phone.refresh_token),
+    ]
+    same(answers)

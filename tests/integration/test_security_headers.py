@@ -1,0 +1,142 @@
+"""Every answer of every function, success and failure, carries the same security headers and hardened cookies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from oauth_broker.messages import HttpRequest
+from tests.local.aries import Fault
+from tests.support.world import GRACE, OTHER_CLIENT_ID, Answer, World
+
+HEADERS = {
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "strict-transport-security": "max-age=63072000",
+    "x-content-type-options": "nosniff",
+}
+POLICY = ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'")
+PROTECTED = {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"}
+
+
+def unbound(world: World) -> Answer:
+    phone = world.phone()
+    query = phone.approve(phone.authorize())
+    phone.cookies.clear()
+    return phone.callback(query)
+
+
+def declined(world: World) -> Answer:
+    phone = world.phone()
+    phone.authorize()
+    return phone.callback(f"state={phone.aries_state}&error=access_denied")
+
+
+def finished(world: World) -> Answer:
+    phone = world.phone()
+    query = phone.approve(phone.authorize())
+    phone.redeem(phone.callback(query).query["code"])
+    return phone.callback(query)
+
+
+def code_issued(world: World) -> Answer:
+    phone = world.phone()
+    return phone.callback(phone.approve(phone.authorize()))
+
+
+def table_fails_in_the_browser(world: World) -> Answer:
+    phone = world.phone()
+    query = phone.approve(phone.authorize())
+    with world.aws.failing("UpdateItem", "access_denied"):
+        return phone.callback(query)
+
+
+def aries_fails(world: World) -> Answer:
+    phone = world.signed_in()
+    world.clock.time += GRACE + 1
+    world.aries.faults.append(Fault("server_error"))
+    return phone.refresh()
+
+
+def table_fails(world: World) -> Answer:
+    phone = world.signed_in()
+    world.clock.time += GRACE + 1
+    with world.aws.failing("UpdateItem", "access_denied"):
+        return phone.revoke()
+
+
+def a_bug(world: World) -> Answer:
+    handler = world.make_handler("token")
+
+    def fail(request: HttpRequest, invocation: object) -> None:
+        raise KeyError("a bug")
+
+    object.__setattr__(handler, "operation", fail)
+    return world.form("token", {}, via=handler)
+
+
+def metadata(path: str) -> Callable[[World], Answer]:
+    return lambda world: world.call("metadata", "GET", path)
+
+
+ANSWERS: dict[str, tuple[int, Callable[[World], Answer]]] = {
+    "authorize: sent to Aries": (302, lambda world: world.phone().authorize()),
+    "authorize: unknown app": (400, lambda world: world.phone().authorize(client_id="nobody")),
+    "authorize: an error for the app": (302, lambda world: world.phone().authorize(scope="other")),
+    "authorize: wrong method": (405, lambda world: world.form("authorize", {})),
+    "callback: a code for the app": (302, code_issued),
+    "callback: declined": (302, declined),
+    "callback: unknown sign-in": (400, lambda world: world.phone().callback("state=" + "A" * 43)),
+    "callback: another browser": (400, unbound),
+    "callback: finished": (200, finished),
+    "callback: the table fails": (503, table_fails_in_the_browser),
+    "token: tokens": (200, lambda world: world.phone().sign_in()),
+    "token: a bad code": (400, lambda world: world.phone().redeem("bad")),
+    "token: unknown app": (401, lambda world: world.phone(client_id="nobody").redeem("bad")),
+    "token: wrong method": (405, lambda world: world.call("token", "GET", "/oauth2/token")),
+    "token: preflight": (204, lambda world: world.call("token", "OPTIONS", "/oauth2/token")),
+    "token: Aries fails": (503, aries_fails),
+    "token: a bug": (500, a_bug),
+    "refresh: a bad token": (400, lambda world: world.phone().refresh("bad", function="refresh")),
+    "refresh: replayed": (200, lambda world: world.signed_in().refresh(function="refresh")),
+    "revoke: signed out": (200, lambda world: world.signed_in().revoke()),
+    "revoke: garbage": (200, lambda world: world.phone().revoke("bad")),
+    "revoke: another app's": (
+        200,
+        lambda world: world.phone(client_id=OTHER_CLIENT_ID).revoke(world.signed_in().refresh_token),
+    ),
+    "revoke: the table fails": (503, table_fails),
+    "metadata: RFC 8414": (200, metadata("/.well-known/oauth-authorization-server")),
+    "metadata: OpenID": (200, metadata("/.well-known/openid-configuration")),
+    "metadata: keys": (200, metadata("/oauth2/jwks.json")),
+    "metadata: Apple": (200, metadata("/.well-known/apple-app-site-association")),
+    "metadata: Android": (200, metadata("/.well-known/assetlinks.json")),
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_an_answer_of_every_kind_carries_every_security_header(world: World, kind: str) -> None:
+    status, make = ANSWERS[kind]
+    answer = make(world)
+    assert answer.status == status
+    assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+    policy = [part.strip() for part in answer.headers["content-security-policy"].split(";")]
+    assert set(POLICY) <= set(policy)
+    is_page = answer.headers.get("content-type", "").startswith("text/html")
+    extra = [part for part in policy if part not in POLICY]
+    assert [part.partition(" ")[0] for part in extra] == (["style-src"] if is_page else [])
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert "<script" not in answer.body
+
+
+def test_a_cookie_is_host_bound_secure_hidden_from_scripts_and_of_one_site(world: World) -> None:
+    phone = world.phone()
+    made = [cookie for _ in range(7) for cookie in phone.authorize().cookies]
+    removals = [cookie for cookie in made if "Max-Age=0" in cookie]
+    assert removals  # Removing a cookie takes the same attributes as setting it.
+    for cookie in made:
+        name, *attributes = cookie.split("; ")
+        assert name.startswith("__Host-signin-")
+        assert set(attributes) >= PROTECTED
+        assert not any(attribute.startswith("Domain") for attribute in attributes)

@@ -1,0 +1,112 @@
+"""Somebody who holds one thing that was stolen, and tries it at every endpoint in every place where it could go."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+from urllib.parse import urlencode
+
+from tests.support.leaks import WATCH
+from tests.support.world import APP_URI, CLIENT_ID, OTHER_CLIENT_ID, Answer, Phone, World
+
+_ARIES_PATH = "/v1/oauth2/token"
+_COOKIE_NAME_LENGTH = 16
+_A_MAC = re.compile(r"[A-Za-z0-9_-]{43}")
+_GUESS = "A" * 43
+# What else stands in a row or a line is known to everybody: names, URLs, scopes, words.
+_MAY_BE_A_SECRET = re.compile(r"[A-Za-z0-9._~=-]{16,}|__Host-.*")
+
+
+@dataclass
+class Attacker:
+    """Has ``values``, and of sign-ins the ``session_ids``; knows the protocol, the apps and the redirect URIs."""
+
+    world: World
+    values: list[str]
+    session_ids: tuple[str, ...] = ()
+
+    @classmethod
+    def with_all_in(cls, world: World, content: Any) -> Attacker:
+        """One who has read a table, a file or an answer."""
+        texts = sorted(set(_texts(content)))
+        values = [text for text in texts if _MAY_BE_A_SECRET.fullmatch(text)] or texts
+        ids = {text.partition(".")[0] for text in values}
+        return cls(world, values, tuple(sorted(text for text in ids if _A_MAC.fullmatch(text))))
+
+    def loot(self) -> list[str]:
+        """Try everything, and return what was got: every answer that gives a token or a code."""
+        with WATCH.guessing():
+            return [
+                f"{answer.status} {answer.headers.get('location', '')} {answer.body}"
+                for answer in self._answers()
+                if _gives(answer)
+            ]
+
+    def _answers(self) -> Iterator[Answer]:
+        yield from self._codes()
+        yield from self._tokens()
+        yield from self._callbacks()
+
+    def _spliced(self, middle: str) -> set[str]:
+        """What was stolen, as it is and put in the place of the authenticator of every sign-in that is known."""
+        made = {f"{one}.{middle}{two}" for one in self.session_ids for two in self.values if _A_MAC.fullmatch(two)}
+        return {*self.values, *made, *(f"{one}.{middle}{_GUESS}" for one in self.session_ids)}
+
+    def _codes(self) -> Iterator[Answer]:
+        verifiers = [value for value in self.values if len(value) >= len(_GUESS)] + [_GUESS]
+        codes = [code for code in self._spliced("") if "." in code] or [_GUESS]
+        for code, verifier in product(codes, verifiers):
+            fields = {"client_id": CLIENT_ID, "redirect_uri": APP_URI, "code": code, "code_verifier": verifier}
+            yield self._form("token", fields | {"grant_type": "authorization_code"})
+            yield self._json("token", _ARIES_PATH, fields | {"grant_type": "code"})
+
+    def _tokens(self) -> Iterator[Answer]:
+        for token, client_id in product(
+            self._spliced("1.") | self._spliced("2."),
+            (CLIENT_ID, OTHER_CLIENT_ID) if len(self.values) < 5 else (CLIENT_ID,),
+        ):
+            fields = {"client_id": client_id, "refresh_token": token}
+            yield self._form("token", fields | {"grant_type": "refresh_token"})
+            yield self._json("token", _ARIES_PATH, fields | {"grant_type": "refresh_token"})
+            yield self._form("refresh", fields)
+            yield self._json("refresh", "/oauth2/refresh", fields)
+            yield self._form("revoke", {"client_id": client_id, "token": token})
+
+    def _callbacks(self) -> Iterator[Answer]:
+        for state, cookie in product(self.values, [*self.values, _GUESS]):
+            names = {f"__Host-signin-{session_id[:_COOKIE_NAME_LENGTH]}" for session_id in self._ids_of(state)}
+            cookies = [f"{name}={cookie}" for name in names] + ([cookie] if "=" in cookie else [])
+            query = urlencode({"state": state, "code": self.values[0]})
+            yield self.world.call("callback", "GET", "/oauth2/callback", query=query, cookies=cookies)
+
+    def _ids_of(self, state: str) -> set[str]:
+        phone = Phone(self.world, aries_state=state)
+        return {phone.session_id, *self.session_ids}
+
+    def _form(self, function: str, fields: dict[str, str]) -> Answer:
+        return self.world.form(function, fields)
+
+    def _json(self, function: str, path: str, fields: dict[str, str]) -> Answer:
+        headers = {"content-type": "application/json"}
+        return self.world.call(function, "POST", path, headers=headers, body=json.dumps(fields))
+
+
+def _gives(answer: Answer) -> bool:
+    given = (answer.body, answer.headers.get("location", ""))
+    return "_token" in answer.body or any(re.search(r"[?&]code=", text) for text in given)
+
+
+def _texts(content: Any) -> Iterable[str]:
+    match content:
+        case str():
+            return [content] if content else []
+        case dict():
+            return [text for value in content.values() for text in _texts(value)]
+        case list() | tuple():
+            return [text for value in content for text in _texts(value)]
+        case _:
+            return []
