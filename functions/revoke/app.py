@@ -26,7 +26,7 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
     vault = SecretsManagerVault(aws.secretsmanager(), settings.secret_prefix, settings.key_id)
     sign_ins = SignIns(aws.dynamodb(), settings.table_name)
     store = SessionStore(sign_ins, vault, Escrow(aws.kms, settings.key_id), clock, os.urandom)
-    revoke = Revoke(sign_ins, vault, store, clock)
+    revoke = Revoke(settings, sign_ins, vault, store, clock)
 
     def sign_out(request: HttpRequest, invocation: Invocation) -> HttpResponse:
         revoke(parse_revocation_request(request, settings.registry), invocation)

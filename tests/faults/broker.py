@@ -54,7 +54,8 @@ from tests.support.world import (
     VirtualClock,
 )
 
-SETTINGS = Settings.from_environment(ENVIRONMENT)
+# Storms come from everywhere; here all of it would be one source.
+SETTINGS = Settings.from_environment(ENVIRONMENT | {"SOURCE_LIMIT": "0"})
 CLIENT = SETTINGS.registry.clients[0]
 LEASE_SECONDS = FUNCTION_SECONDS + LEASE_MARGIN_SECONDS
 # Long enough for the previous token to be accepted again whenever a test retries, in a grace of Aries' own.
@@ -131,7 +132,7 @@ class Broker:
         self.refresh = Refresh(
             SETTINGS, self.sign_ins, cut_offs, self.store, self.provider, self.endings, clock, self.token_bytes
         )
-        self.revoke = Revoke(self.sign_ins, self.vault, self.store, clock)
+        self.revoke = Revoke(SETTINGS, self.sign_ins, self.vault, self.store, clock)
 
     def invocation(self) -> Invocation:
         return Invocation(Context(self.clock.now), self.telemetry)

@@ -146,6 +146,8 @@ class RealWorld(World):
         started.callback(self.dynamodb.delete_table, TableName=TABLE)
         self.environment = ENVIRONMENT | {
             "APPS": json.dumps(APPS),
+            # Here all phones have one address.
+            "SOURCE_LIMIT": "0",
             "ARIES_CLIENT_SECRET_ARN": aws.create_secret("aries/client-secret", ARIES_CLIENT_SECRET),
             "ARIES_TOKEN_URL": self.aries.token_url,
             "KEY_ID": aws.create_key(),

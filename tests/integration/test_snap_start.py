@@ -31,6 +31,7 @@ ENVIRONMENT = {
     "SESSION_DAYS": "30",
     "REFRESH_GRACE_SECONDS": "60",
     "LATE_RETRY": "allow",
+    "SOURCE_LIMIT": "300",
     "TABLE_NAME": "sign-ins",
     "SECRET_PREFIX": "stack/session/",
     "KEY_ID": "key",

@@ -39,6 +39,7 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
     "SessionDays": (["1", "30", "365"], ["0", "366", "many"]),
     "RefreshGraceSeconds": (["30", "60", "300"], ["29", "301", "-1"]),
     "LateRetry": (["allow", "revoke"], ["", "deny"]),
+    "SourceLimit": (["0", "1", "300", "6000"], ["", "-1", "6001", "1.5"]),
     "DomainName": (
         ["", "auth.example.com", "a-b.example.co"],
         ["example", "Auth.example.com", "https://auth.example.com", "auth.example.com.", "-a.example.com", "a..b"],

@@ -53,6 +53,7 @@ def http_event(
     cookies: Iterable[str] = (),
     body: str | bytes | None = None,
     domain_name: str = "broker.example.com",
+    source: str = "192.0.2.1",
 ) -> dict[str, Any]:
     """An API Gateway HTTP API event, payload format 2.0; a body arrives base64-encoded, as form bodies do there."""
     event: dict[str, Any] = {
@@ -63,7 +64,7 @@ def http_event(
         "headers": {"host": domain_name, **(headers or {})},
         "requestContext": {
             "domainName": domain_name,
-            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "t"},
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": source, "userAgent": "t"},
             "requestId": "id",
             "stage": "$default",
         },

@@ -66,6 +66,7 @@ ENVIRONMENT = {
     "SESSION_DAYS": "30",
     "REFRESH_GRACE_SECONDS": str(GRACE),
     "LATE_RETRY": "allow",
+    "SOURCE_LIMIT": "300",
     "TABLE_NAME": TABLE,
     "SECRET_PREFIX": PREFIX,
     "KEY_ID": "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000",
@@ -280,6 +281,7 @@ class Phone:
     aries_state: str = ""
     refresh_token: str = ""
     access_token: str = ""
+    source: str = "192.0.2.1"
 
     def authorization_query(self, **changes: str | None) -> str:
         fields = {
@@ -301,6 +303,7 @@ class Phone:
             "/oauth2/authorize",
             query=self.authorization_query(**changes) if query is None else query,
             cookies=[f"{name}={value}" for name, value in self.cookies.items()],
+            source=self.source,
         )
         for cookie in answer.cookies:
             name, _, rest = cookie.partition("=")
@@ -321,7 +324,9 @@ class Phone:
 
     def callback(self, query: str, **options: Any) -> Answer:
         cookies = [f"{name}={value}" for name, value in self.cookies.items()]
-        return self.world.call("callback", "GET", "/oauth2/callback", query=query, cookies=cookies, **options)
+        return self.world.call(
+            "callback", "GET", "/oauth2/callback", query=query, cookies=cookies, source=self.source, **options
+        )
 
     def redeem(self, code: str, /, **changes: str) -> Answer:
         fields = {
@@ -331,7 +336,7 @@ class Phone:
             "redirect_uri": self.redirect_uri,
             "code_verifier": self.verifier,
         }
-        return self._keep(self.world.form("token", fields | changes))
+        return self._keep(self.world.form("token", fields | changes, source=self.source))
 
     def code(self) -> str:
         """Go as far as the one-time code."""
@@ -357,10 +362,11 @@ class Phone:
         """Refresh; in a process of its own where ``via`` is its handler."""
         fields = {"grant_type": "refresh_token", "client_id": self.client_id}
         fields |= {"refresh_token": token or self.refresh_token} | changes
-        return self._keep(self.world.form(function, fields, seconds=seconds, via=via))
+        return self._keep(self.world.form(function, fields, seconds=seconds, via=via, source=self.source))
 
     def revoke(self, token: str | None = None, /, **changes: str) -> Answer:
-        return self.world.form("revoke", {"client_id": self.client_id, "token": token or self.refresh_token} | changes)
+        fields = {"client_id": self.client_id, "token": token or self.refresh_token} | changes
+        return self.world.form("revoke", fields, source=self.source)
 
     @property
     def session_id(self) -> str:

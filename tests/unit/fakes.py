@@ -32,6 +32,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "SESSION_DAYS": "30",
     "REFRESH_GRACE_SECONDS": "60",
     "LATE_RETRY": "allow",
+    "SOURCE_LIMIT": "300",
     "TABLE_NAME": "sign-ins",
     "SECRET_PREFIX": "broker/session/",
     "KEY_ID": "arn:aws:kms:eu-west-1:123456789012:key/1",

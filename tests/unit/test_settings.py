@@ -194,13 +194,16 @@ def test_a_secret_prefix_that_secrets_manager_would_not_take_is_refused_by_name(
     assert refusal(SECRET_PREFIX=value).startswith("SECRET_PREFIX")
 
 
-@pytest.mark.parametrize(("name", "highest"), [("SESSION_DAYS", 365), ("REFRESH_GRACE_SECONDS", 300)])
-def test_a_number_is_whole_and_in_its_range_or_refused_by_name(name: str, highest: int) -> None:
-    for number in (1, 2, highest):
+@pytest.mark.parametrize(
+    ("name", "lowest", "highest"),
+    [("SESSION_DAYS", 1, 365), ("REFRESH_GRACE_SECONDS", 1, 300), ("SOURCE_LIMIT", 0, 6000)],
+)
+def test_a_number_is_whole_and_in_its_range_or_refused_by_name(name: str, lowest: int, highest: int) -> None:
+    for number in (lowest, 2, highest):
         settings = settings_with(**{name: str(number)})
-        assert number in (settings.session_days, settings.refresh_grace_seconds)
+        assert getattr(settings, name.lower()) == number
     for value in (
-        "0",
+        str(lowest - 1),
         "-1",
         "+1",
         str(highest + 1),

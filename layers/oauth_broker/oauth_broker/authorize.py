@@ -18,6 +18,7 @@ from oauth_broker.secret import Secret
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import SIGN_IN_SECONDS, SignIns
+from oauth_broker.source_limits import SourceLimits
 from oauth_broker.timeline import entry
 
 _SECRET_BYTES = 32
@@ -33,6 +34,7 @@ class Authorize:
         self._sign_ins = sign_ins
         self._clock = clock
         self._token_bytes = token_bytes
+        self._limits = SourceLimits(settings.source_limit, clock)
 
     def __call__(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
         """Redirect the browser to Aries, with a cookie that binds the sign-in to it.
@@ -43,6 +45,7 @@ class Authorize:
             # Not a success: Chromium would give the empty answer of a prefetch to the visit that follows it.
             return HttpResponse(HTTPStatus.FORBIDDEN)
         asked = AuthorizationRequest.parse(request, self._settings.registry)
+        self._refuse_floods(asked, invocation)
         now = int(self._clock.now())
         issuer = self._settings.issuer_for(request.domain_name)
         state, browser, verifier = (Secret(self._random()) for _ in range(3))
@@ -73,6 +76,13 @@ class Authorize:
         invocation.log("sign_in_started")
         cookies = BrowserCookies.for_issuer(issuer).bind(row.session_id, browser, request.cookies, SIGN_IN_SECONDS)
         return redirect(self._provider_url(row, state, verifier), cookies)
+
+    def _refuse_floods(self, asked: AuthorizationRequest, invocation: Invocation) -> None:
+        client_id = asked.client.client_id
+        if self._limits.is_spent(client_id, invocation.source):
+            failure = TemporarilyUnavailable("Too many sign-ins from this network. Try again in a moment.")
+            raise RedirectError(failure, "too_many_from_source", asked.redirect_uri, asked.state, client_id, "refused")
+        self._limits.spend(client_id, invocation.source)
 
     def _random(self) -> str:
         return base64url(self._token_bytes(_SECRET_BYTES))

@@ -44,7 +44,7 @@ class Endpoint:
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer an API Gateway event (payload format 2.0). Never raises."""
         request = HttpRequest.from_event(event)
-        invocation = Invocation(context, self.telemetry, request.request_id)
+        invocation = Invocation(context, self.telemetry, request.request_id, request.source)
         try:
             response = self._respond(request, invocation)
         except Exception as error:  # noqa: BLE001 - this is the last stop

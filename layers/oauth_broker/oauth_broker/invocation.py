@@ -51,12 +51,16 @@ class Invocation:
 
     ``api_request_id`` is API Gateway's id of the request, '' where there is none: the app finds it in the header
     ``apigw-requestid`` of every answer, and it ties the lines of all functions to those of the API's access log.
+    ``source`` is the address that the request came from; it is counted by, and not logged.
     """
 
-    def __init__(self, context: LambdaContext, telemetry: Telemetry, api_request_id: str = "") -> None:
+    def __init__(
+        self, context: LambdaContext, telemetry: Telemetry, api_request_id: str = "", source: str = ""
+    ) -> None:
         self._context = context
         self._telemetry = telemetry
         self.request_id = context.aws_request_id
+        self.source = source
         self._api_request_id = api_request_id
         self._session_id: str | None = None
         self._client_id: str | None = None

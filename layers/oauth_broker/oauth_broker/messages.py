@@ -24,16 +24,20 @@ _SECURITY_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request. Header names are lower case; ``body`` is as API Gateway hands it over, ``body_bytes`` as sent."""
+    """One request. Header names are lower case; ``body`` is as API Gateway hands it over, ``body_bytes`` as sent.
+
+    ``source`` is the address that the connection came from. It, and what may hold a secret, is left out of ``repr``.
+    """
 
     method: str
     path: str
-    raw_query: str
-    headers: Mapping[str, str]
-    cookies: tuple[str, ...]
-    body: str
+    raw_query: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    cookies: tuple[str, ...] = field(repr=False)
+    body: str = field(repr=False)
     body_is_base64: bool
     domain_name: str
+    source: str = field(default="", repr=False)
     request_id: str = ""
 
     @classmethod
@@ -49,6 +53,8 @@ class HttpRequest:
             body=event.get("body") or "",
             body_is_base64=bool(event.get("isBase64Encoded")),
             domain_name=context["domainName"],
+            # Not X-Forwarded-For, which a client can write.
+            source=context["http"].get("sourceIp") or "",
             request_id=context.get("requestId") or "",
         )
 
@@ -78,12 +84,12 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """One response; every one carries the same security headers."""
+    """One response; every one carries the same security headers. ``repr`` tells the status only."""
 
     status: HTTPStatus
-    body: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    cookies: tuple[str, ...] = ()
+    body: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    cookies: tuple[str, ...] = field(default=(), repr=False)
 
     def with_headers(self, headers: Mapping[str, str]) -> HttpResponse:
         """Return this response with more headers."""

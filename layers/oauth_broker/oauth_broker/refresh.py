@@ -39,6 +39,7 @@ from oauth_broker.session_store import READ_LAG_SECONDS, Kept, SessionStore
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import Refused, SignIns
+from oauth_broker.source_limits import SourceLimits
 from oauth_broker.standing import Standing, Terms, stand
 from oauth_broker.timeline import entry, extended
 
@@ -75,6 +76,7 @@ class Refresh:
         self._clock = clock
         self._token_bytes = token_bytes
         self._backoff = Backoff(clock, token_bytes)
+        self._limits = SourceLimits(settings.source_limit, clock)
 
     def __call__(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
         """Refresh the session of ``grant.token``, or answer again what the last refresh answered.
@@ -92,6 +94,7 @@ class Refresh:
             raise
         except OAuthError as error:
             invocation.count("RefreshesRejected", reason=error.reason)
+            self._limits.spend(grant.client.client_id, invocation.source)
             raise
 
     def _refresh(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
@@ -103,6 +106,12 @@ class Refresh:
         cut_off = self._backoff.until_done(lambda: self.cut_offs.of(grant.client.client_id), patience)
         terms = Terms(arrived - self._grace, self._late_retry, cut_off)
 
+        if self._limits.is_spent(grant.client.client_id, invocation.source):
+            # Somebody there tries tokens: nothing more is written for bad ones, and a good one is served as ever.
+            found = self._sign_ins.find(grant.token.session_id)
+            answer = self._answer_as_found(found, grant, terms, invocation, patience)
+            if answer is not None:
+                return answer
         while patience() > 0:
             try:
                 return self._work(self._take_lease(grant, terms, invocation, patience), grant, invocation)
@@ -264,7 +273,7 @@ class Refresh:
     def _commit(self, row: SignIn, kept: Kept, grant: RefreshTokenGrant, invocation: Invocation) -> SignIn:
         """Commit (step 6), repeatedly while the outcome is not known; raises Refused where the lease was lost."""
         generation, now = row.generation + 1, self._clock.now()
-        how = "late_retry" if grant.token.hash == row.previous_hash else ""
+        how = "late_retry" if grant.token.has_hash(row.previous_hash) else ""
         renewed = replace(
             row,
             generation=generation,

@@ -11,8 +11,10 @@ from oauth_broker.handles import RefreshToken
 from oauth_broker.invocation import Invocation
 from oauth_broker.requests import RevocationRequest
 from oauth_broker.session_store import SessionStore
+from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn, Value
 from oauth_broker.sign_ins import Refused, SignIns
+from oauth_broker.source_limits import SourceLimits
 from oauth_broker.vault import Vault
 
 _CLIENT = "client_id = :client_id"
@@ -21,11 +23,12 @@ _CLIENT = "client_id = :client_id"
 class Revoke:
     """The revocation endpoint. Aries documents none of its own: what it granted lives on there until it expires."""
 
-    def __init__(self, sign_ins: SignIns, vault: Vault, store: SessionStore, clock: Clock) -> None:
+    def __init__(self, settings: Settings, sign_ins: SignIns, vault: Vault, store: SessionStore, clock: Clock) -> None:
         self._sign_ins = sign_ins
         self._vault = vault
         self._store = store
         self._clock = clock
+        self._limits = SourceLimits(settings.source_limit, clock)
 
     def __call__(self, request: RevocationRequest, invocation: Invocation) -> None:
         """End the session of any authentic token of the client's, of whatever generation.
@@ -37,12 +40,18 @@ class Revoke:
         if token is None:
             return
         invocation.concerns(token.session_id, client_id)
+        if self._limits.is_spent(client_id, invocation.source):
+            # Somebody there tries tokens: nothing is written for one of no session of the client's.
+            row = self._sign_ins.find(token.session_id)
+            if row is None or row.client_id != client_id:
+                return
         try:
             self._end(
                 token, f"{_CLIENT} AND (handle_hash = :hash OR previous_hash = :hash)", client_id, hash=token.hash
             )
         except Refused as refused:
             if not self._end_as_found(refused.found, token, client_id):
+                self._limits.spend(client_id, invocation.source)
                 return
         invocation.count("SignOuts")
         invocation.log("signed_out")

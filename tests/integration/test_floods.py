@@ -1,0 +1,200 @@
+"""Floods of sign-ins, codes and tokens: what each request costs is bounded, and honest users get through."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.world import APP_URI, GRACE, ISSUER, ORIGIN, OTHER_CLIENT_ID, Answer, Phone, World
+
+LIMIT = 300
+FLOOD = LIMIT + 100
+ELSEWHERE = "198.51.100.7"
+
+
+def other_app(world: World) -> Phone:
+    return world.phone(
+        client_id=OTHER_CLIENT_ID, redirect_uri=f"{ORIGIN}/callback", scope="account:information", state="other"
+    )
+
+
+def session_id(number: int) -> str:
+    return f"{number:043d}"
+
+
+def writes(world: World) -> int:
+    return sum(call in ("dynamodb:PutItem", "dynamodb:UpdateItem") for call in world.aws.made)
+
+
+@pytest.fixture
+def flooded(world: World) -> World:
+    """The default source has begun as many sign-ins of the default app as it may for now."""
+    attacker = world.phone()
+    for _ in range(LIMIT):
+        assert attacker.authorize().location.startswith("https://app.aries.example/")
+    return world
+
+
+class TestSignIns:
+    def test_a_flood_writes_no_more_than_the_limit_and_is_told_to_try_again(self, world: World) -> None:
+        attacker = world.phone()
+        answers = [attacker.authorize() for _ in range(FLOOD)]
+        assert len(world.rows()) == LIMIT
+        assert world.aws.counted() == {"dynamodb": LIMIT}
+        for answer in answers[LIMIT:]:
+            assert answer.location.startswith(APP_URI)
+            assert answer.query == {
+                "error": "temporarily_unavailable",
+                "error_description": "Too many sign-ins from this network. Try again in a moment.",
+                "iss": ISSUER,
+                "state": "app-state",
+            }
+            assert answer.cookies == []
+
+    def test_other_sources_and_other_apps_sign_in_meanwhile(self, flooded: World) -> None:
+        assert flooded.phone().authorize().query["error"] == "temporarily_unavailable"
+        assert flooded.phone(source=ELSEWHERE).sign_in().status == 200
+        assert other_app(flooded).sign_in().status == 200
+
+    def test_whoever_shares_the_address_gets_in_a_moment_later(self, flooded: World) -> None:
+        flooded.clock.time += 60 / LIMIT
+        assert flooded.phone().sign_in().status == 200
+
+    def test_who_had_begun_to_sign_in_finishes_and_who_is_signed_in_notices_nothing(self, world: World) -> None:
+        active, begun = world.signed_in(), world.phone()
+        returning = begun.approve(begun.authorize())
+        for _ in range(FLOOD):
+            world.phone().authorize()
+        assert begun.redeem(begun.callback(returning).query["code"]).status == 200
+        world.clock.time += GRACE + 1
+        for _ in range(FLOOD):
+            world.phone().authorize()
+        assert active.refresh().status == 200
+        assert active.revoke().status == 200
+
+    def test_a_header_that_a_client_writes_makes_nobody_another_source(self, flooded: World) -> None:
+        for headers in (
+            {"x-forwarded-for": ELSEWHERE},
+            {"forwarded": f"for={ELSEWHERE}"},
+            {"x-real-ip": ELSEWHERE},
+            {"cloudfront-viewer-address": f"{ELSEWHERE}:443"},
+        ):
+            query = flooded.phone().authorization_query()
+            answer = flooded.call("authorize", "GET", "/oauth2/authorize", query=query, headers=headers)
+            assert answer.query["error"] == "temporarily_unavailable"
+
+    def test_requests_that_start_nothing_use_nothing_up(self, world: World) -> None:
+        wrong = world.phone(scope="unknown")
+        for _ in range(FLOOD):
+            assert wrong.authorize().query["error"] == "invalid_scope"
+            assert wrong.authorize(redirect_uri="https://evil.example/").status == 400
+        assert world.aws.counted() == {}
+        assert world.phone().sign_in().status == 200
+
+    def test_it_shows_in_the_log_and_counts_as_refused_and_not_as_a_sign_in_that_failed(self, flooded: World) -> None:
+        flooded.phone().authorize()
+        assert flooded.telemetry.counted("SignInsFailed") == 0
+        assert ("RequestsRefused", {"error": "temporarily_unavailable"}) in flooded.telemetry.metrics
+        level, event, fields = flooded.telemetry.lines[-1]
+        assert (level, event, fields["reason"]) == ("info", "sign_in_failed", "too_many_from_source")
+        assert "192.0.2.1" not in str(flooded.telemetry.lines)
+
+    def test_without_a_limit_there_is_none(self, world: World) -> None:
+        phone, unlimited = world.phone(), world.make_handler("authorize", SOURCE_LIMIT="0")
+        for _ in range(FLOOD):
+            answer = world.call(
+                "authorize", "GET", "/oauth2/authorize", query=phone.authorization_query(), via=unlimited
+            )
+            assert answer.location.startswith("https://app.aries.example/")
+
+
+class TestCodesAndTokens:
+    def test_a_flood_of_bad_codes_costs_a_read_each_and_nothing_else(self, world: World) -> None:
+        honest = world.phone()
+        code = honest.code()
+        calls = world.aries.token_calls
+        world.aws.made.clear()
+        for number in range(FLOOD):
+            assert world.phone().redeem(f"{session_id(number)}.{session_id(number)}").status == 400
+            assert world.phone().redeem(f"{honest.session_id}.{session_id(number)}").status == 400
+        assert world.aws.counted() == {"dynamodb": 2 * FLOOD}
+        assert writes(world) == 0
+        assert world.aries.token_calls == calls
+        assert honest.redeem(code).status == 200
+
+    @pytest.mark.parametrize("function", ["token", "refresh"])
+    def test_a_flood_of_bad_refresh_tokens_writes_to_the_limit_and_asks_neither_secrets_nor_aries(
+        self, world: World, function: str
+    ) -> None:
+        honest = world.signed_in()
+        calls = world.aries.token_calls
+        world.clock.time += GRACE + 1
+        world.aws.made.clear()
+        bad = [
+            world.phone().refresh(f"{session_id(number)}.1.{session_id(number)}", function=function)
+            for number in range(FLOOD)
+        ]
+        assert {(answer.status, answer.json["error"]) for answer in bad} == {(400, "invalid_grant")}
+        assert world.aws.counted() == {"dynamodb": FLOOD}
+        assert writes(world) == LIMIT
+        assert world.aries.token_calls == calls
+        # From the very same address, and with nothing to wait for.
+        assert honest.refresh(function=function).status == 200
+        assert world.aries.token_calls == calls + 1
+
+    def test_behind_a_flood_a_replay_a_late_retry_and_a_reuse_are_told_apart_as_ever(self, world: World) -> None:
+        honest, waiting = world.signed_in(), world.signed_in()
+        first, answer = honest.refresh_token, None
+        self._flood(world)
+        world.clock.time += GRACE + 1
+        self._flood(world)
+        answer = honest.refresh()
+        assert answer.status == 200
+        self._flood(world)
+        assert honest.refresh(first).json["refresh_token"] == answer.json["refresh_token"]
+        second = honest.refresh_token
+        world.clock.time += GRACE + 1
+        self._flood(world)
+        assert honest.refresh(first).status == 200
+        self._flood(world)
+        assert honest.refresh(second).status == 400
+        assert honest.row()["status"] == "dead"
+        assert world.telemetry.counted("ReuseDetected") == 1
+        assert waiting.refresh().status == 200
+
+    def test_behind_a_flood_another_apps_token_is_refused_and_ends_nothing(self, world: World) -> None:
+        honest = world.signed_in()
+        self._flood(world)
+        thief = other_app(world)
+        for _ in range(FLOOD):
+            thief.refresh(f"{session_id(0)}.1.{session_id(0)}")
+        assert thief.refresh(honest.refresh_token).status == 400
+        assert thief.revoke(honest.refresh_token).status == 200
+        assert honest.row()["status"] == "active"
+
+    def test_a_flood_of_bad_tokens_to_revoke_writes_to_the_limit_and_an_honest_sign_out_is_done(
+        self, world: World
+    ) -> None:
+        honest = world.signed_in()
+        world.aws.made.clear()
+        for number in range(FLOOD):
+            assert world.phone().revoke(f"{session_id(number)}.1.{session_id(number)}").status == 200
+        assert world.aws.counted() == {"dynamodb": FLOOD}
+        assert writes(world) == LIMIT
+        assert honest.revoke().status == 200
+        assert honest.row()["status"] == "revoked"
+        assert world.session_secrets() == []
+
+    def test_a_victims_session_is_not_locked_by_who_tries_its_id(self, world: World) -> None:
+        victim = world.signed_in(source=ELSEWHERE)
+        world.clock.time += GRACE + 1
+        for number in range(FLOOD):
+            assert world.phone().refresh(f"{victim.session_id}.1.{session_id(number)}").status == 400
+        assert victim.row()["status"] == "active"
+        assert victim.refresh().status == 200
+
+    @staticmethod
+    def _flood(world: World) -> None:
+        tries: list[Answer] = [
+            world.phone().refresh(f"{session_id(number)}.1.{session_id(number)}") for number in range(FLOOD)
+        ]
+        assert {answer.status for answer in tries} == {400}
