@@ -87,6 +87,26 @@ def test_what_names_no_session_costs_one_conditional_update_at_most(world: World
         phone.authorize(client_id="nobody")
 
 
+def test_what_names_a_session_and_proves_nothing_reads_its_secret_at_most(world: World) -> None:
+    victim = world.signed_in()
+    forged = f"{victim.session_id}.1.{'b' * 43}"
+    with costing(world, dynamodb=1, secrets=1, aries=0):
+        assert world.phone().refresh(forged).status == 400
+    with costing(world, dynamodb=1, secrets=1, aries=0):
+        assert world.phone().revoke(forged).status == 200
+    with costing(world, dynamodb=1, secrets=0, aries=0):
+        assert world.phone().redeem(f"{victim.session_id}.{'b' * 43}").status == 400
+    pending = world.phone()
+    returning = pending.approve(pending.authorize())
+    with costing(world, dynamodb=0, secrets=0, aries=0):
+        assert world.phone().callback(returning).status == 400
+    thief = world.phone(cookies=dict.fromkeys(pending.cookies, "c" * 43))
+    with costing(world, dynamodb=1, secrets=0, aries=0):
+        assert thief.callback(returning).status == 400
+    with costing(world, dynamodb=2, secrets=1, aries=1):
+        assert pending.callback(returning).status == 302
+
+
 def test_a_refresh_without_a_secret_at_hand_reads_it_once(world: World) -> None:
     phone = world.signed_in()
     world.clock.time += 301

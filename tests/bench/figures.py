@@ -1,0 +1,136 @@
+"""What a benchmark measured: figures of several rounds, and ratios of two that were taken in the same rounds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One quantity, once a round. ``unit`` is written behind the number."""
+
+    name: str
+    unit: str
+    rounds: list[float]
+
+    @property
+    def median(self) -> float:
+        """The middle round."""
+        return median(self.rounds)
+
+    def __str__(self) -> str:
+        spread = f" ({_short(min(self.rounds))} to {_short(max(self.rounds))})" if len(self.rounds) > 1 else ""
+        return f"{_short(self.median)} {self.unit}".strip() + spread
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ours beside something else, round by round: on a machine whose pace changes only the ratio says anything.
+
+    ``bar`` is what the median of the ratios is held against, None where there is nothing to hold it against.
+    """
+
+    name: str
+    ours: Figure
+    other: Figure
+    bar: float | None = None
+    wanted: Literal["at most", "at least"] = "at most"
+
+    @property
+    def ratio(self) -> Figure:
+        """Ours divided by the other, once a round."""
+        pairs = zip(self.ours.rounds, self.other.rounds, strict=True)
+        return Figure("ratio", "", [ours / other for ours, other in pairs])
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the bar is reached; true where there is none."""
+        if self.bar is None:
+            return True
+        return self.ratio.median <= self.bar if self.wanted == "at most" else self.ratio.median >= self.bar
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One quantity that has a bar of its own: a size, say, or a number of calls."""
+
+    name: str
+    figure: Figure
+    bar: float
+    wanted: Literal["at most", "at least", "exactly"] = "at most"
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the bar is reached."""
+        match self.wanted:
+            case "at most":
+                return self.figure.median <= self.bar
+            case "at least":
+                return self.figure.median >= self.bar
+            case "exactly":
+                return set(self.figure.rounds) == {self.bar}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the benchmark. ``about`` says in a sentence or two what was measured, and how."""
+
+    title: str
+    about: str
+    comparisons: list[Comparison] = field(default_factory=list)
+    limits: list[Limit] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that was measured, each round of it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, section: dict[str, Any]) -> Section:
+        """Read back what ``to_json`` made."""
+        return cls(
+            section["title"],
+            section["about"],
+            [
+                Comparison(**(comparison | {name: Figure(**comparison[name]) for name in ("ours", "other")}))
+                for comparison in section["comparisons"]
+            ],
+            [Limit(**(limit | {"figure": Figure(**limit["figure"])})) for limit in section["limits"]],
+            [Figure(**figure) for figure in section["figures"]],
+        )
+
+    def to_markdown(self) -> str:
+        """Tables as the README shows them."""
+        parts = [f"**{self.title}.** {self.about}"]
+        if self.comparisons:
+            rows = [_comparison_row(comparison) for comparison in self.comparisons]
+            parts.append(_table(["", "ours", self.comparisons[0].other.name, "ratio", "bar"], rows))
+        if self.limits or self.figures:
+            rows = [[limit.name, str(limit.figure), _bar(limit)] for limit in self.limits]
+            rows += [[figure.name, str(figure), ""] for figure in self.figures]
+            parts.append(_table(["", "measured", "bar"], rows))
+        return "\n\n".join(parts)
+
+
+def _comparison_row(comparison: Comparison) -> list[str]:
+    return [comparison.name, str(comparison.ours), str(comparison.other), str(comparison.ratio), _bar(comparison)]
+
+
+def _bar(held: Comparison | Limit) -> str:
+    if held.bar is None:
+        return ""
+    return f"{held.wanted} {_short(held.bar)}{'' if held.is_met else ': **missed**'}"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _short(number: float) -> str:
+    """Three digits that count, and whole numbers whole."""
+    if number == int(number) or abs(number) >= 100:
+        return f"{number:,.0f}"
+    return f"{number:.3g}"

@@ -1,0 +1,87 @@
+"""What the benchmark makes of its measurements: medians, ratios round by round, bars that can be missed, and tables."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.bench.figures import Comparison, Figure, Limit, Section
+
+
+def comparison(ours: list[float], other: list[float], bar: float | None = 1.2, **options: str) -> Comparison:
+    return Comparison("refresh", Figure("ours", "ms", ours), Figure("floor", "ms", other), bar, **options)  # type: ignore[arg-type]
+
+
+def test_a_ratio_is_taken_within_each_round_so_that_a_slow_minute_does_not_count() -> None:
+    assert comparison([1.1, 11, 110], [1, 10, 100]).ratio.rounds == pytest.approx([1.1, 1.1, 1.1])
+
+
+def test_rounds_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        _ = comparison([1, 2], [1]).ratio
+
+
+@pytest.mark.parametrize(
+    ("ours", "bar", "wanted", "met"),
+    [
+        (1.2, 1.2, "at most", True),
+        (1.21, 1.2, "at most", False),
+        (2.0, 2.0, "at least", True),
+        (1.9, 2.0, "at least", False),
+    ],
+)
+def test_a_bar_is_met_or_missed_by_the_median(ours: float, bar: float, wanted: str, met: bool) -> None:
+    held = comparison([ours, 100, 0.001], [1, 1, 1], bar, wanted=wanted)
+    assert held.is_met is met
+    assert ("**missed**" in Section("t", "a.", [held]).to_markdown()) is not met
+
+
+def test_without_a_bar_nothing_is_missed() -> None:
+    assert comparison([9], [1], None).is_met
+
+
+@pytest.mark.parametrize(
+    ("rounds", "wanted", "met"),
+    [
+        ([2, 2, 2], "exactly", True),
+        ([2, 2, 3], "exactly", False),
+        ([2, 2, 3], "at most", True),
+        ([2, 3, 3], "at most", False),
+        ([1, 2, 3], "at least", True),
+        ([1, 1, 3], "at least", False),
+    ],
+)
+def test_a_limit_is_met_by_the_median_or_exactly_by_every_round(rounds: list[float], wanted: str, met: bool) -> None:
+    assert Limit("calls", Figure("calls", "", rounds), 2, wanted).is_met is met  # type: ignore[arg-type]
+
+
+def test_a_section_is_kept_with_every_round_and_read_back_the_same() -> None:
+    section = Section(
+        "Warm",
+        "What it is.",
+        [comparison([1.0, 2.0], [1.0, 1.5])],
+        [Limit("size", Figure("size", "MiB", [3.0]), 4)],
+        [Figure("memory", "MiB", [80.0, 81.0])],
+    )
+    assert Section.from_json(json.loads(json.dumps(section.to_json()))) == section
+
+
+def test_a_table_shows_median_spread_ratio_and_bar() -> None:
+    section = Section(
+        "Warm",
+        "What it is.",
+        [comparison([1.0, 2.0, 3.0], [1.0, 1.0, 1.0])],
+        [Limit("layer", Figure("layer", "KiB", [12345.6]), 20000)],
+        [Figure("calls", "", [4])],
+    )
+    assert section.to_markdown() == (
+        "**Warm.** What it is.\n\n"
+        "|  | ours | floor | ratio | bar |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        "| refresh | 2 ms (1 to 3) | 1 ms (1 to 1) | 2 (1 to 3) | at most 1.2: **missed** |\n\n"
+        "|  | measured | bar |\n"
+        "| --- | --- | --- |\n"
+        "| layer | 12,346 KiB | at most 20,000 |\n"
+        "| calls | 4 |  |"
+    )
