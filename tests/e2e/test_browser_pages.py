@@ -117,7 +117,7 @@ PAGES_TO_SEE: list[tuple[Way, Shown]] = [
         one_more_step,
         Shown("one-more-step", 200, "One more step", "waits for you", link="Return to the app"),
     ),
-    (finished, Shown("finished", 200, "Return to the app", "This sign-in is finished")),
+    (finished, Shown("finished", 200, "Return to the app", "This sign-in is over")),
     (one_moment, Shown("one-moment", 503, "One moment, please", "Nothing is lost")),
 ]
 

@@ -91,6 +91,13 @@ def test_android_learns_which_apps_may_claim_links(world: World) -> None:
     ]
 
 
+def test_an_app_with_nothing_to_claim_here_gets_no_statement_for_the_whole_host() -> None:
+    packages = {"com.example.one": FINGERPRINTS[:1]}
+    for uri in ("com.example.one:/callback", "https://app.example.com/callback", f"{ISSUER}.evil.example/one"):
+        apps = {"one": {"redirect_uris": [uri], "scopes": ["a"], "android_packages": packages}}
+        assert served(ANDROID, apps) == []
+
+
 def test_every_app_claims_its_own_redirect_uris_and_none_of_the_brokers_endpoints() -> None:
     one, two, both = "ABCDE12345.com.example.one", "FGHIJ67890.com.example.two", "ABCDE12345.com.example.both"
     apps = {

@@ -260,6 +260,24 @@ def test_a_web_page_of_an_app_is_redirected_to_with_or_without_a_tap(world: Worl
     assert phone.callback(phone.approve(phone.authorize()), headers=untapped).location.startswith(phone.redirect_uri)
 
 
+def test_a_redirect_that_only_an_app_can_claim_is_a_link_where_nobody_tapped(world: World) -> None:
+    phone = world.phone(redirect_uri=f"{ISSUER}/ios/return")
+    returning = phone.approve(phone.authorize())
+    untapped = {"sec-ch-ua": '"Chromium";v="142"', "sec-fetch-mode": "navigate"}
+    shown = phone.callback(returning, headers=untapped)
+    assert (shown.status, "location" in shown.headers) == (200, False)
+    (link,) = re.findall(r'href="([^"]*)"', shown.body)
+    redirected = phone.callback(returning, headers=untapped | {"sec-fetch-user": "?1"})
+    assert redirected.location == unescape(link)
+    assert redirected.location.startswith(phone.redirect_uri)
+
+
+def test_the_page_of_a_code_that_nobody_redeemed_says_how_to_go_on(world: World, phone: Phone, returning: str) -> None:
+    assert phone.callback(returning).query["code"]
+    world.clock.time += 61
+    assert "begin again from there" in phone.callback(returning).body
+
+
 def test_an_error_too_is_told_to_the_app_by_a_link_where_the_browser_would_not_open_it(world: World) -> None:
     phone = world.phone(redirect_uri="com.example.trader:/callback")
     shown = world.call(

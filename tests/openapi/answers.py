@@ -83,7 +83,8 @@ class Answers:
         self._stack.aries_simulator.faults.append(Fault("too_many_requests", None, "refresh_token"))
         until = time.monotonic() + _SECONDS
         try:
-            while self.refresh(path, token).status_code != requests.codes.unavailable and time.monotonic() < until:
+            while self.refresh(path, token).status_code != requests.codes.unavailable:
+                assert time.monotonic() < until, "Aries was not asked"
                 time.sleep(0.1)  # Between two looks.
         finally:
             self._stack.aries_simulator.faults.clear()

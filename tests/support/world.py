@@ -46,12 +46,12 @@ APPS: dict[str, dict[str, Any]] = {
         ],
         "scopes": SCOPES,
         "apple_app_ids": ["ABCDE12345.com.example.trader"],
+        "android_packages": {"com.example.trader": [":".join(["AB"] * 32)]},
     },
     OTHER_CLIENT_ID: {
         "redirect_uris": ["https://web.example.com/callback"],
         "scopes": ["account:information"],
         "origins": [ORIGIN],
-        "android_packages": {"com.example.trader": [":".join(["AB"] * 32)]},
     },
 }
 ENVIRONMENT = {

@@ -32,12 +32,18 @@ class WayBack:
         query = urlencode(parameters) + (f"&state={state}" if state else "")
         # RFC 6749 section 3.1.2: a query that was registered is kept.
         location = redirect_uri + ("&" if "?" in redirect_uri else "?") + query
-        if self.request.opens_apps or redirect_uri.startswith(("https:", "http:")):
+        if self.request.opens_apps or self._is_web_page(redirect_uri):
             return redirect(location)
         return page(
             "One more step",
-            "Your browser waits for you before it opens the app. Tap the button to go on there.",
+            "Your browser waits for you before it opens the app. Tap the button within a minute to go on there.",
             self.reference,
             HTTPStatus.OK,
             link=(location, "Return to the app"),
         )
+
+    def _is_web_page(self, redirect_uri: str) -> bool:
+        """Whether a browser can show it. On the issuer's own host nothing is served: only an app can claim that."""
+        if redirect_uri == self.issuer or redirect_uri.startswith(f"{self.issuer}/"):
+            return False
+        return redirect_uri.startswith(("https:", "http:"))

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from oauth_broker.errors import NotFound
 from oauth_broker.invocation import Invocation
 from oauth_broker.messages import HttpRequest, HttpResponse, json_response
+from oauth_broker.registry import Client
 from oauth_broker.settings import Settings
 
 
@@ -68,12 +69,7 @@ class Metadata:
     def _apple_app_site_association(self, issuer: str) -> dict[str, Any]:
         """Apple's "Supporting associated domains": which apps may claim the redirect URIs on this host."""
         apps = [client for client in self._settings.registry.clients if client.apple_app_ids]
-        links = [
-            (client, _component(urlsplit(uri)))
-            for client in apps
-            for uri in client.redirect_uris
-            if uri == issuer or uri.startswith(f"{issuer}/")
-        ]
+        links = [(client, _component(urlsplit(uri))) for client in apps for uri in _claimed(client, issuer)]
         # The first match wins, and what is not named in a component matches: those that name the most come first.
         links.sort(key=lambda link: -len(link[1].get("?", ())))
         details = [{"appIDs": list(client.apple_app_ids), "components": [component]} for client, component in links]
@@ -92,8 +88,15 @@ class Metadata:
                 },
             }
             for client in self._settings.registry.clients
+            # A statement is for the whole host: none for an app that has nothing to claim here.
+            if _claimed(client, issuer)
             for package, fingerprints in client.android_packages.items()
         ]
+
+
+def _claimed(client: Client, issuer: str) -> list[str]:
+    """Return the app's redirect URIs on the issuer's own host."""
+    return [uri for uri in client.redirect_uris if uri == issuer or uri.startswith(f"{issuer}/")]
 
 
 def _component(uri: SplitResult) -> dict[str, Any]:

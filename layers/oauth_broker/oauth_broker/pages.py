@@ -28,11 +28,12 @@ def unknown_sign_in(reason: str) -> PageError:
 
 
 def finished(reason: str) -> PageError:
-    """The sign-in is over and the app has what it needs."""
+    """The sign-in is over. Whether the app redeemed its code in time is for the app to say."""
     return PageError(
         reason,
         "Return to the app",
-        "This sign-in is finished. You can close this page and go back to the app.",
+        "This sign-in is over. You can close this page and go back to the app. "
+        "Should the app still ask you to sign in, begin again from there.",
         HTTPStatus.OK,
     )
 
