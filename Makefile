@@ -10,6 +10,8 @@ MINISTACK := .venv-ministack/.ready
 CHECKOV := .venv-checkov/.ready
 OPENAPI := .venv-openapi/.ready
 FUZZ := .venv-fuzz/.ready
+AUDIT := .venv-audit/.ready
+BESIDE := .venv-beside/.ready
 CLIENTS := tests/e2e/clients/node_modules/.ready
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
@@ -46,6 +48,18 @@ test-openapi: $(READY) $(OPENAPI) ## hold the OpenAPI document against the stand
 fuzz: $(READY) $(FUZZ) ## fuzz all parsers and endpoints by what they cover, about a minute (on Linux, x86-64)
 	@$(BIN)/python -m pytest -m fuzz tests/fuzz $(ARGS)
 
+.PHONY: audit
+audit: $(READY) $(AUDIT) ## ask for known holes in everything that is locked (says so where nobody can be asked)
+	@$(BIN)/python -m tests.audit
+
+.PHONY: sbom
+sbom: $(READY) $(AUDIT) ## write the bill of materials of what ships (CycloneDX) to sbom.json
+	@$(BIN)/python -m tests.audit.sbom sbom.json
+
+.PHONY: test-audit
+test-audit: $(READY) $(AUDIT) ## hold these two against services that know of holes, fail or lie, and the schema (needs npm)
+	@$(BIN)/python -m pytest -m audit tests/audit $(ARGS)
+
 .PHONY: test-deploy
 test-deploy: build $(MINISTACK) ## deploy the stack to an AWS on this machine, and sign in with nothing but the rights it gives
 	@$(BIN)/python -m pytest -m deployed tests/deployed $(ARGS)
@@ -53,6 +67,20 @@ test-deploy: build $(MINISTACK) ## deploy the stack to an AWS on this machine, a
 .PHONY: test-sam
 test-sam: build ## run the sign-in and all events in Lambda's containers (needs Docker or the like: see .ci/containers)
 	@$(BIN)/python -m pytest -m sam tests/e2e $(ARGS)
+
+.PHONY: bench
+bench: build $(BESIDE) ## measure everything (PARTS="cold warm" alone; ROUNDS=7), some minutes; needs a python3.13
+	@PYTHON3_13="$(PYTHON3_13)" PYTHONPATH=layers/oauth_broker $(BIN)/python -m tests.bench $(PARTS) \
+	  $(if $(ROUNDS),--rounds $(ROUNDS))
+
+.PHONY: check-bench
+check-bench: build $(BESIDE) ## see that everything can be measured, and that what is slow is noticed
+	@PYTHON3_13="$(PYTHON3_13)" $(BIN)/python -m pytest -m bench tests/bench $(ARGS)
+
+.PHONY: cost
+cost: $(READY) ## what a month costs at AWS (USERS=50000, REFRESHES=8 a day, SIGNINS=1 a month, PEAK=10 at the opening)
+	@$(BIN)/python -m tests.bench.cost $(if $(USERS),--users "$(USERS)") $(if $(REFRESHES),--refreshes "$(REFRESHES)") \
+	  $(if $(SIGNINS),--sign-ins "$(SIGNINS)") $(if $(PEAK),--peak "$(PEAK)")
 
 .PHONY: check
 check: $(READY) $(CHECKOV) ## check style, types and the template
@@ -90,11 +118,17 @@ lock: ## pin the newest allowed packages anew, with their hashes (needs uv)
 	  --custom-compile-command "make lock" tests/openapi/requirements.in -o tests/openapi/requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --custom-compile-command "make lock" tests/fuzz/requirements.in -o tests/fuzz/requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --custom-compile-command "make lock" tests/audit/requirements.in -o tests/audit/requirements.txt
+	uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --upgrade \
+	  --custom-compile-command "make lock" tests/e2e/lambda_runtime.in -o tests/e2e/lambda_runtime.txt
+	uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --upgrade \
+	  --custom-compile-command "make lock" tests/bench/beside_flask/requirements.in -o tests/bench/beside_flask/requirements.txt
 	cd $(CLIENTS:/node_modules/.ready=) && npm update
 
 .PHONY: clean
 clean: ## remove everything that was made here
-	rm -rf .venv .venv-ministack .venv-checkov .venv-openapi .venv-fuzz $(CLIENTS:/.ready=) .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis .screenshots
+	rm -rf .venv .venv-ministack .venv-checkov .venv-openapi .venv-fuzz .venv-audit .venv-beside sbom.json $(CLIENTS:/.ready=) .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis .screenshots
 	find functions layers tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Made anew whenever the pinned packages change; without the stamp it counts as unfinished. The lock names everything, so
@@ -151,6 +185,25 @@ $(FUZZ): tests/fuzz/requirements.txt | $(READY)
 	@$(BIN)/python -m venv .venv-fuzz
 	@.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
 	  --requirement tests/fuzz/requirements.txt
+	@touch $@
+
+# What asks for known holes and writes the bill of materials, apart from .venv too.
+$(AUDIT): tests/audit/requirements.txt | $(READY)
+	@echo "Installing pip-audit and cyclonedx-bom into .venv-audit (once, some seconds) ..."
+	@rm -rf .venv-audit
+	@$(BIN)/python -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
+	  --requirement tests/audit/requirements.txt
+	@touch $@
+
+# What the broker is measured beside, in the runtime's own Python.
+$(BESIDE): tests/bench/beside_flask/requirements.txt | $(READY)
+	@if [ -z "$(PYTHON3_13)" ]; then echo "This needs a python3.13: set PYTHON3_13 to one." >&2; exit 1; fi
+	@echo "Installing Flask and Authlib into .venv-beside (once, some seconds) ..."
+	@rm -rf .venv-beside
+	@"$(PYTHON3_13)" -m venv .venv-beside
+	@.venv-beside/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
+	  --requirement tests/bench/beside_flask/requirements.txt
 	@touch $@
 
 # The OAuth clients of the npm registry, as the lock file has them.

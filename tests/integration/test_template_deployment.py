@@ -104,7 +104,7 @@ def after(*logical_ids: str, **changed: Any) -> dict[str, Any]:
 
 
 class TestPublishing:
-    @pytest.mark.parametrize("changed", [{"CodeUri": "s3://bucket/another"}, {"MemorySize": 1024}], ids=str)
+    @pytest.mark.parametrize("changed", [{"CodeUri": "s3://bucket/another"}, {"MemorySize": 3008}], ids=str)
     def test_new_code_and_a_new_setting_publish_a_version(self, changed: dict[str, Any]) -> None:
         template = after(*(f"{name}Function" for name in SERVING), **changed)
         for name in SERVING:

@@ -1,0 +1,134 @@
+"""Nothing is installed but what a lock file names, at one version, with the hashes of its files."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.audit.locks import NPM, ROOT, SHIPPED, TESTING, UnreadableLock, read
+from tests.support.transformed import source
+
+MAKEFILES = ("Makefile", "layers/dependencies/Makefile", "layers/oauth_broker/Makefile", "layers/bytecode.mk")
+SCRIPTS = (".ci/run", ".ci/browser", ".ci/containers")
+# The stand-in for Lambda's image, where there is neither it nor an engine, is made of a lock file of its own.
+STAND_IN = (
+    "pip install --quiet --disable-pip-version-check --root-user-action ignore --no-input --only-binary=:all: "
+    '--require-hashes --no-deps --target "$root/var/runtime" --requirement "$runtime_packages"'
+)
+MADE_UP = "0" * 64
+
+
+def commands(path: Path, *words: str) -> list[str]:
+    """The commands of a file that have these words, each on one line."""
+    lines = re.sub(r"\\\n\s*", "", path.read_text()).splitlines()
+    return [line for line in lines if not line.strip().startswith("#") and all(word in line.split() for word in words)]
+
+
+@pytest.mark.parametrize("lock", [SHIPPED, *TESTING], ids=str)
+def test_a_lock_file_pins_every_package_to_one_version_with_its_hashes(lock: Path) -> None:
+    pins = read(lock)
+    assert pins
+    assert all(pin.hashes for pin in pins)
+    here = [pin.name for pin in pins if pin.is_installed_here]
+    assert sorted(here) == sorted(set(here))
+
+
+def test_what_ships_is_the_same_wherever_it_is_locked_audited_or_run() -> None:
+    shipped = {pin.name: pin for pin in read(SHIPPED)}
+    assert {pin.marker for pin in shipped.values()} == {""}
+    tested = {pin.name: pin for pin in read(TESTING[0])}
+    assert {name: tested[name].version for name in shipped} == {name: pin.version for name, pin in shipped.items()}
+    assert all(tested[name].hashes == pin.hashes for name, pin in shipped.items())
+
+
+def test_every_lock_file_of_the_project_is_audited() -> None:
+    # Other people's, below what was installed, are not the project's.
+    found = {
+        path
+        for folder in ("layers", "tests", "functions")
+        for path in (ROOT / folder).rglob("*")
+        if "node_modules" not in path.parts
+        if path.name in ("package-lock.json", "poetry.lock", "uv.lock", "yarn.lock")
+        or (path.suffix == ".txt" and "--hash=" in path.read_text())
+    }
+    assert found == {SHIPPED, *TESTING, NPM}
+
+
+@pytest.mark.parametrize("name", MAKEFILES)
+def test_every_installation_takes_a_lock_file_its_hashes_and_nothing_else(name: str) -> None:
+    path = ROOT / name
+    taken = []
+    for command in commands(path, "pip", "install"):
+        words = command.split()
+        assert {"--require-hashes", "--no-deps", "--requirement"} <= set(words), command
+        taken.append((path.parent / words[words.index("--requirement") + 1]).resolve())
+        # No package is named beside the lock file.
+        assert "==" not in command
+    if name == "Makefile":
+        # That of the stand-in for Lambda's image is installed by .ci/containers: see below.
+        assert sorted([*taken, ROOT / "tests/e2e/lambda_runtime.txt"]) == sorted(TESTING)
+    elif name == "layers/dependencies/Makefile":
+        assert taken == [SHIPPED]
+    else:
+        assert taken == []
+
+
+def test_the_scripts_install_by_make_alone_but_for_the_stand_in_of_lambdas_image() -> None:
+    installing = [" ".join(it.split()) for name in SCRIPTS for it in commands(ROOT / name, "pip")]
+    assert [re.sub(r'^"\$python" -m ', "", it) for it in installing] == [STAND_IN]
+    assert "runtime_packages=tests/e2e/lambda_runtime.txt\n" in (ROOT / ".ci/containers").read_text()
+
+
+def test_npm_installs_what_its_lock_names_with_the_hash_of_every_package() -> None:
+    lock = json.loads(NPM.read_text())
+    packages = {path: it for path, it in lock["packages"].items() if path}
+    assert packages
+    assert [
+        path for path, it in packages.items() if not re.match(r"sha512-[A-Za-z0-9+/]{86}==$", it["integrity"])
+    ] == []
+    # Where the lock says nothing, npm asks its registry; it names no other place.
+    named = {it["resolved"].split("/")[2] for it in packages.values() if "resolved" in it}
+    assert named <= {"registry.npmjs.org"}
+    wanted = json.loads(NPM.with_name("package.json").read_text())["dependencies"]
+    assert wanted == lock["packages"][""]["dependencies"]
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in wanted.values())
+    texts = [(ROOT / name).read_text() for name in (*MAKEFILES, *SCRIPTS)]
+    used = [words for text in texts for words in re.findall(r"^[^#\n]*?\bnpm (\w+)", text, re.MULTILINE)]
+    assert sorted(used) == ["ci", "update"]
+
+
+def test_what_is_deployed_is_installed_by_the_makefile_that_asks_for_hashes() -> None:
+    layers = {
+        name: resource
+        for name, resource in source()["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::LayerVersion"
+    }
+    assert layers
+    assert {it["Metadata"]["BuildMethod"] for it in layers.values()} == {"makefile"}
+    # A requirements file beside the code would be installed by SAM CLI itself, without hashes.
+    assert list((ROOT / "functions").rglob("requirements*")) == []
+    assert list((ROOT / "functions").rglob("pyproject.toml")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "requests\n",
+        f"requests>=2 --hash=sha256:{MADE_UP}\n",
+        f"requests==2.* --hash=sha256:{MADE_UP}\n",
+        "requests==2.0.0\n",
+        f"requests==2.0.0 --hash=md5:{MADE_UP}\n",
+        f"requests==2.0.0 --hash=sha256:{MADE_UP[1:]}\n",
+        f"requests @ https://example.com/requests.whl --hash=sha256:{MADE_UP}\n",
+        "--index-url https://example.com/simple\n",
+        "-r more.txt\n",
+        f"requests==2.0.0 --hash=sha256:{MADE_UP} urllib3\n",
+    ],
+)
+def test_anything_less_in_a_lock_file_is_noticed(tmp_path: Path, line: str) -> None:
+    (tmp_path / "lock.txt").write_text(line)
+    with pytest.raises(UnreadableLock):
+        read(tmp_path / "lock.txt")
