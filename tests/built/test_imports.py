@@ -48,6 +48,19 @@ def test_only_the_short_handler_itself_is_compiled_at_a_cold_start(python3_13: B
         assert len(imported.bytecode) == len(imported.loaded) - 1
 
 
+def test_nothing_is_searched_for_garbage_while_a_function_starts(python3_13: BarePython, tmp_path: Path) -> None:
+    (tmp_path / "start.py").write_text(
+        "import gc\n"
+        "collections = lambda: sum(generation['collections'] for generation in gc.get_stats())\n"
+        "before = collections()\n"
+        "from app import lambda_handler\n"
+        "assert collections() - before <= 1, collections() - before\n"
+    )
+    for function in functions().values():
+        folders = [tmp_path, folder_of(function), *(layer / "python" for layer in layers_of(function))]
+        assert python3_13.import_from(folders, ["start"], environment_of(function)).handlers == [True]
+
+
 def test_every_module_of_the_shared_package_is_imported_without_being_compiled(python3_13: BarePython) -> None:
     package = BROKER_LAYER / "python"
     names = [name.removesuffix(".py") for name in files_in(package) if name.endswith(".py")]

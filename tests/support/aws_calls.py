@@ -12,6 +12,8 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+from botocore.model import OperationModel
+from botocore.validate import ParamValidator
 from moto.core.models import botocore_stubber
 
 from oauth_broker.cut_offs import KEY
@@ -61,10 +63,18 @@ def _send_one_at_a_time(event_name: str, request: Any, **_: Any) -> Any:
         return botocore_stubber(event_name, request)
 
 
+def _check(params: dict[str, Any], model: OperationModel, **_: Any) -> None:
+    """Hold the parameters against the service's model, which the handlers' own clients leave to the service."""
+    assert model.input_shape is not None
+    report = ParamValidator().validate(params, model.input_shape)
+    assert not report.has_errors(), report.generate_report()
+
+
 @cache
 def _session() -> boto3.Session:
     session = boto3.Session()
     events: Any = session.events
+    events.register("before-parameter-build", _check)
     events.register("before-call", _Relay("before"))
     events.register("after-call", _Relay("after"))
     # botocore asks every handler and takes the first answer: moto's own would apply each call once more.
