@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from tests.bench import beside, cold, growth, size, warm
 from tests.bench.figures import Section
 
-PARTS: Mapping[str, Callable[[int], Section]] = {}
+PARTS: Mapping[str, Callable[[int], Section]] = {
+    "cold": cold.measure,
+    "warm": warm.measure,
+    "size": size.measure,
+    "beside": beside.measure,
+    "growth": growth.measure,
+}

@@ -1,0 +1,206 @@
+"""The stage of the two brokers: what stands in for AWS, Aries, and a process for each of them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from tests.bench.growth_serving import KeptAliveServer, Request
+from tests.built.artifacts import BUILT, KEY, LAMBDA, LAYERS, PARAMETERS
+from tests.local.aries import AriesCore
+from tests.local.aws import CREDENTIALS, REGION, LocalAws
+from tests.local.template import ROOT, Template
+from tests.support.world import (
+    APP_URI,
+    ARIES_CLIENT_ID,
+    ARIES_CLIENT_SECRET,
+    CALLBACK_URI,
+    CLIENT_ID,
+    ENVIRONMENT,
+    ISSUER,
+    SCOPE,
+    SCOPES,
+)
+
+Side = Literal["ours", "flask"]
+SIDES: tuple[Side, Side] = ("ours", "flask")
+# Seconds, the shortest there are: ours answers a refresh within them without Aries.
+GRACE = 1
+_FUNCTIONS = {
+    "/oauth2/authorize": "AuthorizeFunction",
+    "/oauth2/callback": "CallbackFunction",
+    "/oauth2/token": "TokenFunction",
+    "/oauth2/revoke": "RevokeFunction",
+}
+_PYTHON = ROOT / ".venv-beside" / "bin" / "python"
+_CUT_OFFS = {"session_id": {"S": "cut-offs"}}
+
+
+@dataclass
+class Outside:
+    """AWS and Aries over connections that are kept. ``calls`` counts what was asked, as ``service:Operation``.
+
+    Not counted is what no single operation asks for: the cut-offs, every five seconds, and the Aries client secret.
+    """
+
+    aws_url: str
+    client_secret_arn: str
+    core: AriesCore
+    calls: Counter[str] = field(default_factory=Counter)
+    _lock: Any = field(default_factory=Lock)
+
+    def answer_as_aws(self, request: Request) -> tuple[int, bytes]:
+        """Ask moto, on another connection for each request, which is none of the broker's business."""
+        target, _, operation = request.headers["X-Amz-Target"].partition(".")
+        asked = json.loads(request.body)
+        if asked.get("SecretId") != self.client_secret_arn and asked.get("Key") != _CUT_OFFS:
+            self._count(f"{'dynamodb' if target.startswith('DynamoDB') else 'secretsmanager'}:{operation}")
+        moto = http.client.HTTPConnection(urlsplit(self.aws_url).netloc)
+        try:
+            moto.request("POST", request.path, request.body, dict(request.headers))
+            answer = moto.getresponse()
+            return answer.status, answer.read()
+        finally:
+            moto.close()
+
+    def answer_as_aries(self, request: Request) -> tuple[int, bytes]:
+        """The token endpoint by the simulator's rules, a person who approves everything, and the API."""
+        match request.path:
+            case "/approve":
+                return 200, self.core.approve(self.core.authorize(request.body.decode())).encode()
+            case "/v1/users/me":
+                return 200, json.dumps({"id": self.core.user(request.body.decode()).id}).encode()
+        self._count("aries:token")
+        status, answer = self.core.token(json.loads(request.body))
+        return status, json.dumps(answer).encode()
+
+    def _count(self, call: str) -> None:
+        with self._lock:
+            self.calls[call] += 1
+
+
+@dataclass(frozen=True)
+class Took:
+    """What some operations took: seconds of processor time and calls, both of one of them, and bytes at the most."""
+
+    cpu: float
+    calls: dict[str, float]
+    peak: int
+
+
+class Stage:
+    """The two brokers, each warm in a process of its own."""
+
+    def __init__(self, brokers: dict[Side, _Process], outside: Outside) -> None:
+        self._brokers = brokers
+        self._outside = outside
+
+    @classmethod
+    @contextmanager
+    def set(cls, *sides: Side) -> Iterator[Self]:
+        """Start everything."""
+        core = AriesCore(ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, [CALLBACK_URI], scopes=SCOPES)
+        with ExitStack() as started:
+            aws = LocalAws()
+            started.callback(aws.close)
+            outside = Outside(aws.url, aws.create_secret("aries-client", ARIES_CLIENT_SECRET), core)
+            aws_url = started.enter_context(KeptAliveServer(outside.answer_as_aws)).url
+            aries_url = started.enter_context(KeptAliveServer(outside.answer_as_aries)).url
+            template = Template(PARAMETERS, created={"Key": {"Arn": KEY}})
+            brokers = {}
+            for side in sides or SIDES:
+                aws.create_table(side, template.properties("SignInsTable"))
+                environment = _environment(side, aws_url, aries_url, outside.client_secret_arn)
+                process = _Process(_command(side, aries_url), environment)
+                brokers[side] = started.enter_context(process)
+            yield cls(brokers, outside)
+
+    def do(self, side: Side, what: str, times: int) -> Took:
+        """Let one of them do it so often."""
+        before = Counter(self._outside.calls)
+        told = self._brokers[side].command({"what": what, "times": times})
+        made = self._outside.calls - before
+        return Took(told["cpu"] / times, {call: count / times for call, count in made.items()}, told["peak"])
+
+
+class _Process:
+    """A child that takes one JSON object a line and answers with one."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._child = subprocess.Popen(
+            command, cwd="/", env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Self:
+        self._read()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # It ends with its input, and its pipes are closed.
+        self._child.communicate()
+
+    def command(self, said: dict[str, Any]) -> dict[str, Any]:
+        assert self._child.stdin is not None
+        self._child.stdin.write(json.dumps(said) + "\n")
+        self._child.stdin.flush()
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
+        assert self._child.stdout is not None
+        line = self._child.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._child.args!r} ended: its standard error says why")
+        told: dict[str, Any] = json.loads(line)
+        return told
+
+
+def _command(side: Side, aries: str) -> list[str]:
+    told: dict[str, Any] = {
+        "issuer": ISSUER,
+        "aries": aries,
+        "app": {"client_id": CLIENT_ID, "redirect_uri": APP_URI, "scope": SCOPE},
+    }
+    if side == "ours":
+        told["folders"] = [str(layer / "python") for layer in LAYERS]
+        told["functions"] = {path: str(BUILT / folder) for path, folder in _FUNCTIONS.items()}
+        start = [_python3_13(), "-I", "-S"]
+    else:
+        told |= {"folders": [], "functions": {}}
+        start = [str(_PYTHON), "-I"]
+    return [*start, "-B", str(Path(__file__).with_name("beside_process.py")), json.dumps(told)]
+
+
+def _environment(side: Side, aws: str, aries: str, client_secret_arn: str) -> dict[str, str]:
+    return {
+        **LAMBDA,
+        **ENVIRONMENT,
+        "AWS_ACCESS_KEY_ID": CREDENTIALS["aws_access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": CREDENTIALS["aws_secret_access_key"],
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL": aws,
+        "ARIES_TOKEN_URL": f"{aries}/v1/oauth2/token",
+        "ARIES_CLIENT_SECRET_ARN": client_secret_arn,
+        "REFRESH_GRACE_SECONDS": str(GRACE),
+        "TABLE_NAME": side,
+        "SECRET_PREFIX": f"{side}/session/",
+        # Of the application of Flask, which signs its cookie with it.
+        "SECRET_KEY": "a-key-that-signs-the-cookie-of-a-sign-in",
+    }
+
+
+def _python3_13() -> str:
+    found = os.environ.get("PYTHON3_13", "")
+    if not found:
+        raise SystemExit("No python3.13 was named: set PYTHON3_13 to one, as `make bench` does.")
+    return found

@@ -1,0 +1,41 @@
+"""The calls that one operation makes: the design's budget, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Of one operation: the API's operations of DynamoDB and Secrets Manager, by name, and the requests to Aries."""
+
+    dynamodb: Mapping[str, int] = field(default_factory=dict)
+    secretsmanager: Mapping[str, int] = field(default_factory=dict)
+    aries: int = 0
+
+    def to_aws(self) -> dict[str, int]:
+        """Each call of AWS, as ``service:Operation``."""
+        named = {"dynamodb": self.dynamodb, "secretsmanager": self.secretsmanager}
+        return {f"{service}:{name}": times for service, calls in named.items() for name, times in calls.items()}
+
+
+# Beside these, a warm process reads the cut-offs every five seconds, and the Aries client secret every five minutes.
+BUDGET: Mapping[str, Calls] = {
+    "authorize": Calls({"PutItem": 1}),
+    "callback": Calls({"UpdateItem": 2}, {"CreateSecret": 1}, aries=1),
+    "redeem": Calls({"GetItem": 1, "UpdateItem": 1}, {"GetSecretValue": 1}),
+    "refresh": Calls({"UpdateItem": 2}, {"GetSecretValue": 1, "PutSecretValue": 1}, aries=1),
+    "replay": Calls({"UpdateItem": 1}, {"GetSecretValue": 1}),
+    "revoke": Calls({"UpdateItem": 1}, {"DeleteSecret": 1}),
+}
+SIGN_IN = ("authorize", "callback", "redeem")
+
+
+def aws_calls(*operations: str) -> dict[str, int]:
+    """All calls of AWS that these operations make together, as ``service:Operation``."""
+    total: dict[str, int] = {}
+    for operation in operations:
+        for call, times in BUDGET[operation].to_aws().items():
+            total[call] = total.get(call, 0) + times
+    return total

@@ -1,0 +1,105 @@
+"""The first request of each function: one that succeeds, with the sign-in behind it that it needs."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import requests
+
+from oauth_broker.handles import RefreshToken, session_reference
+from oauth_broker.pkce import challenge_of
+from oauth_broker.secret import Secret
+from tests.local.apps import PHONE
+from tests.local.aries import approve
+from tests.local.stack import LocalStack
+from tests.support.functions import ROOT, http_event
+
+# Seconds, the shortest there are: a refresh within them is answered without Aries.
+GRACE = 1
+# RFC 7636 appendix B.
+_VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+
+
+def first_requests(stack: LocalStack) -> dict[str, dict[str, Any]]:
+    """An event for each function, by the function's name. ``stack`` has a grace period of GRACE."""
+    sign_ins = _SignIns(stack)
+    refreshed, revoked = sign_ins.tokens(), sign_ins.tokens()
+    token = RefreshToken.parse(Secret(refreshed))
+    assert token is not None
+    # Longer than the grace period, in which a refresh is answered from what is stored.
+    time.sleep(GRACE + 0.1)
+    return {
+        "authorize": _event("GET", "/oauth2/authorize", query=sign_ins.query()),
+        "callback": sign_ins.callback(),
+        "token": _post("/oauth2/token", **sign_ins.redemption()),
+        "refresh": _post("/oauth2/refresh", refresh_token=refreshed),
+        "revoke": _post("/oauth2/revoke", token=revoked),
+        "metadata": _event("GET", "/.well-known/oauth-authorization-server"),
+        "cleanup": json.loads((ROOT / "events" / "cleanup_removed.json").read_text()),
+        "operator": {"action": "session", "operator": "ann", "session": session_reference(token.session_id)},
+    }
+
+
+def _event(method: str, path: str, **more: Any) -> dict[str, Any]:
+    return http_event(method, path, **more)
+
+
+def _post(path: str, **fields: str) -> dict[str, Any]:
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    return http_event("POST", path, headers=headers, body=urlencode({"client_id": PHONE, **fields}))
+
+
+class _SignIns:
+    """People who sign in at the stack, as far as is asked."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self._stack = stack
+        self._redirect_uri = f"{stack.phone}/"
+
+    def query(self) -> str:
+        """The app's authorization request."""
+        return urlencode(
+            {
+                "response_type": "code",
+                "client_id": PHONE,
+                "redirect_uri": self._redirect_uri,
+                "scope": self._stack.scope,
+                "state": "the-state-of-the-app",
+                "code_challenge": challenge_of(Secret(_VERIFIER)),
+                "code_challenge_method": "S256",
+            }
+        )
+
+    def callback(self) -> dict[str, Any]:
+        """What the browser brings when the person has approved."""
+        browser, location = self._approved()
+        cookies = [f"{cookie.name}={cookie.value}" for cookie in browser.cookies]
+        return _event("GET", "/oauth2/callback", query=urlsplit(location).query, cookies=cookies)
+
+    def redemption(self) -> dict[str, str]:
+        """The fields with which the app redeems its code."""
+        browser, location = self._approved()
+        back = browser.get(location, allow_redirects=False, timeout=30)
+        return {
+            "grant_type": "authorization_code",
+            "code": dict(parse_qsl(urlsplit(back.headers["location"]).query))["code"],
+            "redirect_uri": self._redirect_uri,
+            "code_verifier": _VERIFIER,
+        }
+
+    def tokens(self) -> str:
+        """The refresh token of a new session."""
+        form = {"client_id": PHONE, **self.redemption()}
+        answer = requests.post(f"{self._stack.issuer}/oauth2/token", data=form, timeout=30)
+        answer.raise_for_status()
+        token: str = answer.json()["refresh_token"]
+        return token
+
+    def _approved(self) -> tuple[requests.Session, str]:
+        browser = requests.Session()
+        url = f"{self._stack.issuer}/oauth2/authorize?{self.query()}"
+        answer = browser.get(url, allow_redirects=False, timeout=30)
+        return browser, approve(requests.Session(), answer.headers["location"])

@@ -1,0 +1,141 @@
+"""Stands in for AWS and Aries: writes down what the real stand-ins answer once, and answers that again and again.
+
+So each cold start meets the same answers, within a millisecond, and none of the state that it would use up.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from botocore import xform_name
+
+ARIES_PATH = "/v1/oauth2/token"
+# How the X-Amz-Target of a service begins.
+_SERVICES = {"DynamoDB": "dynamodb", "secretsmanager": "secretsmanager", "TrentService": "kms", "AmazonSQS": "sqs"}
+# What tells two calls of one operation apart; other parameters differ from one time to the next.
+_TELLING = ("Key", "UpdateExpression", "IndexName", "SecretId")
+# What is of one connection, or of one length.
+_NOT_PASSED_ON = {"connection", "content-length", "host", "keep-alive", "date", "server", "transfer-encoding"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: of AWS with its ``target``, of Aries without one."""
+
+    target: str
+    body: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """What it is called by: the operation, or ``aries``."""
+        return self.target.rpartition(".")[2] or "aries"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The same for the same call of another start."""
+        given = json.loads(self.body) if self.target else {}
+        return self.name, json.dumps({name: given[name] for name in _TELLING if name in given}, sort_keys=True)
+
+    def as_call(self, url: str) -> dict[str, Any]:
+        """What makes the same request again, with nothing around it: a call of boto3, or a POST to ``url``."""
+        if not self.target:
+            kept = ("content-type", "accept", "authorization")
+            headers = {name: value for name, value in self.headers.items() if name.lower() in kept}
+            return {"url": url, "body": self.body.decode(), "headers": headers}
+        service = self.target.partition("_")[0].partition(".")[0]
+        return {
+            "service": _SERVICES[service],
+            "method": xform_name(self.name),
+            "parameters": json.loads(self.body),
+        }
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+@dataclass
+class StandIn:
+    """A server on loopback, for as long as the context is open. ``asked`` is what it was asked, until it is emptied."""
+
+    aws: str
+    aries: str
+    asked: list[Asked] = field(default_factory=list)
+    _records: bool = False
+    _answers: dict[tuple[str, str], _Answer] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        handler = type("Handler", (_Handler,), {"stand_in": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def record(self) -> None:
+        """Ask AWS and Aries from here on, and write down their answers in place of all earlier ones."""
+        self.asked, self._answers, self._records = [], {}, True
+
+    def replay(self) -> None:
+        """Answer from here on what was written down."""
+        self.asked, self._records = [], False
+
+    def answer(self, asked: Asked, path: str) -> _Answer:
+        """Answer one request; what nobody asked while it was written down is an error."""
+        self.asked.append(asked)
+        if self._records:
+            self._answers[asked.key] = _forward(self.aws if asked.target else self.aries, path, asked)
+        return self._answers.get(asked.key) or _Answer(HTTPStatus.IM_A_TEAPOT, [], b"{}")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Head and body are two writes, and the second is not to wait for an acknowledgement of the first.
+    disable_nagle_algorithm = True
+    stand_in: StandIn
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        asked = Asked(self.headers.get("x-amz-target", ""), body, dict(self.headers.items()))
+        answer = self.stand_in.answer(asked, self.path)
+        self.send_response_only(answer.status)
+        for name, value in answer.headers:
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def _forward(upstream: str, path: str, asked: Asked) -> _Answer:
+    connection = http.client.HTTPConnection(urlsplit(upstream).netloc, timeout=30)
+    headers = {name: value for name, value in asked.headers.items() if name.lower() not in _NOT_PASSED_ON}
+    connection.request("POST", path, asked.body, headers)
+    answer = connection.getresponse()
+    kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in _NOT_PASSED_ON]
+    body = answer.read()
+    connection.close()
+    return _Answer(answer.status, kept, body)

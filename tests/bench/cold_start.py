@@ -1,0 +1,130 @@
+"""One cold start, measured from the inside: run by a bare python3.13 on its own, with nothing to import but FOLDERS.
+
+``python3.13 -I -S -B cold_start.py`` reads what to start from standard input and prints, as its last line, one JSON
+object. The time that Python itself takes to start is not in it: it is the same for whatever is started.
+"""
+
+import contextlib
+import gc
+import importlib
+import itertools
+import json
+import pkgutil
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+# What is done once more in the same process, to tell what a request costs when everything is there.
+WARM_REQUESTS = 10
+
+Request = Callable[[], Any]
+
+
+class Context:
+    """The part of Lambda's context object that is used."""
+
+    aws_request_id = "00000000-0000-0000-0000-000000000000"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return all the time that a function has."""
+        return 29_000
+
+
+def handler(told: dict[str, Any]) -> Request:
+    """Import the function as Lambda does."""
+    app = importlib.import_module("app")
+    return lambda: app.lambda_handler(told["event"], Context())
+
+
+def ordinary(told: dict[str, Any]) -> Request:
+    """Import everything and make every client up front, as handlers ordinarily do; then the function."""
+    package = importlib.import_module("oauth_broker")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"oauth_broker.{module.name}")
+    aws = importlib.import_module("oauth_broker.aws")
+    for service in ("dynamodb", "secretsmanager", "kms", "dynamodbstreams", "sqs"):
+        getattr(aws, service)()
+    return handler(told)
+
+
+def floor(told: dict[str, Any]) -> Request:
+    """Make the clients that the function needs, and no more, to make its calls with nothing around them."""
+    boto3 = importlib.import_module("boto3")
+    config = importlib.import_module("botocore.config").Config(
+        connect_timeout=1, read_timeout=1.5, retries={"mode": "standard", "total_max_attempts": 2}
+    )
+    clients = {service: boto3.client(service, config=config) for service in told["clients"]}
+    session = importlib.import_module("requests").Session() if told["requests"] else None
+
+    def request() -> Any:
+        answer = None
+        for call in told["calls"]:
+            if "url" in call:
+                assert session is not None
+                posted = session.post(call["url"], data=call["body"], headers=call["headers"], timeout=10)
+                posted.raise_for_status()
+                answer = posted.json()
+            else:
+                answer = getattr(clients[call["service"]], call["method"])(**call["parameters"])
+        return answer is not None
+
+    return request
+
+
+KINDS: dict[str, Callable[[dict[str, Any]], Request]] = {"ours": handler, "ordinary": ordinary, "floor": floor}
+
+
+def main() -> None:
+    """Start what is asked for, answer a first request, then more of them, and tell what each took."""
+    told = json.load(sys.stdin)
+    sys.path[:0] = told["folders"]
+    # What was made so far belongs to this program.
+    gc.collect()
+    times = [_times()]
+    request = KINDS[told["kind"]](told)
+    times.append(_times())
+    answer = request()
+    times.append(_times())
+    peak_bytes = _peak_bytes()
+    for _ in range(WARM_REQUESTS if told["warm"] else 0):
+        request()
+    times.append(_times())
+    print()
+    print(
+        json.dumps(
+            {
+                "cpu_seconds": [after[0] - before[0] for before, after in itertools.pairwise(times)],
+                "wall_seconds": [after[1] - before[1] for before, after in itertools.pairwise(times)],
+                "warm_requests": WARM_REQUESTS,
+                "peak_bytes": peak_bytes,
+                "trust_cpu_seconds": _trust_cpu_seconds() if told["warm"] else 0,
+                "answer": answer,
+            }
+        )
+    )
+
+
+def _times() -> tuple[float, float]:
+    """CPU time of all threads, and the clock on the wall, in seconds."""
+    return time.process_time(), time.perf_counter()
+
+
+def _trust_cpu_seconds() -> float:
+    """What it takes to read the certificates of those who are trusted, which the SDK does for every connection."""
+    ssl, certifi = importlib.import_module("ssl"), importlib.import_module("certifi")
+    before = time.process_time()
+    ssl.create_default_context(cafile=certifi.where())
+    return time.process_time() - before
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process held. Not what getrusage tells, which begins with that of its parent."""
+    with contextlib.suppress(OSError), open("/proc/self/status") as status:
+        for line in status:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+main()

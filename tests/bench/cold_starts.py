@@ -1,0 +1,209 @@
+"""Cold starts of the built functions, each in a Python of its own, between the stand-ins for AWS and Aries."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+from tests.bench.cold_sign_ins import GRACE, first_requests
+from tests.bench.cold_stand_in import ARIES_PATH, Asked, StandIn
+from tests.built.artifacts import LAYERS, environment_of, folder_of, functions
+from tests.local.aws import REGION
+from tests.local.stack import LocalStack
+
+Kind = Literal["ours", "floor", "ordinary"]
+
+_SCRIPT = Path(__file__).with_name("cold_start.py")
+_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a function calls: the services whose clients it makes, and whether it calls Aries by ``requests``."""
+
+    clients: tuple[str, ...] = ()
+    requests: bool = False
+
+
+_BOTH = ("dynamodb", "secretsmanager")
+NEEDS: Mapping[str, Needs] = {
+    "authorize": Needs(("dynamodb",)),
+    "callback": Needs(_BOTH, requests=True),
+    "token": Needs(_BOTH, requests=True),
+    "refresh": Needs(_BOTH, requests=True),
+    "revoke": Needs(_BOTH),
+    "metadata": Needs(),
+    "cleanup": Needs(("secretsmanager",)),
+    "operator": Needs(("dynamodb", "secretsmanager"), requests=True),
+}
+SUCCESS = {"authorize": 302, "callback": 302, "token": 200, "refresh": 200, "revoke": 200, "metadata": 200}
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """What one cold start took, in seconds. ``warm_cpu`` is that of one more request of the same kind.
+
+    ``trust_cpu`` is not in the others: it comes on top for each connection of the SDK over TLS, which loopback does
+    without.
+    """
+
+    init_cpu: float
+    first_cpu: float
+    warm_cpu: float
+    wall: float
+    peak_bytes: int
+    trust_cpu: float
+
+    @property
+    def cpu(self) -> float:
+        """From before the first import to the answer."""
+        return self.init_cpu + self.first_cpu
+
+
+# Of each kind and function, the starts of each round.
+Rounds = Mapping[tuple[Kind, str], list[list[ColdStart]]]
+
+
+class WrongStart(Exception):
+    """A start that did not do what it is measured for."""
+
+
+class ColdStarts:
+    """Starts functions. ``python`` is one of the runtime's version; ``ordinary`` is a copy without bytecode."""
+
+    def __init__(self, python: str, stack: LocalStack, stand_in: StandIn, ordinary: Path) -> None:
+        self._python = python
+        self._stack = stack
+        self._stand_in = stand_in
+        self._ordinary = ordinary
+        self._events: dict[str, dict[str, Any]] = {}
+        self._asked: dict[str, list[Asked]] = {}
+        self._prepared_at = -math.inf
+
+    @property
+    def age(self) -> float:
+        """Seconds since people signed in."""
+        return time.monotonic() - self._prepared_at
+
+    def prepare(self, names: Sequence[str]) -> None:
+        """Sign people in, and write down what each function asks and is answered: what is stored grows old."""
+        self._prepared_at = time.monotonic()
+        self._events = first_requests(self._stack)
+        self._stand_in.record()
+        for name in names:
+            self._stand_in.asked = []
+            self._run("ours", name, warm=False)
+            self._asked[name] = self._stand_in.asked
+        self._stand_in.replay()
+
+    def start(self, kind: Kind, name: str, *, extra: Path | None = None) -> ColdStart:
+        """Start once, ``extra`` being first on the path; raises WrongStart unless it does just the work that it has."""
+        self._stand_in.asked = []
+        told = self._run(kind, name, warm=kind == "ours", extra=extra)
+        expected = [asked.key for asked in self._asked[name]]
+        found = [asked.key for asked in self._stand_in.asked[: len(expected)]]
+        if sorted(found) != sorted(expected):
+            raise WrongStart(f"{kind} {name}: asked for {found}, expected {expected}")
+        init, first, warm = told["cpu_seconds"]
+        return ColdStart(
+            init_cpu=init,
+            first_cpu=first,
+            warm_cpu=warm / told["warm_requests"],
+            wall=sum(told["wall_seconds"][:2]),
+            peak_bytes=told["peak_bytes"],
+            trust_cpu=told["trust_cpu_seconds"],
+        )
+
+    def asked(self, name: str) -> list[str]:
+        """What the first request of a function asks of AWS and Aries, in turn."""
+        return [asked.name for asked in self._asked[name]]
+
+    def _run(self, kind: Kind, name: str, *, warm: bool, extra: Path | None = None) -> dict[str, Any]:
+        folders = self._folders(kind, name)
+        spec = {
+            "kind": kind,
+            "folders": [str(folder) for folder in ([extra] if extra else []) + folders],
+            "event": self._events[name],
+            "clients": NEEDS[name].clients,
+            "requests": NEEDS[name].requests,
+            "calls": [asked.as_call(self._stand_in.url + ARIES_PATH) for asked in self._asked.get(name, [])],
+            "warm": warm,
+        }
+        done = subprocess.run(
+            [self._python, "-I", "-S", "-B", _SCRIPT],
+            input=json.dumps(spec),
+            env=self._environment(name),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise WrongStart(f"{kind} {name}: {done.stderr}")
+        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        if not _is_right(kind, name, told["answer"]):
+            raise WrongStart(f"{kind} {name}: {told['answer']} {done.stdout}")
+        return told
+
+    def _folders(self, kind: Kind, name: str) -> list[Path]:
+        built = [folder_of(functions()[_logical(name)]), *(layer / "python" for layer in LAYERS)]
+        if kind != "ordinary":
+            return built
+        return [self._ordinary / folder.relative_to(LAYERS[0].parent) for folder in built]
+
+    def _environment(self, name: str) -> dict[str, str]:
+        function = next(it for it in self._stack.template.functions.get_all() if it.name == _logical(name))
+        return environment_of(function) | {
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": self._stand_in.url,
+            "ARIES_TOKEN_URL": self._stand_in.url + ARIES_PATH,
+        }
+
+
+def _logical(name: str) -> str:
+    return f"{name.capitalize()}Function"
+
+
+def _is_right(kind: Kind, name: str, answer: Any) -> bool:
+    """Whether the first request succeeded."""
+    if kind == "floor":
+        return answer is True or not NEEDS[name].clients
+    match name:
+        case "cleanup":
+            return bool(answer == {"batchItemFailures": []})
+        case "operator":
+            return "timeline" in answer
+        case "callback" if "code=" not in answer["headers"]["location"]:
+            return False
+    return bool(answer["statusCode"] == SUCCESS[name])
+
+
+def python3_13() -> str:
+    """The Python to measure with."""
+    found = os.environ.get("PYTHON3_13", "")
+    if not found:
+        raise SystemExit("No python3.13 was named: set PYTHON3_13 to one, as `make bench` does.")
+    return found
+
+
+@contextmanager
+def cold_starts() -> Iterator[ColdStarts]:
+    """Everything that cold starts need, and a copy of what was built as it is built ordinarily: without bytecode."""
+    with TemporaryDirectory() as folder, LocalStack(refresh_grace=GRACE) as stack:
+        ordinary = Path(folder) / "build"
+        built = LAYERS[0].parent
+        shutil.copytree(built, ordinary, ignore=shutil.ignore_patterns("__pycache__"))
+        with StandIn(stack.aws, stack.aries) as stand_in:
+            yield ColdStarts(python3_13(), stack, stand_in, ordinary)

@@ -1,0 +1,244 @@
+"""How much of everything a month of so many users takes: counts, in the units of the price list."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tests.bench.budget import BUDGET
+
+DAY_SECONDS = 86_400
+MONTH_DAYS = 365 / 12
+MONTH_SECONDS = MONTH_DAYS * DAY_SECONDS
+_GB = 1024**3
+# KMS requests that Secrets Manager makes for one call: a new secret's key is tried first (GenerateDataKey, Decrypt).
+_KMS_OF_SECRETS = {"CreateSecret": 3, "GetSecretValue": 1, "PutSecretValue": 1, "DeleteSecret": 0}
+_FUNCTION_OF = {"authorize": "Authorize", "callback": "Callback", "redeem": "Token", "refresh": "Token"}
+# Between them Lambda's trigger waits for more records.
+_CLEANUP_WINDOW_SECONDS = 5
+
+
+class BadInput(ValueError):
+    """What was asked for makes no sense; the message says why."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """Sessions that live at the same time, and what each of them does."""
+
+    users: int
+    refreshes_a_day: float = 8.0
+    sign_ins_a_month: float = 1.0
+    # How much more than the day's mean arrives at once, when the market opens.
+    peak: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("users", 0, 1_000_000_000),
+            ("refreshes_a_day", 0, DAY_SECONDS / 60),
+            ("sign_ins_a_month", 0, 1_000),
+            ("peak", 1, 10_000),
+        ):
+            value = getattr(self, name)
+            # Written so that what is no number at all is refused too.
+            if not least <= value <= most:
+                raise BadInput(f"{name.replace('_', ' ')} must be from {least:,} to {most:,.0f}, not {value:,}")
+
+    @property
+    def refreshes(self) -> float:
+        """In a month."""
+        return self.users * self.refreshes_a_day * MONTH_DAYS
+
+    @property
+    def sign_ins(self) -> float:
+        """In a month."""
+        return self.users * self.sign_ins_a_month
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What the load does not say. Measured where it can be; tests hold the sizes against the product."""
+
+    # Milliseconds of CPU on a full core.
+    cpu_ms: Mapping[str, float] = field(
+        default_factory=lambda: {"authorize": 1.7, "callback": 5.7, "redeem": 4.4, "refresh": 7.0}
+    )
+    init_ms: float = 600
+    # Memory that has a full core (Lambda's documentation).
+    full_core_mb: int = 1769
+    cold_share: float = 0.01
+    # Milliseconds that a call keeps a function waiting.
+    dynamodb_ms: float = 5
+    secrets_ms: float = 20
+    aries_ms: float = 300
+    # Bytes of a row while it is leased, of Aries' tokens, and of what leaves AWS for one request besides them.
+    row_bytes: int = 950
+    tokens_bytes: int = 3_000
+    answer_bytes: int = 1_000
+    # Of the function's own lines, by operation; of Lambda's lines and the access log's, by request.
+    log_bytes: Mapping[str, int] = field(
+        default_factory=lambda: {"authorize": 475, "callback": 515, "redeem": 480, "refresh": 760, "cleanup": 230}
+    )
+    platform_log_bytes: int = 1_300
+    log_months: float = 1.0
+    # Refreshes that an app repeats, and sign-ins that a person leaves, for each that is done.
+    repeated: float = 0.02
+    abandoned: float = 0.2
+    # Of our own metrics with data in every hour: by service, and those by reason that something always happens to.
+    metrics: int = 30
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What stands there whoever uses it, as the template has it. Memory in MB, by the function's name."""
+
+    alarm_metrics: int
+    dashboards: int
+    keys: int
+    memory_mb: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of the bill: ``count`` of what the price called ``price`` is for."""
+
+    service: str
+    name: str
+    price: str
+    count: float
+
+
+@dataclass(frozen=True)
+class Month:
+    """A month of this load on this stack; ``sealed`` is the design in which tokens lie in the row, not in a secret."""
+
+    load: Load
+    stack: Stack
+    assumed: Assumed
+    sealed: bool = False
+
+    def items(self) -> list[Item]:
+        """All lines of the bill."""
+        return [
+            *self._requests(),
+            *self._dynamodb(),
+            *self._secrets(),
+            Item("KMS", "key", "kms_key", self.stack.keys),
+            Item("KMS", "requests", "kms_request", self._kms()),
+            *self._cloudwatch(),
+        ]
+
+    def times(self) -> dict[str, float]:
+        """How often each operation happens."""
+        load, assumed = self.load, self.assumed
+        return {
+            "authorize": load.sign_ins * (1 + assumed.abandoned),
+            "callback": load.sign_ins,
+            "redeem": load.sign_ins,
+            "refresh": load.refreshes,
+            "replay": load.refreshes * assumed.repeated,
+        }
+
+    def calls(self, service: str) -> dict[str, float]:
+        """How often each call of DynamoDB or of Secrets Manager is made."""
+        total: dict[str, float] = {}
+        for operation, times in self.times().items():
+            for call, count in getattr(BUDGET[operation], service).items():
+                total[call] = total.get(call, 0) + count * times
+        return total
+
+    def api_requests(self) -> float:
+        """Each sign-in is taken to begin with discovery."""
+        return sum(self.times().values()) + self.load.sign_ins
+
+    def milliseconds(self, operation: str) -> float:
+        """What an invocation for this operation is billed, cold starts spread over all."""
+        assumed, calls = self.assumed, BUDGET[operation]
+        share = min(1.0, self.stack.memory_mb[_FUNCTION_OF[operation]] / assumed.full_core_mb)
+        waits = sum(calls.dynamodb.values()) * assumed.dynamodb_ms + calls.aries * assumed.aries_ms
+        waits += sum(calls.secretsmanager.values()) * assumed.secrets_ms
+        return assumed.cpu_ms[operation] / share + waits + assumed.cold_share * assumed.init_ms
+
+    def _requests(self) -> Iterator[Item]:
+        requests = self.api_requests()
+        cleanups = min(self._removals(), MONTH_SECONDS / _CLEANUP_WINDOW_SECONDS)
+        answers = requests * self.assumed.answer_bytes
+        # Tokens go to the app at each redemption and refresh, and the refresh token to Aries.
+        tokens = (self.load.sign_ins + 2 * self.load.refreshes) * self.assumed.tokens_bytes
+        yield Item("API Gateway", "requests", "api_request", requests)
+        yield Item("API Gateway", "data out", "data_out", (answers + tokens) / _GB)
+        yield Item("Lambda", "invocations", "lambda_request", requests + cleanups)
+        yield Item("Lambda", "GB-seconds", "lambda_gb_second", self._gb_seconds())
+
+    def _gb_seconds(self) -> float:
+        times = self.times()
+        times["refresh"] += times.pop("replay")
+        serving = sum(
+            count * self.milliseconds(operation) * self.stack.memory_mb[_FUNCTION_OF[operation]]
+            for operation, count in times.items()
+        )
+        cleaning = self._removals() * self.assumed.secrets_ms * self.stack.memory_mb["Cleanup"]
+        return (serving + cleaning) / 1000 / 1024
+
+    def _removals(self) -> float:
+        """Rows that TTL removes: each deletes a secret that may be there, where there are secrets."""
+        return self.times()["authorize"]
+
+    def _dynamodb(self) -> Iterator[Item]:
+        calls, assumed = self.calls("dynamodb"), self.assumed
+        row_bytes = assumed.row_bytes + (assumed.tokens_bytes if self.sealed else 0)
+        # Before the tokens are there, a row is small in both designs: its insertion, its claim.
+        small = calls["PutItem"] + self.load.sign_ins
+        writes = small * _units(assumed.row_bytes, 1024) + (calls["UpdateItem"] - self.load.sign_ins) * _units(
+            row_bytes, 1024
+        )
+        # Every redemption and refresh may read the cut-offs, which are kept for some seconds.
+        reads = calls["GetItem"] * _units(row_bytes, 4096) + self.load.sign_ins + self.load.refreshes
+        stored = self.load.users * (row_bytes + 100) / _GB
+        yield Item("DynamoDB", "writes", "dynamodb_write", writes)
+        yield Item("DynamoDB", "writes of the index by_reference", "dynamodb_write", calls["PutItem"])
+        yield Item("DynamoDB", "reads", "dynamodb_read", reads)
+        yield Item("DynamoDB", "storage", "dynamodb_storage", stored)
+        yield Item("DynamoDB", "point-in-time recovery", "dynamodb_recovery", stored)
+
+    def _secrets(self) -> Iterator[Item]:
+        if not self.sealed:
+            calls = sum(self.calls("secretsmanager").values()) + self._removals()
+            yield Item("Secrets Manager", "secrets of sessions", "secret", self.load.users)
+            yield Item("Secrets Manager", "calls", "secret_call", calls)
+        yield Item("Secrets Manager", "the Aries client secret", "secret", 1)
+
+    def _kms(self) -> float:
+        # DynamoDB opens the table's key every five minutes for each caller that there is: five functions.
+        table = 5 * MONTH_SECONDS / 300 if self.load.users else 0
+        if self.sealed:
+            return table + 2 * (self.load.sign_ins + self.load.refreshes) + self.times()["replay"]
+        return table + sum(times * _KMS_OF_SECRETS[call] for call, times in self.calls("secretsmanager").items())
+
+    def _cloudwatch(self) -> Iterator[Item]:
+        times, assumed = self.times(), self.assumed
+        times["refresh"] += times.pop("replay")
+        lines = sum(count * assumed.log_bytes[operation] for operation, count in times.items())
+        lines += self._removals() * assumed.log_bytes["cleanup"] + self.api_requests() * assumed.platform_log_bytes
+        yield Item("CloudWatch", "logs taken in", "log_ingestion", lines / _GB)
+        yield Item("CloudWatch", "logs kept", "log_storage", lines / _GB * assumed.log_months)
+        yield Item("CloudWatch", "metrics", "metric", assumed.metrics if self.load.users else 0)
+        yield Item("CloudWatch", "metrics that alarms watch", "alarm_metric", self.stack.alarm_metrics)
+        yield Item("CloudWatch", "dashboard", "dashboard", self.stack.dashboards)
+        yield Item("X-Ray", "traces", "trace", self._traces())
+
+    def _traces(self) -> float:
+        """The first request of a second and one in twenty of the others, by function, if they come at random."""
+        times = self.times()
+        by_function = [times["authorize"], times["callback"], times["redeem"] + times["refresh"] + times["replay"]]
+        traced = 0.0
+        for count in by_function:
+            rate = count / MONTH_SECONDS
+            first = -math.expm1(-rate)
+            traced += (first + 0.05 * (rate - first)) * MONTH_SECONDS
+        return traced
+
+
+def _units(size: int, unit: int) -> int:
+    return math.ceil(size / unit)

@@ -1,0 +1,192 @@
+"""As many warm Lambdas as wanted at once: run by a bare python3.13 with what was built, and nothing else, on its path.
+
+Each is a process, as on AWS, where a process serves one request at a time: threads of one process would share Python's
+lock and measure that instead. All are forked from one that has loaded the functions.
+
+``python3.13 -I -S growth_broker.py JSON``, with what ``growth`` has to tell it, takes commands on standard input, one
+JSON object a line, and answers each with one on standard output. The seconds of processor time are those of the
+handlers alone; what plays the browser and the app is not counted.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import importlib.util
+import itertools
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+Event = dict[str, Any]
+Handler = Callable[[Event, Any], dict[str, Any]]
+_VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+_CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(_VERIFIER.encode()).digest()).decode().rstrip("=")
+
+
+class MovedClock:
+    """The machine's clock, put forward: a token is refreshed a minute after the last time, and nobody waits for it."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def now(self) -> float:
+        return time.time() + self.ahead
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class Context:
+    """What Lambda tells of an invocation."""
+
+    aws_request_id = "00000000-0000-0000-0000-000000000000"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 29_000
+
+
+class Worker:
+    """One warm Lambda of each function, and somebody's phone in front of them."""
+
+    def __init__(self, handlers: dict[str, Handler], clock: MovedClock, told: dict[str, Any], number: int) -> None:
+        self._handlers = handlers
+        self._clock = clock
+        self._events: dict[str, Event] = told["events"]
+        self._aries = http.client.HTTPConnection(urlsplit(told["approve"]).netloc)
+        self._addresses = (f"10.{number}.{n // 256 % 256}.{n % 256}" for n in itertools.count())
+        self._signed_in: deque[str] = deque()
+        self.cpu = self.wall = 0.0
+
+    def run(self, what: str, times: int, seconds: float) -> dict[str, float]:
+        """Do it so often, ``seconds`` from now; return what that took."""
+        self.cpu = self.wall = 0.0
+        self._clock.ahead += seconds
+        for _ in range(times):
+            self._sign_in() if what == "sign_in" else self._refresh()
+        return {"cpu": self.cpu, "wall": self.wall}
+
+    def forget(self) -> None:
+        """Leave all sessions where they are."""
+        self._signed_in.clear()
+
+    def _sign_in(self) -> None:
+        source = next(self._addresses)
+        query = dict(parse_qsl(self._events["authorize"]["rawQueryString"])) | {"code_challenge": _CHALLENGE}
+        answer = self._call("authorize", source, rawQueryString=urlencode(query), cookies=[])
+        cookie = answer["cookies"][0].partition(";")[0]
+        returning = self._approve(_expect(answer, 302)["headers"]["location"])
+        answer = self._call("callback", source, rawQueryString=returning, cookies=[cookie])
+        code = parse_qs(urlsplit(_expect(answer, 302)["headers"]["location"]).query)["code"][0]
+        fields = {"code": code, "code_verifier": _VERIFIER, "redirect_uri": query["redirect_uri"]}
+        self._signed_in.append(self._ask_for_tokens("code", source, fields))
+
+    def _refresh(self) -> None:
+        fields = {"refresh_token": self._signed_in.popleft()}
+        renewed = self._ask_for_tokens("refresh", next(self._addresses), fields)
+        assert renewed != fields["refresh_token"]
+
+    def _ask_for_tokens(self, event: str, source: str, fields: dict[str, str]) -> str:
+        captured = dict(parse_qsl(base64.b64decode(self._events[event]["body"]).decode()))
+        body = base64.b64encode(urlencode(captured | fields).encode()).decode()
+        answer = _expect(self._call("token", source, event, body=body), 200)
+        tokens = json.loads(answer["body"])
+        assert tokens["access_token"]
+        refresh_token: str = tokens["refresh_token"]
+        return refresh_token
+
+    def _call(self, function: str, source: str, captured: str = "", **changes: Any) -> dict[str, Any]:
+        event = {**self._events[captured or function], **changes}
+        context = event["requestContext"]
+        event["requestContext"] = context | {"http": context["http"] | {"sourceIp": source}}
+        cpu, wall = time.process_time(), time.perf_counter()
+        answer = self._handlers[function](event, Context())
+        self.cpu += time.process_time() - cpu
+        self.wall += time.perf_counter() - wall
+        return answer
+
+    def _approve(self, location: str) -> str:
+        asked = urlsplit(location).query
+        self._aries.request("POST", "/approve", asked.encode())
+        code = self._aries.getresponse().read().decode()
+        return urlencode({"code": code, "state": parse_qs(asked)["state"][0]})
+
+
+def _expect(answer: dict[str, Any], status: int) -> dict[str, Any]:
+    assert answer["statusCode"] == status, answer
+    return answer
+
+
+def _load(functions: dict[str, str], clock: MovedClock) -> dict[str, Handler]:
+    telemetry = importlib.import_module("oauth_broker.telemetry").PowertoolsTelemetry(os.environ)
+    handlers: dict[str, Handler] = {}
+    for name, folder in functions.items():
+        spec = importlib.util.spec_from_file_location(f"function_{name}", Path(folder) / "app.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        handlers[name] = module.make_handler(os.environ, clock, telemetry)
+    return handlers
+
+
+def _serve(commands: Connection, worker: Worker) -> None:
+    # What the functions log goes nowhere; the write itself is theirs.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    while (command := commands.recv()) is not None:
+        if command["what"] == "forget":
+            worker.forget()
+            commands.send({"cpu": 0.0, "wall": 0.0})
+        else:
+            commands.send(worker.run(command["what"], command["times"], command["later"]))
+
+
+def _started(told: dict[str, Any]) -> Iterator[Connection]:
+    clock = MovedClock()
+    handlers = _load(told["functions"], clock)
+    fork = multiprocessing.get_context("fork")
+    for number in range(told["processes"]):
+        ours, theirs = fork.Pipe()
+        fork.Process(target=_serve, args=(theirs, Worker(handlers, clock, told, number)), daemon=True).start()
+        yield ours
+
+
+def _at_once(workers: list[Connection], command: dict[str, Any]) -> Iterator[dict[str, float]]:
+    for worker in workers:
+        worker.send(command)
+    for worker in workers:
+        yield worker.recv()
+
+
+def _in_turn(workers: list[Connection], command: dict[str, Any]) -> Iterator[dict[str, float]]:
+    for worker in workers:
+        worker.send(command)
+        yield worker.recv()
+
+
+def main() -> None:
+    """Start the processes, and do as commanded until standard input ends."""
+    told = json.loads(sys.argv[1])
+    sys.path[:0] = told["folders"]
+    workers = list(_started(told))
+    print(json.dumps({"processes": len(workers)}), flush=True)
+    for line in sys.stdin:
+        command = json.loads(line)
+        busy = workers[: command["workers"]]
+        started = time.perf_counter()
+        took = list(_in_turn(busy, command) if command["in_turn"] else _at_once(busy, command))
+        total = {name: sum(each[name] for each in took) for name in ("cpu", "wall")}
+        print(json.dumps(total | {"elapsed": time.perf_counter() - started}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Cold starts are measured of what succeeds, and a start that is slow does not meet its bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bench.cold import FLOOR_BARS, in_turns, to_section
+from tests.bench.cold_memory import MEMORY_SIZES, figures
+from tests.bench.cold_starts import NEEDS, ColdStart, ColdStarts, Kind, Rounds, WrongStart, cold_starts
+from tests.built.artifacts import BUILT
+
+pytestmark = pytest.mark.bench
+
+
+@pytest.fixture(scope="module")
+def starts() -> Iterator[ColdStarts]:
+    with cold_starts() as made:
+        made.prepare(list(NEEDS))
+        yield made
+
+
+def test_each_function_is_asked_for_what_makes_it_call_all_that_it_needs(starts: ColdStarts) -> None:
+    assert starts.asked("authorize") == ["PutItem"]
+    assert sorted(starts.asked("callback")) == ["CreateSecret", "UpdateItem", "UpdateItem", "aries"]
+    assert {"GetItem", "GetSecretValue", "UpdateItem"} == set(starts.asked("token"))
+    assert {"GetItem", "UpdateItem", "GetSecretValue", "PutSecretValue", "aries"} == set(starts.asked("refresh"))
+    assert sorted(starts.asked("revoke")) == ["DeleteSecret", "UpdateItem"]
+    assert starts.asked("metadata") == []
+
+
+def test_all_three_kinds_of_every_round_are_in_the_table(starts: ColdStarts) -> None:
+    section = to_section(in_turns(starts, ["authorize"], rounds=1))
+    assert [comparison.name for comparison in section.comparisons] == [
+        "authorize, and its floor",
+        "authorize, and built the ordinary way",
+    ]
+    assert all(comparison.is_met for comparison in section.comparisons[1:])
+    assert all(limit.is_met for limit in section.limits)
+    assert len(section.figures) == 1 + 3 * len(MEMORY_SIZES)
+
+
+def test_a_slow_import_is_noticed(starts: ColdStarts, tmp_path: Path) -> None:
+    app = (BUILT / "AuthorizeFunction" / "app.py").read_text()
+    (tmp_path / "app.py").write_text(f"{app}\nsum(number * number for number in range(10_000_000))\n")
+    slow = starts.start("ours", "authorize", extra=tmp_path)
+    usual, floor, ordinary = (starts.start(kind, "authorize") for kind in ("ours", "floor", "ordinary"))
+    assert slow.cpu > 1.5 * usual.cpu
+    section = to_section(rounds_of(slow, floor, ordinary))
+    assert not section.comparisons[0].is_met
+
+
+def test_a_start_that_does_other_work_is_not_measured(starts: ColdStarts, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("def lambda_handler(event, context):\n  return {'statusCode': 302}\n")
+    with pytest.raises(WrongStart, match="asked for"):
+        starts.start("ours", "authorize", extra=tmp_path)
+
+
+def test_a_start_that_fails_is_not_measured(starts: ColdStarts, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("def lambda_handler(event, context):\n  return {'statusCode': 500}\n")
+    with pytest.raises(WrongStart, match="500"):
+        starts.start("ours", "authorize", extra=tmp_path)
+
+
+@pytest.mark.parametrize("name", FLOOR_BARS)
+def test_every_bar_can_be_missed(name: str) -> None:
+    floor = ColdStart(init_cpu=0.2, first_cpu=0.01, warm_cpu=0.002, wall=0.3, peak_bytes=50 * 2**20, trust_cpu=0.02)
+    slow = ColdStart(init_cpu=0.3, first_cpu=0.01, warm_cpu=0.002, wall=0.4, peak_bytes=65 * 2**20, trust_cpu=0.02)
+    section = to_section(rounds_of(slow, floor, slow, name))
+    assert [comparison.is_met for comparison in section.comparisons] == [False, False]
+    assert [limit.is_met for limit in section.limits] == [False]
+    good = to_section(rounds_of(floor, floor, ColdStart(0.5, 0.01, 0.002, 0.6, 0, 0), name))
+    assert all(comparison.is_met for comparison in good.comparisons)
+    assert all(limit.is_met for limit in good.limits)
+
+
+def test_more_memory_is_quicker_and_dearer() -> None:
+    start = ColdStart(init_cpu=0.2, first_cpu=0.01, warm_cpu=0.002, wall=0.3, peak_bytes=50 * 2**20, trust_cpu=0.02)
+    found = figures(rounds_of(start, start, start, "refresh"))
+    cold, warm, dollars = ([figure.median for figure in found[first::3]] for first in range(3))
+    assert cold == sorted(cold, reverse=True)
+    assert warm == sorted(warm, reverse=True)
+    assert dollars == sorted(dollars)
+
+
+def rounds_of(ours: ColdStart, floor: ColdStart, ordinary: ColdStart, name: str = "authorize") -> Rounds:
+    kinds: dict[Kind, ColdStart] = {"ours": ours, "floor": floor, "ordinary": ordinary}
+    return {(kind, name): [[start]] for kind, start in kinds.items()}

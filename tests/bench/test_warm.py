@@ -1,0 +1,71 @@
+"""That the measurement of warm functions works, in small, and notices what it is there to notice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench import warm
+from tests.bench.budget import BUDGET
+from tests.bench.figures import Section
+from tests.built.artifacts import BUILT
+
+pytestmark = pytest.mark.bench
+
+# Put behind the functions that were built: as much more work as would break each bar.
+_SAVES_TWICE = """
+from oauth_broker.sign_ins import SignIns
+
+save = SignIns.save
+SignIns.save = lambda self, row: [save(self, row), save(self, row)]
+"""
+_BURNS_TIME = """
+from oauth_broker.sign_ins import SignIns
+
+issue = SignIns.issue
+SignIns.issue = lambda self, row, now: [sum(range(1_000_000)), issue(self, row, now)][1]
+"""
+_CONNECTS_ANEW = """
+from oauth_broker import aws
+from oauth_broker.sign_ins import SignIns
+
+find = SignIns.find
+SignIns.find = lambda self, session_id: find(SignIns(aws.dynamodb(), self._table_name), session_id)
+"""
+
+
+def test_each_operation_makes_the_calls_of_its_budget_on_connections_that_are_there() -> None:
+    section = warm.measure(1, times=3)
+    assert [comparison.name for comparison in section.comparisons] == list(BUDGET)
+    assert all(comparison.other.median > 0 for comparison in section.comparisons)
+    assert len(section.limits) == len(BUDGET) + 3
+    assert not _missed(section)
+
+
+def test_a_call_too_many_a_new_connection_and_wasted_time_are_noticed(tmp_path: Path) -> None:
+    functions = {
+        "authorize": _changed("AuthorizeFunction", _SAVES_TWICE, tmp_path),
+        "callback": _changed("CallbackFunction", _BURNS_TIME, tmp_path),
+        "token": _changed("TokenFunction", _CONNECTS_ANEW, tmp_path),
+    }
+    section = warm.measure(1, times=3, functions=functions)
+    slow = {comparison.name for comparison in section.comparisons if not comparison.is_met}
+    assert "callback" in slow
+    assert _missed(section) == [
+        "calls of authorize: 1 PutItem",
+        "calls other than these, or too few",
+        "the same of the bare calls",
+        "TLS handshakes of all these, warm",
+    ]
+
+
+def _missed(section: Section) -> list[str]:
+    return [limit.name for limit in section.limits if not limit.is_met]
+
+
+def _changed(function: str, change: str, into: Path) -> Path:
+    folder = into / function
+    folder.mkdir()
+    (folder / "app.py").write_text((BUILT / function / "app.py").read_text() + change)
+    return folder

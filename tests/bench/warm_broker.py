@@ -1,0 +1,166 @@
+"""Warm functions in one process: run by a bare python3.13 with what was built, and nothing else, on its path.
+
+``python3.13 -I -S -B warm_broker.py JSON``, with what ``warm`` has to tell it, takes commands on standard input, one
+JSON object a line: an operation, and what each time of it begins with. It answers each with one on standard output:
+the seconds of processor time of the handlers alone, and what the next operation begins with.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import importlib.util
+import itertools
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+Answer = dict[str, Any]
+Given = dict[str, str]
+_VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+
+
+class SteppedClock:
+    """Stands still but for when it is put forward: nothing that is kept for some seconds is read anew in between."""
+
+    def __init__(self) -> None:
+        self.time = time.time()
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing has to wait here")
+
+
+class Context:
+    """What Lambda tells of an invocation."""
+
+    aws_request_id = "00000000-0000-0000-0000-000000000000"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 29_000
+
+
+class Unbuffered:
+    """A stream that sends every line on at once, as the runtime's own standard output does."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class Broker:
+    """One warm process of the functions, and the apps that call them."""
+
+    def __init__(self, told: dict[str, Any], clock: SteppedClock) -> None:
+        self._events: dict[str, Answer] = told["events"]
+        self._handlers = _load(told["functions"], clock)
+        self._addresses = (f"10.{n // 65536 % 256}.{n // 256 % 256}.{n % 256}" for n in itertools.count())
+        self.cpu = 0.0
+
+    def authorize(self, given: Given) -> Given:
+        answer = self._call("authorize", "authorize", 302, cookies=[])
+        return {"cookie": answer["cookies"][0].partition(";")[0], "location": answer["headers"]["location"]}
+
+    def callback(self, given: Given) -> Given:
+        answer = self._call("callback", "callback", 302, rawQueryString=given["returning"], cookies=[given["cookie"]])
+        return {"code": parse_qs(urlsplit(answer["headers"]["location"]).query)["code"][0]}
+
+    def redeem(self, given: Given) -> Given:
+        return {"token": self._tokens("redeem", {"code": given["code"], "code_verifier": _VERIFIER})}
+
+    def refresh(self, given: Given) -> Given:
+        return {"token": self._tokens("refresh", {"refresh_token": given["token"]}), "previous": given["token"]}
+
+    def replay(self, given: Given) -> Given:
+        assert self._tokens("refresh", {"refresh_token": given["previous"]}) == given["token"]
+        return given
+
+    def revoke(self, given: Given) -> Given:
+        assert self._post("revoke", "revoke", {"token": given["token"]}) == {}
+        return {}
+
+    def _tokens(self, event: str, fields: Given) -> str:
+        tokens = self._post("token", event, fields)
+        assert tokens["access_token"]
+        refresh_token: str = tokens["refresh_token"]
+        return refresh_token
+
+    def _post(self, function: str, event: str, fields: Given) -> Answer:
+        captured = dict(parse_qsl(base64.b64decode(self._events[event]["body"]).decode()))
+        body = base64.b64encode(urlencode(captured | fields).encode()).decode()
+        answered: Answer = json.loads(self._call(function, event, 200, body=body)["body"])
+        return answered
+
+    def _call(self, function: str, captured: str, status: int, **changes: Any) -> Answer:
+        event = {**self._events[captured], **changes}
+        context = event["requestContext"]
+        # No address twice: one alone would be held up.
+        event["requestContext"] = context | {"http": context["http"] | {"sourceIp": next(self._addresses)}}
+        began = time.process_time()
+        answer = self._handlers[function](event, Context())
+        self.cpu += time.process_time() - began
+        assert answer["statusCode"] == status, answer
+        return answer
+
+
+def reach(port: int) -> None:
+    """Let every host that this process connects to be the one on loopback."""
+    there = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+    socket.getaddrinfo = lambda *_, **__: there  # type: ignore[assignment]
+
+
+def trust(certificate: str) -> None:
+    """Trust this certificate instead of those that ``certifi`` brings."""
+    importlib.import_module("certifi").where = lambda: certificate  # type: ignore[attr-defined]
+
+
+def _load(functions: dict[str, str], clock: SteppedClock) -> dict[str, Callable[[Answer, Context], Answer]]:
+    telemetry = importlib.import_module("oauth_broker.telemetry").PowertoolsTelemetry(os.environ)
+    handlers: dict[str, Callable[[Answer, Context], Answer]] = {}
+    for name, folder in functions.items():
+        spec = importlib.util.spec_from_file_location(f"function_{name}", Path(folder) / "app.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        handlers[name] = module.make_handler(os.environ, clock, telemetry)
+    return handlers
+
+
+def main() -> None:
+    """Do as commanded until standard input ends."""
+    told = json.loads(sys.argv[1])
+    sys.path[:0] = told["folders"]
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    # What the functions log goes nowhere; to write it is their work.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.stdout = Unbuffered(sys.stdout)
+    reach(told["port"])
+    trust(told["certificate"])
+    clock = SteppedClock()
+    broker = Broker(told, clock)
+    print("{}", file=answers)
+    for line in sys.stdin:
+        command = json.loads(line)
+        clock.time += command["later"]
+        broker.cpu = 0.0
+        made = [getattr(broker, command["do"])(given) for given in command["given"]]
+        print(json.dumps({"cpu": broker.cpu, "made": made}), file=answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""The floor: the calls that the broker makes, made bare, with boto3 and ``requests`` from the same layer.
+
+``python3.13 -I -S -B warm_floor.py JSON`` takes commands on standard input, one JSON object a line: the calls of one
+operation, and how often they are to be made. It answers each with the seconds of processor time that this took.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+class Floor:
+    """Clients with the timeouts and repetitions of the broker's, and nothing else that is not the default."""
+
+    def __init__(self) -> None:
+        boto3, config = importlib.import_module("boto3"), importlib.import_module("botocore.config")
+        requests = importlib.import_module("requests")
+        settings = config.Config(
+            connect_timeout=1, read_timeout=1.5, retries={"mode": "standard", "total_max_attempts": 2}
+        )
+        self._clients = {name: boto3.client(name, config=settings) for name in ("dynamodb", "secretsmanager")}
+        self._session = requests.Session()
+        self._aries = os.environ["ARIES_TOKEN_URL"]
+        self._refused = importlib.import_module("botocore.exceptions").ClientError
+
+    def bare(self, name: str, body: str) -> Callable[[], Any]:
+        """Return a call that sends this."""
+        service, _, operation = name.partition(":")
+        if not operation:
+            return lambda: self._post(body.encode())
+        call = getattr(self._clients[service], re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower())
+        parameters = json.loads(body)
+        return lambda: call(**parameters)
+
+    def _post(self, body: bytes) -> Any:
+        headers = {"content-type": "application/json", "accept": "application/json"}
+        return self._session.post(self._aries, data=body, headers=headers, timeout=(2, 10)).json()
+
+    def make(self, calls: list[Callable[[], Any]], times: int, *, refused: bool) -> float:
+        """Make the calls so often; return the seconds of processor time. With ``refused``, the first one has to be."""
+        began = time.process_time()
+        for _ in range(times):
+            for place, call in enumerate(calls):
+                try:
+                    call()
+                except self._refused as error:
+                    code = error.response["Error"]["Code"]
+                    assert refused, code
+                    assert (place, code) == (0, "ConditionalCheckFailedException"), (place, code)
+        return time.process_time() - began
+
+
+def main() -> None:
+    """Do as commanded until standard input ends."""
+    told = json.loads(sys.argv[1])
+    sys.path[:0] = told["folders"]
+    there = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", told["port"]))]
+    socket.getaddrinfo = lambda *_, **__: there  # type: ignore[assignment]
+    importlib.import_module("certifi").where = lambda: told["certificate"]  # type: ignore[attr-defined]
+    floor = Floor()
+    print("{}", flush=True)
+    for line in sys.stdin:
+        command = json.loads(line)
+        calls = [floor.bare(name, body) for name, body in command["calls"]]
+        cpu = floor.make(calls, command["times"], refused=command["refused"])
+        print(json.dumps({"cpu": cpu}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""The stage of the measurement of warm functions: the broker, the bare calls, and what stands in for AWS and Aries."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.bench.growth_aws import CLIENT_SECRET_ARN
+from tests.bench.growth_stage import Program
+from tests.built.artifacts import BUILT, LAMBDA, LAYERS
+from tests.local.template import ROOT
+from tests.support.world import ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, CALLBACK_URI, ENVIRONMENT, SCOPES
+
+# A refresh sooner than this after the last one is a replay.
+MINUTE = 61.0
+# What is measured, in the order in which a session does it.
+OPERATIONS = ("authorize", "callback", "redeem", "refresh", "replay", "revoke")
+_FUNCTIONS = {
+    "authorize": "AuthorizeFunction",
+    "callback": "CallbackFunction",
+    "token": "TokenFunction",
+    "revoke": "RevokeFunction",
+}
+_EVENTS = {
+    "authorize": "authorize_ok",
+    "callback": "callback_ok",
+    "redeem": "token_code",
+    "refresh": "token_refresh",
+    "revoke": "revoke",
+}
+_CLIENT = {
+    "client_id": ARIES_CLIENT_ID,
+    "client_secret": ARIES_CLIENT_SECRET,
+    "redirect_uris": [CALLBACK_URI],
+    "scopes": SCOPES,
+}
+_HOSTS = ("dynamodb.eu-west-1.amazonaws.com", "secretsmanager.eu-west-1.amazonaws.com", "api.aries.example")
+
+
+class Stage:
+    """Three programs that talk over loopback, under the names of those whom they stand in for."""
+
+    def __init__(self, services: Program, broker: Program, floor: Program) -> None:
+        self._services = services
+        self._broker = broker
+        self._floor = floor
+
+    @classmethod
+    @contextmanager
+    def set(cls, functions: dict[str, Path] | None = None) -> Iterator[Self]:
+        """Start them all; with ``functions``, with these instead of those that were built."""
+        with ExitStack() as started:
+            certificate = Path(started.enter_context(TemporaryDirectory())) / "certificate.pem"
+            certificate.write_bytes(_certificate())
+            stand_in = json.dumps({"client": _CLIENT, "certificate": str(certificate)})
+            command = [sys.executable, "-m", "tests.bench.warm_standin", stand_in]
+            services = started.enter_context(Program(command, {"PYTHONPATH": str(ROOT)}))
+            built = {name: BUILT / folder for name, folder in _FUNCTIONS.items()} | (functions or {})
+            told = {
+                "folders": [str(layer / "python") for layer in LAYERS],
+                "functions": {name: str(folder) for name, folder in built.items()},
+                "events": {
+                    name: json.loads((ROOT / "events" / f"{file}.json").read_text()) for name, file in _EVENTS.items()
+                },
+                "port": services.told["port"],
+                "certificate": str(certificate),
+            }
+            broker, floor = (started.enter_context(_bare(script, told)) for script in ("warm_broker", "warm_floor"))
+            yield cls(services, broker, floor)
+
+    def operate(self, what: str, given: list[dict[str, str]], later: float = 0.0) -> dict[str, Any]:
+        """Let the broker do it once with each of what is given, ``later`` seconds on.
+
+        Returns the seconds that it took and, as ``made``, what the next operation begins with.
+        """
+        self._services.command({})
+        done = self._broker.command({"do": what, "given": given, "later": later})
+        if what == "authorize":
+            asked = [made["location"] for made in done["made"]]
+            told = self._services.command({"approve": asked})
+            done["made"] = [
+                {**made, "returning": query} for made, query in zip(done["made"], told["returning"], strict=True)
+            ]
+        else:
+            told = self._services.command({})
+        return {**done, "asked": told["made"], "calls": told["last"]}
+
+    def repeat(self, calls: list[tuple[str, str]], times: int, *, refused: bool) -> dict[str, Any]:
+        """Make these calls bare, so often. With ``refused``, the first of them has to be."""
+        self._services.command({"repeating": True})
+        done = self._floor.command({"calls": calls, "times": times, "refused": refused})
+        return {**done, "asked": self._services.command({})["made"]}
+
+
+def _bare(script: str, told: dict[str, Any]) -> Program:
+    environment = {**LAMBDA, **ENVIRONMENT, "ARIES_CLIENT_SECRET_ARN": CLIENT_SECRET_ARN}
+    path = Path(__file__).with_name(f"{script}.py")
+    return Program([_python3_13(), "-I", "-S", "-B", str(path), json.dumps(told)], environment)
+
+
+def _python3_13() -> str:
+    found = os.environ.get("PYTHON3_13", "")
+    if not found:
+        raise SystemExit("No python3.13 was named: set PYTHON3_13 to one, as `make bench` does.")
+    return found
+
+
+def _certificate() -> bytes:
+    """One that signs itself, for all names, good for a day, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stand-in")])
+    now = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in _HOSTS]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private + signed.public_bytes(serialization.Encoding.PEM)

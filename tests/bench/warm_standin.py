@@ -1,0 +1,159 @@
+"""AWS and Aries in a process of their own, over TLS and on connections that are kept, as they are.
+
+What the broker asks for is answered from memory, where its rows and secrets are. While it is told to repeat, it answers
+what was asked before, byte for byte, with the very bytes of the answer: the bare calls beside which the broker is
+measured are those that the broker made. Commanded on standard input, one JSON object a line; each is answered with one
+on standard output, the first of all with the port.
+
+``python -m tests.bench.warm_standin JSON``: the ``client`` that Aries knows, and the file with the ``certificate``.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import sys
+import zlib
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Lock, Thread
+from typing import Any, BinaryIO
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from tests.bench.growth_aws import CLIENT_SECRET_ARN, Aws
+from tests.bench.growth_serving import Request
+from tests.local.aries import AriesCore
+
+ARIES = "aries"
+_ROUTINE = (CLIENT_SECRET_ARN.encode(), b'"cut-offs"')
+
+Call = tuple[str, str]
+
+
+@dataclass
+class Services:
+    """AWS and Aries. ``made`` counts the calls as ``service:Operation``, and connections as ``connections``.
+
+    ``last`` holds the calls that were counted, in their order, with what was sent.
+    """
+
+    aws: Aws
+    aries: AriesCore
+    made: Counter[str] = field(default_factory=Counter)
+    last: list[Call] = field(default_factory=list)
+    repeating: bool = False
+    _answers: dict[Call, tuple[int, bytes]] = field(default_factory=dict)
+    _lock: Any = field(default_factory=Lock)
+
+    def answer(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        """Answer one request and count it."""
+        target = headers.get("x-amz-target", "")
+        service, _, operation = target.partition(".")
+        service = "dynamodb" if service.startswith("DynamoDB") else service
+        call = (f"{service}:{operation}" if target else ARIES, body.decode())
+        with self._lock:
+            if target and any(name in body for name in _ROUTINE):
+                self.made["routine"] += 1
+                return self._do(target, body)
+            self.made[call[0]] += 1
+            self.last.append(call)
+            if not self.repeating:
+                self._answers[call] = self._do(target, body)
+            return self._answers.get(call, (500, b"{}"))
+
+    def connected(self) -> None:
+        """Count one more connection."""
+        with self._lock:
+            self.made["connections"] += 1
+
+    def _do(self, target: str, body: bytes) -> tuple[int, bytes]:
+        if not target:
+            status, tokens = self.aries.token(json.loads(body))
+            return status, json.dumps(tokens).encode()
+        if target.endswith(".DeleteSecret"):
+            return 200, json.dumps(self._delete_secret(json.loads(body))).encode()
+        return self.aws.answer(Request("/", {"X-Amz-Target": target}, body))
+
+    def _delete_secret(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"Name": asked["SecretId"], "DeletionDate": 1795356191.5}
+
+    def approve(self, location: str) -> str:
+        """Be the person who approves; return the query with which the browser comes back."""
+        asked = urlsplit(location).query
+        code = self.aries.approve(self.aries.authorize(asked))
+        return urlencode({"code": code, "state": parse_qs(asked)["state"][0]})
+
+    def counted(self) -> dict[str, Any]:
+        """Say what was asked for since the last time."""
+        with self._lock:
+            told = {"made": dict(self.made), "last": self.last}
+            self.made, self.last = Counter(), []
+        return told
+
+
+class Server:
+    """Speaks HTTP over TLS, as much of it as the SDK and ``requests`` do. ``port`` is on loopback."""
+
+    def __init__(self, services: Services, certificate: str) -> None:
+        self._services = services
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(certificate)
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port: int = self._socket.getsockname()[1]
+
+    def serve(self) -> None:
+        """Serve each connection in a thread of its own."""
+        while True:
+            connection, _ = self._socket.accept()
+            Thread(target=self._converse, args=(connection,), daemon=True).start()
+
+    def _converse(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._services.connected()
+        with suppress(OSError), self._tls.wrap_socket(connection, server_side=True) as wrapped:
+            stream = wrapped.makefile("rb")
+            while (request := _read(stream)) is not None:
+                wrapped.sendall(_message(*self._services.answer(*request)))
+
+
+def _read(stream: BinaryIO) -> tuple[dict[str, str], bytes] | None:
+    if not stream.readline():
+        return None
+    headers: dict[str, str] = {}
+    while (line := stream.readline().decode().rstrip()) != "":
+        name, _, value = line.partition(": ")
+        headers[name.lower()] = value
+    return headers, stream.read(int(headers["content-length"]))
+
+
+def _message(status: int, body: bytes) -> bytes:
+    # The headers that AWS sends; the SDK compares the checksum with the body.
+    head = (
+        f"HTTP/1.1 {status} {'OK' if status == 200 else 'Refused'}\r\nServer: Server\r\n"
+        f"Date: Mon, 23 Nov 2026 04:00:00 GMT\r\nContent-Type: application/x-amz-json-1.0\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: keep-alive\r\n"
+        "x-amzn-RequestId: 3GVLSU6IBDOE0DA0MF0S2LTB2NVV4KQNSO5AEMVJF66Q9ASUAAJG\r\n"
+        f"x-amz-crc32: {zlib.crc32(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    told = json.loads(sys.argv[1])
+    client = told["client"]
+    services = Services(Aws(client["client_secret"]), AriesCore(**client))
+    server = Server(services, told["certificate"])
+    Thread(target=server.serve, daemon=True).start()
+    print(json.dumps({"port": server.port}), flush=True)
+    for line in sys.stdin:
+        command = json.loads(line)
+        services.repeating = command.get("repeating", False)
+        returning = [services.approve(location) for location in command.get("approve", [])]
+        print(json.dumps({**services.counted(), "returning": returning}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

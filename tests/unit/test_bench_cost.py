@@ -1,0 +1,240 @@
+"""The calculator of what a month costs: against sums made by hand, and against what makes no sense."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.bench import cost, results
+from tests.bench.cost_limits import bounds, most_refreshes_a_day
+from tests.bench.cost_prices import FILE, Price, PriceList, Quota
+from tests.bench.cost_usage import Assumed, BadInput, Load, Month, Stack
+from tests.bench.figures import Comparison, Figure, Section
+
+PRICES = PriceList.load()
+STACK = Stack(
+    alarm_metrics=10, dashboards=1, keys=1, memory_mb=dict.fromkeys(("Authorize", "Callback", "Token", "Cleanup"), 512)
+)
+# Nobody repeats a refresh or leaves a sign-in.
+PLAIN = Assumed(repeated=0, abandoned=0)
+# A month has 365 / 12 days, so this is 365,000 refreshes and 2,000 sign-ins.
+LOAD = Load(1_000, refreshes_a_day=12, sign_ins_a_month=2)
+
+
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "read", dict)
+
+
+def counted(month: Month) -> dict[str, float]:
+    return {f"{item.service}: {item.name}": item.count for item in month.items()}
+
+
+def dollars(month: Month, name: str) -> float:
+    return cost.cost_of([item for item in month.items() if f"{item.service}: {item.name}" == name], PRICES)
+
+
+class TestByHand:
+    """Who changes a price in the file changes its sum here: so it was typed twice."""
+
+    def test_a_stack_that_nobody_uses_costs_what_stands_there(self) -> None:
+        # Ten metrics in alarms, the dashboard, the key and the Aries client secret.
+        assert cost.cost_of(Month(Load(0), STACK, Assumed()).items(), PRICES) == pytest.approx(
+            1.00 + 3.00 + 1.00 + 0.40
+        )
+
+    @pytest.mark.parametrize(
+        ("name", "count", "total"),
+        [
+            # Discovery, authorize, callback and token for each sign-in, and the refreshes.
+            ("API Gateway: requests", 4 * 2_000 + 365_000, 0.373),
+            # One, two and one in a sign-in; two in a refresh. A row is less than 1 KB.
+            ("DynamoDB: writes", 4 * 2_000 + 2 * 365_000, 0.46125),
+            ("DynamoDB: writes of the index by_reference", 2_000, 0.00125),
+            # The row at the redemption, and the cut-offs at every redemption and refresh.
+            ("DynamoDB: reads", 2_000 + 2_000 + 365_000, 0.046125),
+            ("Secrets Manager: secrets of sessions", 1_000, 400.00),
+            # Created, read and deleted once for each sign-in, read and written at each refresh.
+            ("Secrets Manager: calls", 3 * 2_000 + 2 * 365_000, 3.68),
+            # Three for a new secret, one for each read and write; 8,760 times five minutes, five functions.
+            ("KMS: requests", 4 * 2_000 + 2 * 365_000 + 5 * 8_760, 2.3454),
+            ("CloudWatch: metrics", 30, 9.00),
+        ],
+    )
+    def test_a_thousand_users(self, name: str, count: float, total: float) -> None:
+        month = Month(LOAD, STACK, PLAIN)
+        assert counted(month)[name] == pytest.approx(count)
+        assert dollars(month, name) == pytest.approx(total)
+
+    def test_lambda_is_paid_for_memory_and_time(self) -> None:
+        assumed = replace(
+            PLAIN, cpu_ms=dict.fromkeys(PLAIN.cpu_ms, 10.0), full_core_mb=1_024, cold_share=0.02, init_ms=500
+        )
+        month = Month(replace(LOAD, sign_ins_a_month=0), STACK, assumed)
+        # Half a core takes twice 10 ms; two calls of 5 ms, two of 20 ms, one of 300 ms; 2 % of 500 ms.
+        assert month.milliseconds("refresh") == pytest.approx(20 + 10 + 40 + 300 + 10)
+        assert counted(month)["Lambda: GB-seconds"] == pytest.approx(365_000 * 0.380 * 0.5)
+        assert dollars(month, "Lambda: GB-seconds") == pytest.approx(365_000 * 0.380 * 0.5 * 0.0000133334)
+
+    def test_more_than_a_core_is_no_faster(self) -> None:
+        big = replace(STACK, memory_mb=dict.fromkeys(STACK.memory_mb, 4_096))
+        core = replace(STACK, memory_mb=dict.fromkeys(STACK.memory_mb, 1_769))
+        assert Month(LOAD, big, PLAIN).milliseconds("refresh") == Month(LOAD, core, PLAIN).milliseconds("refresh")
+
+    def test_logs_are_paid_for_when_they_come_and_while_they_are_kept(self) -> None:
+        assumed = replace(PLAIN, log_bytes=dict.fromkeys(PLAIN.log_bytes, 700), platform_log_bytes=300, log_months=2)
+        month = Month(replace(LOAD, sign_ins_a_month=0), STACK, assumed)
+        gigabytes = 365_000 * 1_000 / 1024**3
+        assert dollars(month, "CloudWatch: logs taken in") == pytest.approx(gigabytes * 0.50)
+        assert dollars(month, "CloudWatch: logs kept") == pytest.approx(gigabytes * 2 * 0.03)
+
+    def test_a_trace_is_recorded_once_a_second_and_then_of_one_request_in_twenty(self) -> None:
+        seldom = Month(Load(1, refreshes_a_day=1, sign_ins_a_month=0), STACK, PLAIN)
+        assert counted(seldom)["X-Ray: traces"] == pytest.approx(365 / 12, rel=1e-3)
+        busy = Month(Load(8_640_000, refreshes_a_day=1, sign_ins_a_month=0), STACK, PLAIN)
+        assert counted(busy)["X-Ray: traces"] == pytest.approx(365 / 12 * 86_400 * (1 + 0.05 * 99))
+
+    def test_what_is_left_and_repeated_is_paid_for_too(self) -> None:
+        month = Month(LOAD, STACK, replace(PLAIN, repeated=0.1, abandoned=0.5))
+        assert counted(month)["DynamoDB: writes"] == pytest.approx(4 * 2_000 + 1_000 + 2 * 365_000 + 36_500)
+        assert counted(month)["Secrets Manager: calls"] == pytest.approx(3 * 2_000 + 1_000 + 2 * 365_000 + 36_500)
+
+    def test_a_row_of_more_than_a_kilobyte_is_written_at_twice_the_price(self) -> None:
+        assert counted(Month(LOAD, STACK, replace(PLAIN, row_bytes=1_025)))["DynamoDB: writes"] == pytest.approx(
+            2 * 738_000
+        )
+
+    def test_tokens_in_the_row_cost_writes_and_no_secrets(self) -> None:
+        month = Month(LOAD, STACK, PLAIN, sealed=True)
+        # 3,950 bytes: four units for all but the insertion and the claim of a row.
+        assert counted(month)["DynamoDB: writes"] == pytest.approx(2_000 * (1 + 1 + 4 + 4) + 365_000 * 8)
+        assert counted(month)["KMS: requests"] == pytest.approx(2 * 2_000 + 2 * 365_000 + 5 * 8_760)
+        assert "Secrets Manager: secrets of sessions" not in counted(month)
+
+
+class TestLimits:
+    # 8 refreshes a day of 54,000 users are 5 a second, and 50 at ten times that.
+    @pytest.mark.parametrize(("users", "is_exceeded"), [(54_000, False), (54_001, True)])
+    def test_the_writes_of_secrets_manager_bind_at_the_opening(self, users: int, is_exceeded: bool) -> None:
+        month = Month(Load(users, refreshes_a_day=8, peak=10), STACK, PLAIN)
+        updates = bounds(month, PRICES.quotas)[0]
+        assert updates.quota.what.startswith("PutSecretValue")
+        assert updates.peak == pytest.approx(50, rel=1e-4)
+        assert updates.most_users in (54_000, 53_999)
+        assert (updates.peak > updates.quota.limit * (1 + 1e-9)) == is_exceeded
+        assert most_refreshes_a_day(month, updates.quota) == pytest.approx(8, rel=1e-4)
+
+    def test_a_region_has_room_for_half_a_million_secrets_of_which_one_is_the_client_secret(self) -> None:
+        for users, is_exceeded in ((499_999, False), (500_000, True)):
+            secrets = bounds(Month(Load(users), STACK, PLAIN), PRICES.quotas)[4]
+            assert secrets.quota.what == "secrets"
+            assert secrets.is_exceeded == is_exceeded
+
+    def test_one_session_has_versions_for_a_hundred_refreshes_a_day(self) -> None:
+        for refreshes, is_exceeded, most in ((100, False, math.inf), (101, True, 0)):
+            versions = bounds(Month(Load(1, refreshes_a_day=refreshes), STACK, PLAIN), PRICES.quotas)[5]
+            assert (versions.is_exceeded, versions.most_users) == (is_exceeded, most)
+
+    def test_with_nobody_nothing_binds(self) -> None:
+        month = Month(Load(0), STACK, PLAIN)
+        assert not any(bound.is_exceeded for bound in bounds(month, PRICES.quotas))
+        assert most_refreshes_a_day(month, PRICES.quotas["secret_updates"]) == math.inf
+
+
+class TestPrices:
+    @pytest.mark.parametrize("name", [*PRICES.prices, *PRICES.quotas])
+    def test_each_says_where_it_is_from_and_when_it_was_read(self, name: str) -> None:
+        read: Price | Quota = PRICES.prices[name] if name in PRICES.prices else PRICES.quotas[name]
+        assert read.source.startswith(("https://aws.amazon.com/", "https://docs.aws.amazon.com/"))
+        assert dt.date(2025, 1, 1) <= dt.date.fromisoformat(read.date) <= dt.date.fromisoformat(PRICES.date)
+        assert read.how_read in ("published", "repeated", "memory")
+        assert getattr(read, "seen_at", "").startswith("https://") == (read.how_read == "repeated")
+
+    def test_all_of_them_are_used_but_what_is_free_to_lambda(self) -> None:
+        used = {item.price for item in Month(LOAD, STACK, PLAIN).items()}
+        assert PRICES.prices.keys() - used == {"dynamodb_stream_read"}
+
+    @pytest.mark.parametrize("missing", ["source", "date", "unit"])
+    def test_a_price_without_one_of_these_is_refused(self, tmp_path: Path, missing: str) -> None:
+        told = json.loads(FILE.read_text())
+        del told["prices"]["secret"][missing]
+        file = tmp_path / "prices.json"
+        file.write_text(json.dumps(told))
+        with pytest.raises(TypeError, match=missing):
+            PriceList.load(file)
+
+
+class TestCommand:
+    def test_it_prints_every_item_and_where_the_limits_are(self, capsys: pytest.CaptureFixture[str]) -> None:
+        cost.main(["--users", "60,000", "--refreshes", "8"])
+        printed = capsys.readouterr().out
+        assert "| Secrets Manager: secrets of sessions | 60,000 | 0.40 | 24,000 | 0.40 |" in printed
+        assert "**too much**" in printed
+        assert "enough for 7.2 refreshes a day" in printed
+
+    def test_without_users_it_prints_three_sizes(self, capsys: pytest.CaptureFixture[str]) -> None:
+        cost.main([])
+        printed = capsys.readouterr().out
+        assert "| dollars a month | 1,000 users | 50,000 users | 500,000 users |" in printed
+        assert "With nobody on it" in printed
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--users", "many"], "must be a whole number, not 'many'"),
+            (["--users", "1.5"], "must be a whole number"),
+            (["--users", "-1"], "users must be from 0"),
+            (["--users", "2000000000"], "users must be from 0 to 1,000,000,000"),
+            (["--users", "10", "--refreshes", "often"], "must be a number, not 'often'"),
+            (["--users", "10", "--refreshes", "nan"], "refreshes a day must be from 0 to 1,440"),
+            (["--users", "10", "--refreshes", "1441"], "refreshes a day must be from 0 to 1,440"),
+            (["--users", "10", "--sign-ins", "-2"], "sign ins a month must be from 0"),
+            (["--users", "10", "--peak", "0.5"], "peak must be from 1"),
+            (["--refreshes", "8"], "how many users"),
+            (["--users", ""], "must be a whole number, not ''"),
+        ],
+    )
+    def test_nonsense_gets_a_clear_error(
+        self, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as stopped:
+            cost.main(arguments)
+        assert stopped.value.code == 2
+        assert message in capsys.readouterr().err
+
+    def test_a_load_that_makes_no_sense_is_none(self) -> None:
+        with pytest.raises(BadInput):
+            Load(10, refreshes_a_day=math.inf)
+
+
+class TestMeasured:
+    def test_what_the_benchmark_has_measured_takes_the_place_of_what_is_assumed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = {
+            what: Figure("1 parallel, 10 rows", "ms", [time]) for what, time in (("sign-in", 23.6), ("refresh", 5.0))
+        }
+        compared = [
+            Comparison(f"CPU of a {what}: 64 parallel", Figure("x", "ms", [9.0]), it) for what, it in other.items()
+        ]
+        monkeypatch.setattr(results, "read", lambda: {"growth": Section("", "", compared)})
+        usual, found = Assumed().cpu_ms, cost.assumed().cpu_ms
+        assert found["refresh"] == 5.0
+        # A sign-in is twice what is assumed, and so is each of its parts.
+        assert [found[name] / usual[name] for name in ("authorize", "callback", "redeem")] == pytest.approx([2, 2, 2])
+        assert cost.assumed().aries_ms == Assumed().aries_ms
+
+    def test_where_nothing_was_measured_the_usual_holds(self) -> None:
+        assert cost.assumed() == Assumed()
+
+    def test_the_template_says_what_stands_there(self) -> None:
+        found = cost.stack()
+        assert (found.dashboards, found.keys) == (1, 1)
+        # Of some twenty alarms; those on expressions count once for each metric in it.
+        assert found.alarm_metrics > 30
+        assert found.memory_mb.keys() >= STACK.memory_mb.keys()
