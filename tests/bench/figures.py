@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any, Literal
 
@@ -101,8 +101,13 @@ class Section:
             [Figure(**figure) for figure in section["figures"]],
         )
 
+    @property
+    def held(self) -> Section:
+        """The section without what has no bar."""
+        return replace(self, comparisons=[it for it in self.comparisons if it.bar is not None], figures=[])
+
     def to_markdown(self) -> str:
-        """Tables as the README shows them."""
+        """Tables of everything."""
         parts = [f"**{self.title}.** {self.about}"]
         if self.comparisons:
             rows = [_comparison_row(comparison) for comparison in self.comparisons]

@@ -1,13 +1,16 @@
-"""The last results, as the README shows them."""
+"""The last results: every round in ``results.json``, and in the README the tables of what has a bar."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from tests.bench.figures import Section
 
 _FILE = Path(__file__).with_name("results.json")
+README = Path(__file__).parents[2] / "README.md"
+_IN_README = re.compile(r"(?<=<!-- make bench -->\n).*?(?=\n<!-- /make bench -->)", re.DOTALL)
 
 
 def read() -> dict[str, Section]:
@@ -18,10 +21,17 @@ def read() -> dict[str, Section]:
 
 
 def write(sections: dict[str, Section]) -> None:
-    """Keep these, each round of them."""
+    """Keep these, each round of them, and show them in the README."""
     _FILE.write_text(json.dumps({name: section.to_json() for name, section in sections.items()}, indent=1) + "\n")
+    README.write_text(_IN_README.sub(lambda _: to_markdown(), README.read_text()))
 
 
 def to_markdown() -> str:
-    """All tables of the last results."""
-    return "\n\n".join(section.to_markdown() for section in read().values())
+    """The tables of what has a bar."""
+    return "\n\n".join(section.held.to_markdown() for section in read().values())
+
+
+def in_readme() -> str:
+    """What the README shows of them."""
+    (shown,) = _IN_README.findall(README.read_text())
+    return str(shown)

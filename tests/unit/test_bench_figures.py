@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.bench import cost, results
 from tests.bench.figures import Comparison, Figure, Limit, Section
 
 
@@ -85,3 +86,21 @@ def test_a_table_shows_median_spread_ratio_and_bar() -> None:
         "| layer | 12,346 KiB | at most 20,000 |\n"
         "| calls | 4 |  |"
     )
+
+
+def test_what_has_no_bar_is_left_out_of_the_readme() -> None:
+    section = Section(
+        "Warm", "What it is.", [comparison([1], [1]), comparison([1], [1], None)], [], [Figure("calls", "", [4])]
+    )
+    assert section.held == Section("Warm", "What it is.", [comparison([1], [1])])
+
+
+def test_the_readme_shows_the_last_results() -> None:
+    assert results.read()
+    assert results.in_readme() == results.to_markdown()
+
+
+def test_the_readme_shows_what_three_sizes_cost_by_the_last_results() -> None:
+    table = cost.report(None).rpartition("\n\n")[2].strip()
+    assert "| **all** |" in table
+    assert table in results.README.read_text()
