@@ -63,9 +63,12 @@ class Watch:
 
     def leaks(self) -> list[str]:
         """The channels in which a secret stands, as it is or percent-encoded."""
-        wanted = self.secrets | {quote(value, safe="") for value in self.secrets}
-        texts = {channel: "\n".join(written) for channel, written in self.written.items()}
-        return sorted(channel for channel, text in texts.items() if any(value in text for value in wanted))
+        by_beginning: dict[str, set[str]] = {}
+        for value in self.secrets | {quote(value, safe="") for value in self.secrets}:
+            by_beginning.setdefault(value[:_LEAST_LENGTH], set()).add(value)
+        return sorted(
+            channel for channel, texts in self.written.items() if any(_stands_in(text, by_beginning) for text in texts)
+        )
 
     def request(self, request: HttpRequest) -> None:
         """Meet the secrets that a caller sends."""
@@ -88,6 +91,15 @@ class Watch:
         for name, value in parse_qsl(query, errors="replace"):
             if name in _SECRET_PARAMETERS:
                 self.secret(value)
+
+
+def _stands_in(text: str, by_beginning: Mapping[str, set[str]]) -> bool:
+    """Whether one of the values stands in the text: in one pass, since some tests make a hundred thousand of them."""
+    return any(
+        text.startswith(value, at)
+        for at in range(len(text) - _LEAST_LENGTH + 1)
+        for value in by_beginning.get(text[at : at + _LEAST_LENGTH], ())
+    )
 
 
 WATCH = Watch()
