@@ -75,6 +75,7 @@ class Deployed(World):
         payload = json.dumps(http_event(method, path, **event))
         invoked = self._functions.invoke(FunctionName=name, Qualifier="live", Payload=payload)
         answer = json.loads(invoked["Payload"].read())
+        assert "statusCode" in answer, answer
         return Answer(answer["statusCode"], answer["headers"], answer["cookies"], answer["body"])
 
     def row(self, session_id: str) -> dict[str, Any] | None:

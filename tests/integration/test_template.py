@@ -39,7 +39,7 @@ ENVIRONMENT = {
     "REFRESH_GRACE_SECONDS": "RefreshGraceSeconds",
     "LATE_RETRY": "LateRetry",
     # Behind something of the owner's every request comes from the same few addresses.
-    "SOURCE_LIMIT": {"Fn::If": ["HasIssuer", 0, "SourceLimit"]},
+    "SOURCE_LIMIT": {"Fn::If": ["HasIssuer", "0", "SourceLimit"]},
     "TABLE_NAME": "SignInsTable",
     "SECRET_PREFIX": "${AWS::StackName}/session/",
     "KEY_ID": "Key.Arn",
