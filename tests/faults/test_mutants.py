@@ -158,11 +158,11 @@ def claiming_after_exchanging(patch: Patch) -> None:
 def a_late_retry_that_does_not_supersede(patch: Patch) -> None:
     commit = Leases.commit
 
-    def keep_the_lost_token(self: Leases, row: SignIn, token_hash: str, now: float) -> SignIn:
+    def keep_the_lost_token(self: Leases, row: SignIn, token_hash: str, now: float) -> None:
         # The token whose answer was lost stays good beside the new one.
         before = row.previous_hash == token_hash
         lost = self._sign_ins.find(row.session_id)
-        return commit(self, row, lost.handle_hash if before and lost else token_hash, now)
+        commit(self, row, lost.handle_hash if before and lost else token_hash, now)
 
     patch.setattr(Leases, "commit", keep_the_lost_token)
 

@@ -20,7 +20,7 @@ settings.load_profile("unit")
 def transport() -> Iterator[RequestsTransport]:
     made = RequestsTransport()
     yield made
-    made._session.close()
+    made.close()
 
 
 @pytest.fixture(scope="session")

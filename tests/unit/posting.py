@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +39,8 @@ def assert_no_reply(transport: RequestsTransport, script: Script, seconds: float
 def assert_not_sent(transport: RequestsTransport, url: str, seconds: float = 5.0) -> None:
     with pytest.raises(NotSent):
         post(transport, url, seconds)
+
+
+def trust(transport: RequestsTransport, certificate: Path) -> None:
+    """Have the transport trust one more certificate."""
+    transport._adapter.context.load_verify_locations(certificate)

@@ -25,7 +25,7 @@ from tests.unit.peer import (
     make_certificate,
     server_context,
 )
-from tests.unit.posting import BODY, CHUNKED, SECONDS, UNTIL_CLOSED, assert_no_reply, assert_not_sent, post
+from tests.unit.posting import BODY, CHUNKED, SECONDS, UNTIL_CLOSED, assert_no_reply, assert_not_sent, post, trust
 
 # What goes out, and what comes back.
 
@@ -166,7 +166,7 @@ def test_a_certificate_of_an_unknown_authority_is_not_sent(transport: RequestsTr
 
 def test_a_certificate_for_another_host_is_not_sent(transport: RequestsTransport, tmp_path: Path) -> None:
     other = make_certificate(tmp_path, host="127.0.0.2")
-    transport._session.verify = str(other)
+    trust(transport, other)
     with Peer(answering(answer()), tls=server_context(other)) as peer:
         assert_not_sent(transport, peer.url)
         assert peer.requests == []

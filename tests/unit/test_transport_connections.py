@@ -11,7 +11,7 @@ import pytest
 from oauth_broker import transport as transport_module
 from oauth_broker.transport import NoReply, Reply, RequestsTransport
 from tests.unit.peer import Peer, Wire, answer, answering, answering_once, server_context
-from tests.unit.posting import SECONDS, assert_not_sent, post
+from tests.unit.posting import SECONDS, assert_not_sent, post, trust
 
 # Redirects, cookies, proxies.
 
@@ -82,7 +82,7 @@ def test_a_second_call_uses_the_same_connection(transport: RequestsTransport) ->
 
 
 def test_a_second_call_uses_the_same_tls_connection(transport: RequestsTransport, certificate: Path) -> None:
-    transport._session.verify = str(certificate)
+    trust(transport, certificate)
     with Peer(answering(answer(b"first"), answer(b"second")), tls=server_context(certificate)) as peer:
         assert post(transport, peer.url) == Reply(200, b"first")
         assert post(transport, peer.url) == Reply(200, b"second")

@@ -6,12 +6,15 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from urllib3 import Timeout
 
+from oauth_broker import transport as transport_module
 from oauth_broker.transport import NoReply, Reply, RequestsTransport
 from tests.unit.peer import Peer, Script, Wire, answer, answering, server_context
-from tests.unit.posting import CHUNKED, SECONDS, UNTIL_CLOSED, assert_no_reply, post
+from tests.unit.posting import CHUNKED, SECONDS, UNTIL_CLOSED, assert_no_reply, assert_not_sent, post, trust
 
 
 def silent(wire: Wire) -> None:
@@ -51,11 +54,91 @@ def test_a_deadline_holds_whatever_comes_a_byte_at_a_time(transport: RequestsTra
 
 @pytest.mark.parametrize("name", ["nothing", "the head", "a body of known length"])
 def test_the_deadline_holds_over_tls(transport: RequestsTransport, certificate: Path, name: str) -> None:
-    transport._session.verify = str(certificate)
+    trust(transport, certificate)
     with Peer(SLOW[name], tls=server_context(certificate)) as peer:
         with pytest.raises(NoReply):
             post(transport, peer.url, SECONDS)
         assert len(peer.requests) == 1
+
+
+# More than loopback holds for a peer that does not read.
+LARGE = bytes(32 * 1024 * 1024)
+# The head of a record and of a message in it, neither of which comes to its end.
+HALF_A_RECORD = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc"
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timeouts that sockets have of themselves are far longer than the deadline: it is met by what keeps it alone."""
+
+    class Patient(transport_module._BoundedSocket):
+        def connect(self, address: Any) -> None:
+            super().connect(address)
+            self.settimeout(SECONDS * 10)
+
+    monkeypatch.setattr(transport_module, "_BoundedSocket", Patient)
+    monkeypatch.setattr("requests.adapters.TimeoutSauce", lambda **_: Timeout(SECONDS * 10))
+
+
+def deaf(wire: Wire) -> None:
+    wire.hang()
+
+
+def half_a_handshake(wire: Wire) -> None:
+    wire.read_some()
+    wire.send(HALF_A_RECORD)
+    wire.trickle(bytes(1000))
+    wire.hang()
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("script", [deaf, half_a_handshake])
+def test_a_handshake_ends_by_the_deadline_and_nothing_is_sent(transport: RequestsTransport, script: Script) -> None:
+    with Peer(script) as peer:
+        assert_not_sent(transport, peer.url.replace("http:", "https:"), SECONDS)
+        assert peer.connections == 1
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+def test_a_request_that_nobody_reads_ends_by_the_deadline(
+    transport: RequestsTransport, certificate: Path, is_tls: bool
+) -> None:
+    trust(transport, certificate)
+    with Peer(deaf, tls=server_context(certificate) if is_tls else None) as peer:
+        with pytest.raises(NoReply):
+            post(transport, peer.url, SECONDS, LARGE)
+        assert peer.connections == 1
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+def test_an_answer_that_does_not_come_ends_by_the_deadline(
+    transport: RequestsTransport, certificate: Path, is_tls: bool
+) -> None:
+    trust(transport, certificate)
+    with Peer(silent, tls=server_context(certificate) if is_tls else None) as peer:
+        with pytest.raises(NoReply):
+            post(transport, peer.url, SECONDS)
+        assert len(peer.requests) == 1
+
+
+def test_a_request_without_time_is_not_sent(transport: RequestsTransport) -> None:
+    with Peer(answering(answer())) as peer:
+        assert_not_sent(transport, peer.url, 1e-6)
+        assert peer.requests == []
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+def test_connections_are_closed_while_no_request_is_under_way(
+    transport: RequestsTransport, certificate: Path, is_tls: bool
+) -> None:
+    trust(transport, certificate)
+    with Peer(answering(answer(b"hello")), tls=server_context(certificate) if is_tls else None) as peer:
+        assert post(transport, peer.url) == Reply(200, b"hello")
+        transport.close()
+        assert post(transport, peer.url) == Reply(200, b"hello")
+        assert peer.connections == 2
 
 
 def test_the_next_call_after_a_deadline_has_a_connection_and_a_deadline_of_its_own(

@@ -183,7 +183,8 @@ class Callback:
             access_expires_at=tokens.expires_at,
             token_scope=row.scope,
         )
-        return self._sign_ins.issue(issued, now)
+        self._sign_ins.issue(issued, now)
+        return issued
 
     def _fail(self, row: SignIn, error: str, reason: str, invocation: Invocation) -> RedirectError:
         try:

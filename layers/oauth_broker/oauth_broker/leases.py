@@ -37,7 +37,7 @@ class Leases:
         """Take the lease for the holder of the grant's token, under a new fence."""
         scope: dict[str, Value] = {} if grant.scope is None else {"scope": grant.scope}
         cut_off: dict[str, Value] = {"cut_off": terms.cut_off} if terms.cut_off else {}
-        return self._sign_ins.update(
+        return self._sign_ins.update_and_read(
             grant.token.session_id,
             "",
             "SET lease_id = :lease_id, lease_until = :lease_until ADD fence :one",
@@ -60,17 +60,17 @@ class Leases:
             **cut_off,
         )
 
-    def release(self, row: SignIn, reason: str, now: float) -> SignIn:
+    def release(self, row: SignIn, reason: str, now: float) -> None:
         """Give the lease and its fence back: nothing is under way at Aries, and nothing was stored under the fence."""
-        return self._give_fence_back(row, reason, now, " REMOVE lease_id, lease_until")
+        self._give_fence_back(row, reason, now, " REMOVE lease_id, lease_until")
 
-    def settle(self, row: SignIn, reason: str, now: float) -> SignIn:
+    def settle(self, row: SignIn, reason: str, now: float) -> None:
         """Give the fence back and keep the lease: nothing was or will be stored, but Aries may still be at it."""
-        return self._give_fence_back(row, reason, now, "")
+        self._give_fence_back(row, reason, now, "")
 
-    def _give_fence_back(self, row: SignIn, reason: str, now: float, also: str) -> SignIn:
+    def _give_fence_back(self, row: SignIn, reason: str, now: float, also: str) -> None:
         # Fences without a stored answer would have to be looked for by every later worker, one outage long.
-        return self._sign_ins.update(
+        self._sign_ins.update(
             row.session_id,
             "",
             "SET fence = :before, timeline = :timeline" + also,
@@ -81,7 +81,7 @@ class Leases:
             lease_id=row.lease_id,
         )
 
-    def commit(self, row: SignIn, token_hash: str, now: float) -> SignIn:
+    def commit(self, row: SignIn, token_hash: str, now: float) -> None:
         """Commit a refresh: the only linearization point.
 
         ``row`` is the leased row with the new ``generation``, ``handle_hash``, ``secret_version``,
@@ -89,7 +89,7 @@ class Leases:
         Values are set, never added, so that an update that is applied twice changes nothing.
         """
         values: dict[str, Value] = {"escrow": row.escrow} if row.escrow else {}
-        return self._sign_ins.update(
+        self._sign_ins.update(
             row.session_id,
             "",
             "SET generation = :next, previous_hash = :presented, handle_hash = :handle_hash,"

@@ -284,10 +284,11 @@ class Refresh:
             escrow=kept.escrow,
             timeline=extended(row.timeline, entry(now, "refreshed", how)),
         )
-        return self._backoff.until_done(
+        self._backoff.until_done(
             lambda: self._leases.commit(renewed, grant.token.hash, self._clock.now()),
             lambda: invocation.remaining() - _COMMIT_SECONDS,
         )
+        return renewed
 
     def _answer(self, row: SignIn, secret: SessionSecret) -> TokenAnswer:
         return TokenAnswer(secret, RefreshToken.mint(row.session_id, row.generation, secret.session_key).text)

@@ -7,13 +7,13 @@ exactly: ``NotSent``, where not a byte of the request has left, and ``NoReply``,
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol, Self
 
 import requests
@@ -58,42 +58,27 @@ class Transport(Protocol):
 
 
 class _Attempt:
-    """The request under way in one thread. A timer ends it at its deadline, whatever it is waiting for.
-
-    The read timeout of a socket starts anew with every byte; an answer of one byte a second would never meet it.
-    """
+    """The request under way in one thread: it ends at its deadline, whatever it is waiting for."""
 
     def __init__(self, seconds: float) -> None:
         now = time.monotonic()
         # A request that leaves with less time than this may be processed without a chance to hear its answer.
         self.leaves_until = now + seconds / 2
-        self.ends_at = now + seconds
-        self.socket: socket.socket | None = None
-        self.is_over = False
-        self._timer = threading.Timer(seconds, self._abort)
-        self._timer.daemon = True
+        self._ends_at = now + seconds
+        self.sent = False
 
-    @property
-    def sent(self) -> bool:
-        return self.socket is not None
-
-    def _abort(self) -> None:
-        self.is_over = True
-        if self.socket is not None:
-            # The peer may have closed it already, which is as good.
-            with suppress(OSError):
-                # Not SSLSocket's own, which would take the TLS layer away under the thread that is reading.
-                socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+    def left(self) -> float:
+        """Return the seconds that are left; raises TimeoutError where there are none."""
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the time is over")
+        return left
 
     def __enter__(self) -> Self:
         _thread.attempt = self
-        self._timer.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._timer.cancel()
-        # Or it might yet shut the socket under the next request that uses it.
-        self._timer.join()
         del _thread.attempt
 
 
@@ -102,6 +87,37 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
+
+
+class _BoundedSocket(socket.socket):
+    """Waits for nothing longer than the request may take.
+
+    The timeout of a socket starts anew with every byte; an answer of one byte a second would never meet it.
+    """
+
+    def recv_into(self, *args: Any) -> int:
+        self.settimeout(_thread.attempt.left())
+        return super().recv_into(*args)
+
+    def sendall(self, *args: Any) -> None:
+        self.settimeout(_thread.attempt.left())
+        super().sendall(*args)
+
+
+class _BoundedTLSSocket(ssl.SSLSocket):
+    """The same over TLS."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        self.settimeout(_thread.attempt.left())
+        super().do_handshake(block)
+
+    def recv_into(self, *args: Any) -> int:
+        self.settimeout(_thread.attempt.left())
+        return super().recv_into(*args)
+
+    def send(self, *args: Any) -> int:
+        self.settimeout(_thread.attempt.left())
+        return super().send(*args)
 
 
 class _WatchedConnection(HTTPConnection):
@@ -115,13 +131,10 @@ class _WatchedConnection(HTTPConnection):
         except (OSError, UnicodeError) as error:
             raise NewConnectionError(self, str(error)) from error
         for family, kind, protocol, _, address in found:
-            left = _thread.attempt.ends_at - time.monotonic()
-            if left <= 0:
-                break
-            made = socket.socket(family, kind, protocol)
+            made = _BoundedSocket(family, kind, protocol)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            made.settimeout(min(_CONNECT_SECONDS, left))
             try:
+                made.settimeout(min(_CONNECT_SECONDS, _thread.attempt.left()))
                 made.connect(address)
             except OSError as error:
                 made.close()
@@ -135,7 +148,7 @@ class _WatchedConnection(HTTPConnection):
             self.connect()
         if time.monotonic() >= _thread.attempt.leaves_until:
             raise TimeoutError("too little time left to hear the answer")
-        _thread.attempt.socket = self.sock
+        _thread.attempt.sent = True
         super().request(*args, **options)
 
 
@@ -158,42 +171,38 @@ class _WatchedAdapter(HTTPAdapter):
     """
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        trusting = create_urllib3_context()
-        trusting.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
-        super().init_poolmanager(*args, ssl_context=trusting, **options)
+        self.context = create_urllib3_context()
+        self.context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+        self.context.sslsocket_class = _BoundedTLSSocket
+        super().init_poolmanager(*args, ssl_context=self.context, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _WatchedPool, "https": _WatchedHTTPSPool}
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
-        if verify is True:
-            conn.ca_certs = None
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Look at no redirect: requests reads its whole body and parses its Location even where it is not to follow."""
+        conn.ca_certs = None
 
 
 class RequestsTransport:
-    """A transport with one pooled session, made once a process."""
+    """A transport with one pool of connections, made once a process.
+
+    An adapter of requests without its session, which would know cookies, redirects, proxies and a .netrc: nothing but
+    what is given here goes out, and nothing that came with one user's answer goes along with another's request.
+    """
 
     def __init__(self) -> None:
-        self._session = _Session()
-        # Neither proxies nor a .netrc of the environment, and no cookies: nothing but what is given here goes out,
-        # and nothing that came with one user's answer goes along with another's request.
-        self._session.trust_env = False
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._adapter = _WatchedAdapter(pool_connections=1, pool_maxsize=8)
-        self._session.mount("https://", self._adapter)
-        self._session.mount("http://", self._adapter)
         # The wall clock, since the other stands still while Lambda freezes the process.
         self._used_at = 0.0
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        self._adapter.close()
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
         """See Transport."""
         all_headers = {**headers, "accept": "application/json"}
         with _Attempt(seconds) as attempt, self._answer("POST", url, body, all_headers, attempt, seconds) as response:
-            return Reply(response.status_code, _read(response, attempt))
+            return Reply(response.status_code, _read(response))
 
     def status_of(self, url: str, seconds: float) -> int:
         """Send a GET and return the status of the answer; its body is not read, and its connection closed.
@@ -215,18 +224,13 @@ class RequestsTransport:
     ) -> Iterator[requests.Response]:
         """Send a request and yield the answer, of which no more than the head has been read."""
         if time.time() - self._used_at > _MAX_IDLE_SECONDS:
-            self._adapter.close()
+            self.close()
         self._used_at = time.time()
+        all_headers = {**headers, "accept-encoding": "identity"}
         try:
-            with self._session.request(
-                method,
-                url,
-                data=body,
-                headers={**headers, "accept-encoding": "identity"},
-                timeout=(min(_CONNECT_SECONDS, seconds), seconds),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            request = requests.Request(method, url, data=body, headers=all_headers).prepare()
+            timeouts = (min(_CONNECT_SECONDS, seconds), seconds)
+            with self._adapter.send(request, stream=True, timeout=timeouts) as response:
                 yield response
         except (requests.RequestException, HTTPError, OSError) as error:
             raise (NoReply if attempt.sent else NotSent)(type(error).__name__) from error
@@ -234,7 +238,7 @@ class RequestsTransport:
             self._used_at = time.time()
 
 
-def _read(response: requests.Response, attempt: _Attempt) -> bytes:
+def _read(response: requests.Response) -> bytes:
     raw = response.raw
     if response.status_code < HTTPStatus.OK:
         # An interim answer: the final one follows on this connection, which is closed with it.
@@ -245,7 +249,7 @@ def _read(response: requests.Response, attempt: _Attempt) -> bytes:
         raise NoReply("too_large")
     # http.client takes the end of a connection for the end of a head and of a body, wherever it comes.
     is_framed = raw.chunked or raw.length_remaining is not None
-    if attempt.is_over or raw.length_remaining or not (is_framed or body):
+    if raw.length_remaining or not (is_framed or body):
         raise NoReply("cut_short")
     if response.headers.get("content-encoding", "identity") != "identity":
         raise NoReply("encoded")
