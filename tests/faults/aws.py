@@ -115,7 +115,7 @@ class MemoryDynamoDb:
                 _apply(new, verb, clause, names, values)
         self.items[key] = new
         self._note(applied=True, item=new)
-        return {"Attributes": dict(new)}
+        return {"Attributes": dict(new)} if parameters["ReturnValues"] == "ALL_NEW" else {}
 
 
 def _refuse_what_aws_refuses(text: str, names: dict[str, str], values: dict[str, Any]) -> None:
