@@ -13,7 +13,7 @@ from tests.bench.figures import Comparison, Figure, Limit, Section
 
 # Each turn is so many operations of one of the two; then it is the other's turn.
 TURNS = 4
-TIMES = 6
+TIMES = 15
 _WARM_UP = 12
 _OTHER = "Flask, Authlib"
 # Ours is to be ahead.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from tests.bench.growth_serving import KeptAliveServer, Request
+from tests.bench.interpreter import python3_13
 from tests.built.artifacts import BUILT, KEY, LAMBDA, LAYERS, PARAMETERS
 from tests.local.aries import AriesCore
 from tests.local.aws import CREDENTIALS, REGION, LocalAws
@@ -173,7 +173,7 @@ def _command(side: Side, aries: str) -> list[str]:
     if side == "ours":
         told["folders"] = [str(layer / "python") for layer in LAYERS]
         told["functions"] = {path: str(BUILT / folder) for path, folder in _FUNCTIONS.items()}
-        start = [_python3_13(), "-I", "-S"]
+        start = [python3_13(), "-I", "-S"]
     else:
         told |= {"folders": [], "functions": {}}
         start = [str(_PYTHON), "-I"]
@@ -197,10 +197,3 @@ def _environment(side: Side, aws: str, aries: str, client_secret_arn: str) -> di
         # Of the application of Flask, which signs its cookie with it.
         "SECRET_KEY": "a-key-that-signs-the-cookie-of-a-sign-in",
     }
-
-
-def _python3_13() -> str:
-    found = os.environ.get("PYTHON3_13", "")
-    if not found:
-        raise SystemExit("No python3.13 was named: set PYTHON3_13 to one, as `make bench` does.")
-    return found

@@ -14,8 +14,6 @@ from tests.bench.figures import Comparison, Figure, Limit, Section
 FLOOR_BARS = {"authorize": 1.15, "callback": 1.35, "token": 1.35, "refresh": 1.35, "revoke": 1.35}
 # At most half of what the ordinary build takes.
 ORDINARY_BAR = 0.5
-# Nobody waits for these to start.
-WITHOUT_ORDINARY = ("cleanup", "operator")
 # MiB that a function holds at the most after its first request: a quarter of the smallest memory size in the template.
 PEAK_BAR = 64
 STARTS = 2
@@ -26,11 +24,11 @@ ORDINARY_ROUNDS = 3
 _ABOUT = (
     "From before the first import to the answer of the first request, which succeeds, in a fresh Python of the "
     "runtime's version that has the built layers and the function on its path and nothing else: CPU time of all "
-    "threads, without the start of Python itself. AWS and Aries are another process, on loopback. The floor imports "
+    "threads, without the start of Python itself. AWS and Aries are another process, over TLS. The floor imports "
     "boto3 (and requests where the function calls Aries) from the same layer, makes the same clients and the same "
     "calls. The ordinary build is the same code without bytecode, everything imported and all clients made up front. "
-    "The estimates take a call of AWS for 10 ms and one of Aries for 200, give processor time by memory as Lambda "
-    "does, and add what each client of AWS spends on certificates over TLS."
+    "The estimates take a call of AWS for 10 ms and one of Aries for 200, and give processor time by memory as Lambda "
+    "does."
 )
 
 
@@ -54,7 +52,7 @@ def in_turns(starts: ColdStarts, names: Sequence[str], rounds: int) -> Rounds:
                 floor.append(starts.start("floor", name))
             found["ours", name].append(ours)
             found["floor", name].append(floor)
-            if number < ORDINARY_ROUNDS and name not in WITHOUT_ORDINARY:
+            if number < ORDINARY_ROUNDS:
                 found["ordinary", name].append([starts.start("ordinary", name)])
     return found
 

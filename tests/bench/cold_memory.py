@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from tests.bench.cold_starts import NEEDS, Rounds
+from tests.bench.cold_starts import Rounds
 from tests.bench.cost_prices import PriceList
 from tests.bench.figures import Figure
 
@@ -35,11 +35,7 @@ def _at(found: Rounds, name: str, size: int) -> list[Figure]:
     waited = aws * _AWS_SECONDS + aries * _ARIES_SECONDS
     price = PriceList.load().prices["lambda_gb_second"].of(size / 1024)
     rounds = found["ours", name]
-    clients = len(NEEDS[name].clients)
-    cold = [
-        median(it.init_cpu + (it.first_cpu + clients * it.trust_cpu) / share for it in starts) + waited
-        for starts in rounds
-    ]
+    cold = [median(it.init_cpu + it.first_cpu / share for it in starts) + waited for starts in rounds]
     warm = [median(it.warm_cpu for it in starts) / share + waited for starts in rounds]
     at = f"{name} at {size} MB"
     return [

@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from botocore import xform_name
+
+from tests.support.certificates import server_context
 
 ARIES_PATH = "/v1/oauth2/token"
 # How the X-Amz-Target of a service begins.
@@ -69,10 +72,14 @@ class _Answer:
 
 @dataclass
 class StandIn:
-    """A server on loopback, for as long as the context is open. ``asked`` is what it was asked, until it is emptied."""
+    """A server on loopback, over TLS, for as long as the context is open.
+
+    ``asked`` is what it was asked, until it is emptied.
+    """
 
     aws: str
     aries: str
+    certificate: Path
     asked: list[Asked] = field(default_factory=list)
     _records: bool = False
     _answers: dict[tuple[str, str], _Answer] = field(default_factory=dict)
@@ -81,9 +88,10 @@ class StandIn:
         handler = type("Handler", (_Handler,), {"stand_in": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
+        self._server.socket = server_context(self.certificate).wrap_socket(self._server.socket, server_side=True)
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"https://127.0.0.1:{self._server.server_port}"
         return self
 
     def __exit__(

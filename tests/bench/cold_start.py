@@ -98,7 +98,6 @@ def main() -> None:
                 "wall_seconds": [after[1] - before[1] for before, after in itertools.pairwise(times)],
                 "warm_requests": WARM_REQUESTS,
                 "peak_bytes": peak_bytes,
-                "trust_cpu_seconds": _trust_cpu_seconds() if told["warm"] else 0,
                 "answer": answer,
             }
         )
@@ -108,14 +107,6 @@ def main() -> None:
 def _times() -> tuple[float, float]:
     """CPU time of all threads, and the clock on the wall, in seconds."""
     return time.process_time(), time.perf_counter()
-
-
-def _trust_cpu_seconds() -> float:
-    """What it takes to read the certificates of those who are trusted, which the SDK does for every connection."""
-    ssl, certifi = importlib.import_module("ssl"), importlib.import_module("certifi")
-    before = time.process_time()
-    ssl.create_default_context(cafile=certifi.where())
-    return time.process_time() - before
 
 
 def _peak_bytes() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import subprocess
 import time
@@ -17,9 +16,11 @@ from typing import Any, Literal
 
 from tests.bench.cold_sign_ins import GRACE, first_requests
 from tests.bench.cold_stand_in import ARIES_PATH, Asked, StandIn
-from tests.built.artifacts import LAYERS, environment_of, folder_of, functions
+from tests.bench.interpreter import python3_13
+from tests.built.artifacts import BUILT, LAYERS, environment_of, folder_of, functions
 from tests.local.aws import REGION
 from tests.local.stack import LocalStack
+from tests.support.certificates import make_certificate
 
 Kind = Literal["ours", "floor", "ordinary"]
 
@@ -51,18 +52,13 @@ SUCCESS = {"authorize": 302, "callback": 302, "token": 200, "refresh": 200, "rev
 
 @dataclass(frozen=True)
 class ColdStart:
-    """What one cold start took, in seconds. ``warm_cpu`` is that of one more request of the same kind.
-
-    ``trust_cpu`` is not in the others: it comes on top for each connection of the SDK over TLS, which loopback does
-    without.
-    """
+    """What one cold start took, in seconds. ``warm_cpu`` is that of one more request of the same kind."""
 
     init_cpu: float
     first_cpu: float
     warm_cpu: float
     wall: float
     peak_bytes: int
-    trust_cpu: float
 
     @property
     def cpu(self) -> float:
@@ -79,12 +75,16 @@ class WrongStart(Exception):
 
 
 class ColdStarts:
-    """Starts functions. ``python`` is one of the runtime's version; ``ordinary`` is a copy without bytecode."""
+    """Starts functions of ``built``, a copy of what was built, and of ``ordinary``, one without bytecode.
 
-    def __init__(self, python: str, stack: LocalStack, stand_in: StandIn, ordinary: Path) -> None:
+    ``python`` is one of the runtime's version.
+    """
+
+    def __init__(self, python: str, stack: LocalStack, stand_in: StandIn, built: Path, ordinary: Path) -> None:
         self._python = python
         self._stack = stack
         self._stand_in = stand_in
+        self._built = built
         self._ordinary = ordinary
         self._events: dict[str, dict[str, Any]] = {}
         self._asked: dict[str, list[Asked]] = {}
@@ -121,7 +121,6 @@ class ColdStarts:
             warm_cpu=warm / told["warm_requests"],
             wall=sum(told["wall_seconds"][:2]),
             peak_bytes=told["peak_bytes"],
-            trust_cpu=told["trust_cpu_seconds"],
         )
 
     def asked(self, name: str) -> list[str]:
@@ -157,10 +156,9 @@ class ColdStarts:
         return told
 
     def _folders(self, kind: Kind, name: str) -> list[Path]:
-        built = [folder_of(functions()[_logical(name)]), *(layer / "python" for layer in LAYERS)]
-        if kind != "ordinary":
-            return built
-        return [self._ordinary / folder.relative_to(LAYERS[0].parent) for folder in built]
+        folders = [folder_of(functions()[_logical(name)]), *(layer / "python" for layer in LAYERS)]
+        copy = self._ordinary if kind == "ordinary" else self._built
+        return [copy / folder.relative_to(BUILT) for folder in folders]
 
     def _environment(self, name: str) -> dict[str, str]:
         function = next(it for it in self._stack.template.functions.get_all() if it.name == _logical(name))
@@ -190,20 +188,20 @@ def _is_right(kind: Kind, name: str, answer: Any) -> bool:
     return bool(answer["statusCode"] == SUCCESS[name])
 
 
-def python3_13() -> str:
-    """The Python to measure with."""
-    found = os.environ.get("PYTHON3_13", "")
-    if not found:
-        raise SystemExit("No python3.13 was named: set PYTHON3_13 to one, as `make bench` does.")
-    return found
-
-
 @contextmanager
 def cold_starts() -> Iterator[ColdStarts]:
-    """Everything that cold starts need, and a copy of what was built as it is built ordinarily: without bytecode."""
+    """Everything that cold starts need, and two copies of what was built: as it is, and without bytecode.
+
+    Both trust the stand-in, beside all others.
+    """
     with TemporaryDirectory() as folder, LocalStack(refresh_grace=GRACE) as stack:
-        ordinary = Path(folder) / "build"
-        built = LAYERS[0].parent
-        shutil.copytree(built, ordinary, ignore=shutil.ignore_patterns("__pycache__"))
-        with StandIn(stack.aws, stack.aries) as stand_in:
-            yield ColdStarts(python3_13(), stack, stand_in, ordinary)
+        certificate = make_certificate(Path(folder))
+        built, ordinary = Path(folder) / "built", Path(folder) / "ordinary"
+        shutil.copytree(BUILT, built)
+        shutil.copytree(BUILT, ordinary, ignore=shutil.ignore_patterns("__pycache__"))
+        for copy in (built, ordinary):
+            (trusted,) = copy.rglob("certifi/cacert.pem")
+            with trusted.open("a") as more:
+                more.write(certificate.read_text())
+        with StandIn(stack.aws, stack.aries, certificate) as stand_in:
+            yield ColdStarts(python3_13(), stack, stand_in, built, ordinary)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any, Self
 
 from tests.bench.growth_aws import CLIENT_SECRET_ARN
 from tests.bench.growth_serving import KeptAliveServer, Request
+from tests.bench.interpreter import python3_13
 from tests.built.artifacts import BUILT, LAMBDA, LAYERS
 from tests.local.aries import AriesCore
 from tests.local.template import ROOT
@@ -42,7 +42,7 @@ class Stage:
             aws = started.enter_context(Program(command, {"PYTHONPATH": str(ROOT)}))
             script = str(Path(__file__).with_name("growth_broker.py"))
             told = json.dumps(_what_the_broker_is_told(aries.url, processes))
-            broker = Program([_python3_13(), "-I", "-S", "-B", script, told], _for_broker(aws.told["url"], aries.url))
+            broker = Program([python3_13(), "-I", "-S", "-B", script, told], _for_broker(aws.told["url"], aries.url))
             stage = cls(aws, started.enter_context(broker))
             stage.command("sign_in", processes, 2)
             stage.command("refresh", processes, 2, MINUTE)
@@ -125,10 +125,3 @@ def _for_broker(aws: str, aries: str) -> dict[str, str]:
         "ARIES_TOKEN_URL": f"{aries}/v1/oauth2/token",
         "ARIES_CLIENT_SECRET_ARN": CLIENT_SECRET_ARN,
     }
-
-
-def _python3_13() -> str:
-    found = os.environ.get("PYTHON3_13", "")
-    if not found:
-        raise SystemExit("No python3.13 was named: set PYTHON3_13 to one, as `make bench` does.")
-    return found

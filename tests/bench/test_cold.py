@@ -66,18 +66,18 @@ def test_a_start_that_fails_is_not_measured(starts: ColdStarts, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", FLOOR_BARS)
 def test_every_bar_can_be_missed(name: str) -> None:
-    floor = ColdStart(init_cpu=0.2, first_cpu=0.01, warm_cpu=0.002, wall=0.3, peak_bytes=50 * 2**20, trust_cpu=0.02)
-    slow = ColdStart(init_cpu=0.3, first_cpu=0.01, warm_cpu=0.002, wall=0.4, peak_bytes=65 * 2**20, trust_cpu=0.02)
+    floor = ColdStart(init_cpu=0.2, first_cpu=0.01, warm_cpu=0.002, wall=0.3, peak_bytes=50 * 2**20)
+    slow = ColdStart(init_cpu=0.3, first_cpu=0.01, warm_cpu=0.002, wall=0.4, peak_bytes=65 * 2**20)
     section = to_section(rounds_of(slow, floor, slow, name))
     assert [comparison.is_met for comparison in section.comparisons] == [False, False]
     assert [limit.is_met for limit in section.limits] == [False]
-    good = to_section(rounds_of(floor, floor, ColdStart(0.5, 0.01, 0.002, 0.6, 0, 0), name))
+    good = to_section(rounds_of(floor, floor, ColdStart(0.5, 0.01, 0.002, 0.6, 0), name))
     assert all(comparison.is_met for comparison in good.comparisons)
     assert all(limit.is_met for limit in good.limits)
 
 
 def test_more_memory_is_quicker_and_dearer() -> None:
-    start = ColdStart(init_cpu=0.2, first_cpu=0.01, warm_cpu=0.002, wall=0.3, peak_bytes=50 * 2**20, trust_cpu=0.02)
+    start = ColdStart(init_cpu=0.2, first_cpu=0.01, warm_cpu=0.002, wall=0.3, peak_bytes=50 * 2**20)
     found = figures(rounds_of(start, start, start, "refresh"))
     cold, warm, dollars = ([figure.median for figure in found[first::3]] for first in range(3))
     assert cold == sorted(cold, reverse=True)

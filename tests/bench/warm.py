@@ -46,7 +46,7 @@ class Measured:
         return Counter({call: number * times for call, number in self.budget().items()})
 
 
-def measure(rounds: int, times: int = 60, functions: dict[str, Path] | None = None) -> Section:
+def measure(rounds: int, times: int = 120, functions: dict[str, Path] | None = None) -> Section:
     """Measure each operation and its bare calls in turn, ``times`` times a round.
 
     ``functions`` takes the places of some of those that were built.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,15 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from tests.bench.growth_aws import CLIENT_SECRET_ARN
 from tests.bench.growth_stage import Program
+from tests.bench.interpreter import python3_13
 from tests.built.artifacts import BUILT, LAMBDA, LAYERS
 from tests.local.template import ROOT
+from tests.support.certificates import make_certificate
 from tests.support.world import ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, CALLBACK_URI, ENVIRONMENT, SCOPES
 
 # A refresh sooner than this after the last one is a replay.
@@ -62,8 +57,7 @@ class Stage:
     def set(cls, functions: dict[str, Path] | None = None) -> Iterator[Self]:
         """Start them all; with ``functions``, with these instead of those that were built."""
         with ExitStack() as started:
-            certificate = Path(started.enter_context(TemporaryDirectory())) / "certificate.pem"
-            certificate.write_bytes(_certificate())
+            certificate = make_certificate(Path(started.enter_context(TemporaryDirectory())), *_HOSTS)
             stand_in = json.dumps({"client": _CLIENT, "certificate": str(certificate)})
             command = [sys.executable, "-m", "tests.bench.warm_standin", stand_in]
             services = started.enter_context(Program(command, {"PYTHONPATH": str(ROOT)}))
@@ -107,31 +101,4 @@ class Stage:
 def _bare(script: str, told: dict[str, Any]) -> Program:
     environment = {**LAMBDA, **ENVIRONMENT, "ARIES_CLIENT_SECRET_ARN": CLIENT_SECRET_ARN}
     path = Path(__file__).with_name(f"{script}.py")
-    return Program([_python3_13(), "-I", "-S", "-B", str(path), json.dumps(told)], environment)
-
-
-def _python3_13() -> str:
-    found = os.environ.get("PYTHON3_13", "")
-    if not found:
-        raise SystemExit("No python3.13 was named: set PYTHON3_13 to one, as `make bench` does.")
-    return found
-
-
-def _certificate() -> bytes:
-    """One that signs itself, for all names, good for a day, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stand-in")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in _HOSTS]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return private + signed.public_bytes(serialization.Encoding.PEM)
+    return Program([python3_13(), "-I", "-S", "-B", str(path), json.dumps(told)], environment)

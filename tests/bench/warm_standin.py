@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 import sys
 import zlib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, BinaryIO
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -25,6 +25,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from tests.bench.growth_aws import CLIENT_SECRET_ARN, Aws
 from tests.bench.growth_serving import Request
 from tests.local.aries import AriesCore
+from tests.support.certificates import server_context
 
 ARIES = "aries"
 _ROUTINE = (CLIENT_SECRET_ARN.encode(), b'"cut-offs"')
@@ -98,8 +99,7 @@ class Server:
 
     def __init__(self, services: Services, certificate: str) -> None:
         self._services = services
-        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._tls.load_cert_chain(certificate)
+        self._tls = server_context(Path(certificate))
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._socket.getsockname()[1]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from oauth_broker.transport import RequestsTransport
-from tests.unit.peer import make_certificate
+from tests.support.certificates import make_certificate
 
 # Bounded, so that all unit tests together stay a matter of seconds; no database, so that a run leaves no files behind.
 settings.register_profile("unit", max_examples=120, deadline=None, database=None)

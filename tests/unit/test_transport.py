@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from oauth_broker.transport import NoReply, NotSent, Reply, RequestsTransport
+from tests.support.certificates import make_certificate, server_context
 from tests.unit.peer import (
     Peer,
     Script,
@@ -22,8 +23,6 @@ from tests.unit.peer import (
     answering,
     answering_once,
     black_hole,
-    make_certificate,
-    server_context,
 )
 from tests.unit.posting import BODY, CHUNKED, SECONDS, UNTIL_CLOSED, assert_no_reply, assert_not_sent, post, trust
 
@@ -165,7 +164,7 @@ def test_a_certificate_of_an_unknown_authority_is_not_sent(transport: RequestsTr
 
 
 def test_a_certificate_for_another_host_is_not_sent(transport: RequestsTransport, tmp_path: Path) -> None:
-    other = make_certificate(tmp_path, host="127.0.0.2")
+    other = make_certificate(tmp_path, "127.0.0.2")
     trust(transport, other)
     with Peer(answering(answer()), tls=server_context(other)) as peer:
         assert_not_sent(transport, peer.url)

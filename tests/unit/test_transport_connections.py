@@ -10,7 +10,8 @@ import pytest
 
 from oauth_broker import transport as transport_module
 from oauth_broker.transport import NoReply, Reply, RequestsTransport
-from tests.unit.peer import Peer, Wire, answer, answering, answering_once, server_context
+from tests.support.certificates import server_context
+from tests.unit.peer import Peer, Wire, answer, answering, answering_once
 from tests.unit.posting import SECONDS, assert_not_sent, post, trust
 
 # Redirects, cookies, proxies.

@@ -10,7 +10,8 @@ import pytest
 
 from oauth_broker import transport as transport_module
 from oauth_broker.transport import Reply, RequestsTransport
-from tests.unit.peer import Peer, answer, answering, server_context
+from tests.support.certificates import server_context
+from tests.unit.peer import Peer, answer, answering
 from tests.unit.posting import assert_not_sent, post
 
 
