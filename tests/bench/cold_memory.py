@@ -18,8 +18,8 @@ MEMORY_SIZES = (256, 512, 1024, 1769)
 _ONE_CORE = 1769
 # Seconds that AWS' services and Aries are waited for: assumed, since nothing here is as far away as they are.
 _AWS_SECONDS, _ARIES_SECONDS = 0.01, 0.2
-# Of the function that a person sees first, and of the one that is called most.
-_CALLS = {"authorize": (1, 0), "refresh": (4, 1)}
+# Of the functions that a person waits for, and of the one that is called most.
+_CALLS = {"authorize": (1, 0), "callback": (3, 1), "refresh": (4, 1)}
 _MILLION = 1_000_000
 
 

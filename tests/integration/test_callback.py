@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -204,6 +205,8 @@ def test_a_claim_whose_holder_died_ends_in_an_error_and_the_code_is_not_used_aga
         (Fault("redirect"), "temporarily_unavailable"),
         (Fault("members", members={"scope": "account:information"}), "invalid_scope"),
         (Fault("members", members={"scope": "account:information order:execution admin"}), "invalid_scope"),
+        (Fault("members", members={"scope": ""}), "invalid_scope"),
+        (Fault("members", members={"scope": ["account:information"]}), "invalid_scope"),
     ],
     ids=lambda value: getattr(value, "kind", value),
 )
@@ -321,6 +324,18 @@ def test_a_claim_whose_answer_was_lost_is_repeated_and_goes_on(world: World, pho
     with world.aws.failing("UpdateItem", "timed_out_though_applied", times=1):
         assert phone.callback(returning).query["code"]
     assert world.aries.token_calls == 1
+
+
+@pytest.mark.parametrize("kind", ["throttled", "timed_out_though_applied"])
+def test_a_code_that_could_not_be_stored_at_once_is_stored_when_that_has_passed(
+    world: World, phone: Phone, returning: str, kind: str
+) -> None:
+    with ExitStack() as passing:
+        trouble = world.aws.failing("UpdateItem", kind, times=2)
+        passing.enter_context(world.aws.visited("CreateSecret", lambda: passing.enter_context(trouble)))
+        code = phone.callback(returning).query["code"]
+    assert world.aries.token_calls == 1
+    assert phone.redeem(code).status == 200
 
 
 def test_a_callback_with_too_little_time_left_does_not_use_the_code(world: World, phone: Phone, returning: str) -> None:

@@ -18,7 +18,7 @@ def record(session_id: str, number: str, name: str = "REMOVE") -> dict[str, Any]
         "eventID": number,
         "eventName": name,
         "eventSource": "aws:dynamodb",
-        "dynamodb": {"Keys": key, "OldImage": key, "SequenceNumber": number, "StreamViewType": "OLD_IMAGE"},
+        "dynamodb": {"Keys": key, "SequenceNumber": number, "StreamViewType": "KEYS_ONLY"},
     }
 
 

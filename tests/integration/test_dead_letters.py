@@ -36,7 +36,7 @@ class Account:
             KeySchema=[key | {"KeyType": "HASH"}],
             AttributeDefinitions=[key | {"AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
-            StreamSpecification={"StreamEnabled": True, "StreamViewType": "OLD_IMAGE"},
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"},
         )
         self.queue_url = self.sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
         vault = SecretsManagerVault(aws.secretsmanager(), PREFIX, "key")

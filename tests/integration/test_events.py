@@ -76,4 +76,3 @@ def test_they_tell_one_sign_in_from_its_beginning_to_its_end() -> None:
     (removed,) = EVENTS["cleanup_removed"]["Records"]
     assert removed["eventName"] == "REMOVE"
     assert removed["dynamodb"]["Keys"] == {"session_id": {"S": session_id}}
-    assert removed["dynamodb"]["OldImage"]["session_id"] == {"S": session_id}

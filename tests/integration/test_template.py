@@ -44,6 +44,7 @@ ENVIRONMENT = {
     "SECRET_PREFIX": "${AWS::StackName}/session/",
     "KEY_ID": "Key.Arn",
     "AWS_ENDPOINT_URL": "AwsEndpointUrl",
+    "RES_OPTIONS": "timeout:1 attempts:2",
     "DEAD_LETTER_QUEUE_URL": "CleanupDeadLetterQueue",
     "POWERTOOLS_SERVICE_NAME": "AWS::StackName",
     "POWERTOOLS_METRICS_NAMESPACE": "AriesTokenBroker",
@@ -181,7 +182,7 @@ class TestWhatIsKept:
                 }
             ],
             "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
-            "StreamSpecification": {"StreamViewType": "OLD_IMAGE"},
+            "StreamSpecification": {"StreamViewType": "KEYS_ONLY"},
             "SSESpecification": {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": "Key.Arn"},
             "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
             "DeletionProtectionEnabled": "DeletionProtection",

@@ -25,7 +25,7 @@ from tests.support.transformed import (
     transform,
 )
 
-ROLLBACK_ALARMS = ["InternalErrorsAlarm", "RefreshesFailAlarm", "SignInsFailAlarm"]
+ROLLBACK_ALARMS = ["InternalErrorsAlarm", "RefreshesFailAlarm"]
 GRADUAL = pytest.mark.parametrize("gradual", ["false", "true"])
 
 

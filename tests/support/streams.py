@@ -22,9 +22,8 @@ def stream_record(session_id: str, number: int, name: str = "REMOVE", at: float 
         "dynamodb": {
             "ApproximateCreationDateTime": datetime.fromtimestamp(at, UTC),
             "Keys": key,
-            "OldImage": key,
             "SequenceNumber": str(number),
-            "StreamViewType": "OLD_IMAGE",
+            "StreamViewType": "KEYS_ONLY",
         },
     }
 

@@ -149,7 +149,7 @@ class Callback:
             if tokens.scope is not None and canonical_scope(tokens.scope) != row.scope:
                 raise self._fail(row, InvalidScope.code, "scope_differs", invocation)
             version = self._store(row.session_id, tokens, row.scope, invocation)
-            return self._issue(row, tokens, version, browser)
+            return self._issue(row, tokens, version, browser, invocation)
         except ProviderFailure as failure:
             if failure.outcome is Outcome.MISCONFIGURED:
                 invocation.count("ProviderMisconfigured")
@@ -173,7 +173,9 @@ class Callback:
             lambda: invocation.remaining() - AWS_CALL_SECONDS - _RESERVE_SECONDS,
         )
 
-    def _issue(self, row: SignIn, tokens: ProviderTokens, version: str, browser: _Browser) -> SignIn:
+    def _issue(
+        self, row: SignIn, tokens: ProviderTokens, version: str, browser: _Browser, invocation: Invocation
+    ) -> SignIn:
         now = self._clock.now()
         issued = replace(
             row,
@@ -183,7 +185,10 @@ class Callback:
             access_expires_at=tokens.expires_at,
             token_scope=row.scope,
         )
-        self._sign_ins.issue(issued, now)
+        self._backoff.until_done(
+            lambda: self._sign_ins.issue(issued, self._clock.now()),
+            lambda: invocation.remaining() - AWS_CALL_SECONDS - _RESERVE_SECONDS,
+        )
         return issued
 
     def _fail(self, row: SignIn, error: str, reason: str, invocation: Invocation) -> RedirectError:

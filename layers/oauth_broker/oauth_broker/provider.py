@@ -37,8 +37,9 @@ class ProviderTokens:
     """What Aries granted; ``access_token`` is the one thing that must be there.
 
     ``refresh_token`` is None where Aries sent none: the old one is kept. ``scope`` is None where Aries did not name
-    it: it is the scope asked for (RFC 6749 section 5.1). ``expires_at`` counts from before the request was sent.
-    ``is_bearer`` tells whether the access token is used the way this broker says it is (RFC 6750).
+    it: it is the scope asked for (RFC 6749 section 5.1); it is '' where Aries named what is none, which
+    nobody has asked for. ``expires_at`` counts from before the request was sent. ``is_bearer`` tells whether the access
+    token is used the way this broker says it is (RFC 6750).
     """
 
     access_token: Secret
@@ -176,7 +177,7 @@ def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float) -> ProviderT
         access_token=Secret(access_token),
         refresh_token=Secret(refresh_token) if _is_token(refresh_token) else None,
         expires_at=int(sent_at) + _expires_in(members.get("expires_in")),
-        scope=scope if isinstance(scope, str) and _SCOPE.fullmatch(scope) else None,
+        scope=scope if scope is None or (isinstance(scope, str) and _SCOPE.fullmatch(scope)) else "",
         is_bearer=str(members.get("token_type", "Bearer")).lower() == "bearer",
     )
 

@@ -78,7 +78,7 @@ class Settings:
             late_retry=read.choice("LATE_RETRY", {"allow": True, "revoke": False}),
             source_limit=read.integer("SOURCE_LIMIT", 0, 6000),
             table_name=read.text("TABLE_NAME", _VISIBLE, "a table's name"),
-            secret_prefix=read.text("SECRET_PREFIX", re.compile(r"[A-Za-z0-9/_+=.@-]{1,128}"), "a name's beginning"),
+            secret_prefix=read.text("SECRET_PREFIX", re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}"), "a name's beginning"),
             key_id=read.text("KEY_ID", _VISIBLE, "a KMS key's ARN"),
         )
         if settings.dialect.code_sends_secret and not settings.can_refresh:

@@ -213,7 +213,7 @@ class SignIns:
         whether a row that does not meet the condition is what this very write has made of it. ``happened`` is one more
         entry for the row's timeline, or ''; with one, ``update`` begins with SET.
         """
-        # To parse a row that nobody looks at takes a tenth of the call.
+        # To parse a row that nobody looks at takes a sixth of the call.
         self._update(session_id, happened, update, condition, "NONE", own, values)
 
     def update_and_read(

@@ -28,9 +28,9 @@ class PowertoolsTelemetry:
                 raise ConfigurationError(f"{name} must not be empty")
         self._service = environment["POWERTOOLS_SERVICE_NAME"]
         self._namespace = environment["POWERTOOLS_METRICS_NAMESPACE"]
-        # At DEBUG these write whole requests and answers, tokens and all; at INFO, noise at every start.
+        # At DEBUG these write whole requests and answers, tokens and all; at WARNING, what they could not parse of one.
         for library in ("boto3", "botocore", "urllib3"):
-            logging.getLogger(library).setLevel(logging.WARNING)
+            logging.getLogger(library).setLevel(logging.CRITICAL)
         # The place in the code would always be this module.
         logger = Logger(service=self._service, location=None)
         self._write = {"info": logger.info, "warning": logger.warning, "error": logger.error}

@@ -29,8 +29,8 @@ _CONNECT_SECONDS = 2
 # No token answer comes near this; what is larger is not one.
 _MAX_BODY_BYTES = 24 * 1024
 # A pooled connection that was idle for longer may be dead without our knowing, above all after the process was frozen:
-# a request sent into it would be lost with an unknown outcome.
-_MAX_IDLE_SECONDS = 20
+# a request sent into it would be lost with an unknown outcome. Some servers keep one for no more than five seconds.
+_MAX_IDLE_SECONDS = 4
 
 
 class NotSent(Exception):
@@ -120,27 +120,35 @@ class _BoundedTLSSocket(ssl.SSLSocket):
         return super().send(*args)
 
 
+def _connected(made: socket.socket, address: Any) -> socket.socket:
+    try:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.settimeout(min(_CONNECT_SECONDS, _thread.attempt.left()))
+        made.connect(address)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
 class _WatchedConnection(HTTPConnection):
     """Notes when the first byte is about to leave, and lets none leave that could not be answered in time."""
 
     def _new_conn(self) -> socket.socket:
-        """Connect within the deadline, to however many addresses: urllib3's own takes its time for each."""
+        """Connect within the deadline, to however many addresses: urllib3's own takes its time for each.
+
+        How long it takes to look up the name is for the resolver to bound: the template does, by ``RES_OPTIONS``.
+        """
         failure: Exception = OSError("no address")
         try:
             found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise NewConnectionError(self, str(error)) from error
         for family, kind, protocol, _, address in found:
-            made = _BoundedSocket(family, kind, protocol)
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
-                made.settimeout(min(_CONNECT_SECONDS, _thread.attempt.left()))
-                made.connect(address)
+                return _connected(_BoundedSocket(family, kind, protocol), address)
             except OSError as error:
-                made.close()
                 failure = error
-            else:
-                return made
         raise NewConnectionError(self, str(failure)) from failure
 
     def request(self, *args: Any, **options: Any) -> None:
