@@ -34,7 +34,16 @@ ALLOWED = {
     "botocore/data": {"dynamodb", "dynamodbstreams", "kms", "secretsmanager", "sqs"},
     "aws_lambda_powertools/utilities": {"jmespath_utils", "typing"},
 }
-LEFT_OUT = ("aws_lambda_powertools/event_handler", "boto3/data", "boto3/examples")
+LEFT_OUT = (
+    "aws_lambda_powertools/event_handler",
+    "boto3/data",
+    "boto3/dynamodb",
+    "boto3/ec2",
+    "boto3/examples",
+    "boto3/s3",
+    "charset_normalizer/cli",
+    "urllib3/contrib/emscripten",
+)
 REQUIREMENTS = ROOT / "layers" / "dependencies" / "requirements.txt"
 PIN = re.compile(r"([a-z0-9-]+)==(\S+) \\")
 # How files of machine code begin: on Linux, on Windows, and on macOS (for one processor, and for several).

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from oauth_broker import aws
-from tests.built.artifacts import DEPENDENCIES_LAYER, LAYERS, BarePython, ImportFailed, environment_of, functions
+from tests.built.artifacts import (
+    BROKER_LAYER,
+    DEPENDENCIES_LAYER,
+    LAYERS,
+    BarePython,
+    Imported,
+    ImportFailed,
+    environment_of,
+    files_in,
+    functions,
+)
 
 pytestmark = pytest.mark.built
 
-SERVICES = sorted(set(re.findall(r'boto3\.client\("(\w+)"', inspect.getsource(aws))))
+SERVICES = sorted(set(re.findall(r'_client\("(\w+)"', inspect.getsource(aws))))
 # What the code calls, by the Protocol that tells of it.
 OPERATIONS = {
     "dynamodb": aws.DynamoDbClient,
@@ -24,12 +35,19 @@ OPERATIONS = {
 }
 
 
-def run(python: BarePython, folder: Path, program: str) -> None:
+# Modules of packages that are used, which nothing here loads: names of hosts beyond ASCII, calendars, and S3's ways of
+# transfer. To take packages apart file by file would save little space and no time, and break with their next release.
+NEVER_LOADED = {"dateutil/rrule", "idna/uts46data", "s3transfer/crt", "s3transfer/processpool", "urllib3/contrib"}
+# Of source and bytecode.
+WORTH_LEAVING_OUT = 50 * 1024
+
+
+def run(python: BarePython, folder: Path, program: str) -> Imported:
     """Run the program with both layers and nothing else; raises ImportFailed."""
     (folder / "program.py").write_text(program)
     environment = environment_of(functions()["OperatorFunction"])
     environment.pop("AWS_ENDPOINT_URL", None)
-    python.import_from([folder, *(layer / "python" for layer in LAYERS)], ["program"], environment)
+    return python.import_from([folder, *(layer / "python" for layer in LAYERS)], ["program"], environment)
 
 
 def test_the_layer_describes_the_services_that_the_code_makes_clients_of_and_no_others() -> None:
@@ -69,16 +87,35 @@ def test_a_client_of_another_service_fails_and_says_of_which(python3_13: BarePyt
         run(python3_13, tmp_path, "import boto3\nboto3.client('s3')")
 
 
+LOG_AND_COUNT = (
+    "import os, sys\n"
+    "from oauth_broker.telemetry import PowertoolsTelemetry\n"
+    "sys.stdout = sys.stderr\n"
+    "telemetry = PowertoolsTelemetry(os.environ)\n"
+    "telemetry.log('info', 'event', {'reason': 'r'})\n"
+    "telemetry.count('Metric', {'reason': 'r'})\n"
+    "telemetry.measure('Metric', 1.5, {})\n"
+    "sys.stdout = sys.__stdout__\n"
+)
+
+
 def test_what_powertools_needs_to_log_and_count_is_there(python3_13: BarePython, tmp_path: Path) -> None:
-    run(
-        python3_13,
-        tmp_path,
-        "import os, sys\n"
-        "from oauth_broker.telemetry import PowertoolsTelemetry\n"
-        "sys.stdout = sys.stderr\n"
-        "telemetry = PowertoolsTelemetry(os.environ)\n"
-        "telemetry.log('info', 'event', {'reason': 'r'})\n"
-        "telemetry.count('Metric', {'reason': 'r'})\n"
-        "telemetry.measure('Metric', 1.5, {})\n"
-        "sys.stdout = sys.__stdout__\n",
-    )
+    run(python3_13, tmp_path, LOG_AND_COUNT)
+
+
+def test_nothing_large_is_there_that_is_never_loaded(python3_13: BarePython, tmp_path: Path) -> None:
+    modules = sorted(Path(name).stem for name in files_in(BROKER_LAYER) if name.endswith(".py"))
+    program = [
+        *(f"from oauth_broker import {module}" for module in modules if module != "__init__"),
+        *(f"aws.{service}()" for service in SERVICES),
+        LOG_AND_COUNT,
+    ]
+    loaded = {Path(path) for path in run(python3_13, tmp_path, "\n".join(program)).loaded}
+    sizes: Counter[str] = Counter()
+    packages = DEPENDENCIES_LAYER.resolve() / "python"
+    for source in packages.rglob("*.py"):
+        if source not in loaded:
+            files = [source, *source.parent.glob(f"__pycache__/{source.stem}.*.pyc")]
+            piece = "/".join(source.relative_to(packages).with_suffix("").parts[:2])
+            sizes[piece] += sum(file.stat().st_size for file in files)
+    assert {piece for piece, size in sizes.items() if size > WORTH_LEAVING_OUT} == NEVER_LOADED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -27,13 +28,16 @@ class PowertoolsTelemetry:
             if not environment.get(name):
                 raise ConfigurationError(f"{name} must not be empty")
         self._service = environment["POWERTOOLS_SERVICE_NAME"]
-        self._namespace = environment["POWERTOOLS_METRICS_NAMESPACE"]
         # At DEBUG these write whole requests and answers, tokens and all; at WARNING, what they could not parse of one.
         for library in ("boto3", "botocore", "urllib3"):
             logging.getLogger(library).setLevel(logging.CRITICAL)
         # The place in the code would always be this module.
         logger = Logger(service=self._service, location=None)
         self._write = {"info": logger.info, "warning": logger.warning, "error": logger.error}
+        self._record = AmazonCloudWatchEMFProvider(
+            namespace=environment["POWERTOOLS_METRICS_NAMESPACE"], service=self._service
+        )
+        self._one_at_a_time = Lock()
 
     def log(self, level: Level, event: str, fields: dict[str, Any]) -> None:
         """Write one line at ``level``."""
@@ -48,9 +52,12 @@ class PowertoolsTelemetry:
         self._emit(metric, MetricUnit.Milliseconds, round(milliseconds), dimensions)
 
     def _emit(self, metric: str, unit: MetricUnit, value: float, dimensions: dict[str, str]) -> None:
-        # CloudWatch does not sum up over dimensions: what an alarm watches must be there without them.
-        record = AmazonCloudWatchEMFProvider(namespace=self._namespace, service=self._service)
-        record.add_metric(name=metric, unit=unit, value=value)
-        if dimensions:
-            record.add_dimensions(service=self._service, **dimensions)
-        record.flush_metrics()
+        with self._one_at_a_time:
+            try:
+                self._record.add_metric(name=metric, unit=unit, value=value)
+                # CloudWatch does not sum up over dimensions: what an alarm watches must be there without them.
+                if dimensions:
+                    self._record.add_dimensions(service=self._service, **dimensions)
+                self._record.flush_metrics()
+            finally:
+                self._record.clear_metrics()

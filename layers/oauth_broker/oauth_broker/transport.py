@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -234,9 +235,8 @@ class RequestsTransport:
         if time.time() - self._used_at > _MAX_IDLE_SECONDS:
             self.close()
         self._used_at = time.time()
-        all_headers = {**headers, "accept-encoding": "identity"}
+        request = _prepared(method, url, body, headers)
         try:
-            request = requests.Request(method, url, data=body, headers=all_headers).prepare()
             timeouts = (min(_CONNECT_SECONDS, seconds), seconds)
             with self._adapter.send(request, stream=True, timeout=timeouts) as response:
                 yield response
@@ -244,6 +244,16 @@ class RequestsTransport:
             raise (NoReply if attempt.sent else NotSent)(type(error).__name__) from error
         finally:
             self._used_at = time.time()
+
+
+def _prepared(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> requests.PreparedRequest:
+    """Put a request together. Its own ``prepare`` parses the URL, which the settings have checked, again and again."""
+    request = requests.PreparedRequest()
+    request.method, request.url, request.body = method, url, body
+    request.headers = CaseInsensitiveDict({**headers, "accept-encoding": "identity"})
+    if body is not None:
+        request.headers["content-length"] = str(len(body))
+    return request
 
 
 def _read(response: requests.Response) -> bytes:
