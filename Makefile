@@ -90,7 +90,13 @@ check: $(READY) $(CHECKOV) ## check style, types and the template
 	$(BIN)/sam validate
 	$(BIN)/sam validate --lint
 	$(BIN)/cfn-lint template.yaml
-	$(CHECKOV:.ready=bin/checkov) --framework cloudformation --file template.yaml --skip-download --compact --quiet
+# By itself it passes a template that it cannot parse, and one in which it finds nothing to check.
+	@echo "checkov template.yaml"; \
+	found="$$(CKV_PARSE_ERROR_FAIL=true $(CHECKOV:.ready=bin/checkov) --framework cloudformation --file template.yaml \
+	  --skip-download --compact --quiet)"; \
+	status=$$?; echo "$$found"; \
+	echo "$$found" | grep -q 'Passed checks: [1-9][0-9]' || { echo "It has checked next to nothing." >&2; exit 1; }; \
+	exit $$status
 
 # The layers are built with .venv's Python, whatever python3 may be outside. A function's folder is deployed as it is,
 # and what Python leaves there when the tests import it is not to be.

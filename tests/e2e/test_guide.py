@@ -1,4 +1,4 @@
-"""The README's TypeScript: it compiles as it stands, and the single-page app's runs in a browser."""
+"""The README's TypeScript: it compiles as it stands, and runs: the single-page app's in a browser."""
 
 from __future__ import annotations
 
@@ -59,37 +59,81 @@ def test_a_snippet_compiles_as_it_stands(title: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-# One session is kept, and the broker is busy: what is left after a sign-out?
+# A keychain that holds one session, whose access token is over.
+KEPT = """
+const session = { accessToken: 'first', refreshToken: 'token', expiresAt: '2020-01-01T00:00:00Z' };
+let kept = { password: JSON.stringify(session) };
+export const ACCESSIBLE = {};
+export const getGenericPassword = async () => kept;
+export const setGenericPassword = async (_, password) => { kept = { password }; };
+export const resetGenericPassword = async () => { kept = false; };
+"""
+# The broker is busy: what is left after a sign-out?
 BUSY = """
 import * as Keychain from 'react-native-keychain';
 import { signOut } from './snippet';
 Object.assign(globalThis, { fetch: async (url) => url.includes('.well-known')
   ? { status: 200, json: async () => ({ revocation_endpoint: 'https://ISSUER/oauth2/revoke' }) } : { status: 503 } });
 const told = await signOut().then(() => 'signed out', () => 'failed');
-console.log(told, (await Keychain.getGenericPassword()) !== false);
+console.log(JSON.stringify([told, (await Keychain.getGenericPassword()) !== false]));
 """
-KEPT = """
-let kept = { password: JSON.stringify({ refreshToken: 'token' }) };
-export const ACCESSIBLE = {};
-export const getGenericPassword = async () => kept;
-export const resetGenericPassword = async () => { kept = false; };
+# The library's native half refreshes as ANSWERS has it. Two callers at once ask for an access token, then another.
+REFRESHING = """
+import * as Keychain from 'react-native-keychain';
+import { NativeModules } from 'react-native';
+import { accessToken, SignInAgain } from './snippet';
+const answers = ANSWERS, sent = [];
+NativeModules.RNAppAuth.refresh = (...given) => new Promise((resolve, reject) => {
+  const { code, ...tokens } = answers[sent.push(given[4]) - 1];
+  setImmediate(() => code ? reject(Object.assign(new Error(), { code })) : resolve(tokens));
+});
+const ask = () => accessToken().catch((error) => error instanceof SignInAgain ? 'sign in again' : error.code);
+const told = [...await Promise.all([ask(), ask()]), await ask()];
+const kept = await Keychain.getGenericPassword();
+console.log(JSON.stringify([told, sent, kept && JSON.parse(kept.password).refreshToken]));
 """
+RENEWED = {"accessToken": "second", "refreshToken": "next", "accessTokenExpirationDate": "2999-01-01T00:00:00Z"}
 
 
-def test_the_react_native_snippet_keeps_its_session_where_the_sign_out_failed(tmp_path: Path) -> None:
-    (tmp_path / "snippet.ts").write_text(snippet(NATIVE))
-    (tmp_path / "entry.mjs").write_text(BUSY)
-    (tmp_path / "keychain.mjs").write_text(KEPT)
-    (tmp_path / "native.mjs").write_text("export const NativeModules = { RNAppAuth: {} }, Platform = { OS: 'ios' };")
-    aliases = [f"--alias:react-native-keychain={tmp_path}/keychain.mjs", f"--alias:react-native={tmp_path}/native.mjs"]
-    out = tmp_path / "out.mjs"
-    bundling = [f"{CLIENTS}/node_modules/.bin/esbuild", f"{tmp_path}/entry.mjs", "--bundle", "--format=esm", *aliases]
+def told_by_react_native(entry: str, folder: Path) -> Any:
+    """What a script prints that has the snippet and the library, with nothing native below them."""
+    (folder / "snippet.ts").write_text(snippet(NATIVE))
+    (folder / "entry.mjs").write_text(entry)
+    (folder / "keychain.mjs").write_text(KEPT)
+    (folder / "native.mjs").write_text("export const NativeModules = { RNAppAuth: {} }, Platform = { OS: 'ios' };")
+    aliases = [f"--alias:react-native-keychain={folder}/keychain.mjs", f"--alias:react-native={folder}/native.mjs"]
+    out = folder / "out.mjs"
+    bundling = [f"{CLIENTS}/node_modules/.bin/esbuild", f"{folder}/entry.mjs", "--bundle", "--format=esm", *aliases]
     environment = os.environ | {"NODE_PATH": f"{CLIENTS}/node_modules"}
     subprocess.run([*bundling, f"--outfile={out}", "--log-level=error"], check=True, env=environment)
     node = shutil.which("node")
     assert node is not None
-    done = subprocess.run([node, out], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["failed", "true"]
+    return json.loads(subprocess.run([node, out], capture_output=True, text=True, check=True).stdout)
+
+
+def test_the_react_native_snippet_keeps_its_session_where_the_sign_out_failed(tmp_path: Path) -> None:
+    assert told_by_react_native(BUSY, tmp_path) == ["failed", True]
+
+
+@pytest.mark.parametrize(
+    ("answers", "told", "sent", "kept"),
+    [
+        pytest.param([RENEWED], ["second"] * 3, ["token"], "next", id="once for all callers, and not again"),
+        pytest.param([{"code": "invalid_grant"}], ["sign in again"] * 3, ["token"], False, id="never what is refused"),
+        pytest.param(
+            [{"code": "token_refresh_failed"}, RENEWED],
+            ["token_refresh_failed", "token_refresh_failed", "second"],
+            ["token", "token"],
+            "next",
+            id="again with the same token where it failed for a time",
+        ),
+    ],
+)
+def test_the_react_native_snippet_refreshes(
+    answers: list[dict[str, str]], told: list[str], sent: list[str], kept: str | bool, tmp_path: Path
+) -> None:
+    entry = REFRESHING.replace("ANSWERS", json.dumps(answers))
+    assert told_by_react_native(entry, tmp_path) == [told, sent, kept]
 
 
 @pytest.fixture(scope="module")

@@ -162,8 +162,27 @@ def test_an_aries_that_is_not_well_is_told(world: World, fault: Fault, words: st
     assert words in detail(answer, "aries_token")
 
 
-@pytest.mark.parametrize(("status", "is_well"), [("499 Odd", True), ("500 Oh", False), ("503 Busy", False)])
-def test_an_authorize_url_that_fails_is_told_and_one_that_refuses_is_well(
+def test_an_authorize_url_with_a_mistyped_path_is_told(world: World) -> None:
+    found = check(world, ARIES_AUTHORIZE_URL=f"{world.aries.authorize_url}d")
+    assert wrong(found) == ["aries_authorize"]
+    assert detail(found, "aries_authorize") == "there is nothing at ARIES_AUTHORIZE_URL: HTTP status 404"
+
+
+@pytest.mark.parametrize(
+    ("status", "is_well"),
+    [
+        ("200 Fine", True),
+        ("302 Elsewhere", True),
+        ("400 Bad", True),
+        ("403 No", True),
+        ("404 Nowhere", False),
+        ("410 Gone", False),
+        ("499 Odd", True),
+        ("500 Oh", False),
+        ("503 Busy", False),
+    ],
+)
+def test_an_authorize_url_that_fails_or_has_nothing_is_told_and_one_that_refuses_is_well(
     world: World, status: str, is_well: bool
 ) -> None:
     with Peer(answering(answer(b"", status))) as peer:

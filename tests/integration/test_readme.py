@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from textwrap import dedent
 
 import pytest
 
 from tests.support.functions import ROOT
+from tests.support.operations import saved_queries
 from tests.support.transformed import source
 
 README = (ROOT / "README.md").read_text()
@@ -40,3 +42,14 @@ def test_every_saved_query_that_it_names_exists() -> None:
     named = set(re.findall(r'quer(?:y|ies) "([^"]+)"', runbook))
     assert named
     assert named <= names
+
+
+def test_every_query_that_it_prints_is_the_saved_one_that_it_names() -> None:
+    section = README.split("### Why was this user signed out?")[1].split("\n### ")[0]
+    before, *blocks = re.split(r"^ *```\n", section, flags=re.MULTILINE)
+    printed = {}
+    for query, after in zip(blocks[::2], blocks[1::2], strict=True):
+        printed[re.findall(r'query "([^"]+)"', before)[-1]] = dedent(query)
+        before = after
+    assert len(printed) == 2
+    assert printed == {name: saved_queries()[name]["QueryString"] for name in printed}

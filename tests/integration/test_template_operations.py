@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import uuid
 from collections.abc import Iterator
+from inspect import signature
 from itertools import combinations
 from typing import Any
 
@@ -156,6 +158,12 @@ class TestTheSavedQueries:
         assert 'filter session = "REFERENCE"' in story["QueryString"]
         request = saved_queries()["what happened to this request"]
         assert request["LogGroupNames"] == ["AccessLogGroup", *story["LogGroupNames"]]
+
+    def test_of_what_operators_did_all_that_is_logged_of_it_is_shown(self) -> None:
+        logged = {it.name for it in dataclasses.fields(OperatorAction)}
+        logged |= signature(Invocation.audit).parameters.keys() - {"self", "asked", "level"}
+        (shown,) = re.findall(r"^fields (.+)$", saved_queries()["what operators did"]["QueryString"], re.MULTILINE)
+        assert set(shown.split(", ")) == {"@timestamp", "request_id", *logged}
 
 
 def function_fields(capsys: pytest.CaptureFixture[str]) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import Any
 
 from oauth_broker.aws import SecretsManagerClient
@@ -24,6 +25,8 @@ from oauth_broker.transport import NoReply, NotSent, RequestsTransport
 _MADE_UP = Secret("made-up-by-the-configuration-check-of-the-broker")
 # Of no session, and of the right form.
 _NO_REFERENCE = "0" * 16
+# Aries refuses a request without parameters, but with neither of these.
+_NOTHING_THERE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 _MEANINGS = {
     Outcome.DEAD: "Aries answers, and takes the client id and secret",
@@ -127,6 +130,8 @@ class ConfigurationChecks:
 
     def _authorize_url(self) -> str:
         status = self._transport.status_of(self._settings.aries_authorize_url, CALL_SECONDS)
+        if status in _NOTHING_THERE:
+            raise _Wrong(f"there is nothing at ARIES_AUTHORIZE_URL: HTTP status {status}")
         if status >= 500:
             raise _Wrong(f"HTTP status {status}")
         return f"answers with HTTP status {status}"

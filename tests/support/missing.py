@@ -1,0 +1,17 @@
+"""What becomes of a test where something is missing on this machine that it needs."""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+import pytest
+
+EVERY_TEST_MUST_RUN = "EVERY_TEST_MUST_RUN"
+
+
+def missing(what: str) -> NoReturn:
+    """Skip the test, or fail it where the environment says that every test must run."""
+    if os.environ.get(EVERY_TEST_MUST_RUN, "") not in ("", "0"):
+        pytest.fail(f"{EVERY_TEST_MUST_RUN} is set, and something is missing: {what}", pytrace=False)
+    pytest.skip(what)
