@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from textwrap import dedent
 
 import pytest
 
+from oauth_broker.registry import Registry
 from tests.support.functions import ROOT
 from tests.support.operations import saved_queries
 from tests.support.transformed import source
@@ -23,6 +25,34 @@ def test_every_parameter_and_output_is_named(kind: str) -> None:
     # The first three outputs are told in words.
     in_words = {"Issuer", "RedirectUri", "TableName", "DashboardName"}
     assert [name for name in source()[kind] if name not in in_words and f"`{name}`" not in README] == []
+
+
+def test_the_range_of_every_number_is_told() -> None:
+    ranges = {name: (p["MinValue"], p["MaxValue"]) for name, p in source()["Parameters"].items() if "MinValue" in p}
+    assert ranges
+    rows = {name: re.search(rf"^\| `{name}` .*$", README, flags=re.MULTILINE) for name in ranges}
+    told = {name: re.findall(r"\b\d+(?:,\d{3})*\b", row[0]) if row else [] for name, row in rows.items()}
+    assert [name for name, (low, high) in ranges.items() if not {str(low), f"{high:,}"} <= set(told[name])] == []
+
+
+def test_the_example_of_apps_is_accepted_and_claims_its_redirects_on_the_issuers_host() -> None:
+    example = README.split("`Apps` is JSON:\n\n```json\n")[1].split("```")[0]
+    fingerprint = ":".join(["AB"] * 32)
+    apps = json.loads(re.sub('"AB:CD[^"]*"', f'"{fingerprint}"', example.replace("//ISSUER/", "//auth.example.com/")))
+    Registry.parse(json.dumps(apps))
+    claiming = [app for app in apps.values() if {"apple_app_ids", "android_packages"} & app.keys()]
+    assert len(claiming) == 2
+    assert all("https://auth.example.com/app/callback" in app["redirect_uris"] for app in claiming)
+
+
+@pytest.mark.parametrize("reason", ["provider", "dynamodb", "secretsmanager", "kms", "client_secret", "vault"])
+def test_the_reasons_of_a_failing_refresh_are_told_by_the_runbook_the_alarm_and_the_dashboard(reason: str) -> None:
+    (row,) = re.findall(r"^\| `RefreshesFailAlarm`.*$", README, flags=re.MULTILINE)
+    assert f"`{reason}`" in row
+    resources = source()["Resources"]
+    alarm = resources["RefreshesFailAlarm"]["Properties"]["AlarmDescription"]
+    assert re.search(rf"\b{reason}\b", alarm.split('"refreshes that failed".)')[1])
+    assert f"`{reason}`" in resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"].split("**4. Security**")[0]
 
 
 def test_every_alarm_has_a_row_in_the_runbook() -> None:

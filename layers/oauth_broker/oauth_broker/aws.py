@@ -26,7 +26,8 @@ _CONFIG = Config(
     # The services check what they are sent themselves. To do so here first takes a twelfth of a call's processor time.
     parameter_validation=False,
 )
-# What one call may take at the most: two attempts and the SDK's pause between them.
+# What one call may take at the most: two attempts and the SDK's pause between them. A call of SQS may take two seconds
+# more, one for each attempt.
 CALL_SECONDS = 6
 
 

@@ -116,7 +116,7 @@ class MethodNotAllowed(BrokerError):
 
 
 class NotFound(BrokerError):
-    """A request to a host name that is not the issuer's."""
+    """A request to a host name that is not the issuer's, or for a document that there is not."""
 
 
 class Busy(BrokerError):

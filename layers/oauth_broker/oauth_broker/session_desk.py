@@ -54,8 +54,9 @@ class SessionDesk:
         row = self._sign_ins.find(session_id) if session_id else None
         if row is None:
             raise NotFound(
-                "No session has this reference. The row of a session is kept until a day after its end, and that of a "
-                "sign-in that nobody finished for ten minutes; the log lines with the reference last longer.",
+                "No session has this reference. The row of a session that was ended is kept until a day after its end; "
+                "that of one that ran out, or of a sign-in that nobody finished, may go at once. The log lines with "
+                "the reference last longer.",
                 "unknown_session",
             )
         return row

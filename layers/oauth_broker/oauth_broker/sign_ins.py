@@ -2,8 +2,8 @@
 
 Every condition also compares ``expires_at`` with now, since DynamoDB's TTL deletes late, by up to days. A refused
 condition returns the row as it was found, so that the caller can tell why. A write that was applied and whose answer
-was lost finds, when the SDK or its caller repeats it, the row as it left it: it is told by the ``lease_id`` or the
-fence there, and counts as done.
+was lost finds, when the SDK or its caller repeats it, the row as it left it: it is told by the ``lease_id``, the fence
+or the code's hash there, and counts as done.
 """
 
 from __future__ import annotations

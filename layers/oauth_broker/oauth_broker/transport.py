@@ -44,7 +44,7 @@ class NoReply(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer of any status, with at most 24 KiB of body."""
+    """An answer of any final status, with at most 24 KiB of body."""
 
     status: int
     body: bytes = field(repr=False)
@@ -59,7 +59,7 @@ class Transport(Protocol):
 
 
 class _Attempt:
-    """The request under way in one thread: it ends at its deadline, whatever it is waiting for."""
+    """The request under way in one thread: it ends at its deadline, whatever it waits for but the name's lookup."""
 
     def __init__(self, seconds: float) -> None:
         now = time.monotonic()
@@ -216,7 +216,7 @@ class RequestsTransport:
     def status_of(self, url: str, seconds: float) -> int:
         """Send a GET and return the status of the answer; its body is not read, and its connection closed.
 
-        Raises NotSent or NoReply, and takes no more than ``seconds`` in all.
+        Raises NotSent or NoReply, and takes no more than ``seconds`` in all, apart from looking up the name.
         """
         with _Attempt(seconds) as attempt, self._answer("GET", url, None, {}, attempt, seconds) as response:
             return response.status_code
