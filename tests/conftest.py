@@ -29,17 +29,20 @@ def _watched_for_leaks() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    WATCH.begin()
+    WATCH.begin(item.path)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Fail a test in which a secret was written. The report names the channel: not even here is the secret told."""
     report = yield
-    if report.when == "call":
-        for _, text in report.sections:
-            WATCH.wrote("captured output", text)
+    if report.when != "setup":
+        # At the end of the teardown only what is new: the sections of the test, and of its setup, are still there.
+        for heading, text in report.sections:
+            if heading.endswith("teardown") == (report.when == "teardown"):
+                WATCH.wrote("captured output", text)
         leaks = WATCH.leaks()
+        WATCH.written.clear()
         if leaks and report.passed:
             report.outcome = "failed"
             report.longrepr = f"A secret that this test has handled stands in: {', '.join(leaks)}"

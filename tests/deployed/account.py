@@ -20,6 +20,7 @@ import boto3
 from tests.local.aws import REGION
 from tests.local.serving import HOST
 from tests.local.template import ROOT
+from tests.support.leaks import WATCH
 
 _MINISTACK_PYTHON = ROOT / ".venv-ministack" / "bin" / "python"
 _SAM = Path(sys.executable).with_name("sam")
@@ -50,7 +51,10 @@ class SamFailed(Exception):
 
 
 class Account:
-    """A context manager; what is in the account is gone when it is left. ``folder`` takes the log and all files."""
+    """A context manager; what is in the account is gone when it is left, and its log searched for what is secret.
+
+    ``folder`` takes the log and all files.
+    """
 
     url: str
 
@@ -68,6 +72,7 @@ class Account:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._running.close()
+        WATCH.wrote("log of the functions", self.log)
 
     @property
     def log(self) -> str:
@@ -92,6 +97,7 @@ class Account:
             timeout=_SAM_SECONDS,
             check=False,
         )
+        WATCH.wrote("output of SAM CLI", done.stdout + done.stderr)
         if done.returncode != 0:
             raise SamFailed(f"sam {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout

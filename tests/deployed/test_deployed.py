@@ -14,6 +14,7 @@ from oauth_broker.handles import session_reference
 from tests.deployed.account import Account, SamFailed
 from tests.local.aries import AriesCore, AriesSimulator
 from tests.support.functions import FUNCTION_SECONDS, http_event
+from tests.support.leaks import WATCH
 from tests.support.world import (
     APPS,
     ARIES_CLIENT_ID,
@@ -67,16 +68,18 @@ class Deployed(World):
         *,
         seconds: float = FUNCTION_SECONDS,
         via: Any = None,
-        **event: Any,
+        **request: Any,
     ) -> Answer:
         assert seconds == FUNCTION_SECONDS
         assert via is None
         name = self.resources[f"{function.title()}Function"]
-        payload = json.dumps(http_event(method, path, **event))
+        payload = json.dumps(http_event(method, path, **request))
         invoked = self._functions.invoke(FunctionName=name, Qualifier="live", Payload=payload)
-        answer = json.loads(invoked["Payload"].read())
-        assert "statusCode" in answer, answer
-        return Answer(answer["statusCode"], answer["headers"], answer["cookies"], answer["body"])
+        event = json.loads(invoked["Payload"].read())
+        assert "statusCode" in event, event
+        answer = Answer(event["statusCode"], event["headers"], event["cookies"], event["body"])
+        WATCH.answer(answer)
+        return answer
 
     def row(self, session_id: str) -> dict[str, Any] | None:
         key = {"session_id": {"S": session_id}}
@@ -160,6 +163,7 @@ class OnCall:
         payload = json.dumps({"action": action, "operator": "ann", **members})
         invoked = self._lambda.invoke(FunctionName=self._function, Payload=payload)
         answer: dict[str, Any] = json.loads(invoked["Payload"].read())
+        WATCH.wrote("operator's answer", json.dumps(answer))
         return answer
 
 
@@ -187,6 +191,17 @@ def test_a_whole_sign_in_needs_no_right_that_a_role_does_not_give(broker: Deploy
     assert phone.revoke().status == 200
     assert broker.secrets_of_sessions() == set()
     assert phone.refresh().json["error"] == "invalid_grant"
+
+
+def test_whatever_was_secret_is_searched_for_in_what_the_functions_write(broker: Deployed) -> None:
+    """By the watch over all tests, when the account is left."""
+    phone = broker.signed_in()
+    secret = {phone.access_token, phone.refresh_token, phone.aries_state, phone.verifier, *phone.cookies.values()}
+    (aries_refresh_token,) = map(broker.aries.core.newest_refresh_token, broker.aries.core.families()[-1:])
+    assert {*secret, aries_refresh_token, ARIES_CLIENT_SECRET} <= WATCH.secrets
+    assert phone.revoke().status == 200
+    line = f'"session":"{session_reference(phone.session_id)}"'
+    assert eventually(lambda: line in broker.account.log), broker.account.log
 
 
 def test_a_right_that_is_missing_is_missed(broker: Deployed) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from oauth_broker.messages import HttpRequest
 from tests.local.containers import ContainersFailed, ContainerStack
 from tests.local.serving import HOST
 from tests.local.template import ROOT
 from tests.local.transcript import Transcript
+from tests.support.leaks import WATCH, watching_requests
 
 pytestmark = pytest.mark.sam
 
@@ -50,6 +53,8 @@ ANSWERS: dict[str, Any] = {
     "token_refresh": 400,
     "token_wrong_method": 405,
 }
+# With the codes and states in the URLs that a browser is sent to.
+_REQUEST_LINE = re.compile(r'127\.0\.0\.1 - - \[[^]]*\] ".*')
 EVENTS = sorted((ROOT / "events").iterdir())
 # One makes a container while others wait for SAM CLI, or for the image that it makes for all of them.
 AT_ONCE = 4
@@ -73,6 +78,12 @@ def essence(answer: dict[str, Any]) -> Any:
             return answer
 
 
+def meet_the_secrets_of(event: dict[str, Any]) -> None:
+    """Have the watch look for what an app or a browser sends in this event."""
+    if "requestContext" in event:
+        WATCH.body(HttpRequest.from_event(event).body_bytes().decode())
+
+
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("sam") / "sam.log"
@@ -94,9 +105,14 @@ def stack(log: Path) -> Iterator[ContainerStack]:
         if failure := start(running):
             pytest.fail(f"{failure}\n{log.read_text()}", pytrace=False)
         try:
-            yield running
+            with watching_requests():
+                yield running
         finally:
             running.__exit__(None, None, None)
+    # The functions are Lambda's own here, and so is how they write. What SAM CLI adds of requests is none of theirs.
+    written = _REQUEST_LINE.sub("", log.read_text())
+    assert '"message":"' in written
+    WATCH.wrote("log of the functions", written)
     # Nothing stays behind: no container, nothing that holds the port, no file.
     assert running.containers() == []
     with socket.create_server((HOST, int(running.issuer.rpartition(":")[2]))):
@@ -119,6 +135,8 @@ def test_each_function_has_an_event_each_event_a_function_and_an_answer(stack: C
 
 
 def test_each_event_gets_its_answer(stack: ContainerStack) -> None:
+    for event in EVENTS:
+        meet_the_secrets_of(json.loads(event.read_text()))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(pool.map(lambda event: stack.invoke_with(function_of(event), event), EVENTS))
     answered = {event.stem: essence(answer) for event, answer in zip(EVENTS, answers, strict=True)}

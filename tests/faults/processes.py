@@ -25,6 +25,7 @@ from tests.local.aws import CREDENTIALS, REGION, LocalAws
 from tests.local.serving import HOST
 from tests.local.shared_clock import SharedClock
 from tests.support.functions import FUNCTION_SECONDS, ROOT
+from tests.support.leaks import WATCH
 from tests.support.world import (
     APPS,
     ARIES_CLIENT_ID,
@@ -45,10 +46,10 @@ class Workers:
     """``count`` processes that serve the functions, each on its own port, each replaced when it is killed."""
 
     def __init__(self, folder: Path, environment: dict[str, str], *, count: int, skip_sleeps: bool) -> None:
-        self.clock_file, self.log_file = folder / "clock", folder / "events.log"
+        self.clock_file, self.log_file, self._output = folder / "clock", folder / "events.log", folder / "workers.log"
         SharedClock(self.clock_file).close()
         options = ["--clock", str(self.clock_file), "--log", str(self.log_file), "--processes", str(count)]
-        with (folder / "workers.log").open("wb") as output:
+        with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.local.worker", *options, *(["--skip-sleeps"] if skip_sleeps else [])],
                 cwd=ROOT,
@@ -76,12 +77,15 @@ class Workers:
         return Counter(line.split()[0] for line in self.log_file.read_text().splitlines())
 
     def close(self) -> None:
-        """End all processes."""
+        """End all processes, and have what they have written searched for what is secret."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(_PATIENCE_SECONDS)
         self._process.stdout.close()
+        for written in (self.log_file, self._output):
+            # Workers that did not start have no log of events.
+            WATCH.wrote("log of the workers", written.read_text() if written.exists() else "")
 
     def _read(self, kind: str) -> list[str]:
         assert self._process.stdout is not None
@@ -198,7 +202,9 @@ class RealWorld(World):
         finally:
             connection.close()
         answered = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, answered, response.headers.get_all("set-cookie", []), body)
+        answer = Answer(response.status, answered, response.headers.get_all("set-cookie", []), body)
+        WATCH.answer(answer)
+        return answer
 
 
 def _client(service: str, url: str) -> Any:

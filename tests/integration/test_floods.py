@@ -186,9 +186,19 @@ class TestCodesAndTokens:
 
     def test_a_victims_session_is_not_locked_by_who_tries_its_id(self, world: World) -> None:
         victim = world.signed_in(source=ELSEWHERE)
+        calls = world.aries.token_calls
         world.clock.time += GRACE + 1
+        before = victim.row()
+        world.aws.made.clear()
         for number in range(FLOOD):
             assert world.phone().refresh(f"{victim.session_id}.1.{session_id(number)}").status == 400
+        # Each asks for the lease, is refused it, and has its token held against the session's key. Past the limit it
+        # asks no more, and only reads.
+        to_the_limit = ["dynamodb:UpdateItem", "secrets-manager:GetSecretValue"]
+        beyond = ["dynamodb:GetItem", "secrets-manager:GetSecretValue"]
+        assert world.aws.made == to_the_limit * LIMIT + beyond * (FLOOD - LIMIT)
+        assert world.aries.token_calls == calls
+        assert victim.row() == before
         assert victim.row()["status"] == "active"
         assert victim.refresh().status == 200
 

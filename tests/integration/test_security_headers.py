@@ -17,6 +17,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
 }
 POLICY = ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'")
+PREFETCH = {"sec-purpose": "prefetch"}
 PROTECTED = {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"}
 
 
@@ -76,6 +77,34 @@ def a_bug(world: World) -> Answer:
     return world.form("token", {}, via=handler)
 
 
+def on_another_host(function: str, method: str, path: str) -> Callable[[World], Answer]:
+    """Ask a broker that has a domain of its own by the name that API Gateway gives every API."""
+
+    def ask(world: World) -> Answer:
+        handler = world.make_handler(function, ISSUER="", DOMAIN_NAME="broker.example.com")
+        return world.call(function, method, path, domain_name="abc.execute-api.example.com", via=handler)
+
+    return ask
+
+
+def prefetched(world: World) -> Answer:
+    phone = world.phone()
+    return phone.callback(phone.approve(phone.authorize()), headers=PREFETCH)
+
+
+def prefetched_at_the_start(world: World) -> Answer:
+    query = world.phone().authorization_query()
+    return world.call("authorize", "GET", "/oauth2/authorize", query=query, headers=PREFETCH)
+
+
+def a_page_before_the_app_opens(world: World) -> Answer:
+    phone = world.phone(redirect_uri="com.example.trader:/callback")
+    untapped = {"sec-ch-ua": '"Chromium";v="142"', "sec-fetch-mode": "navigate"}
+    answer = phone.callback(phone.approve(phone.authorize()), headers=untapped)
+    assert "<title>One more step</title>" in answer.body
+    return answer
+
+
 def metadata(path: str) -> Callable[[World], Answer]:
     return lambda world: world.call("metadata", "GET", path)
 
@@ -85,11 +114,16 @@ ANSWERS: dict[str, tuple[int, Callable[[World], Answer]]] = {
     "authorize: unknown app": (400, lambda world: world.phone().authorize(client_id="nobody")),
     "authorize: an error for the app": (302, lambda world: world.phone().authorize(scope="other")),
     "authorize: wrong method": (405, lambda world: world.form("authorize", {})),
+    "authorize: prefetched": (403, prefetched_at_the_start),
+    "authorize: another host": (404, on_another_host("authorize", "GET", "/oauth2/authorize")),
     "callback: a code for the app": (302, code_issued),
     "callback: declined": (302, declined),
     "callback: unknown sign-in": (400, lambda world: world.phone().callback("state=" + "A" * 43)),
     "callback: another browser": (400, unbound),
     "callback: finished": (200, finished),
+    "callback: a page with a link to the app": (200, a_page_before_the_app_opens),
+    "callback: prefetched": (403, prefetched),
+    "callback: another host": (404, on_another_host("callback", "GET", "/oauth2/callback")),
     "callback: the table fails": (503, table_fails_in_the_browser),
     "token: tokens": (200, lambda world: world.phone().sign_in()),
     "token: a bad code": (400, lambda world: world.phone().redeem("bad")),
@@ -98,6 +132,7 @@ ANSWERS: dict[str, tuple[int, Callable[[World], Answer]]] = {
     "token: preflight": (204, lambda world: world.call("token", "OPTIONS", "/oauth2/token")),
     "token: Aries fails": (503, aries_fails),
     "token: a bug": (500, a_bug),
+    "token: another host": (404, on_another_host("token", "POST", "/oauth2/token")),
     "refresh: a bad token": (400, lambda world: world.phone().refresh("bad", function="refresh")),
     "refresh: replayed": (200, lambda world: world.signed_in().refresh(function="refresh")),
     "revoke: signed out": (200, lambda world: world.signed_in().revoke()),
@@ -107,6 +142,10 @@ ANSWERS: dict[str, tuple[int, Callable[[World], Answer]]] = {
         lambda world: world.phone(client_id=OTHER_CLIENT_ID).revoke(world.signed_in().refresh_token),
     ),
     "revoke: the table fails": (503, table_fails),
+    "metadata: another host": (
+        404,
+        on_another_host("metadata", "GET", "/.well-known/oauth-authorization-server"),
+    ),
     "metadata: RFC 8414": (200, metadata("/.well-known/oauth-authorization-server")),
     "metadata: OpenID": (200, metadata("/.well-known/openid-configuration")),
     "metadata: keys": (200, metadata("/oauth2/jwks.json")),

@@ -58,7 +58,7 @@ class ContainerStack(LocalStack):
         self._config = config
 
     def invoke_with(self, function: str, event: Path) -> Any:
-        """Run ``sam local invoke`` and return the function's answer; raises ContainersFailed."""
+        """Run ``sam local invoke`` and return the function's answer; raises ContainersFailed. The rest is logged."""
         command = ["local", "invoke", function, "--event", str(event), "--config-file", str(self._config)]
         done = subprocess.run(
             [_SAM, *command],
@@ -69,6 +69,9 @@ class ContainerStack(LocalStack):
             timeout=_INVOKE_SECONDS,
             check=False,
         )
+        # Where SAM CLI writes what the function has written.
+        self.log.write(done.stderr)
+        self.log.flush()
         if done.returncode != 0:
             raise ContainersFailed(f"sam {' '.join(command)}: {done.stderr}")
         return json.loads(done.stdout)

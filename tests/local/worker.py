@@ -8,6 +8,7 @@ processes as asked for, each with its own port, each replaced at once when it di
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import select
 import signal
@@ -39,15 +40,15 @@ class EventLog:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def log(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        """Write the event's name and the reason for it."""
-        os.write(self._file, f"{event} {fields.get('reason', '')}\n".encode())
+        """Write the event's name and all that goes with it."""
+        os.write(self._file, f"{event} {json.dumps(fields)}\n".encode())
 
     def measure(self, metric: str, milliseconds: float, dimensions: dict[str, str]) -> None:
         """Leave durations out."""
 
     def count(self, metric: str, dimensions: dict[str, str]) -> None:
-        """Write the metric's name."""
-        os.write(self._file, f"#{metric}\n".encode())
+        """Write the metric's name and its dimensions."""
+        os.write(self._file, f"#{metric} {json.dumps(dimensions)}\n".encode())
 
 
 class _Worker:

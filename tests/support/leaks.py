@@ -1,52 +1,73 @@
 """A watch over every test: no secret that the product has handled may stand in anything that it wrote.
 
 Secrets are met where they enter and where they are made: in the type ``Secret``, in the requests (body, cookies,
-authorization, state and code of a callback) and in what is sent to browsers (cookies, states and codes of redirects).
-What is written is met at the telemetry, the error answers, the failures' reasons and descriptions, the operator's
-answers, and standard output, error and log as the test runner captures them.
+authorization, state and code of a callback), in what is sent to browsers (cookies, states and codes of redirects), and
+at the Aries simulator (its client secret, codes and tokens).
+What is written is met at the telemetry, the error answers, the redirects and pages, the failures' reasons and
+descriptions, the operator's answers, and standard output, error and log as the test runner captures them.
+
+Of functions that run in other processes a test must tell: what they were sent and have answered, and their log.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from html import unescape
 from typing import Any
 from unittest import mock
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
+import requests
 
 from oauth_broker.errors import BrokerError, OAuthError
 from oauth_broker.messages import HttpRequest, HttpResponse
 from oauth_broker.operator_endpoint import OperatorEndpoint
 from oauth_broker.secret import Secret
 from tests.local import function_log
-from tests.support.world import Recorded
+from tests.local.aries import AriesCore
+from tests.support.world import Answer, Recorded
 
 # What is shorter is no secret but a malformed value, and may well be a word of a message.
 _LEAST_LENGTH = 12
-_SECRET_PARAMETERS = frozenset({"state", "code"})
+_SECRET_PARAMETERS = frozenset(
+    {"state", "code", "code_verifier", "access_token", "refresh_token", "token", "client_secret"}
+)
+# What a redirect says beside them.
+_TOLD_PARAMETERS = frozenset({"error", "error_description", "error_uri"})
+_LINK = re.compile(r'<a href="([^"]*)">')
 
 
 @dataclass
 class Watch:
-    """What one test's product has handled, and what it has written, by channel."""
+    """What the product has handled in the tests of one module so far, and what it has written in one, by channel."""
 
     secrets: set[str] = field(default_factory=set)
     written: dict[str, set[str]] = field(default_factory=dict)
+    _module: object = None
+    _new: list[str] = field(default_factory=list)
+    # Kept from test to test, since some modules make a hundred thousand secrets.
+    _by_beginning: dict[str, list[str]] = field(default_factory=dict)
     _guessing: bool = False
 
-    def begin(self) -> None:
-        """Forget the test before."""
-        self.secrets.clear()
+    def begin(self, module: object = None) -> None:
+        """Forget what was written, and the secrets of another module: within one, what fixtures hold lives on."""
         self.written.clear()
+        if module is None or module != self._module:
+            self.secrets.clear()
+            self._new.clear()
+            self._by_beginning.clear()
+        self._module = module
 
     def secret(self, value: str) -> None:
         """Look for this value from now on."""
-        if len(value) >= _LEAST_LENGTH and not self._guessing:
+        if len(value) >= _LEAST_LENGTH and value not in self.secrets and not self._guessing:
             self.secrets.add(value)
+            self._new.append(value)
 
     @contextmanager
     def guessing(self) -> Iterator[None]:
@@ -63,12 +84,13 @@ class Watch:
 
     def leaks(self) -> list[str]:
         """The channels in which a secret stands, as it is or percent-encoded."""
-        by_beginning: dict[str, set[str]] = {}
-        for value in self.secrets | {quote(value, safe="") for value in self.secrets}:
-            by_beginning.setdefault(value[:_LEAST_LENGTH], set()).add(value)
-        return sorted(
-            channel for channel, texts in self.written.items() if any(_stands_in(text, by_beginning) for text in texts)
-        )
+        while self._new:
+            value = self._new.pop()
+            for form in {value, quote(value, safe="")}:
+                self._by_beginning.setdefault(form[:_LEAST_LENGTH], []).append(form)
+        # Copies: the threads of a stack that runs on may write meanwhile.
+        written = [(channel, text) for channel, texts in self.written.copy().items() for text in texts.copy()]
+        return sorted({channel for channel, text in written if _stands_in(text, self._by_beginning)})
 
     def request(self, request: HttpRequest) -> None:
         """Meet the secrets that a caller sends."""
@@ -79,21 +101,61 @@ class Watch:
         self._parameters(request.raw_query)
 
     def response(self, event: Mapping[str, Any]) -> None:
-        """Meet the secrets that a browser is given, and read what a caller is told of a failure."""
-        for cookie in event["cookies"]:
-            self.secret(cookie.partition("=")[2].partition(";")[0])
+        """Meet the secrets that a browser is given, and read what a caller is told beside them."""
         headers = dict(event["headers"])
-        self._parameters(urlsplit(headers.pop("location", "")).query)
+        self._browser_is_given(headers.pop("location", ""), event["cookies"])
+        self.wrote("header", json.dumps(headers))
         if event["statusCode"] >= 400:
-            self.wrote("error answer", event["body"] + json.dumps(headers))
+            self.wrote("error answer", event["body"])
+        elif headers.get("content-type", "").startswith("text/html"):
+            # One link may lead back to the app, in place of a redirect.
+            for location in _LINK.findall(event["body"])[:1]:
+                self._browser_is_given(unescape(location), ())
+            self.wrote("page", _LINK.sub("", event["body"], count=1))
+
+    def answer(self, answer: Answer) -> None:
+        """Meet the secrets that functions in another process gave to an app or a browser."""
+        self._browser_is_given(answer.headers.get("location", ""), answer.cookies)
+        self.body(answer.body)
+
+    def exchange(self, response: requests.Response) -> None:
+        """Meet the secrets that went to functions in another process, and that came back."""
+        sent = response.request
+        self._parameters(urlsplit(sent.url or "").query)
+        self.body(sent.body.decode() if isinstance(sent.body, bytes) else sent.body or "")
+        self._browser_is_given(
+            response.headers.get("location", ""), [f"{cookie.name}={cookie.value}" for cookie in response.cookies]
+        )
+        self.body(response.text)
+
+    def body(self, text: str) -> None:
+        """Meet the secrets in a form or a JSON object."""
+        try:
+            members = json.loads(text)
+        except ValueError:
+            self._parameters(text)
+        else:
+            self.members(members if isinstance(members, dict) else {})
+
+    def members(self, *objects: Mapping[str, object]) -> None:
+        """Meet the secrets among the members of these."""
+        for members in objects:
+            for name in _SECRET_PARAMETERS & members.keys():
+                self.secret(str(members[name]))
+
+    def _browser_is_given(self, location: str, cookies: Iterable[str]) -> None:
+        for cookie in cookies:
+            self.secret(cookie.partition("=")[2].partition(";")[0])
+        parameters = dict(parse_qsl(urlsplit(location).query, errors="replace"))
+        self.members(parameters)
+        for name in _TOLD_PARAMETERS & parameters.keys():
+            self.wrote("redirect", parameters[name])
 
     def _parameters(self, query: str) -> None:
-        for name, value in parse_qsl(query, errors="replace"):
-            if name in _SECRET_PARAMETERS:
-                self.secret(value)
+        self.members(dict(parse_qsl(query, errors="replace")))
 
 
-def _stands_in(text: str, by_beginning: Mapping[str, set[str]]) -> bool:
+def _stands_in(text: str, by_beginning: Mapping[str, list[str]]) -> bool:
     """Whether one of the values stands in the text: in one pass, since some tests make a hundred thousand of them."""
     return any(
         text.startswith(value, at)
@@ -121,7 +183,7 @@ def _after(cls: type, method: str, note: Callable[..., object]) -> Any:
 @contextmanager
 def watching() -> Iterator[Watch]:
     """Watch whatever runs in this process."""
-    wrote = WATCH.wrote
+    wrote, secret = WATCH.wrote, WATCH.secret
     notes = [
         _after(Secret, "__init__", lambda _, self, value: WATCH.secret(value)),
         _after(HttpRequest, "from_event", lambda request, *_: WATCH.request(request)),
@@ -129,6 +191,9 @@ def watching() -> Iterator[Watch]:
         _after(BrokerError, "__init__", lambda _, self, *given: wrote("failure", repr(self) + self.reason)),
         _after(OAuthError, "__init__", lambda _, self, *given, **named: wrote("failure", self.description)),
         _after(OperatorEndpoint, "__call__", lambda answer, *_: wrote("operator's answer", json.dumps(answer))),
+        _after(AriesCore, "__init__", lambda _, self, client_id, client_secret, *rest, **named: secret(client_secret)),
+        _after(AriesCore, "approve", lambda code, *_: secret(code)),
+        _after(AriesCore, "token", lambda answered, self, body: WATCH.members(body, answered[1])),
         _after(Recorded, "log", lambda _, self, *line: wrote("log line", json.dumps(line, default=repr))),
         _after(Recorded, "count", lambda _, self, *metric: wrote("metric", repr(metric))),
         _after(Recorded, "measure", lambda _, self, *metric: wrote("metric", repr(metric))),
@@ -139,3 +204,10 @@ def watching() -> Iterator[Watch]:
         for note in notes:
             stack.enter_context(note)
         yield WATCH
+
+
+@contextmanager
+def watching_requests() -> Iterator[None]:
+    """Meet what the library ``requests`` sends to functions in another process, and what they answer."""
+    with _after(requests.Session, "send", lambda response, *_, **__: WATCH.exchange(response)):
+        yield
