@@ -1,4 +1,4 @@
-"""The two brokers as a server has them in front of itself: ours behind API Gateway, the other behind WSGI.
+"""The two brokers behind API Gateway: handlers that get its events and return its answers.
 
 Read by ``beside_process`` in a bare python3.13, and so without anything that is not in the standard library.
 """
@@ -8,15 +8,15 @@ from __future__ import annotations
 import base64
 import importlib
 import importlib.util
-import io
 import itertools
 import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode, urlsplit
+
+Handler = Callable[[Any, Any], Any]
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -45,14 +45,6 @@ class Answer:
     body: str
 
 
-class Broker(Protocol):
-    """Either of the two. ``prepare`` does what a server in front of it does, and returns what remains."""
-
-    def prepare(self, asked: Asked) -> Callable[[], Any]: ...
-
-    def read(self, raw: Any) -> Answer: ...
-
-
 class Context:
     """What Lambda tells of an invocation."""
 
@@ -62,34 +54,53 @@ class Context:
         return 29_000
 
 
-class Functions:
-    """Ours: the Lambda handlers, called with API Gateway's events."""
+class Broker:
+    """Handlers of Lambda by path, '' standing for every other one, and API Gateway in front of them."""
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        self._handlers = {path: _load(folder) for path, folder in told["functions"].items()}
-        self._host = urlsplit(told["issuer"]).netloc
+    def __init__(self, handlers: Mapping[str, Handler], issuer: str) -> None:
+        self._handlers = handlers
+        self._host = urlsplit(issuer).netloc
         # As many people as sign-ins: each comes from an address of its own.
         self._addresses = (f"10.{n // 65536 % 256}.{n // 256 % 256}.{n % 256}" for n in itertools.count())
 
     def prepare(self, asked: Asked) -> Callable[[], Any]:
-        handler, event = self._handlers[asked.path], self._event(asked)
+        """Do what API Gateway does, and return what remains."""
+        handler, event = self._handlers.get(asked.path) or self._handlers[""], self._event(asked)
         return lambda: handler(event, Context())
 
     def read(self, raw: Any) -> Answer:
+        """Understand what a handler returned."""
         cookie = next(iter(raw.get("cookies") or []), "").partition(";")[0]
-        return Answer(raw["statusCode"], raw["headers"], cookie, raw.get("body") or "")
+        body = raw.get("body") or ""
+        if raw.get("isBase64Encoded"):
+            body = base64.b64decode(body).decode()
+        return Answer(raw["statusCode"], raw["headers"], cookie, body)
 
     def _event(self, asked: Asked) -> dict[str, Any]:
+        address = next(self._addresses)
         event: dict[str, Any] = {
             "version": "2.0",
             "routeKey": f"{asked.method} {asked.path}",
             "rawPath": asked.path,
             "rawQueryString": asked.query,
             "cookies": [asked.cookie] if asked.cookie else [],
-            "headers": {"host": self._host, "accept": "*/*"},
+            "headers": {
+                "accept": "*/*",
+                "host": self._host,
+                "user-agent": "Trader/1.0",
+                "x-forwarded-for": address,
+                "x-forwarded-port": "443",
+                "x-forwarded-proto": "https",
+            },
             "requestContext": {
                 "domainName": self._host,
-                "http": {"method": asked.method, "path": asked.path, "sourceIp": next(self._addresses)},
+                "http": {
+                    "method": asked.method,
+                    "path": asked.path,
+                    "protocol": "HTTP/1.1",
+                    "sourceIp": address,
+                    "userAgent": "Trader/1.0",
+                },
                 "requestId": "id",
                 "stage": "$default",
             },
@@ -102,67 +113,21 @@ class Functions:
         return event
 
 
-class Wsgi:
-    """The application of Flask, called as WSGI has it: the least that can stand in front of it, and less than Lambda.
-
-    What would turn API Gateway's event into this, and the answer back, is not there and does not count.
-    """
-
-    def __init__(self, told: dict[str, Any]) -> None:
-        module = importlib.import_module("tests.bench.beside_flask.app")
-        self._app = module.create_app(dict(os.environ))
-        self._host = urlsplit(told["issuer"]).netloc
-
-    def prepare(self, asked: Asked) -> Callable[[], Any]:
-        environ = self._environ(asked)
-
-        def call() -> Any:
-            started: list[Any] = []
-            chunks = self._app(environ, lambda status, headers, _=None: started.extend((status, headers)))
-            body = b"".join(chunks)
-            chunks.close()
-            return started, body
-
-        return call
-
-    def read(self, raw: Any) -> Answer:
-        (status, headers), body = raw
-        named = {name.lower(): value for name, value in headers}
-        cookie = named.get("set-cookie", "").partition(";")[0]
-        return Answer(int(status.split()[0]), named, cookie, body.decode())
-
-    def _environ(self, asked: Asked) -> dict[str, Any]:
-        body = urlencode(asked.form).encode() if asked.form else b""
-        environ = {
-            "REQUEST_METHOD": asked.method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": asked.path,
-            "QUERY_STRING": asked.query,
-            "SERVER_NAME": self._host,
-            "SERVER_PORT": "443",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "HTTP_HOST": self._host,
-            "HTTP_ACCEPT": "*/*",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "https",
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": False,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-        }
-        if asked.cookie:
-            environ["HTTP_COOKIE"] = asked.cookie
-        if body:
-            environ |= {"CONTENT_TYPE": _FORM, "CONTENT_LENGTH": str(len(body))}
-        return environ
+def functions(folders: Mapping[str, str]) -> dict[str, Handler]:
+    """Ours, as built: a function for each path."""
+    return {path: _load(folder) for path, folder in folders.items()}
 
 
-def _load(folder: str) -> Callable[[Any, Any], Any]:
+def flask() -> dict[str, Handler]:
+    """The application of Flask in one function, by the adapter that serves WSGI there."""
+    return {"": importlib.import_module("tests.bench.beside_flask.app").create_handler(dict(os.environ))}
+
+
+def _load(folder: str) -> Handler:
     spec = importlib.util.spec_from_file_location(Path(folder).name, Path(folder) / "app.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    handler: Callable[[Any, Any], Any] = module.lambda_handler
+    handler: Handler = module.lambda_handler
     return handler

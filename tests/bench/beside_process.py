@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 # Behind everything: what is measured is found before it.
 sys.path.append(str(Path(__file__).parents[2]))
 
-from tests.bench.beside_brokers import Answer, Asked, Broker, Functions, Wsgi
+from tests.bench.beside_brokers import Answer, Asked, Broker, flask, functions
 
 _VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 _CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(_VERIFIER.encode()).digest()).decode().rstrip("=")
@@ -138,7 +138,7 @@ def main() -> None:
 
 
 def _serve(told: dict[str, Any], answers: TextIO) -> None:
-    broker: Broker = Functions(told) if told["functions"] else Wsgi(told)
+    broker = Broker(functions(told["functions"]) if told["functions"] else flask(), told["issuer"])
     person = Person(broker, told)
     print("{}", file=answers, flush=True)
     for line in sys.stdin:

@@ -89,7 +89,11 @@ def to_section(found: Rounds) -> Section:
         replace(_figure(found, "ours", name, "ms", lambda it: it.wall * 1000), name=f"{name}, on the wall")
         for name in names
     ]
-    return Section("Cold start", _ABOUT, beside_floor + beside_ordinary, peaks, walls + figures(found))
+    inits = [
+        replace(_figure(found, "ours", name, "ms", lambda it: it.init_cpu * 1000), name=f"{name}, until it is started")
+        for name in names
+    ]
+    return Section("Cold start", _ABOUT, beside_floor + beside_ordinary, peaks, walls + inits + figures(found))
 
 
 def _figure(

@@ -12,12 +12,11 @@ from statistics import median
 from tests.bench.cold_starts import Rounds
 from tests.bench.cost_prices import PriceList
 from tests.bench.figures import Figure
+from tests.bench.waits import ARIES_MS, AWS_MS
 
 MEMORY_SIZES = (256, 512, 1024, 1769)
 # MB at which a function has one core.
 _ONE_CORE = 1769
-# Seconds that AWS' services and Aries are waited for: assumed, since nothing here is as far away as they are.
-_AWS_SECONDS, _ARIES_SECONDS = 0.01, 0.2
 # Of the functions that a person waits for, and of the one that is called most.
 _CALLS = {"authorize": (1, 0), "callback": (3, 1), "refresh": (4, 1)}
 _MILLION = 1_000_000
@@ -32,7 +31,7 @@ def figures(found: Rounds) -> list[Figure]:
 def _at(found: Rounds, name: str, size: int) -> list[Figure]:
     share = min(1.0, size / _ONE_CORE)
     aws, aries = _CALLS[name]
-    waited = aws * _AWS_SECONDS + aries * _ARIES_SECONDS
+    waited = (aws * AWS_MS + aries * ARIES_MS) / 1000
     price = PriceList.load().prices["lambda_gb_second"].of(size / 1024)
     rounds = found["ours", name]
     cold = [median(it.init_cpu + it.first_cpu / share for it in starts) + waited for starts in rounds]

@@ -36,24 +36,21 @@ def stack() -> Stack:
 
 def assumed() -> Assumed:
     """What is assumed, with the CPU time that ``make bench`` has measured, where it has."""
-    usual = Assumed()
-    measured = _measured_ms()
-    if not measured:
-        return usual
-    pace = measured["sign-in"] / sum(usual.cpu_ms[name] for name in ("authorize", "callback", "redeem"))
-    cpu_ms = {name: milliseconds * pace for name, milliseconds in usual.cpu_ms.items()}
-    return replace(usual, cpu_ms=cpu_ms | {"refresh": measured["refresh"]})
-
-
-def _measured_ms() -> dict[str, float]:
-    section = results.read().get("growth")
-    if section is None:
-        return {}
-    found: dict[str, float] = {}
-    for comparison in section.comparisons:
-        # What everything is compared with: one at a time, and hardly a row.
-        found[comparison.name.removeprefix("CPU of a ").partition(":")[0]] = comparison.other.median
+    measured, found = results.read(), Assumed()
+    if "warm" in measured:
+        warm = {it.name: it.ours.median for it in measured["warm"].comparisons}
+        found = replace(found, cpu_ms={name: warm[name] for name in found.cpu_ms})
+    if "cold" in measured:
+        # Of the function that is called most.
+        (both,) = (it.ours.median for it in measured["cold"].comparisons if it.name == "token, and its floor")
+        (init,) = (it.median for it in measured["cold"].figures if it.name == "token, until it is started")
+        found = replace(found, init_ms=init, first_ms=both - init)
     return found
+
+
+def _not_measured() -> str:
+    missing = [part for part in ("warm", "cold") if part not in results.read()]
+    return f" Not measured here (make bench): {', '.join(missing)}; usual times are taken." if missing else ""
 
 
 def cost_of(items: Iterable[Item], prices: PriceList) -> float:
@@ -148,7 +145,7 @@ def report(load: Load | None) -> str:
     prices, what_stands, usual = PriceList.load(), stack(), assumed()
     head = (
         f"Prices of {prices.region} as of {prices.date}, in dollars, without free tiers and taxes; where (?) stands,"
-        " check tests/bench/prices.json first."
+        f" check tests/bench/prices.json first.{_not_measured()}"
     )
     if load is None:
         nobody = Month(Load(0), what_stands, usual)

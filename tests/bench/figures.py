@@ -75,13 +75,17 @@ class Limit:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the benchmark. ``about`` says in a sentence or two what was measured, and how."""
+    """One part of the benchmark. ``about`` says in a sentence or two what was measured, and how.
+
+    ``is_shown_whole`` tells whether the README has what has no bar as well.
+    """
 
     title: str
     about: str
     comparisons: list[Comparison] = field(default_factory=list)
     limits: list[Limit] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
+    is_shown_whole: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Everything that was measured, each round of it."""
@@ -99,11 +103,14 @@ class Section:
             ],
             [Limit(**(limit | {"figure": Figure(**limit["figure"])})) for limit in section["limits"]],
             [Figure(**figure) for figure in section["figures"]],
+            section.get("is_shown_whole", False),
         )
 
     @property
     def held(self) -> Section:
-        """The section without what has no bar."""
+        """The section without what has no bar, unless it is shown whole."""
+        if self.is_shown_whole:
+            return self
         return replace(self, comparisons=[it for it in self.comparisons if it.bar is not None], figures=[])
 
     def to_markdown(self) -> str:

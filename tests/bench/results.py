@@ -1,4 +1,4 @@
-"""The last results: every round in ``results.json``, and in the README the tables of what has a bar."""
+"""The last results: every round in ``results.json``, and in the README what has a bar, and one section whole."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write(sections: dict[str, Section]) -> None:
 
 
 def to_markdown() -> str:
-    """The tables of what has a bar."""
+    """The tables that the README has."""
     return "\n\n".join(section.held.to_markdown() for section in read().values())
 
 

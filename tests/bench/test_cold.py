@@ -39,7 +39,7 @@ def test_all_three_kinds_of_every_round_are_in_the_table(starts: ColdStarts) -> 
     ]
     assert all(comparison.is_met for comparison in section.comparisons[1:])
     assert all(limit.is_met for limit in section.limits)
-    assert len(section.figures) == 1 + 3 * len(MEMORY_SIZES)
+    assert len(section.figures) == 2 + 3 * len(MEMORY_SIZES)
 
 
 def test_a_slow_import_is_noticed(starts: ColdStarts, tmp_path: Path) -> None:

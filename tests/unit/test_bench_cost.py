@@ -73,13 +73,18 @@ class TestByHand:
 
     def test_lambda_is_paid_for_memory_and_time(self) -> None:
         assumed = replace(
-            PLAIN, cpu_ms=dict.fromkeys(PLAIN.cpu_ms, 10.0), full_core_mb=1_024, cold_share=0.02, init_ms=500
+            PLAIN,
+            cpu_ms=dict.fromkeys(PLAIN.cpu_ms, 10.0),
+            full_core_mb=1_024,
+            cold_share=0.02,
+            init_ms=500,
+            first_ms=35,
         )
         month = Month(replace(LOAD, sign_ins_a_month=0), STACK, assumed)
-        # Half a core takes twice 10 ms; two calls of 5 ms, two of 20 ms, one of 300 ms; 2 % of 500 ms.
-        assert month.milliseconds("refresh") == pytest.approx(20 + 10 + 40 + 300 + 10)
-        assert counted(month)["Lambda: GB-seconds"] == pytest.approx(365_000 * 0.380 * 0.5)
-        assert dollars(month, "Lambda: GB-seconds") == pytest.approx(365_000 * 0.380 * 0.5 * 0.0000133334)
+        # Half a core takes twice 10 ms; four calls of 10 ms, one of 200 ms; 2 % of 500 ms and of twice 25 ms.
+        assert month.milliseconds("refresh") == pytest.approx(20 + 40 + 200 + 11)
+        assert counted(month)["Lambda: GB-seconds"] == pytest.approx(365_000 * 0.271 * 0.5)
+        assert dollars(month, "Lambda: GB-seconds") == pytest.approx(365_000 * 0.271 * 0.5 * 0.0000133334)
 
     def test_more_than_a_core_is_no_faster(self) -> None:
         big = replace(STACK, memory_mb=dict.fromkeys(STACK.memory_mb, 4_096))
@@ -216,18 +221,23 @@ class TestMeasured:
     def test_what_the_benchmark_has_measured_takes_the_place_of_what_is_assumed(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        other = {
-            what: Figure("1 parallel, 10 rows", "ms", [time]) for what, time in (("sign-in", 23.6), ("refresh", 5.0))
-        }
+        other = Figure("beside it", "ms", [1.0])
+        warm = {name: 2 * milliseconds for name, milliseconds in Assumed().cpu_ms.items()}
         compared = [
-            Comparison(f"CPU of a {what}: 64 parallel", Figure("x", "ms", [9.0]), it) for what, it in other.items()
+            Comparison(name, Figure("ours", "ms", [it]), other) for name, it in (warm | {"revoke": 9.0}).items()
         ]
-        monkeypatch.setattr(results, "read", lambda: {"growth": Section("", "", compared)})
-        usual, found = Assumed().cpu_ms, cost.assumed().cpu_ms
-        assert found["refresh"] == 5.0
-        # A sign-in is twice what is assumed, and so is each of its parts.
-        assert [found[name] / usual[name] for name in ("authorize", "callback", "redeem")] == pytest.approx([2, 2, 2])
-        assert cost.assumed().aries_ms == Assumed().aries_ms
+        both = [Comparison("token, and its floor", Figure("token", "ms", [300.0]), other)]
+        sections = {
+            "warm": Section("", "", compared),
+            "cold": Section("", "", both, figures=[Figure("token, until it is started", "ms", [270.0])]),
+        }
+        monkeypatch.setattr(results, "read", lambda: sections)
+        found = cost.assumed()
+        assert found == replace(Assumed(), cpu_ms=warm, init_ms=270.0, first_ms=30.0)
+        assert "Not measured" not in cost.report(LOAD)
+
+    def test_what_was_not_measured_is_said(self) -> None:
+        assert "Not measured here (make bench): warm, cold;" in cost.report(LOAD)
 
     def test_where_nothing_was_measured_the_usual_holds(self) -> None:
         assert cost.assumed() == Assumed()

@@ -68,6 +68,15 @@ def test_a_section_is_kept_with_every_round_and_read_back_the_same() -> None:
     assert Section.from_json(json.loads(json.dumps(section.to_json()))) == section
 
 
+def test_a_section_has_what_has_no_bar_in_the_readme_only_where_it_is_shown_whole() -> None:
+    section = Section("Beside", "a.", [comparison([1], [1]), comparison([9], [1], None)], [], [Figure("x", "", [7.0])])
+    assert len(section.held.comparisons) == 1
+    assert section.held.figures == []
+    whole = Section.from_json(section.to_json() | {"is_shown_whole": True})
+    assert whole.held == whole
+    assert (whole.comparisons, whole.figures) == (section.comparisons, section.figures)
+
+
 def test_a_table_shows_median_spread_ratio_and_bar() -> None:
     section = Section(
         "Warm",

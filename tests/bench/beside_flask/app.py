@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 import secrets
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
 
 import boto3
+from apig_wsgi import make_lambda_handler
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2 import OAuth2Error
+from aws_lambda_powertools.metrics import MetricUnit
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from flask import Flask, Response, abort, redirect, request, session
@@ -17,16 +21,22 @@ from werkzeug.wrappers import Response as AnyResponse
 from tests.bench.beside_flask.aries import Aries, AriesRefused, AriesUnavailable
 from tests.bench.beside_flask.server import App, BrokerServer
 from tests.bench.beside_flask.sessions import Conflict, Session, Sessions, new_handle
+from tests.bench.beside_flask.telemetry import logger, metrics
 from tests.bench.beside_flask.vault import Vault
 
 # As the functions have it, so that both wait and try again alike.
 _AWS = Config(connect_timeout=1, read_timeout=1.5, retries={"mode": "standard", "total_max_attempts": 2})
 
 
+def create_handler(config: dict[str, str]) -> Callable[[Any, Any], Any]:
+    """Make the handler of the one Lambda function that serves the application."""
+    handler: Callable[[Any, Any], Any] = metrics.log_metrics(make_lambda_handler(create_app(config)))
+    return handler
+
+
 def create_app(config: dict[str, str]) -> Flask:
     """Make the application, and every client that it uses, once."""
     app = Flask(__name__)
-    app.logger.setLevel(logging.INFO)
     app.config.update(
         SECRET_KEY=config["SECRET_KEY"],
         SESSION_COOKIE_NAME="__Host-sign-in",
@@ -66,7 +76,7 @@ def _serve_sign_ins(app: Flask, server: BrokerServer, issuer: str) -> None:
         )
         server.sessions.create(signing_in)
         session["sign_in"] = signing_in.session_id
-        app.logger.info("sign-in of %s begins", signing_in.client_id)
+        _tell("SignInsStarted", client_id=signing_in.client_id)
         return redirect(
             server.aries.authorization_url(signing_in.session_id, signing_in.scope, signing_in.code_verifier)
         )
@@ -80,13 +90,13 @@ def _serve_sign_ins(app: Flask, server: BrokerServer, issuer: str) -> None:
             signing_in = server.sessions.claim(state)
         except Conflict:
             abort(400, "This sign-in is over.")
-        answer = _come_back(app, server, signing_in)
+        answer = _come_back(server, signing_in)
         if signing_in.state:
             answer["state"] = signing_in.state
         return redirect(add_params_to_uri(signing_in.redirect_uri, {**answer, "iss": issuer}))
 
 
-def _come_back(app: Flask, server: BrokerServer, signing_in: Session) -> dict[str, str]:
+def _come_back(server: BrokerServer, signing_in: Session) -> dict[str, str]:
     """Exchange what Aries gave; return what the app gets instead."""
     if "code" not in request.args:
         return {"error": "access_denied"}
@@ -99,7 +109,7 @@ def _come_back(app: Flask, server: BrokerServer, signing_in: Session) -> dict[st
     server.vault.create(signing_in.session_id, tokens)
     code = new_handle(signing_in.session_id)
     server.sessions.issue(signing_in.session_id, code)
-    app.logger.info("%s signed in", signing_in.client_id)
+    _tell("CodesIssued", client_id=signing_in.client_id)
     return {"code": code}
 
 
@@ -109,21 +119,27 @@ def _serve_tokens(app: Flask, server: BrokerServer) -> None:
     @app.post("/oauth2/token")
     def token() -> Response:
         response: Response = server.create_token_response()
-        app.logger.info("%s: %s", request.form.get("grant_type"), response.status_code)
+        grant = "Refreshes" if request.form.get("grant_type") == "refresh_token" else "SignIns"
+        _tell(f"{grant}{'Succeeded' if response.status_code == HTTPStatus.OK else 'Rejected'}")
         return response
 
     @app.post("/oauth2/revoke")
     def revoke() -> Response:
         response: Response = server.create_endpoint_response("revocation")
-        app.logger.info("revocation: %s", response.status_code)
+        _tell("SignOuts", status=response.status_code)
         return response
 
     @app.errorhandler(AriesUnavailable)
     @app.errorhandler(BotoCoreError)
     @app.errorhandler(ClientError)
     def unavailable(error: Exception) -> tuple[dict[str, str], int, dict[str, str]]:
-        app.logger.warning("unavailable: %s", type(error).__name__)
+        _tell("Unavailable", error=type(error).__name__)
         return {"message": "Try again later."}, 503, {"Retry-After": "2"}
+
+
+def _tell(metric: str, **more: object) -> None:
+    metrics.add_metric(name=metric, unit=MetricUnit.Count, value=1)
+    logger.info(metric, extra=more)
 
 
 def _apps(registered: str) -> dict[str, App]:

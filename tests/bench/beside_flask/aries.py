@@ -11,6 +11,9 @@ from typing import Any
 import requests
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from aws_lambda_powertools.metrics import MetricUnit
+
+from tests.bench.beside_flask.telemetry import metrics
 
 _SECONDS = 10
 
@@ -78,11 +81,15 @@ class Aries:
 
     def _post(self, body: dict[str, str]) -> dict[str, Any]:
         sent = {"client_id": self._client_id, "redirect_uri": self._redirect_uri, **body}
+        begun = time.monotonic()
         try:
             response = self._http.post(self._token_url, json=sent, timeout=_SECONDS, allow_redirects=False)
             answer: dict[str, Any] = response.json()
         except (requests.RequestException, ValueError) as error:
             raise AriesUnavailable from error
+        finally:
+            taken = round((time.monotonic() - begun) * 1000)
+            metrics.add_metric(name="AriesLatency", unit=MetricUnit.Milliseconds, value=taken)
         if response.status_code == HTTPStatus.OK:
             return answer
         if answer.get("error") == "invalid_grant":

@@ -1,0 +1,8 @@
+"""Log lines and metrics, by Powertools as its documentation has them: all metrics of a request in one line."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools import Logger, Metrics
+
+logger = Logger()
+metrics = Metrics()
