@@ -47,6 +47,17 @@ def _update_nothing(physical_id: str, before: Any, properties: Any, stack: str, 
 def _delete_nothing(physical_id: str, properties: Mapping[str, Any]) -> None: ...
 
 
+def _import_api(logical_id: str, properties: Mapping[str, Any], *more: Any) -> Resource:
+    """Do what API Gateway's import does with warnings, where the template asks for it."""
+    servers = properties.get("Body", {}).get("servers", [])
+    if properties.get("FailOnWarnings") in (True, "true") and any("url" not in server for server in servers):
+        raise ValueError("Warnings found during import: Parse issue: attribute .servers.url is missing")
+    resource: Resource = _create_api(logical_id, properties, *more)
+    return resource
+
+
+_create_api = provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"]["create"]
+provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"]["create"] = _import_api
 secretsmanager._create_secret = _create_secret_with_version
 iam_actions.extract_resource_arn = _resource_or_stream
 # Saved queries are text for the console; of alarms, MiniStack takes neither all nor what the dashboard asks of them.

@@ -262,6 +262,63 @@ def test_the_operator_function_may_do_all_that_it_offers(broker: Deployed, on_ca
     assert {phone.refresh().json["error"] for phone in phones} == {"invalid_grant"}
 
 
+def reasons(broker: Deployed, stack: str) -> str:
+    """What CloudFormation says of failures of the stack, as `sam deploy` shows it."""
+    pages = broker.account.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
+    events = [event for page in pages for event in page["StackEvents"]]
+    return "\n".join(event.get("ResourceStatusReason", "") for event in events)
+
+
+UNUSABLE = {
+    "a custom scheme without a dot": (
+        {"app": {"redirect_uris": ["myapp:/cb"], "scopes": ["read"]}},
+        "app 'app': redirect_uris has 'myapp:/cb', which is not allowed: a custom scheme needs a dot",
+    ),
+    "a member that is misspelt": (
+        {"app": {"redirect_uris": ["https://app.example.com/cb"], "scope": ["read"]}},
+        "app 'app': unknown member 'scope'",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_apps_that_no_function_could_start_with_are_taken_back_before_one_request_meets_them(
+    broker: Deployed, kind: str
+) -> None:
+    functions, name = broker.account.client("lambda"), broker.resources["AuthorizeFunction"]
+    before = functions.get_function_configuration(FunctionName=name)
+    served = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
+    apps, why = UNUSABLE[kind]
+    with pytest.raises(SamFailed):
+        broker.deploy(Apps=json.dumps(apps))
+    assert why in reasons(broker, STACK)
+    assert functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"] == served
+    assert functions.get_function_configuration(FunctionName=name)["Environment"] == before["Environment"]
+    phone = broker.signed_in()
+    assert phone.revoke().status == 200
+
+
+def test_a_first_deployment_that_is_refused_leaves_no_table_and_no_key(broker: Deployed) -> None:
+    tables, keys = broker.dynamodb.list_tables()["TableNames"], broker.account.client("kms").list_keys()["Keys"]
+    apps, why = UNUSABLE["a member that is misspelt"]
+    with pytest.raises(SamFailed):
+        broker.account.deploy("refused", broker.parameters | {"Apps": json.dumps(apps)})
+    assert why in reasons(broker, "refused")
+    assert broker.dynamodb.list_tables()["TableNames"] == tables
+    assert broker.account.client("kms").list_keys()["Keys"] == keys
+
+
+def test_an_import_that_warns_fails_a_deployment_that_asks_for_it(broker: Deployed) -> None:
+    """What API Gateway does with the server that SAM writes without a URL, so that the template must not ask for it."""
+    api = {
+        "Type": "AWS::ApiGatewayV2::Api",
+        "Properties": {"Body": {"openapi": "3.0.1", "servers": [{}], "paths": {}}, "FailOnWarnings": True},
+    }
+    template = json.dumps({"Resources": {"Api": api}})
+    broker.account.client("cloudformation").create_stack(StackName="warned", TemplateBody=template)
+    assert eventually(lambda: ".servers.url is missing" in reasons(broker, "warned"))
+
+
 def test_a_new_value_of_a_parameter_reaches_the_requests(broker: Deployed) -> None:
     functions, name = broker.account.client("lambda"), broker.resources["AuthorizeFunction"]
     before = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]

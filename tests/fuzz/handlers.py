@@ -58,6 +58,7 @@ def _handler(name: str) -> tuple[Endpoint, FakeTelemetry]:
         **ENVIRONMENT,
         "POWERTOOLS_SERVICE_NAME": "fuzz",
         "POWERTOOLS_METRICS_NAMESPACE": "Fuzz",
+        "LOG_LEVEL": "INFO",
         "SOURCE_LIMIT": "0",
     }
     telemetry = FakeTelemetry()

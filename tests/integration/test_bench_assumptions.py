@@ -85,7 +85,7 @@ def test_a_row_takes_one_write_unit_and_is_of_the_size_that_is_assumed(world: Wo
 
 
 def test_the_functions_log_as_much_as_is_assumed(world: World) -> None:
-    environment = {name: value for name, value in ENVIRONMENT.items() if name.startswith("POWERTOOLS")}
+    environment = {name: value for name, value in ENVIRONMENT.items() if name.startswith(("POWERTOOLS", "LOG_LEVEL"))}
     world.telemetry = PowertoolsTelemetry(environment)  # type: ignore[assignment]
     handlers = logging.getLogger(environment["POWERTOOLS_SERVICE_NAME"]).handlers
     phone = world.phone()

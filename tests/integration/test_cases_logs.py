@@ -30,7 +30,11 @@ class Written(Recorded):
     def __init__(self, service: str) -> None:
         super().__init__()
         # A logger of a name of its own: one that exists already writes to where standard output was then.
-        names = {"POWERTOOLS_SERVICE_NAME": service, "POWERTOOLS_METRICS_NAMESPACE": "AriesTokenBroker"}
+        names = {
+            "POWERTOOLS_SERVICE_NAME": service,
+            "POWERTOOLS_METRICS_NAMESPACE": "AriesTokenBroker",
+            "LOG_LEVEL": "INFO",
+        }
         self._real = PowertoolsTelemetry(names)
 
     def log(self, level: Any, event: str, fields: dict[str, Any]) -> None:

@@ -33,10 +33,11 @@ REQUIRED = (
     "KEY_ID",
     "POWERTOOLS_SERVICE_NAME",
     "POWERTOOLS_METRICS_NAMESPACE",
+    "LOG_LEVEL",
 )
 
 
-@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name != "operator"])
+@pytest.mark.parametrize("function", [name for name in FUNCTIONS if name not in ("operator", "configuration")])
 @pytest.mark.parametrize("variable", REQUIRED)
 def test_a_function_stops_at_start_and_names_the_variable_that_is_missing(function: str, variable: str) -> None:
     with pytest.raises(ConfigurationError, match=variable):
@@ -46,7 +47,7 @@ def test_a_function_stops_at_start_and_names_the_variable_that_is_missing(functi
 @pytest.mark.parametrize("variable", REQUIRED)
 def test_the_operators_function_starts_with_all_but_its_telemetry_to_say_itself_what_is_missing(variable: str) -> None:
     environment = ENVIRONMENT | {variable: ""}
-    if variable.startswith("POWERTOOLS_"):
+    if variable.startswith(("POWERTOOLS_", "LOG_")):
         with pytest.raises(ConfigurationError, match=variable):
             load_function("operator", environment)
     else:
@@ -87,9 +88,9 @@ def loaded(function: str, environment: dict[str, str]) -> set[str]:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_loads_only_what_it_uses(function: str) -> None:
     modules = loaded(function, ENVIRONMENT)
-    assert ("boto3" in modules) == (function != "metadata")
-    assert ("requests" in modules) == (function in ("callback", "token", "refresh", "operator"))
-    assert ("oauth_broker.vault" in modules) == (function not in ("authorize", "metadata"))
+    assert ("boto3" in modules) == (function not in ("metadata", "configuration"))
+    assert ("requests" in modules) == (function in ("callback", "token", "refresh", "operator", "configuration"))
+    assert ("oauth_broker.vault" in modules) == (function not in ("authorize", "metadata", "configuration"))
     assert not modules & {"pydantic", "aws_xray_sdk", "aws_lambda_powertools.event_handler", "moto"}
 
 

@@ -256,7 +256,11 @@ def lambdas_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 def test_what_a_library_cannot_read_of_an_answer_of_aries_is_not_logged(
     head: str, lambdas_log: io.StringIO, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    names = {"POWERTOOLS_SERVICE_NAME": "unreadable-heads", "POWERTOOLS_METRICS_NAMESPACE": "AriesTokenBroker"}
+    names = {
+        "POWERTOOLS_SERVICE_NAME": "unreadable-heads",
+        "POWERTOOLS_METRICS_NAMESPACE": "AriesTokenBroker",
+        "LOG_LEVEL": "INFO",
+    }
     PowertoolsTelemetry(names)
     transport, canary = RequestsTransport(), CANARY.encode()
     with Peer(answering_once(b"HTTP/1.1 200 OK\r\n" + UNREADABLE[head] % canary)) as peer, suppress(NoReply):

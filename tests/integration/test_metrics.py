@@ -236,7 +236,9 @@ def test_every_line_of_a_request_names_its_session_its_app_and_both_its_ids(worl
 
 
 def test_a_metric_is_published_by_service_alone_and_by_its_dimension(capsys: pytest.CaptureFixture[str]) -> None:
-    telemetry = PowertoolsTelemetry({"POWERTOOLS_SERVICE_NAME": "stack", "POWERTOOLS_METRICS_NAMESPACE": "Namespace"})
+    telemetry = PowertoolsTelemetry(
+        {"POWERTOOLS_SERVICE_NAME": "stack", "POWERTOOLS_METRICS_NAMESPACE": "Namespace", "LOG_LEVEL": "INFO"}
+    )
     telemetry.count("Plain", {})
     telemetry.count("Counted", {"reason": "why"})
     telemetry.measure("Measured", 12.6, {"grant": "code"})

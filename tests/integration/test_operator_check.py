@@ -21,6 +21,7 @@ NAMES = [
     "table",
     "index",
     "dead_letters",
+    "concurrency",
     "client_secret",
     "aries_authorize",
     "aries_token",
@@ -90,6 +91,18 @@ def test_in_the_other_dialect_it_is_asked_in_that() -> None:
     with running_world(dialect="standard") as world:
         assert wrong(check(world)) == []
         assert world.token_requests()[-1]["grant_type"] == "refresh_token"
+
+
+def test_an_account_that_may_run_hardly_anything_at_once_is_told_with_the_quota_to_ask_for(world: World) -> None:
+    world.aws.concurrent_executions = 10
+    answer = check(world)
+    assert wrong(answer) == ["concurrency"]
+    assert "may run 10 times at once" in detail(answer, "concurrency")
+    assert "L-B99A9384" in detail(answer, "concurrency")
+    with world.aws.failing("GetAccountSettings", "access_denied"):
+        answer = check(world)
+    assert wrong(answer) == ["concurrency"]
+    assert detail(answer, "concurrency") == "lambda:AccessDeniedException"
 
 
 # One thing wrong, and all the others looked at all the same.

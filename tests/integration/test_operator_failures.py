@@ -31,7 +31,10 @@ def test_a_failure_is_told_and_a_repetition_completes_the_command(
             answer = operate(world, **command)
         assert hit
         assert_none_is_seen(world, secrets, answer)
-        if answer:
+        if (action, number, kind) == ("revoke", 4, "access_denied"):
+            # The row has ended, and Secrets Manager may answer so for a name that does not exist.
+            assert (answer["ended_now"], answer["secret_deleted"]) == (True, False)
+        elif answer:
             assert answer["error"] == "temporary_failure"
             assert "repeat the same command" in answer["message"]
             assert audited(world)[-1]["error"] == "temporary_failure"
@@ -61,13 +64,14 @@ def test_a_check_says_which_call_failed_and_makes_all_the_others(kind: str) -> N
             expected = {
                 "GetItem": {"table"},
                 "Query": {"index"},
-                "GetSecretValue": {"client_secret", "aries_token"} if number == 3 else {"aries_token"},
+                "GetAccountSettings": {"concurrency"},
+                "GetSecretValue": {"client_secret", "aries_token"} if number == 4 else {"aries_token"},
             }[operation]
             # There is no queue in this world.
             assert names == expected | {"dead_letters"}
-            assert len(answer["checks"]) == 9
+            assert len(answer["checks"]) == 10
             assert ARIES_CLIENT_SECRET not in json.dumps([answer, world.telemetry.lines])
-    assert number == 5
+    assert number == 6
 
 
 @pytest.mark.parametrize(

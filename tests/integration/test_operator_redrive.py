@@ -23,7 +23,7 @@ class Trouble:
         phones = [world.signed_in() for _ in range(count)]
         self.secrets = secrets_of(world, phones)
         self.removals.expire(ROW_SECONDS)
-        with world.aws.failing("DeleteSecret", "access_denied"):
+        with world.aws.failing("DeleteSecret", "not_deletable"):
             self.removals.deliver(count + 1)
         queue: Any = boto3.Session().client("sqs")
         url = queue.get_queue_url(QueueName="CleanupDeadLetterQueue")["QueueUrl"]
@@ -57,9 +57,10 @@ def test_no_more_letters_are_taken_than_asked_for(world: World) -> None:
     assert len(world.session_secrets()) == 1
 
 
-def test_what_still_cannot_be_done_is_kept_and_told(world: World) -> None:
+@pytest.mark.parametrize("kind", ["not_deletable", "access_denied"])
+def test_what_still_cannot_be_done_is_kept_and_told(world: World, kind: str) -> None:
     trouble = Trouble(world, 1)
-    with world.aws.failing("DeleteSecret", "access_denied"):
+    with world.aws.failing("DeleteSecret", kind):
         answer = trouble.redrive(limit=1)
     assert (answer["redriven"], answer["kept"], answer["secrets_not_deleted"], answer["in_queue"]) == (0, 1, 1, 1)
 

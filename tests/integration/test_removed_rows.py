@@ -262,7 +262,19 @@ def test_a_shard_that_is_held_up_holds_up_no_other(world: World) -> None:
     assert sorted(world.session_secrets()) == sorted(secret_name(PREFIX, name) for name in (held_up, behind))
 
 
-@pytest.mark.parametrize("kind", FAILURES)
+def test_a_right_that_is_missing_holds_up_no_row_and_is_counted(world: World, removals: Removals) -> None:
+    """Secrets Manager may answer so for a name that does not exist: every row that never had a secret is one."""
+    expired(world, removals, 4)
+    with world.aws.failing("DeleteSecret", "access_denied"):
+        removals.deliver()
+    assert removals.letters() == []
+    assert world.telemetry.metrics.count(("SecretAccessDenied", {})) == 4
+    made = len(world.aws.made)
+    removals.deliver(5)
+    assert len(world.aws.made) == made
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FAILURES if kind != "access_denied"])
 def test_an_outage_of_secrets_manager_is_waited_out_and_nothing_is_lost(
     world: World, removals: Removals, kind: str
 ) -> None:

@@ -85,8 +85,15 @@ def test_an_unknown_client_is_refused(world: World, phone: Phone) -> None:
     assert phone.refresh().status == 200
 
 
-@pytest.mark.parametrize("kind", FAILURES)
-@pytest.mark.parametrize("operation", ["UpdateItem", "DeleteSecret"])
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [
+        (operation, kind)
+        for operation in ("UpdateItem", "DeleteSecret")
+        for kind in FAILURES
+        if (operation, kind) != ("DeleteSecret", "access_denied")
+    ],
+)
 def test_a_sign_out_that_could_not_be_done_is_never_confirmed(
     world: World, phone: Phone, operation: str, kind: str
 ) -> None:
@@ -96,6 +103,31 @@ def test_a_sign_out_that_could_not_be_done_is_never_confirmed(
         assert set(answer.json) == {"message"}
     assert_signed_out(phone.revoke())
     assert_ended(world, phone)
+
+
+def test_a_sign_out_is_confirmed_where_aws_refuses_the_deletion_for_want_of_a_right_and_counted(
+    world: World, phone: Phone
+) -> None:
+    """The row has ended. Secrets Manager may answer so for a name that does not exist, as it does when repeated."""
+    with world.aws.failing("DeleteSecret", "access_denied"):
+        for _ in range(2):
+            assert_signed_out(phone.revoke())
+            assert phone.row()["status"] == "revoked"
+    assert world.telemetry.metrics.count(("SecretAccessDenied", {})) == 2
+    denied = [fields["reason"] for _, event, fields in world.telemetry.lines if event == "secret_access_denied"]
+    assert denied == ["secretsmanager:AccessDeniedException"] * 2
+    assert phone.refresh().json["error"] == "invalid_grant"
+
+
+def test_a_session_that_ended_is_over_where_aws_refuses_to_read_its_secret_for_want_of_a_right(
+    world: World, phone: Phone
+) -> None:
+    with world.aws.failing("GetSecretValue", "access_denied"):
+        # While the session lives, a right is missing: nothing is lost.
+        assert phone.refresh().status == 503
+        with world.aws.visited("GetSecretValue", phone.revoke):
+            answer = phone.refresh()
+    assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
 
 
 def test_a_sign_out_by_an_old_token_is_confirmed_only_when_the_secret_is_gone(world: World, phone: Phone) -> None:

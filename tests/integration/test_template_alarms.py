@@ -15,7 +15,6 @@ from tests.support.transformed import SERVING, deployed, of_type, plain, propert
 # Some need a person however rarely they happen: (threshold, periods of so many seconds that must be bad, of so many).
 ONCE_IS_ENOUGH = {
     "CleanupDeadLetterAlarm",
-    "DeploymentErrorsAlarm",
     "InternalErrorsAlarm",
     "ProviderMisconfiguredAlarm",
     "ProviderUnknownErrorAlarm",
@@ -23,6 +22,8 @@ ONCE_IS_ENOUGH = {
     "ReuseDetectedAlarm",
 }
 ALARMS = ONCE_IS_ENOUGH | {
+    "DeploymentErrorsAlarm",
+    "SecretAccessDeniedAlarm",
     "ApiServerErrorsAlarm",
     "ApiThrottledAlarm",
     "AwsThrottledAlarm",
@@ -91,7 +92,19 @@ class TestTheAlarms:
     def test_no_traffic_is_no_trouble(self, name: str) -> None:
         assert alarm(name)["TreatMissingData"] == "notBreaching"
 
-    @pytest.mark.parametrize("name", sorted(ALARMS - ONCE_IS_ENOUGH))
+    @pytest.mark.parametrize("name", sorted(ALARMS))
+    def test_none_that_fills_gaps_hangs_on_its_newest_period_alone_where_metrics_that_are_late_leave_the_filling(
+        self, name: str
+    ) -> None:
+        watched = alarm(name)
+        if "FILL(" in expression(watched):
+            assert watched["DatapointsToAlarm"] < watched["EvaluationPeriods"]
+
+    def test_one_crash_in_any_of_five_minutes_takes_a_deployment_back(self) -> None:
+        watched = alarm("DeploymentErrorsAlarm")
+        assert (watched["DatapointsToAlarm"], watched["EvaluationPeriods"], watched["Threshold"]) == (1, 5, 1)
+
+    @pytest.mark.parametrize("name", sorted(ALARMS - ONCE_IS_ENOUGH - {"DeploymentErrorsAlarm"}))
     def test_one_failure_at_night_alarms_nobody(self, name: str) -> None:
         watched = alarm(name)
         needed = watched.get("DatapointsToAlarm", watched["EvaluationPeriods"])

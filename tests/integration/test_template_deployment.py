@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -11,12 +12,14 @@ import pytest
 from cfnlint.api import lint_all
 from samcli.yamlhelper import yaml_parse
 
+from tests.local.template import Template
 from tests.support.transformed import (
     FUNCTIONS,
     SERVING,
     TEMPLATE,
     VARIABLE,
     deployed,
+    listed,
     of_type,
     plain,
     properties,
@@ -25,6 +28,32 @@ from tests.support.transformed import (
     transform,
 )
 
+# Another value for each parameter.
+CHANGES = {
+    "AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:on-call",
+    "Apps": '{"app": {"redirect_uris": ["https://app.example.com/cb"], "scopes": ["read"]}}',
+    "Architecture": "x86_64",
+    "AriesAuthorizeUrl": "https://aries.example/authorize",
+    "AriesClientId": "another",
+    "AriesClientSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aries-AbCdEf",
+    "AriesTokenUrl": "https://aries.example/token",
+    "AwsEndpointUrl": "http://127.0.0.1:4566",
+    "CertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/2",
+    "DeletionProtection": "false",
+    "DeploymentType": "Linear10PercentEvery1Minute",
+    "DomainName": "b.example",
+    "GradualDeployment": "true",
+    "Issuer": "https://b.example",
+    "LateRetry": "revoke",
+    "LogLevel": "ERROR",
+    "LogRetentionDays": "90",
+    "ProviderDialect": "standard",
+    "RefreshGraceSeconds": "90",
+    "SessionDays": "7",
+    "SnapStart": "true",
+    "SourceLimit": "20",
+}
+DOMAIN = {"DomainName": "a.example", "CertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/1"}
 ROLLBACK_ALARMS = ["InternalErrorsAlarm", "RefreshesFailAlarm"]
 GRADUAL = pytest.mark.parametrize("gradual", ["false", "true"])
 
@@ -91,6 +120,28 @@ class TestTheAlias:
         assert {version["DeletionPolicy"] for version in of_type("AWS::Lambda::Version").values()} == {"Delete"}
 
 
+@dataclass(frozen=True)
+class Configured:
+    """What AppConfig and what Lambda is told with some parameters."""
+
+    text: str
+    function: str
+
+
+@cache
+def _configured(parameters: frozenset[tuple[str, str]]) -> Configured:
+    # A number that is a parameter's default is none of a text's parts to SAM CLI.
+    template = Template({"AriesClientId": "aries", "SourceLimit": "300"} | dict(parameters), {"Key": {"Arn": "arn"}})
+    function = template.properties("TokenFunction")
+    assert isinstance(template.properties("Configuration")["Content"], str)
+    own = {name: function[name] for name in ("Environment", "Architectures", "SnapStart")}
+    return Configured(template.properties("Configuration")["Content"], json.dumps(own, sort_keys=True))
+
+
+def configured(parameters: dict[str, str]) -> Configured:
+    return _configured(frozenset(parameters.items()))
+
+
 def versions(template: dict[str, Any], name: str) -> list[str]:
     return [key for key in template["Resources"] if re.fullmatch(rf"{name}FunctionVersion[0-9a-f]{{10}}", key)]
 
@@ -121,12 +172,30 @@ class TestPublishing:
         assert versions(changed, "Token") == versions(deployed(), "Token")
 
     def test_so_every_value_that_a_function_is_given_is_in_a_text_whose_number_is_part_of_the_version(self) -> None:
-        content = source()["Resources"]["Configuration"]["Properties"]["Content"]["Fn::Sub"]
-        assert {name.partition(".")[0] for name in VARIABLE.findall(content)} == given_to_functions()
+        content = source()["Resources"]["Configuration"]["Properties"]["Content"]
+        text, _ = content["Fn::Sub"]
+        assert references(content) == given_to_functions()
         # One line each, so that no two values can change places unseen.
-        assert len(VARIABLE.findall(content)) == len(content.splitlines()) == len(set(content.splitlines()))
+        assert len(VARIABLE.findall(text)) == len(text.splitlines()) == len(set(text.splitlines()))
         described = {plain(it["Properties"]["Description"]) for it in of_type("AWS::Lambda::Version").values()}
         assert described == {"Configuration ${Configuration.VersionNumber}"}
+
+    @pytest.mark.parametrize("base", [{}, {"Issuer": "https://a.example"}, DOMAIN], ids=["plain", "issuer", "domain"])
+    @pytest.mark.parametrize("changed", CHANGES)
+    def test_the_text_changes_exactly_when_the_configuration_of_a_function_does(
+        self, base: dict[str, str], changed: str
+    ) -> None:
+        """Lambda refuses to publish a version of a function that has not changed, and the deployment is taken back."""
+        before, after = configured(base), configured(base | {changed: CHANGES[changed]})
+        assert (before.text != after.text) is (before.function != after.function)
+
+    def test_behind_something_of_the_owners_another_source_limit_changes_nothing(self) -> None:
+        base = {"Issuer": "https://a.example"}
+        assert configured(base) == configured(base | {"SourceLimit": "20"})
+        assert configured({}).text != configured({"SourceLimit": "20"}).text
+
+    def test_every_parameter_has_another_value_here(self) -> None:
+        assert source()["Parameters"].keys() == CHANGES.keys()
 
     def test_a_new_text_is_a_new_number(self) -> None:
         # CloudFormation makes the resource anew where one of these changes, which its schema says of Content.
@@ -152,6 +221,44 @@ def given_to_functions() -> set[str]:
         }
     own = {f"{name}{kind}" for name in FUNCTIONS for kind in ("Role", "LogGroup")}
     return {name for name in found - own if not name.startswith("AWS::")}
+
+
+class TestTheCheckOfTheConfiguration:
+    """A custom resource: CloudFormation asks a function of the stack, and takes the deployment back if it says no."""
+
+    @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "Configuration"])
+    def test_no_function_changes_before_it_has_said_yes(self, name: str) -> None:
+        assert "CheckedConfiguration" in listed(deployed()["Resources"][f"{name}Function"]["DependsOn"])
+
+    @pytest.mark.parametrize("name", ["SignInsTable", "Key"])
+    def test_nothing_that_outlives_the_stack_is_made_before_it_has_said_yes(self, name: str) -> None:
+        resources = deployed()["Resources"]
+        assert "CheckedConfiguration" in listed(resources[name]["DependsOn"])
+        needed = references(resources["CheckedConfiguration"])
+        while more := {other for name in needed & resources.keys() for other in references(resources[name])} - needed:
+            needed |= more
+        kept = {key for key, resource in resources.items() if resource.get("DeletionPolicy", "").startswith("Retain")}
+        assert kept == {"SignInsTable", "Key"}
+        assert not needed & kept
+
+    def test_it_is_asked_again_when_a_parameter_of_the_functions_or_their_code_changes(self) -> None:
+        asked = properties("CheckedConfiguration")
+        assert plain(asked["ServiceToken"]) == "ConfigurationFunction.Arn"
+        of_functions = {name for name in given_to_functions() if name in source()["Parameters"]}
+        # These make no function stop at start.
+        assert references(asked["Parameters"]) == of_functions - {"Architecture", "SnapStart"}
+        assert plain(asked["Layers"]) == plain(properties("TokenFunction")["Layers"])
+
+    def test_it_reads_the_same_variables_as_the_others_by_the_same_code(self) -> None:
+        own, others = (plain(properties(f"{name}Function")) for name in ("Configuration", "Token"))
+        assert own["Environment"]["Variables"].keys() == others["Environment"]["Variables"].keys()
+        assert own["Layers"] == others["Layers"]
+        assert own["Runtime"] == others["Runtime"]
+
+    def test_cloudformation_does_not_wait_an_hour_where_no_answer_comes(self) -> None:
+        # Lambda repeats an asynchronous call that failed after one minute and after two.
+        timeout = properties("ConfigurationFunction")["Timeout"]
+        assert 2 * timeout < properties("CheckedConfiguration")["ServiceTimeout"] <= 300
 
 
 class TestAGradualDeployment:

@@ -27,7 +27,7 @@ from tests.support.operations import (
     saved_queries,
     widgets,
 )
-from tests.support.transformed import FUNCTIONS, deployed, of_type, plain, properties, references
+from tests.support.transformed import OF_SESSIONS, deployed, of_type, plain, properties, references
 
 
 def graphs() -> list[dict[str, Any]]:
@@ -140,7 +140,7 @@ class TestTheSavedQueries:
         self, name: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         groups = set(saved_queries()[name]["LogGroupNames"])
-        assert groups <= {*(f"{function}LogGroup" for function in FUNCTIONS), "AccessLogGroup"}
+        assert groups <= {*(f"{function}LogGroup" for function in OF_SESSIONS), "AccessLogGroup"}
         logged = set(access_log()) if "AccessLogGroup" in groups else set()
         logged |= function_fields(capsys) if groups - {"AccessLogGroup"} else set()
         assert fields_of(saved_queries()[name]["QueryString"]) <= logged
@@ -154,7 +154,7 @@ class TestTheSavedQueries:
 
     def test_a_users_story_is_found_in_the_log_of_every_function(self) -> None:
         story = saved_queries()["why was this user signed out"]
-        assert story["LogGroupNames"] == [f"{name}LogGroup" for name in FUNCTIONS]
+        assert story["LogGroupNames"] == [f"{name}LogGroup" for name in OF_SESSIONS]
         assert 'filter session = "REFERENCE"' in story["QueryString"]
         request = saved_queries()["what happened to this request"]
         assert request["LogGroupNames"] == ["AccessLogGroup", *story["LogGroupNames"]]
@@ -170,7 +170,9 @@ def function_fields(capsys: pytest.CaptureFixture[str]) -> set[str]:
     """The members of a function's log lines, all that there can be."""
     # Loggers are kept by service, and bound to what was standard output when they were made.
     service = str(uuid.uuid4())
-    telemetry = PowertoolsTelemetry({"POWERTOOLS_SERVICE_NAME": service, "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE})
+    telemetry = PowertoolsTelemetry(
+        {"POWERTOOLS_SERVICE_NAME": service, "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE, "LOG_LEVEL": "INFO"}
+    )
     invocation = Invocation(Context(lambda: 0.0), telemetry, "request")
     invocation.concerns("session", "client")
     invocation.log("event", reason="reason", status=400, error="error")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.support.transformed import source
+from oauth_broker.dialect import ARIES, DIALECTS, ProviderDialect
+from tests.support.transformed import FUNCTIONS, plain, properties, source
+from tests.unit.fakes import settings_with
 
 PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
     "AriesClientId": (["aries-client"], ["", "two words", "tab\there"]),
@@ -22,7 +28,16 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "AriesAuthorizeUrl": (
         ["https://app.aries.com/oauth2/authorize", "http://127.0.0.1:8081/oauth2/authorize"],
-        ["", "http://app.aries.com/oauth2/authorize", "https://app.aries.com", "https://app.aries.com/a?b=c"],
+        [
+            "",
+            "http://app.aries.com/oauth2/authorize",
+            "https://app.aries.com",
+            "https://app.aries.com/a?b=c",
+            # Its origin is the issuer that Aries' answers must name, and no origin has the default port.
+            "https://app.aries.com:443/authorize",
+            "https://app.aries.com:0/authorize",
+            "https://app.aries.com:65536/authorize",
+        ],
     ),
     "AriesTokenUrl": (
         ["https://api.aries.com/v1/oauth2/token", "http://localhost:8081/v1/oauth2/token"],
@@ -33,8 +48,10 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
         [
             '{"trader-ios": {"redirect_uris": ["https://app.example.com/callback"], "scopes": ["a"]}}',
             '{"a":{"redirect_uris":[]}} ',
+            # The apps are in a file then.
+            "",
         ],
-        ["", "{", "{}", "[]", "{trader-ios:{redirect_uris:[]}}", '{"a": ["redirect_uris"]', "x" * 3001],
+        ["{", "{}", "[]", "{trader-ios:{redirect_uris:[]}}", '{"a": ["redirect_uris"]', "x" * 1101],
     ),
     "SessionDays": (["1", "30", "365"], ["0", "366", "many"]),
     "RefreshGraceSeconds": (["30", "60", "300"], ["29", "301", "-1"]),
@@ -53,6 +70,7 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
             "",
             "https://auth.example.com",
             "https://auth.example.com:8443",
+            "https://auth.example.com:4430",
             "http://127.0.0.1:8080",
             "http://localhost",
             "http://[::1]:8080",
@@ -66,6 +84,9 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
             "auth.example.com",
             "https://auth.example.com\n",
             "javascript:alert(1)",
+            "https://auth.example.com:443",
+            "http://localhost:80",
+            "https://auth.example.com:08443",
         ],
     ),
     "AlarmTopicArn": (
@@ -113,10 +134,7 @@ class TestTheParameters:
 
     def test_only_what_no_default_can_know_must_be_given(self) -> None:
         parameters = source()["Parameters"]
-        assert {name for name, parameter in parameters.items() if "Default" not in parameter} == {
-            "AriesClientId",
-            "Apps",
-        }
+        assert {name for name, parameter in parameters.items() if "Default" not in parameter} == {"AriesClientId"}
         for parameter in parameters.values():
             assert "Default" not in parameter or is_accepted(parameter, str(parameter["Default"]))
 
@@ -137,6 +155,25 @@ class TestTheParameters:
     )
     def test_bad_values_are_refused(self, name: str, value: str) -> None:
         assert not is_accepted(source()["Parameters"][name], value)
+
+    @pytest.mark.parametrize(
+        ("name", "variable"),
+        [
+            ("AriesAuthorizeUrl", "ARIES_AUTHORIZE_URL"),
+            ("AriesTokenUrl", "ARIES_TOKEN_URL"),
+            ("AriesClientId", "ARIES_CLIENT_ID"),
+            ("AriesClientSecretArn", "ARIES_CLIENT_SECRET_ARN"),
+            ("Issuer", "ISSUER"),
+            ("DomainName", "DOMAIN_NAME"),
+        ],
+    )
+    @given(data=st.data())
+    @settings(max_examples=200, deadline=None)
+    def test_what_a_pattern_accepts_no_function_refuses(self, name: str, variable: str, data: st.DataObject) -> None:
+        parameter = source()["Parameters"][name]
+        value = data.draw(st.from_regex(parameter["AllowedPattern"], fullmatch=True))
+        if is_accepted(parameter, value):
+            settings_with(**{variable: value})
 
     @pytest.mark.parametrize(
         ("given", "accepted"),
@@ -170,6 +207,8 @@ def evaluate(expression: Any, values: dict[str, str]) -> Any:
             return values[name]
         case {"Fn::Equals": [left, right]}:
             return evaluate(left, values) == evaluate(right, values)
+        case {"Fn::Contains": [several, one]}:
+            return evaluate(one, values) in several
         case {"Fn::Not": [negated]}:
             return not evaluate(negated, values)
         case {"Fn::And": terms}:
@@ -178,3 +217,104 @@ def evaluate(expression: Any, values: dict[str, str]) -> Any:
             return any(evaluate(term, values) for term in terms)
         case _:
             return expression
+
+
+# Lambda's limit for all variables of a function, counted on their JSON, in which each quotation mark takes two bytes.
+MOST_VARIABLES_BYTES = 4096
+# The longest value of what is not a parameter.
+LONGEST = {
+    "AWS::StackName": "s" * 128,
+    # CloudFormation names it by the stack, the logical id and 13 characters.
+    "SignInsTable": f"{'s' * 128}-SignInsTable-{'x' * 13}",
+    "Key.Arn": f"arn:aws-us-gov:kms:ap-southeast-1:123456789012:key/{'x' * 36}",
+    # Of at most 80 characters behind the last slash.
+    "CleanupDeadLetterQueue": f"https://sqs.ap-southeast-1.amazonaws.com.cn/123456789012/{'q' * 80}",
+}
+# Apps of as many quotation marks as there can be: scopes of one character each.
+MANY_QUOTES = '{"a":{"redirect_uris":["a.b:/"],"scopes":["r"%s]}}'
+
+
+def longest(parameter: dict[str, Any]) -> str:
+    if "AllowedValues" in parameter:
+        return max(map(str, parameter["AllowedValues"]), key=len)
+    if parameter["Type"] == "Number":
+        return str(parameter["MaxValue"])
+    return "x" * int(parameter["MaxLength"])
+
+
+def quotes(length: int) -> str:
+    fill = MANY_QUOTES % "".join(f',"{chr(97 + number % 26)}"' for number in range(length))
+    return fill[:length]
+
+
+class TestTheVariables:
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    @pytest.mark.parametrize("with_domain", [True, False])
+    def test_lambda_takes_them_where_every_parameter_and_every_name_is_as_long_as_it_may_be(
+        self, name: str, with_domain: bool
+    ) -> None:
+        given = {key: longest(parameter) for key, parameter in source()["Parameters"].items()}
+        given |= {"Apps": quotes(int(source()["Parameters"]["Apps"]["MaxLength"]))}
+        given |= {"Issuer": ""} if with_domain else {"DomainName": "", "CertificateArn": ""}
+        values = {
+            variable: resolved(value, LONGEST | given)
+            for variable, value in plain(properties(f"{name}Function")["Environment"]["Variables"]).items()
+        }
+        assert values["APPS"].count('"') > len(values["APPS"]) / 3
+        assert len(json.dumps(values)) <= MOST_VARIABLES_BYTES
+
+
+def resolved(value: Any, given: Mapping[str, str]) -> str:
+    match value:
+        case {"Fn::If": ["HasDomainName", then, otherwise]}:
+            return resolved(then if given["DomainName"] else otherwise, given)
+        case {"Fn::If": ["HasIssuer", then, otherwise]}:
+            return resolved(then if given["Issuer"] else otherwise, given)
+        case str() if value in given:
+            return given[value]
+        case str():
+            return re.sub(r"\$\{([^}]+)\}", lambda match: given[match[1]], value)
+    raise AssertionError(value)
+
+
+def lacking(dialects: Mapping[str, ProviderDialect]) -> list[str]:
+    """What the template does not have, or has otherwise, of the dialects that the code knows."""
+    template = source()
+    mapped = template["Mappings"]["ProviderDialects"]
+    (rule,) = (rule for rule in template["Rules"].values() if "ProviderDialect" in str(rule.get("RuleCondition")))
+    found = []
+    if template["Parameters"]["ProviderDialect"]["AllowedValues"] != list(dialects):
+        found.append("AllowedValues")
+    if mapped.keys() != dialects.keys():
+        found.append("Mappings")
+    for name, dialect in dialects.items():
+        sends = dialect.code_sends_secret
+        if mapped.get(name) != {"CodeGrantSendsSecret": str(sends).lower()}:
+            found.append(f"CodeGrantSendsSecret of {name}")
+        if evaluate(rule["RuleCondition"], {"ProviderDialect": name}) is not sends:
+            found.append(f"the rule of {name}")
+    return found
+
+
+class TestTheDialects:
+    def test_the_template_says_of_each_dialect_what_the_code_does(self) -> None:
+        assert lacking(DIALECTS) == []
+
+    @pytest.mark.parametrize("sends", [True, False])
+    def test_a_dialect_that_is_added_to_the_code_is_missed_in_the_template(self, sends: bool) -> None:
+        another = replace(ARIES, name="another", code_sends_secret=sends)
+        missed = lacking({**DIALECTS, "another": another})
+        assert missed == [
+            "AllowedValues",
+            "Mappings",
+            "CodeGrantSendsSecret of another",
+            *(["the rule of another"] if sends else []),
+        ]
+
+    def test_a_dialect_that_begins_to_send_the_secret_is_missed_too(self) -> None:
+        changed = {**DIALECTS, "aries": replace(ARIES, code_sends_secret=True)}
+        assert lacking(changed) == ["CodeGrantSendsSecret of aries", "the rule of aries"]
+
+    def test_no_condition_names_a_dialect(self) -> None:
+        conditions = json.dumps(source()["Conditions"])
+        assert not any(f'"{name}"' in conditions for name in DIALECTS)

@@ -11,12 +11,16 @@ from threading import Lock
 from typing import Any
 
 import boto3
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from botocore.model import OperationModel
 from botocore.validate import ParamValidator
+from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
 from oauth_broker.cut_offs import KEY
+from tests.support import account_settings
 
 
 def _client_error(code: str) -> Callable[[], Exception]:
@@ -27,6 +31,8 @@ NOT_APPLIED: dict[str, Callable[[], Exception]] = {
     "throttled": _client_error("ThrottlingException"),
     "server_error": _client_error("InternalServerError"),
     "access_denied": _client_error("AccessDeniedException"),
+    # A secret that somebody has made into something else, a replicated one say.
+    "not_deletable": _client_error("InvalidParameterException"),
     "not_found": _client_error("ResourceNotFoundException"),
     "unreachable": lambda: EndpointConnectionError(endpoint_url="https://aws.example"),
     "timed_out": lambda: ConnectTimeoutError(endpoint_url="https://aws.example"),
@@ -59,6 +65,9 @@ _sending = Lock()
 
 def _send_one_at_a_time(event_name: str, request: Any, **_: Any) -> Any:
     """Hand a request to moto, whose conditional writes are not atomic, under a lock: those of AWS are."""
+    if account_settings.PATH in request.url:
+        answer = account_settings.answer(_watching[-1].concurrent_executions)
+        return AWSResponse(request.url, 200, HTTPHeaders(), MockRawResponse(answer))
     with _sending:
         return botocore_stubber(event_name, request)
 
@@ -98,11 +107,12 @@ class _Relay:
 class AwsCalls:
     """``made`` lists the API calls as ``service:Operation``, retries of the SDK not counted apart.
 
-    ``routine`` lists the readings of the cut-offs.
+    ``routine`` lists the readings of the cut-offs. ``concurrent_executions`` is what Lambda says of the account.
     """
 
     made: list[str] = field(default_factory=list)
     routine: list[str] = field(default_factory=list)
+    concurrent_executions: int = 1000
     _failures: list[_Failure] = field(default_factory=list)
     _repeat: list[str] = field(default_factory=list)
     _dying_after: list[str] = field(default_factory=list)

@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("authorize", "callback", "token", "refresh", "revoke", "metadata", "cleanup", "operator")
+FUNCTIONS = ("authorize", "callback", "token", "refresh", "revoke", "metadata", "cleanup", "operator", "configuration")
 FUNCTION_SECONDS = 29
 
 _loads = itertools.count()

@@ -15,7 +15,9 @@ from tests.support.functions import ROOT
 TEMPLATE = ROOT / "template.yaml"
 # The functions that the API calls, and all.
 SERVING = ("Authorize", "Callback", "Token", "Refresh", "Revoke", "Metadata")
-FUNCTIONS = (*SERVING, "Cleanup", "Operator")
+FUNCTIONS = (*SERVING, "Cleanup", "Operator", "Configuration")
+# Those that know of sessions: Configuration runs in a deployment and logs of none.
+OF_SESSIONS = FUNCTIONS[:-1]
 
 # A variable of Fn::Sub; one with an exclamation mark stands for itself.
 VARIABLE = re.compile(r"\$\{([^!}][^}]*)\}")

@@ -72,6 +72,7 @@ ENVIRONMENT = {
     "KEY_ID": "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000",
     "POWERTOOLS_SERVICE_NAME": "aries-token-broker",
     "POWERTOOLS_METRICS_NAMESPACE": "AriesTokenBroker",
+    "LOG_LEVEL": "INFO",
 }
 # RFC 7636 appendix B.
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"

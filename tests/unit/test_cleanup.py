@@ -12,7 +12,7 @@ import pytest
 
 from oauth_broker.aws import CALL_SECONDS
 from oauth_broker.cleanup import Cleanup, Outcome
-from oauth_broker.errors import Busy, Throttled
+from oauth_broker.errors import Busy, NotAllowed, Throttled
 from oauth_broker.handles import session_reference
 from oauth_broker.invocation import Invocation
 from oauth_broker.session_secret import SessionSecret
@@ -33,6 +33,10 @@ def throttled() -> Busy:
 
 def refused() -> Busy:
     return Busy("secretsmanager:InvalidParameterException", retriable=False)
+
+
+def denied() -> Busy:
+    return NotAllowed("secretsmanager:AccessDeniedException", retriable=False)
 
 
 @dataclass
@@ -85,7 +89,7 @@ class Arrangement:
         return sum(name == metric for name, _ in self.telemetry.metrics)
 
     def lines(self) -> list[tuple[str | None, str | None]]:
-        assert {event for _, event, _ in self.telemetry.lines} <= {"secret_not_deleted"}
+        assert {event for _, event, _ in self.telemetry.lines} <= {"secret_not_deleted", "secret_access_denied"}
         return sorted(
             ((fields.get("session"), fields.get("reason")) for _, _, fields in self.telemetry.lines), key=repr
         )
@@ -158,6 +162,46 @@ def test_throttling_is_counted(broker: Arrangement) -> None:
     broker.vault.failing = lambda _: failures.pop() if failures else None
     broker.clean(*batch(3))
     assert broker.telemetry.metrics.count(("AwsThrottled", {"aws_service": "secretsmanager"})) == 2
+
+
+def test_what_is_refused_for_want_of_a_right_is_tried_twice_then_counts_as_absent_and_holds_up_nothing(
+    broker: Arrangement,
+) -> None:
+    broker.fail(denied, "session-0", "session-1")
+    started = broker.clock.now()
+    assert broker.clean(*batch(4)) == []
+    assert broker.clock.now() - started <= 3
+    tried = [session for _, session in broker.vault.calls]
+    assert tried == ["session-0", "session-1", "session-2", "session-3", "session-0", "session-1"]
+    assert (broker.counted("SecretAccessDenied"), broker.counted("SecretsDeleted")) == (2, 2)
+    assert broker.counted("SecretsNotDeleted") == 0
+
+
+def test_a_right_that_was_just_given_is_in_force_at_the_second_try(broker: Arrangement) -> None:
+    failures = [denied()]
+    broker.vault.failing = lambda _: failures.pop() if failures else None
+    assert broker.clean(*batch(2)) == []
+    assert broker.vault.deleted == ["session-1", "session-0"]
+    assert broker.counted("SecretAccessDenied") == 0
+
+
+def test_where_there_is_no_time_for_a_second_try_the_record_comes_again(broker: Arrangement) -> None:
+    def fail(session_id: str) -> Busy:
+        return denied() if session_id == "session-0" else busy()
+
+    broker.vault.failing = fail
+    assert broker.clean(*batch(2)) == ["100", "101"]
+    assert broker.counted("SecretAccessDenied") == 0
+
+
+def test_a_batch_of_nothing_but_refusals_for_want_of_a_right_takes_some_seconds(broker: Arrangement) -> None:
+    """So many sign-ins that never had a secret must not hold up a shard, whatever AWS answers for their names."""
+    broker.fail(denied)
+    broker.vault.call_seconds = 0.05
+    started = broker.clock.now()
+    assert broker.clean(*batch(100)) == []
+    assert broker.clock.now() - started < 15
+    assert broker.counted("SecretAccessDenied") == 100
 
 
 def test_what_is_refused_for_good_is_not_waited_for(broker: Arrangement) -> None:

@@ -13,7 +13,7 @@ from botocore import httpsession
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from oauth_broker.errors import Busy, Throttled
+from oauth_broker.errors import Busy, NotAllowed, Throttled
 
 # Two attempts, since a pooled connection may have died while the process was frozen, and no more: what is worth
 # repeating is repeated by its caller, who knows how much time there is.
@@ -90,6 +90,12 @@ class DynamoDbStreamsClient(Protocol):
     def get_records(self, **parameters: Any) -> Any: ...
 
 
+class LambdaClient(Protocol):
+    """The calls of Lambda that are used."""
+
+    def get_account_settings(self, **parameters: Any) -> Any: ...
+
+
 class SqsClient(Protocol):
     """The calls of SQS that are used."""
 
@@ -128,6 +134,11 @@ def dynamodbstreams() -> DynamoDbStreamsClient:
     return cast(DynamoDbStreamsClient, _client("dynamodbstreams"))
 
 
+def aws_lambda() -> LambdaClient:
+    """Make a Lambda client."""
+    return cast(LambdaClient, _client("lambda"))
+
+
 def sqs() -> SqsClient:
     """Make an SQS client. Its reads may wait for a second more: an empty queue answers a receiver late."""
     return cast(SqsClient, _client("sqs", Config(read_timeout=2.5)))
@@ -149,6 +160,8 @@ _THROTTLING_CODES = frozenset(
         "TooManyRequestsException",
     }
 )
+# The first is of the JSON protocols, the second of SQS.
+_NOT_ALLOWED_CODES = frozenset({"AccessDeniedException", "AccessDenied"})
 
 
 @contextmanager
@@ -161,7 +174,7 @@ def translated(service: str, final: Container[str] = ()) -> Iterator[None]:
         yield
     except ClientError as error:
         code = error_code(error)
-        kind = Throttled if code in _THROTTLING_CODES else Busy
+        kind = Throttled if code in _THROTTLING_CODES else NotAllowed if code in _NOT_ALLOWED_CODES else Busy
         raise kind(f"{service}:{code}", retriable=code not in final) from error
     except BotoCoreError as error:
         raise Busy(f"{service}:{type(error).__name__}") from error

@@ -11,7 +11,8 @@ from typing import Any
 from oauth_broker.aws import CALL_SECONDS
 from oauth_broker.backoff import Backoff
 from oauth_broker.clock import Clock
-from oauth_broker.errors import Busy, Throttled
+from oauth_broker.ending import note_not_allowed
+from oauth_broker.errors import Busy, NotAllowed, Throttled
 from oauth_broker.invocation import Invocation
 from oauth_broker.vault import Vault
 
@@ -20,6 +21,8 @@ BatchResponse = dict[str, list[dict[str, str]]]
 
 # What the last call and the answer may take, so that the function is not stopped before it has reported.
 _RESERVED_SECONDS = CALL_SECONDS + 1
+# A right that was just given may take some seconds to be in force.
+_RIGHTS_SECONDS = 3.0
 # Between tries that fail, at the most: with one call at a time that is far below the 50 calls a second that Secrets
 # Manager allows, and a function's time has room for some dozens of them.
 _LONGEST_PAUSE = 2.0
@@ -27,10 +30,15 @@ _LONGEST_PAUSE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``deleted`` counts secrets; ``failed`` has the sequence numbers of the records that could not be done."""
+    """``deleted`` counts secrets; the others hold sequence numbers.
+
+    ``failed`` are the records that could not be done, ``denied`` those of which AWS refused the deletion for want of a
+    right.
+    """
 
     deleted: int
     failed: tuple[str, ...]
+    denied: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -53,6 +61,10 @@ class Cleanup:
     and where one fails it holds up none. An outage lasts an invocation's whole time, so that the tries that Lambda has
     for a record are that far apart and not used up in a moment. What Secrets Manager refuses for good is not waited
     for.
+
+    What it refuses for want of a right is tried once more and then counts as absent, with a metric: AWS does not
+    document whether Secrets Manager answers so for a name that does not exist. Were it a failure, every sign-in that
+    never had a secret would then hold up its shard for hours.
     """
 
     def __init__(self, vault: Vault, clock: Clock, token_bytes: Callable[[int], bytes]) -> None:
@@ -80,11 +92,13 @@ class Cleanup:
             work.delete_until_one_fails()
             if not work.waiting:
                 break
+        work.try_denied_again()
         for removal in work.failed():
             _report(invocation, removal.session_id, removal.failure)
         for _ in malformed:
             _report(invocation, "", "malformed_record")
-        return Outcome(work.deleted, (*(removal.sequence_number for removal in work.failed()), *malformed))
+        failed = (*(removal.sequence_number for removal in work.failed()), *malformed)
+        return Outcome(work.deleted, failed, tuple(removal.sequence_number for removal in work.denied))
 
 
 class _Work:
@@ -95,6 +109,7 @@ class _Work:
     ) -> None:
         self.waiting = deque(removals)
         self.deleted = 0
+        self.denied: list[_Removal] = []
         self._refused: list[_Removal] = []
         self._vault = vault
         self._clock = clock
@@ -115,7 +130,9 @@ class _Work:
         while self.waiting and self.time_left() > 0:
             removal = self.waiting.popleft()
             try:
-                self._vault.delete(removal.session_id)
+                self._delete(removal)
+            except NotAllowed:
+                self.denied.append(removal)
             except Busy as error:
                 removal.failure = error.reason
                 if isinstance(error, Throttled):
@@ -124,10 +141,30 @@ class _Work:
                     self.waiting.append(removal)
                     return
                 self._refused.append(removal)
-            else:
-                self.deleted += 1
-                self._gives_up_at = self._clock.now() + self._patience
-                self._invocation.count("SecretsDeleted")
+
+    def try_denied_again(self) -> None:
+        """Delete, after a pause, what was refused for want of a right; where there is no time for it, that failed."""
+        again, self.denied = self.denied, []
+        if again:
+            self._clock.sleep(min(_RIGHTS_SECONDS, max(0.0, self.time_left())))
+        for removal in again:
+            self._invocation.concerns(removal.session_id)
+            try:
+                if self.time_left() <= 0:
+                    raise Busy("not_tried_again")
+                self._delete(removal)
+            except NotAllowed as refusal:
+                self.denied.append(removal)
+                note_not_allowed(refusal, self._invocation)
+            except Busy as error:
+                removal.failure = error.reason
+                self._refused.append(removal)
+
+    def _delete(self, removal: _Removal) -> None:
+        self._vault.delete(removal.session_id)
+        self.deleted += 1
+        self._gives_up_at = self._clock.now() + self._patience
+        self._invocation.count("SecretsDeleted")
 
 
 def _report(invocation: Invocation, session_id: str, reason: str) -> None:

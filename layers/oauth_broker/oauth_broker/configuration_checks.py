@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
-from oauth_broker.aws import SecretsManagerClient
+from oauth_broker.aws import LambdaClient, SecretsManagerClient, translated
 from oauth_broker.client_secret import ClientSecret
 from oauth_broker.clock import Clock
 from oauth_broker.cut_offs import EVERYONE, CutOffs
@@ -25,6 +25,9 @@ from oauth_broker.transport import NoReply, NotSent, RequestsTransport
 _MADE_UP = Secret("made-up-by-the-configuration-check-of-the-broker")
 # Of no session, and of the right form.
 _NO_REFERENCE = "0" * 16
+# Executions of functions at once, of a whole account in a region. A new account has 10. This is what the API's throttling
+# lets in for a second, at some 0.3 seconds a request.
+_LEAST_CONCURRENCY = 100
 # Aries refuses a request without parameters, but with neither of these.
 _NOTHING_THERE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
@@ -59,6 +62,7 @@ class ConfigurationChecks:
         cut_offs: CutOffs,
         directory: Directory,
         secrets: SecretsManagerClient,
+        functions: LambdaClient,
         dead_letters: DeadLetters | None,
         transport: RequestsTransport,
         clock: Clock,
@@ -67,6 +71,7 @@ class ConfigurationChecks:
         self._cut_offs = cut_offs
         self._directory = directory
         self._secrets = secrets
+        self._functions = functions
         self._dead_letters = dead_letters
         self._transport = transport
         self._clock = clock
@@ -80,6 +85,7 @@ class ConfigurationChecks:
             "table": self._table,
             "index": self._index,
             "dead_letters": self._letters,
+            "concurrency": self._concurrency,
             "client_secret": self._client_secret,
             "aries_authorize": self._authorize_url,
             "aries_token": self._token_url,
@@ -117,6 +123,15 @@ class ConfigurationChecks:
             raise _Wrong("DEAD_LETTER_QUEUE_URL must not be empty")
         count = self._dead_letters.count()
         return "the queue is empty" if not count else f'about {count} in the queue: see the action "redrive"'
+
+    def _concurrency(self) -> str:
+        with translated("lambda"):
+            settings = self._functions.get_account_settings()
+        limit = int(settings["AccountLimit"]["ConcurrentExecutions"])
+        found = f"all functions of the account may run {limit} times at once in this region"
+        if limit < _LEAST_CONCURRENCY:
+            raise _Wrong(f"{found}: ask for 1,000 (Service Quotas, Lambda, Concurrent executions, L-B99A9384)")
+        return found
 
     def _client_secret(self) -> str:
         if not self._settings.can_refresh:

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 from oauth_broker.clock import Clock
-from oauth_broker.errors import Busy
+from oauth_broker.errors import Busy, NotAllowed
 from oauth_broker.invocation import Invocation
 from oauth_broker.sign_in import SignIn, Value
 from oauth_broker.sign_ins import Refused, SignIns
 from oauth_broker.vault import Vault
 
 ENDED = frozenset({"dead", "revoked"})
+
+
+def delete_secret(vault: Vault, session_id: str, invocation: Invocation) -> bool:
+    """Delete the secret of a session that is over, as its row says; tell whether there is none any more for sure.
+
+    Raises Busy where a repetition may succeed. If AWS refuses for want of a right, the secret counts as absent, with a
+    metric: AWS does not document whether Secrets Manager answers so for a name that does not exist. A sign-out that is
+    repeated would otherwise fail for ever.
+    """
+    try:
+        vault.delete(session_id)
+    except NotAllowed as refusal:
+        note_not_allowed(refusal, invocation)
+        return False
+    return True
+
+
+def note_not_allowed(refusal: NotAllowed, invocation: Invocation) -> None:
+    """Count and log that AWS refused to delete the secret of the session that the invocation is about."""
+    invocation.count("SecretAccessDenied")
+    invocation.log("secret_access_denied", level="warning", reason=refusal.reason)
 
 
 class Endings:
@@ -31,6 +52,10 @@ class Endings:
         invocation.count("ReuseDetected")
         self._end(session_id, reason, invocation)
 
+    def end_disallowed(self, session_id: str, invocation: Invocation) -> None:
+        """End a session whose scope its app is not registered for any more, whoever holds the lease."""
+        self._end(session_id, "scope_removed", invocation)
+
     def _end(self, session_id: str, reason: str, invocation: Invocation, condition: str = "", **values: Value) -> None:
         """End the session; raises Busy where the row cannot be written.
 
@@ -46,6 +71,6 @@ class Endings:
         invocation.count("SessionsEnded", reason=reason)
         invocation.log("session_ended", level="warning", reason=reason)
         try:
-            self._vault.delete(session_id)
+            delete_secret(self._vault, session_id, invocation)
         except Busy as error:
             invocation.log("secret_not_deleted", level="warning", reason=error.reason)

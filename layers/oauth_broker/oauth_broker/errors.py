@@ -142,6 +142,10 @@ class Throttled(Busy):
         return self.reason.partition(":")[0]
 
 
+class NotAllowed(Busy):
+    """AWS refuses a call for want of a right. The reason is the service, a colon and AWS' error code."""
+
+
 class PageError(BrokerError):
     """A failure on the browser legs that cannot be redirected to the app: the person sees a page."""
 

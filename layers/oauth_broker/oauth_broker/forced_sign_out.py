@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oauth_broker.clock import Clock
+from oauth_broker.ending import delete_secret
 from oauth_broker.errors import Busy
 from oauth_broker.invocation import Invocation
 from oauth_broker.sign_in import SignIn
@@ -55,11 +56,11 @@ class ForcedSignOut:
         invocation.log("session_ended", level="warning", reason=reason)
         return Ended(row, by_this=True)
 
-    def delete_secret(self, session_id: str, row: SignIn | None, invocation: Invocation) -> None:
-        """Delete the secret of a row that is over, for good."""
+    def delete_secret(self, session_id: str, row: SignIn | None, invocation: Invocation) -> bool:
+        """Delete the secret of a row that is over, for good; tell whether AWS let it."""
         if row is not None and not row.secret_version:
             self._outwait_callback(row.lease_until, invocation)
-        self._vault.delete(session_id)
+        return delete_secret(self._vault, session_id, invocation)
 
     def _outwait_callback(self, until: float, invocation: Invocation) -> None:
         pause = until - self._clock.now()

@@ -27,6 +27,11 @@ IN_EFFECT_SECONDS = CALL_SECONDS + KEPT_SECONDS + 4
 
 _CONTINUE = 'Repeat the same command with "continue": true until "finished" is true.'
 
+_DENIED = (
+    "AWS refused, for want of a right, to delete the secrets that secrets_denied counts. The sessions are over all the "
+    "same. Does OperatorRole still allow secretsmanager:DeleteSecret on them? See SecretAccessDeniedAlarm."
+)
+
 
 class MassSignOut:
     """Signs out all sessions of a scope that began until now.
@@ -109,6 +114,7 @@ class MassSignOut:
             "in_effect": self._is_in_effect(progress.cut_off),
             "ended": progress.ended,
             "secrets_deleted": progress.secrets_deleted,
+            "secrets_denied": progress.secrets_denied,
             "failed": len(progress.left),
             "finished": bool(progress.finished_at),
             "started_at": utc(progress.started_at),
@@ -119,6 +125,8 @@ class MassSignOut:
             report["trouble"] = trouble
         if not progress.finished_at:
             report["next"] = _CONTINUE
+        elif progress.secrets_denied:
+            report["warning"] = _DENIED
         elif not progress.secrets_deleted:
             report["warning"] = "No row of this scope from before the cut-off was found. Is it the right one?"
         return report

@@ -87,6 +87,11 @@ class Redeem:
             raise InvalidGrant("wrong_verifier")
         if row.status == "issued" and row.code_expires_at <= now:
             raise InvalidGrant("code_expired")
+        # The registration may have changed since the sign-in began.
+        if not grant.client.allows_redirect(row.redirect_uri):
+            raise InvalidGrant("redirect_uri_removed")
+        if not grant.client.allows_scope(row.scope):
+            raise InvalidGrant("scope_removed")
         return row
 
     def _activate(self, row: SignIn, token: RefreshToken, secret: SessionSecret, *, refreshable: bool) -> None:

@@ -172,11 +172,18 @@ class Refresh:
                 raise InvalidGrant("foreign_client")
             case Standing.CUT_OFF:
                 raise InvalidGrant("mass_sign_out")
+            case Standing.DISALLOWED:
+                raise self._end_disallowed(row, invocation)
             case Standing.SUPERSEDED:
                 self.endings.end_reused(row.session_id, "token_reused", invocation)
                 raise InvalidGrant("token_reused")
             case _:
                 raise self._judge_stranger(row, grant, invocation)
+
+    def _end_disallowed(self, row: SignIn, invocation: Invocation) -> BrokerError:
+        """End a session whose scope the app was registered for when it began, and is no longer."""
+        self.endings.end_disallowed(row.session_id, invocation)
+        return InvalidGrant("scope_removed")
 
     def _judge_stranger(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> BrokerError:
         """Tell a superseded token, which two parties must be holding, from a forged one, which says nothing."""
@@ -201,6 +208,8 @@ class Refresh:
 
     def _work(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
         """Refresh under the lease in ``row`` (steps 2 to 7); raises Refused where the lease was lost."""
+        if not grant.client.allows_scope(row.scope):
+            raise self._end_disallowed(row, invocation)
         with self._given_back_if_busy(row, invocation):
             earlier = self._roll_forward(row, invocation)
         # What was stored so long ago that its access token is over is no answer; its refresh token is Aries' newest.

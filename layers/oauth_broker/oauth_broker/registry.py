@@ -1,17 +1,22 @@
-"""The apps that may use the broker, from the ``Apps`` parameter."""
+"""The apps that may use the broker, from the parameter ``Apps`` or the file ``apps.json``."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.strict_json import parse_object
+from oauth_broker.strict_json import DuplicateName, parse_object
 
 # A port that there is, 1 to 65535, without a leading zero, or none.
 OPTIONAL_PORT = r"(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+# Browsers leave the default port out of an origin (RFC 6454 section 4). An origin written with it equals no browser's.
+HTTPS_PORT = rf"(?!:443(?![0-9])){OPTIONAL_PORT}"
+HTTP_PORT = rf"(?!:80(?![0-9])){OPTIONAL_PORT}"
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 # RFC 6749 section 3.3.
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,128}")
@@ -23,10 +28,12 @@ _CUSTOM_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+:/.*")
 _HTTPS = re.compile(rf"https://[a-z0-9.-]+{OPTIONAL_PORT}(/.*)?")
 # RFC 8252 section 7.3, and `localhost`, which AppAuth-JS and others use.
 _LOOPBACK = re.compile(rf"(http://(?:127\.0\.0\.1|\[::1\]|localhost)){OPTIONAL_PORT}((?:[/?].*)?)")
-_ORIGIN = re.compile(rf"(https://[a-z0-9.-]+|http://(127\.0\.0\.1|\[::1\]|localhost)){OPTIONAL_PORT}")
+_ORIGIN = re.compile(rf"https://[a-z0-9.-]+{HTTPS_PORT}|http://(?:127\.0\.0\.1|\[::1\]|localhost){HTTP_PORT}")
+_DEFAULT_PORT = re.compile(r"https://[^/]*:443|http://[^/]*:80")
 _APPLE_APP_ID = re.compile(r"[A-Z0-9]{10}\.[A-Za-z0-9.-]+")
 _ANDROID_PACKAGE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
 _FINGERPRINT = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){31}")
+_MEMBERS = ("redirect_uris", "scopes", "origins", "apple_app_ids", "android_packages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,10 @@ class Client:
         asked = _without_port(redirect_uri)
         return asked is not None and any(_without_port(registered) == asked for registered in self.redirect_uris)
 
+    def allows_scope(self, scope: str) -> bool:
+        """Tell whether each of the space-separated scopes is registered."""
+        return self.scopes.issuperset(scope.split())
+
 
 class Registry:
     """All registered apps."""
@@ -61,15 +72,19 @@ class Registry:
         return self._clients.get(client_id)
 
     @classmethod
-    def parse(cls, text: str) -> Registry:
-        """Read the ``Apps`` parameter; raises ConfigurationError naming the app and the member that is wrong."""
+    def parse(cls, text: str, source: str = "APPS") -> Registry:
+        """Read the apps; raises ConfigurationError naming ``source``, the app, the member and the rule it breaks."""
         try:
             apps = parse_object(text)
+        except json.JSONDecodeError as error:
+            raise ConfigurationError(f"{source} is not JSON: {error}") from error
+        except DuplicateName as error:
+            raise ConfigurationError(f"{source}: {error.name!r} stands twice in one object") from error
         except ValueError as error:
-            raise ConfigurationError(f"APPS: {error}") from error
+            raise ConfigurationError(f"{source}: {error}") from error
         if not apps:
-            raise ConfigurationError("APPS: no app is registered")
-        return cls(_client(client_id, entry) for client_id, entry in apps.items())
+            raise ConfigurationError(f"{source}: no app is registered")
+        return cls(_client(client_id, entry, source) for client_id, entry in apps.items())
 
 
 def _without_port(uri: str) -> tuple[str, str] | None:
@@ -77,60 +92,100 @@ def _without_port(uri: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
-def _is_redirect_uri(uri: str) -> bool:
+def _refuse_redirect_uri(uri: str) -> str | None:
+    """Return the rule that a redirect URI breaks, or None."""
     if _URI.fullmatch(uri) is None:
-        return False
-    return any(form.fullmatch(uri) for form in (_HTTPS, _LOOPBACK, _CUSTOM_SCHEME))
+        return "a redirect URI has 1 to 512 visible ASCII characters, no fragment, quotation mark, backslash, < or >"
+    if any(form.fullmatch(uri) for form in (_HTTPS, _LOOPBACK, _CUSTOM_SCHEME)):
+        return None
+    scheme, colon, rest = uri.partition(":")
+    if scheme == "https":
+        return "an https URI begins with https://, a host name in lower case and perhaps a port from 1 to 65535"
+    if scheme == "http":
+        return "http is for loopback alone: http://127.0.0.1/..., http://[::1]/... or http://localhost/..."
+    if not colon or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme):
+        return "a redirect URI begins with https://, or with a scheme in lower case and a colon"
+    if "." not in scheme:
+        return "a custom scheme needs a dot, as in com.example.app:/callback (RFC 8252 section 7.1)"
+    if not rest.startswith("/"):
+        return "after a custom scheme come a colon and a slash, as in com.example.app:/callback"
+    return "a custom scheme has letters or digits on both sides of each dot, as in com.example.app:/callback"
 
 
-def _client(client_id: str, entry: Any) -> Client:
-    def refuse(what: str) -> ConfigurationError:
-        return ConfigurationError(f"APPS: app {client_id!r}: {what}")
+def _refuse_scope(scope: str) -> str | None:
+    if _SCOPE.fullmatch(scope):
+        return None
+    return "a scope has 1 to 128 visible ASCII characters, no space, quotation mark or backslash (RFC 6749 section 3.3)"
+
+
+def _refuse_origin(origin: str) -> str | None:
+    if _ORIGIN.fullmatch(origin):
+        return None
+    if _DEFAULT_PORT.fullmatch(origin):
+        return f"browsers leave the default port out: {origin.rpartition(':')[0]!r}"
+    return "an origin is https:// (http:// on loopback alone), a host name in lower case, perhaps a port, and no path"
+
+
+def _refuse_apple_app_id(app_id: str) -> str | None:
+    if _APPLE_APP_ID.fullmatch(app_id):
+        return None
+    return "an Apple app id is the team id, a dot and the bundle id, as in ABCDE12345.com.example.app"
+
+
+_RULES: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
+    {
+        "redirect_uris": _refuse_redirect_uri,
+        "scopes": _refuse_scope,
+        "origins": _refuse_origin,
+        "apple_app_ids": _refuse_apple_app_id,
+    }
+)
+
+
+def _client(client_id: str, entry: Any, source: str) -> Client:
+    def refusal(what: str) -> ConfigurationError:
+        return ConfigurationError(f"{source}: app {client_id!r}: {what}")
 
     def strings(name: str, *, required: bool = False) -> tuple[str, ...]:
         value = entry.get(name, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value) or (required and not value):
-            raise refuse(f"{name} must be a list of strings" + (", not empty" if required else ""))
+            raise refusal(f"{name} must be a list of strings" + (", not empty" if required else ""))
+        for item in value:
+            if rule := _RULES[name](item):
+                raise refusal(f"{name} has {item!r}, which is not allowed: {rule}")
         return tuple(value)
 
     if _CLIENT_ID.fullmatch(client_id) is None:
-        raise refuse("the client id must be 1 to 64 letters, digits, '.', '_', '~' or '-'")
+        raise refusal("the client id must be 1 to 64 letters, digits, '.', '_', '~' or '-'")
     if not isinstance(entry, dict):
-        raise refuse("must be an object")
-    unknown = entry.keys() - {"redirect_uris", "scopes", "origins", "apple_app_ids", "android_packages"}
+        raise refusal("must be an object")
+    unknown = entry.keys() - set(_MEMBERS)
     if unknown:
-        raise refuse(f"unknown member {min(unknown)!r}")
-    client = Client(
+        raise refusal(f"unknown member {min(unknown)!r}: the members are {', '.join(_MEMBERS)}")
+    return Client(
         client_id,
         strings("redirect_uris", required=True),
         frozenset(strings("scopes", required=True)),
         frozenset(strings("origins")),
         strings("apple_app_ids"),
-        _android_packages(entry.get("android_packages", {}), refuse("android_packages must map names to fingerprints")),
+        _android_packages(entry.get("android_packages", {}), refusal),
     )
-    for value, valid, name in (
-        *((uri, _is_redirect_uri(uri), "redirect_uris") for uri in client.redirect_uris),
-        *((scope, _SCOPE.fullmatch(scope), "scopes") for scope in client.scopes),
-        *((origin, _ORIGIN.fullmatch(origin), "origins") for origin in client.origins),
-        *((app_id, _APPLE_APP_ID.fullmatch(app_id), "apple_app_ids") for app_id in client.apple_app_ids),
-    ):
-        if not valid:
-            raise refuse(f"{name} has {value!r}, which is not allowed")
-    return client
 
 
-def _android_packages(value: Any, refusal: ConfigurationError) -> dict[str, tuple[str, ...]]:
+def _android_packages(value: Any, refusal: Callable[[str], ConfigurationError]) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, dict):
-        raise refusal
+        raise refusal("android_packages must be an object: package names to lists of fingerprints")
     packages = {}
     for package, fingerprints in value.items():
-        well_formed = (
-            _ANDROID_PACKAGE.fullmatch(package)
-            and isinstance(fingerprints, list)
-            and fingerprints
-            and all(isinstance(item, str) and _FINGERPRINT.fullmatch(item) for item in fingerprints)
-        )
-        if not well_formed:
-            raise refusal
+        if not _ANDROID_PACKAGE.fullmatch(package):
+            raise refusal(f"android_packages has {package!r}, which is not allowed: a name is like com.example.app")
+        if not isinstance(fingerprints, list) or not fingerprints:
+            raise refusal(f"android_packages: {package!r} must have a list of fingerprints, not empty")
+        for fingerprint in fingerprints:
+            if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
+                raise refusal(
+                    f"android_packages: {package!r} has {fingerprint!r}, which is not allowed: a fingerprint is the "
+                    "SHA-256 of the signing certificate, 32 pairs of digits and letters A to F with colons between"
+                )
         packages[package] = tuple(fingerprints)
     return packages

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from oauth_broker.clock import Clock
-from oauth_broker.ending import ENDED
+from oauth_broker.ending import ENDED, delete_secret
 from oauth_broker.errors import InvalidGrant
 from oauth_broker.handles import RefreshToken
 from oauth_broker.invocation import Invocation
@@ -34,7 +34,8 @@ class Revoke:
         """End the session of any authentic token of the client's, of whatever generation.
 
         Returns for every other token as well: there is nothing that the app could do (RFC 7009 section 2.2). Raises
-        Busy unless both the row has ended and the tokens are deleted, so that a sign-out that is confirmed is one.
+        Busy unless both the row has ended and the tokens are deleted, so that a sign-out that is confirmed is one. (If
+        AWS refuses the deletion for want of a right, see ``ending.delete_secret``.)
         """
         token, client_id = request.token, request.client.client_id
         if token is None:
@@ -55,7 +56,7 @@ class Revoke:
                 return
         invocation.count("SignOuts")
         invocation.log("signed_out")
-        self._vault.delete(token.session_id)
+        delete_secret(self._vault, token.session_id, invocation)
 
     def _end(self, token: RefreshToken, condition: str, client_id: str, **values: Value) -> None:
         now = self._clock.now()

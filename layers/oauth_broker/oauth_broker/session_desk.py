@@ -45,8 +45,8 @@ class SessionDesk:
         """
         found = self._found(reference)
         ended = self._sign_out.end(found.session_id, _REASON, invocation.request_id, invocation)
-        self._sign_out.delete_secret(found.session_id, ended.row, invocation)
-        done = {"found": found.status, "ended_now": ended.by_this, "secret_deleted": True}
+        deleted = self._sign_out.delete_secret(found.session_id, ended.row, invocation)
+        done = {"found": found.status, "ended_now": ended.by_this, "secret_deleted": deleted}
         return done | self._report(ended.row or found, 0)
 
     def _found(self, reference: str) -> SignIn:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from oauth_broker.aws import CALL_SECONDS
 from oauth_broker.backoff import Backoff
 from oauth_broker.clock import Clock
-from oauth_broker.errors import Busy, InvalidGrant
+from oauth_broker.errors import Busy, InvalidGrant, NotAllowed
 from oauth_broker.escrow import Escrow
 from oauth_broker.handles import secret_version
 from oauth_broker.invocation import Invocation
@@ -58,16 +58,26 @@ class SessionStore:
 
         By the version that the row names, never whatever is current, and never from a cache. Raises InvalidGrant where
         it is gone because the session has ended since the row was read, and Busy where it is gone though it has not.
+        If AWS refuses the reading for want of a right, the row decides likewise: AWS does not document whether Secrets
+        Manager answers so for a name that does not exist.
         """
         if row.escrow:
             return self._escrow.open(row.session_id, row.escrow)
-        secret = self._repeatedly(lambda: self._vault.read(row.session_id, row.secret_version))
+        try:
+            secret = self._repeatedly(lambda: self._vault.read(row.session_id, row.secret_version))
+        except NotAllowed:
+            self._refuse_ended(row)
+            raise
         if secret is not None:
             return secret
+        self._refuse_ended(row)
+        raise Busy("vault:version_not_found")
+
+    def _refuse_ended(self, row: SignIn) -> None:
+        """Raise InvalidGrant where the session has ended since ``row`` was read."""
         again = self._sign_ins.find(row.session_id)
         if again is None or again.status != row.status:
             raise InvalidGrant("session_ended")
-        raise Busy("vault:version_not_found")
 
     def earlier(self, row: SignIn) -> Kept | None:
         """Return what was stored since the last commit under a fence before the row's, the newest, or None.

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from oauth_broker.dialect import DIALECTS, ProviderDialect
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.registry import OPTIONAL_PORT, Registry
+from oauth_broker.registry import HTTP_PORT, HTTPS_PORT, Registry
 
 T = TypeVar("T")
 
+# The apps that do not fit into a variable. The layer's build puts the file there: layers/oauth_broker/apps.json becomes
+# /opt/python/apps.json.
+APPS_FILE = Path(__file__).parents[1] / "apps.json"
+
 # A bare origin: no path, no trailing slash, so that it is the same byte for byte everywhere. http on loopback only.
-_HOST = rf"(?:https://[a-z0-9][a-z0-9.-]*|http://(?:127\.0\.0\.1|\[::1\]|localhost)){OPTIONAL_PORT}"
+_HOST = rf"(?:https://[a-z0-9][a-z0-9.-]*{HTTPS_PORT}|http://(?:127\.0\.0\.1|\[::1\]|localhost){HTTP_PORT})"
 _ORIGIN = re.compile(_HOST)
 _ENDPOINT = re.compile(rf"{_HOST}/[A-Za-z0-9._~/-]*")
 _HOST_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -61,8 +66,11 @@ class Settings:
         return self.issuer or f"https://{domain_name}"
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Read the settings; raises ConfigurationError naming the first variable that is missing or malformed."""
+    def from_environment(cls, environment: Mapping[str, str], apps_file: Path = APPS_FILE) -> Settings:
+        """Read the settings; raises ConfigurationError naming the first variable that is missing or malformed.
+
+        If APPS is empty, the apps are those of ``apps_file``.
+        """
         read = _Reader(environment)
         settings = cls(
             issuer=read.text("ISSUER", _ORIGIN, "an https origin (http on loopback only)", optional=True),
@@ -72,7 +80,7 @@ class Settings:
             aries_authorize_url=read.text("ARIES_AUTHORIZE_URL", _ENDPOINT, "an https URL without a query"),
             aries_token_url=read.text("ARIES_TOKEN_URL", _ENDPOINT, "an https URL without a query"),
             dialect=read.choice("PROVIDER_DIALECT", DIALECTS),
-            registry=read.parsed("APPS", Registry.parse),
+            registry=read.registry(apps_file),
             session_days=read.integer("SESSION_DAYS", 1, 365),
             refresh_grace_seconds=read.integer("REFRESH_GRACE_SECONDS", 1, 300),
             late_retry=read.choice("LATE_RETRY", {"allow": True, "revoke": False}),
@@ -110,7 +118,12 @@ class _Reader:
             raise ConfigurationError(f"{name} must be one of {', '.join(choices)}")
         return choices[value]
 
-    def parsed(self, name: str, parse: Callable[[str], T]) -> T:
-        if not self._environment.get(name):
-            raise ConfigurationError(f"{name} must not be empty")
-        return parse(self._environment[name])
+    def registry(self, apps_file: Path) -> Registry:
+        if text := self._environment.get("APPS", ""):
+            return Registry.parse(text)
+        try:
+            return Registry.parse(apps_file.read_text("utf-8"), apps_file.name)
+        except FileNotFoundError as error:
+            raise ConfigurationError("APPS must not be empty where the build had no apps.json") from error
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"{apps_file.name} is not UTF-8") from error

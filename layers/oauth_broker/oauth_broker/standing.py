@@ -14,8 +14,9 @@ class Standing(Enum):
 
     ``ENDED``: no such session, or none any more. ``FOREIGN``: another client's. ``CUT_OFF``: one that began before a
     mass sign-out. ``STRANGER``: neither the current nor the previous token; forged or superseded, which only the
-    session key tells. ``WIDER``: another scope is asked for than was granted. ``REPLAY``: refreshed within the grace,
-    to be answered again. ``SUPERSEDED``: the previous token after the grace, where late retries are not allowed.
+    session key tells. ``DISALLOWED``: the app is not registered for the session's scope any more. ``WIDER``: another
+    scope is asked for than was granted. ``REPLAY``: refreshed within the grace, to be answered again. ``SUPERSEDED``:
+    the previous token after the grace, where late retries are not allowed.
     ``WAIT``: another worker holds the lease. ``READY``: the lease may be taken.
     """
 
@@ -23,6 +24,7 @@ class Standing(Enum):
     FOREIGN = auto()
     CUT_OFF = auto()
     STRANGER = auto()
+    DISALLOWED = auto()
     WIDER = auto()
     REPLAY = auto()
     SUPERSEDED = auto()
@@ -57,6 +59,8 @@ def stand(row: SignIn | None, grant: RefreshTokenGrant, terms: Terms, now: float
         return Standing.CUT_OFF
     if not (presented.has_hash(row.handle_hash) or presented.has_hash(row.previous_hash)):
         return Standing.STRANGER
+    if not grant.client.allows_scope(row.scope):
+        return Standing.DISALLOWED
     if grant.scope is not None and grant.scope != row.scope:
         return Standing.WIDER
     if row.rotated_at > terms.settled:

@@ -6,12 +6,20 @@ import json
 from typing import Any, NoReturn
 
 
+class DuplicateName(ValueError):
+    """An object has a member twice. ``name`` is that member's; the message does not repeat it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("JSON has a duplicate name")
+        self.name = name
+
+
 def parse_object(text: bytes | str) -> dict[str, Any]:
     """Parse one JSON object (RFC 8259) strictly.
 
-    Raises ValueError for anything else: another type, duplicate names (RFC 8259 section 4 leaves their meaning open,
-    so two readers may differ), NaN and Infinity, numbers beyond the interpreter's digit limit, text that is not UTF-8,
-    and nesting deeper than the interpreter's stack.
+    Raises ValueError for anything else: another type, NaN and Infinity, numbers beyond the interpreter's digit limit,
+    text that is not UTF-8, and nesting deeper than the interpreter's stack. Raises DuplicateName, which is one, for
+    duplicate names: RFC 8259 section 4 leaves their meaning open, so that two readers may differ.
     """
     try:
         value = json.loads(
@@ -27,9 +35,11 @@ def parse_object(text: bytes | str) -> dict[str, Any]:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("JSON has a duplicate name")
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise DuplicateName(name)
+        members[name] = value
     return members
 
 

@@ -87,15 +87,19 @@ class Sweeper:
 
 @dataclass(slots=True)
 class _Tally:
-    """What became of the first ``handled`` of some rows. Of those that did not fail, the secret is deleted."""
+    """What became of the first ``handled`` of some rows.
+
+    Of those that did not fail, the secret is deleted, save where AWS refused that for want of a right (``denied``).
+    """
 
     handled: int = 0
     ended: int = 0
+    denied: int = 0
     failed: tuple[str, ...] = ()
 
     @property
     def secrets_deleted(self) -> int:
-        return self.handled - len(self.failed)
+        return self.handled - len(self.failed) - self.denied
 
 
 class _Run:
@@ -145,6 +149,7 @@ class _Run:
             progress,
             ended=progress.ended + tally.ended,
             secrets_deleted=progress.secrets_deleted + tally.secrets_deleted,
+            secrets_denied=progress.secrets_denied + tally.denied,
             saved_at=now,
             saved_id=self._new_id(),
             **changes,
@@ -177,7 +182,8 @@ class _Run:
         sign_out, by = self._sweeper.sign_out, self._new_id()
         ended = self._patiently(lambda: sign_out.end(session_id, REASON, by, self._invocation))
         tally.ended += ended.by_this
-        self._patiently(lambda: sign_out.delete_secret(session_id, ended.row, self._invocation))
+        deleted = self._patiently(lambda: sign_out.delete_secret(session_id, ended.row, self._invocation))
+        tally.denied += not deleted
 
     def _new_id(self) -> str:
         return base64url(self._sweeper.token_bytes(16))

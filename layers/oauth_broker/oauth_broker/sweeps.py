@@ -17,8 +17,9 @@ class Progress:
     """How far the sweep of a scope up to a cut-off is.
 
     All rows up to ``cursor`` are done (all there are, once ``is_scanned``), save those in ``left``, which failed and
-    come again. ``ended`` and ``secrets_deleted`` are what was counted when progress was saved: a process that died
-    since did more. Times are seconds since 1970, 0 for never. ``saved_id`` is of the last save.
+    come again. ``ended``, ``secrets_deleted`` and ``secrets_denied`` are what was counted when progress was saved: a
+    process that died since did more. AWS refused to delete a secret that was denied, for want of a right. Times are
+    seconds since 1970, 0 for never. ``saved_id`` is of the last save.
     """
 
     scope: str
@@ -28,6 +29,7 @@ class Progress:
     left: tuple[str, ...] = ()
     ended: int = 0
     secrets_deleted: int = 0
+    secrets_denied: int = 0
     started_at: int = 0
     saved_at: int = 0
     finished_at: int = 0

@@ -34,7 +34,10 @@ class Vault(Protocol):
         ...
 
     def delete(self, session_id: str) -> None:
-        """Delete the session's secret with all its versions, at once. Already absent is success."""
+        """Delete the session's secret with all its versions, at once. Already absent is success.
+
+        Raises NotAllowed where AWS refuses for want of a right: see ``ending.delete_secret``.
+        """
         ...
 
 

@@ -1,0 +1,66 @@
+"""The part of a deployment that refuses a configuration with which no function could start.
+
+It is a custom resource of CloudFormation. The table, the key and every function depend on it, so that CloudFormation
+takes a deployment back before anything is kept and before a function that serves requests has changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import requests
+
+from oauth_broker.errors import ConfigurationError
+from oauth_broker.settings import Settings
+from oauth_broker.telemetry import PowertoolsTelemetry
+
+Send = Callable[[str, bytes], None]
+"""Brings an answer to the URL that CloudFormation waits at. Raises where it did not arrive."""
+
+# The resource stands for no other thing, so that it is the same one at every update.
+_PHYSICAL_ID = "configuration"
+# CloudFormation takes an answer of at most 4,096 bytes.
+_MOST_CHARACTERS = 1000
+_CONNECT_SECONDS, _READ_SECONDS = 3, 10
+
+
+class CheckedConfiguration:
+    """A Lambda handler that CloudFormation calls as ``Create``, ``Update`` and ``Delete``."""
+
+    def __init__(self, environment: Mapping[str, str], send: Send) -> None:
+        self._environment = environment
+        self._send = send
+
+    def __call__(self, event: Mapping[str, Any], context: object) -> None:
+        """Answer whether the configuration can be used; raises what ``send`` raises, and Lambda then repeats the call.
+
+        Every other failure is an answer too. Without one, CloudFormation would wait until its patience ends.
+        """
+        reason = None if event["RequestType"] == "Delete" else self._fault()
+        answer = {
+            "Status": "FAILED" if reason else "SUCCESS",
+            "Reason": reason[:_MOST_CHARACTERS] if reason else "The configuration can be used.",
+            "PhysicalResourceId": _PHYSICAL_ID,
+            **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
+        }
+        self._send(event["ResponseURL"], json.dumps(answer).encode())
+
+    def _fault(self) -> str | None:
+        """Return what is wrong with the configuration, or None. This reads all that a function reads at start."""
+        try:
+            Settings.from_environment(self._environment)
+            PowertoolsTelemetry(self._environment)
+        except ConfigurationError as error:
+            return error.reason
+        except Exception as error:  # noqa: BLE001 - CloudFormation is told of a bug too
+            return f"The configuration could not be checked: {type(error).__name__}"
+        return None
+
+
+def put(url: str, answer: bytes) -> None:
+    """Put the answer to CloudFormation's presigned URL; raises requests.RequestException unless it was taken."""
+    # The URL is signed for a request without a content type.
+    headers = {"content-type": ""}
+    requests.put(url, answer, headers=headers, timeout=(_CONNECT_SECONDS, _READ_SECONDS)).raise_for_status()
