@@ -131,6 +131,11 @@ def a_removed_row_whose_secret_stays(world: World) -> None:
         cleanup(world)
 
 
+def a_removed_row_whose_secret_may_not_be_deleted(world: World) -> None:
+    with world.aws.failing("DeleteSecret", "access_denied"):
+        cleanup(world)
+
+
 def cleanup(world: World) -> None:
     event = json.loads((ROOT / "events" / "cleanup_removed.json").read_text())
     world.handler("cleanup")(event, Context(world.clock.now))
@@ -185,6 +190,7 @@ CASES: list[tuple[Callable[[World], None], list[Metric]]] = [
     (a_bug, [("InternalErrors", {})]),
     (a_removed_row, [("SecretsDeleted", {})]),
     (a_removed_row_whose_secret_stays, [("SecretsNotDeleted", {})]),
+    (a_removed_row_whose_secret_may_not_be_deleted, [("SecretAccessDenied", {})]),
 ]
 
 

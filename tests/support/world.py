@@ -329,7 +329,7 @@ class Phone:
             "callback", "GET", "/oauth2/callback", query=query, cookies=cookies, source=self.source, **options
         )
 
-    def redeem(self, code: str, /, **changes: str) -> Answer:
+    def redeem(self, code: str, /, *, via: Any = None, **changes: str) -> Answer:
         fields = {
             "grant_type": "authorization_code",
             "client_id": self.client_id,
@@ -337,7 +337,7 @@ class Phone:
             "redirect_uri": self.redirect_uri,
             "code_verifier": self.verifier,
         }
-        return self._keep(self.world.form("token", fields | changes, source=self.source))
+        return self._keep(self.world.form("token", fields | changes, source=self.source, via=via))
 
     def code(self) -> str:
         """Go as far as the one-time code."""

@@ -485,6 +485,74 @@ def test_a_malformed_member_is_refused_naming_the_app_and_the_member(member: str
     assert member in reason
 
 
+BROKEN_RULES = [
+    ("redirect_uris", "myapp:/callback", "a custom scheme needs a dot"),
+    ("redirect_uris", "com.example.app:callback", "a colon and a slash"),
+    ("redirect_uris", "com..app:/callback", "on both sides of each dot"),
+    ("redirect_uris", "http://app.example.com/callback", "http is for loopback alone"),
+    ("redirect_uris", "https://App.example.com/callback", "a host name in lower case"),
+    ("redirect_uris", "https://app.example.com/callback#x", "no fragment"),
+    ("redirect_uris", "app.example.com", "begins with https://"),
+    ("scopes", "read write", "no space"),
+    ("origins", "https://web.example.com:443", "browsers leave the default port out: 'https://web.example.com'"),
+    ("origins", "http://localhost:80", "browsers leave the default port out: 'http://localhost'"),
+    ("origins", "https://web.example.com/", "no path"),
+    ("apple_app_ids", "com.example.app", "the team id, a dot and the bundle id"),
+]
+
+
+@pytest.mark.parametrize(("member", "value", "rule"), BROKEN_RULES, ids=[value for _, value, _ in BROKEN_RULES])
+def test_the_rule_that_a_value_breaks_is_told(member: str, value: str, rule: str) -> None:
+    reason = refusal({"bad": {**APP, member: [value]}})
+    assert reason.startswith(f"APPS: app 'bad': {member} has {value!r}, which is not allowed: ")
+    assert rule in reason
+
+
+@pytest.mark.parametrize(
+    ("packages", "rule"),
+    [
+        ({"app": [FINGERPRINT]}, "a name is like com.example.app"),
+        ({"a.b": []}, "'a.b' must have a list of fingerprints"),
+        ({"a.b": ["AB:CD"]}, "SHA-256 of the signing certificate"),
+        ([], "package names to lists of fingerprints"),
+    ],
+    ids=str,
+)
+def test_the_rule_that_an_android_package_breaks_is_told(packages: Any, rule: str) -> None:
+    reason = refusal({"bad": {**APP, "android_packages": packages}})
+    assert reason.startswith("APPS: app 'bad': android_packages")
+    assert rule in reason
+
+
+def test_of_a_member_that_is_misspelt_the_right_ones_are_told() -> None:
+    misspelt = {"redirect_uris": [HTTPS], "scope": ["read"]}
+    assert refusal({"bad": misspelt}).endswith(
+        "unknown member 'scope': the members are redirect_uris, scopes, origins, apple_app_ids, android_packages"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ('{"a": {"redirect_uris": ["https://a.example/cb"], "scopes": ["read"],}}', "line 1 column"),
+        ("{", "line 1 column"),
+        ('{"a": {}, "a": {}}', "'a' stands twice"),
+        ('{"a": {"scopes": [], "scopes": []}}', "'scopes' stands twice"),
+    ],
+)
+def test_what_is_no_json_is_told_with_its_place(text: str, where: str) -> None:
+    failure = failure_of(ConfigurationError, partial(Registry.parse, text))
+    assert failure is not None
+    assert where in failure.reason
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://a.example", "http://localhost", "https://a.example:4430", "http://[::1]:8080"]
+)
+def test_an_origin_as_browsers_send_it_is_registered(origin: str) -> None:
+    assert Registry.parse(json.dumps({"app": {**APP, "origins": [origin]}})).origins == {origin}
+
+
 @pytest.mark.parametrize("origin", ["https://app.example.com", "http://localhost"])
 @pytest.mark.parametrize("port", [0, 65536, 99999])
 def test_a_port_that_does_not_exist_is_refused_by_name(origin: str, port: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -223,6 +225,58 @@ def test_a_number_is_whole_and_in_its_range_or_refused_by_name(name: str, lowest
 @pytest.mark.parametrize("apps", ["x", "{}", "[]", '{"app":{}}'])
 def test_malformed_apps_are_refused_by_name(apps: str) -> None:
     assert refusal(APPS=apps).startswith("APPS")
+
+
+SOME_APPS = '{"of-the-file": {"redirect_uris": ["https://app.example.com/cb"], "scopes": ["read"]}}'
+
+
+def with_file(folder: Path, content: bytes, **changes: str) -> Settings:
+    file = folder / "apps.json"
+    file.write_bytes(content)
+    return Settings.from_environment({**ENVIRONMENT, "APPS": "", **changes}, file)
+
+
+def test_apps_that_do_not_fit_into_a_variable_are_read_from_the_file_of_the_layer(tmp_path: Path) -> None:
+    assert with_file(tmp_path, SOME_APPS.encode()).registry.find("of-the-file") is not None
+
+
+def test_the_file_has_room_for_thousands_of_apps(tmp_path: Path) -> None:
+    apps = {f"app-{number}": {"redirect_uris": ["https://a.example/cb"], "scopes": ["read"]} for number in range(5000)}
+    assert len(with_file(tmp_path, json.dumps(apps).encode()).registry.clients) == 5000
+
+
+def test_the_variable_where_there_is_one_takes_the_place_of_the_file(tmp_path: Path) -> None:
+    settings = with_file(tmp_path, SOME_APPS.encode(), APPS=ENVIRONMENT["APPS"])
+    assert [client.client_id for client in settings.registry.clients] == ["app"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"{", "apps.json is not JSON"),
+        (b"{}", "apps.json: no app is registered"),
+        (b'{"a": {"scope": []}}', "apps.json: app 'a': unknown member 'scope'"),
+        (b"\xff", "apps.json is not UTF-8"),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused_by_its_name(tmp_path: Path, content: bytes, told: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        with_file(tmp_path, content)
+    assert raised.value.reason.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ISSUER", "https://broker.example.com:443"),
+        ("ISSUER", "http://localhost:80"),
+        ("ARIES_AUTHORIZE_URL", "https://app.aries.example:443/oauth2/authorize"),
+        ("ARIES_TOKEN_URL", "https://api.aries.example:443/token"),
+    ],
+)
+def test_a_default_port_which_no_client_and_no_server_would_write_is_refused(name: str, value: str) -> None:
+    assert refusal(**{name: value}).startswith(name)
+    assert settings_with(**{name: value.replace(":443", ":4430").replace(":80", ":8080")}) is not None
 
 
 @given(st.sampled_from(sorted(ENVIRONMENT)), st.text(max_size=30))

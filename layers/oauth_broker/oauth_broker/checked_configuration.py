@@ -21,8 +21,8 @@ Send = Callable[[str, bytes], None]
 
 # The resource stands for no other thing, so that it is the same one at every update.
 _PHYSICAL_ID = "configuration"
-# CloudFormation takes an answer of at most 4,096 bytes.
-_MOST_CHARACTERS = 1000
+# CloudFormation takes an answer of at most 4,096 bytes, and one character may be six of its JSON.
+_MOST_CHARACTERS = 500
 _CONNECT_SECONDS, _READ_SECONDS = 3, 10
 
 

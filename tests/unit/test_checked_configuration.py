@@ -1,0 +1,105 @@
+"""The custom resource that refuses a deployment: it answers CloudFormation whatever happens, and once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import requests
+
+from oauth_broker import checked_configuration
+from oauth_broker.checked_configuration import CheckedConfiguration, put
+from tests.support.functions import ROOT
+from tests.unit.fakes import ENVIRONMENT
+from tests.unit.peer import Peer, answer, answering
+
+EVENT: dict[str, Any] = json.loads((ROOT / "events" / "configuration_create.json").read_text())
+GOOD = {
+    **ENVIRONMENT,
+    "POWERTOOLS_SERVICE_NAME": "configuration-of-this-test",
+    "POWERTOOLS_METRICS_NAMESPACE": "AriesTokenBroker",
+    "LOG_LEVEL": "INFO",
+}
+
+
+def answered(environment: Mapping[str, str], **event: str) -> dict[str, Any]:
+    """What CloudFormation gets, at the URL that it waits at."""
+    sent: list[tuple[str, bytes]] = []
+    CheckedConfiguration(environment, lambda url, body: sent.append((url, body)))(EVENT | event, None)
+    ((url, body),) = sent
+    assert url == EVENT["ResponseURL"]
+    assert len(body) <= 4096
+    told: dict[str, Any] = json.loads(body)
+    assert {name: told[name] for name in ("StackId", "RequestId", "LogicalResourceId")} == {
+        name: EVENT[name] for name in ("StackId", "RequestId", "LogicalResourceId")
+    }
+    return told
+
+
+@pytest.mark.parametrize("kind", ["Create", "Update"])
+def test_a_configuration_that_can_be_used_is_accepted_as_the_same_resource_each_time(kind: str) -> None:
+    told = answered(GOOD, RequestType=kind)
+    assert told["Status"] == "SUCCESS"
+    assert told["PhysicalResourceId"] == answered(GOOD)["PhysicalResourceId"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"APPS": '{"a": {"redirect_uris": ["myapp:/cb"], "scopes": ["r"]}}'}, "a custom scheme needs a dot"),
+        ({"APPS": '{"a": {"redirect_uris": ["https://a.example/cb"], "scope": ["r"]}}'}, "unknown member 'scope'"),
+        ({"APPS": "{"}, "APPS is not JSON"),
+        ({"APPS": ""}, "APPS must not be empty"),
+        ({"ISSUER": "https://a.example/"}, "ISSUER must be"),
+        ({"PROVIDER_DIALECT": "standard", "ARIES_CLIENT_SECRET_ARN": ""}, "ARIES_CLIENT_SECRET_ARN"),
+        ({"POWERTOOLS_SERVICE_NAME": ""}, "POWERTOOLS_SERVICE_NAME"),
+        ({"LOG_LEVEL": "DEBUG"}, "LOG_LEVEL must be one of INFO, WARN, ERROR"),
+    ],
+    ids=str,
+)
+def test_one_with_which_no_function_could_start_is_refused_and_it_is_said_why(
+    changes: dict[str, str], reason: str
+) -> None:
+    told = answered({**GOOD, **changes})
+    assert told["Status"] == "FAILED"
+    assert reason in told["Reason"]
+
+
+def test_the_end_of_a_stack_is_never_refused() -> None:
+    assert answered({**GOOD, "APPS": "{"}, RequestType="Delete")["Status"] == "SUCCESS"
+
+
+def test_a_long_reason_still_is_an_answer_that_cloudformation_takes() -> None:
+    told = answered({**GOOD, "APPS": json.dumps({"\u20ac" * 3000: {}})})
+    assert told["Status"] == "FAILED"
+    assert told["Reason"].startswith("APPS: app")
+
+
+def test_a_bug_is_an_answer_too_without_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(_: object) -> None:
+        raise ZeroDivisionError("canary")
+
+    monkeypatch.setattr(checked_configuration, "PowertoolsTelemetry", stumble)
+    told = answered(GOOD)
+    assert told["Status"] == "FAILED"
+    assert told["Reason"] == "The configuration could not be checked: ZeroDivisionError"
+
+
+def test_the_answer_is_put_without_a_content_type_as_the_url_is_signed_for() -> None:
+    with Peer(answering(answer())) as peer:
+        put(f"{peer.url}?signature=x", b'{"Status": "SUCCESS"}')
+    (request,) = peer.requests
+    head, _, body = request.partition(b"\r\n\r\n")
+    assert head.startswith(b"PUT ")
+    assert b"?signature=x HTTP/1.1" in head
+    assert b"content-type: \r\n" in head.lower() + b"\r\n"
+    assert body == b'{"Status": "SUCCESS"}'
+
+
+def test_an_answer_that_was_not_taken_fails_so_that_lambda_repeats_the_call() -> None:
+    with Peer(answering(answer(b"", "403 Forbidden"))) as peer, pytest.raises(requests.HTTPError):
+        put(peer.url, b"{}")
+    with pytest.raises(requests.ConnectionError):
+        put(EVENT["ResponseURL"], b"{}")
