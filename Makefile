@@ -100,6 +100,11 @@ check: $(READY) $(CHECKOV) ## check style, types and the template
 
 # The layers are built with .venv's Python, whatever python3 may be outside. A function's folder is deployed as it is,
 # and what Python leaves there when the tests import it is not to be.
+.PHONY: check-config
+check-config: $(READY) ## say offline what samconfig.toml (CONFIG_ENV=default) or APPS=apps.json would be refused for
+	@PYTHONPATH=layers/oauth_broker $(BIN)/python -m tests.local.check_config \
+	  $(if $(APPS),--apps "$(APPS)") $(if $(CONFIG_ENV),--config-env "$(CONFIG_ENV)")
+
 .PHONY: build
 build: export PATH := $(CURDIR)/$(BIN):$(PATH)
 build: $(READY) ## build what is deployed, without Docker

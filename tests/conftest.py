@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -57,6 +58,12 @@ def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_apps_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nor does a file of apps that somebody deploys with."""
+    monkeypatch.setattr("oauth_broker.settings.APPS_FILE", tmp_path / "apps.json")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -144,12 +144,15 @@ class LocalStack:
         phone.serve(phone_app(self._phone_config()))
 
     def _serve_functions(self, started: ExitStack, gateway: LoopbackServer, environment: ProcessEnvironment) -> None:
-        self.runner = InProcessRunner(self.template, environment, self.log)
+        self.runner = self._make_runner(environment)
         started.callback(self.runner.close)
         gateway.serve(gateway_app(self.template, self.runner, gateway.port, like_aws=self._like_aws))
         sweeper = Sweeper(self._aws, self.table, self.runner, self.template.stream_trigger())
         sweeper.start()
         started.callback(sweeper.stop)
+
+    def _make_runner(self, environment: ProcessEnvironment) -> InProcessRunner:
+        return InProcessRunner(self.template, environment, self.log)
 
     def _port_at(self, offset: int) -> int:
         return self._port + offset if self._port else 0

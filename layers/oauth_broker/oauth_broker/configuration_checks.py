@@ -25,8 +25,8 @@ from oauth_broker.transport import NoReply, NotSent, RequestsTransport
 _MADE_UP = Secret("made-up-by-the-configuration-check-of-the-broker")
 # Of no session, and of the right form.
 _NO_REFERENCE = "0" * 16
-# Executions of functions at once, of a whole account in a region. A new account has 10. This is what the API's throttling
-# lets in for a second, at some 0.3 seconds a request.
+# Executions of functions at once, of a whole account in a region. A new account has 10. The API's throttling lets in
+# more than this many requests a second, and each takes some 0.3 seconds.
 _LEAST_CONCURRENCY = 100
 # Aries refuses a request without parameters, but with neither of these.
 _NOTHING_THERE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
@@ -62,7 +62,7 @@ class ConfigurationChecks:
         cut_offs: CutOffs,
         directory: Directory,
         secrets: SecretsManagerClient,
-        functions: LambdaClient,
+        functions: Callable[[], LambdaClient],
         dead_letters: DeadLetters | None,
         transport: RequestsTransport,
         clock: Clock,
@@ -126,7 +126,8 @@ class ConfigurationChecks:
 
     def _concurrency(self) -> str:
         with translated("lambda"):
-            settings = self._functions.get_account_settings()
+            # Made here: the description of Lambda is large, and nothing else needs it.
+            settings = self._functions().get_account_settings()
         limit = int(settings["AccountLimit"]["ConcurrentExecutions"])
         found = f"all functions of the account may run {limit} times at once in this region"
         if limit < _LEAST_CONCURRENCY:

@@ -58,7 +58,7 @@ class OperatorActions:
         self._desk = SessionDesk(directory, sign_ins, cut_offs, sign_out, clock)
         self._mass_sign_out = MassSignOut(settings.registry, cut_offs, sweeps, sweeper, clock)
         self._checks = ConfigurationChecks(
-            settings, cut_offs, directory, secrets, aws.aws_lambda(), self._dead_letters, RequestsTransport(), clock
+            settings, cut_offs, directory, secrets, aws.aws_lambda, self._dead_letters, RequestsTransport(), clock
         )
 
     def __call__(self, command: Command, invocation: Invocation) -> dict[str, Any]:

@@ -66,10 +66,10 @@ class Settings:
         return self.issuer or f"https://{domain_name}"
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str], apps_file: Path = APPS_FILE) -> Settings:
+    def from_environment(cls, environment: Mapping[str, str], apps_file: Path | None = None) -> Settings:
         """Read the settings; raises ConfigurationError naming the first variable that is missing or malformed.
 
-        If APPS is empty, the apps are those of ``apps_file``.
+        If APPS is empty, the apps are those of ``apps_file``, by default the layer's.
         """
         read = _Reader(environment)
         settings = cls(
@@ -80,7 +80,7 @@ class Settings:
             aries_authorize_url=read.text("ARIES_AUTHORIZE_URL", _ENDPOINT, "an https URL without a query"),
             aries_token_url=read.text("ARIES_TOKEN_URL", _ENDPOINT, "an https URL without a query"),
             dialect=read.choice("PROVIDER_DIALECT", DIALECTS),
-            registry=read.registry(apps_file),
+            registry=read.registry(apps_file or APPS_FILE),
             session_days=read.integer("SESSION_DAYS", 1, 365),
             refresh_grace_seconds=read.integer("REFRESH_GRACE_SECONDS", 1, 300),
             late_retry=read.choice("LATE_RETRY", {"allow": True, "revoke": False}),

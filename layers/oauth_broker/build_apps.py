@@ -1,0 +1,29 @@
+"""Puts a file of registered apps into the layer: ``python3 build_apps.py FROM TO``, run by the layer's Makefile.
+
+A file that no function could start with ends the build, with the app, the member and the rule that is broken.
+"""
+
+import sys
+from pathlib import Path
+
+from oauth_broker.errors import ConfigurationError
+from oauth_broker.registry import Registry
+
+
+def main(source: str, target: str) -> None:
+    """Check the file and copy it; exits with a message where it cannot be used."""
+    try:
+        text = Path(source).read_text("utf-8")
+    except OSError as error:
+        sys.exit(f"{source} cannot be read: {error.strerror}. (APPS_FILE must be an absolute path.)")
+    except UnicodeDecodeError:
+        sys.exit(f"{source} is not UTF-8.")
+    try:
+        registry = Registry.parse(text, Path(source).name)
+    except ConfigurationError as error:
+        sys.exit(error.reason)
+    Path(target).write_text(text, "utf-8")
+    print(f"apps.json: {len(registry.clients)} registered apps")
+
+
+main(*sys.argv[1:])

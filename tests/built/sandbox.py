@@ -1,0 +1,131 @@
+"""What was built, run as Lambda runs it: its variables and paths, a read-only file system, 512 MB of /tmp."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Lock
+from typing import Any, TextIO
+
+from tests.built.artifacts import LAMBDA, LAYERS, folder_of, functions
+from tests.local.aws import REGION
+from tests.local.environment import ProcessEnvironment
+from tests.local.runner import InProcessRunner
+from tests.local.stack import LocalStack
+from tests.local.template import Template
+
+_HERE = Path(__file__).parent
+# Of those that the real Lambda sets, the ones that somebody reads: Powertools, botocore, Python.
+VARIABLES = LAMBDA | {
+    # From ApplicationLogLevel. Powertools' Logger puts it above its own variable.
+    "AWS_LAMBDA_LOG_LEVEL": "INFO",
+    "AWS_LAMBDA_LOG_FORMAT": "JSON",
+    "LAMBDA_TASK_ROOT": "/var/task",
+    "LAMBDA_RUNTIME_DIR": "/var/runtime",
+    "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+    "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+    "PYTHONPATH": "/var/runtime",
+    "_HANDLER": "app.lambda_handler",
+}
+
+
+class Sandbox:
+    """Starts programs where a function would run. A context manager."""
+
+    def __init__(self, python: str) -> None:
+        self._python = python
+        self._running = ExitStack()
+
+    def __enter__(self) -> Sandbox:
+        # Lambda unpacks all layers into one folder.
+        self._folder = Path(self._running.enter_context(tempfile.TemporaryDirectory()))
+        for layer in LAYERS:
+            shutil.copytree(layer, self._folder / "opt", dirs_exist_ok=True)
+        # A module of the tests' own is none of the runtime's.
+        shutil.copytree(
+            _HERE, self._folder / "runtime", ignore=lambda _, names: {*names} - {"bootstrap.py", "sandbox.sh"}
+        )
+        answer = subprocess.run(
+            [self._python, "-I", "-c", "import sys; print(sys.base_prefix)"], capture_output=True, text=True, check=True
+        )
+        self._prefix = answer.stdout.strip()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def command(self, task: Path, variables: Mapping[str, str], *program: str) -> list[str]:
+        """The command that runs the runtime's Python with ``program``, where ``task`` is /var/task."""
+        root = self._running.enter_context(tempfile.TemporaryDirectory())
+        places = [root, self._prefix, str(task), str(self._folder / "opt")]
+        given = [f"{name}={value}" for name, value in (VARIABLES | dict(variables)).items()]
+        unshare = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"]
+        script = str(self._folder / "runtime" / "sandbox.sh")
+        return [*unshare, script, *places, *given, "--", self._python, *program]
+
+
+class _Process:
+    """One environment of one function."""
+
+    def __init__(self, command: list[str], log: TextIO) -> None:
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+        )
+        self._one_at_a_time = Lock()
+
+    def ask(self, event: Any, seconds: float) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._one_at_a_time:
+            self._process.stdin.write(json.dumps([event, seconds]) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        assert answer, f"the function ended with {self._process.wait(10)}"
+        return answer
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+class SandboxRunner(InProcessRunner):
+    """Runs each function of a stack in a process of its own, as it was built."""
+
+    def __init__(self, sandbox: Sandbox, template: Template, log: TextIO) -> None:
+        self._processes = {
+            function.name: (self._start(sandbox, function, log), float(function.timeout or 3))
+            for function in template.functions.get_all()
+        }
+
+    @staticmethod
+    def _start(sandbox: Sandbox, function: Any, log: TextIO) -> _Process:
+        variables = {name: str(value) for name, value in function.environment["Variables"].items()}
+        region = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+        own = {"AWS_LAMBDA_FUNCTION_NAME": function.name, **region, **variables}
+        return _Process(sandbox.command(folder_of(functions()[function.name]), own, "/var/runtime/bootstrap.py"), log)
+
+    def close(self) -> None:
+        """End all processes."""
+        for process, _ in self._processes.values():
+            process.end()
+
+    def run(self, name: str, event: str) -> str:
+        """Hand the event to the function; both it and the answer are JSON, as on the wire."""
+        process, seconds = self._processes[name]
+        return process.ask(json.loads(event), seconds)
+
+
+class SandboxStack(LocalStack):
+    """The whole product on this machine, with the functions in sandboxes. ``log`` must be a real file."""
+
+    def __init__(self, sandbox: Sandbox, log: TextIO, **parameters: str) -> None:
+        super().__init__(log=log, parameters=parameters)
+        self._sandbox = sandbox
+
+    def _make_runner(self, environment: ProcessEnvironment) -> InProcessRunner:
+        return SandboxRunner(self._sandbox, self.template, self.log)

@@ -1,0 +1,184 @@
+"""What a deployment would be refused for, said before it: of samconfig.toml and of a file of apps."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.local.check_config import main
+from tests.support.functions import ROOT
+
+APPS = {"web": {"redirect_uris": ["https://web.example.com/cb"], "scopes": ["read"]}}
+
+
+class Checked:
+    """One samconfig.toml and one apps.json, and what is said of them."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._folder = folder
+        self._capsys = capsys
+        self.config = folder / "samconfig.toml"
+        self.apps_file = folder / "apps.json"
+
+    def configure(self, overrides: str, environment: str = "default") -> None:
+        self.config.write_text(f"version = 0.1\n[{environment}.deploy.parameters]\nparameter_overrides = {overrides}\n")
+
+    def __call__(self, *arguments: str) -> tuple[int, str]:
+        """The exit status, and what was said on the stream that goes with it."""
+        status = main(["--config-file", str(self.config), "--apps-file", str(self.apps_file), *arguments])
+        said = self._capsys.readouterr()
+        assert bool(said.err) is bool(status)
+        return status, said.err or said.out
+
+
+@pytest.fixture
+def checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Checked:
+    return Checked(tmp_path, capsys)
+
+
+def overrides(**parameters: Any) -> str:
+    """As `sam deploy --guided` writes them."""
+    given = {"AriesClientId": "aries", "Apps": json.dumps(APPS)} | parameters
+    return json.dumps(" ".join(f"{name}={json.dumps(value)}" for name, value in given.items()))
+
+
+def test_a_configuration_that_can_be_used_is_and_its_apps_are_named(checked: Checked) -> None:
+    checked.configure(overrides())
+    assert checked() == (0, "samconfig.toml [default] can be used; the parameter Apps registers web\n")
+
+
+@pytest.mark.parametrize(
+    "form", ["['AriesClientId=aries', 'SessionDays=7']", "{AriesClientId = 'aries', SessionDays = 7}"]
+)
+def test_the_other_forms_that_sam_cli_takes_are_read_too(checked: Checked, form: str) -> None:
+    checked.configure(form)
+    checked.apps_file.write_text(json.dumps(APPS))
+    assert checked() == (0, "samconfig.toml [default] can be used; apps.json registers web\n")
+
+
+def test_another_environment_is_checked_by_its_name(checked: Checked) -> None:
+    checked.configure(overrides(SessionDays="0"), "staging")
+    status, said = checked("--config-env", "staging")
+    assert (status, said) == (1, "samconfig.toml [staging]: SessionDays must be a whole number from 1 to 365\n")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        (
+            {"Apps": '{"a": {"redirect_uris": ["myapp:/cb"], "scopes": ["r"]}}'},
+            "app 'a': redirect_uris has 'myapp:/cb'",
+        ),
+        ({"Apps": '{"a": {"redirect_uris": ["myapp:/cb"], "scopes": ["r"]}}'}, "a custom scheme needs a dot"),
+        ({"Apps": '{"a": {"redirect_uris": ["https://a.example/cb"], "scope": ["r"]}}'}, "unknown member 'scope'"),
+        ({"Apps": '{"a": {"redirect_uris": ["https://a.example/cb"], "scopes": ["r"],}}'}, "APPS is not JSON"),
+        ({"Apps": "{"}, "Apps must be a JSON object"),
+        ({"Apps": ""}, "APPS must not be empty where the build had no apps.json"),
+        ({"Issuer": "https://a.example:443"}, "Issuer must be empty or an https origin"),
+        ({"LateRetry": "maybe"}, "LateRetry must be one of allow, revoke"),
+        ({"ProviderDialect": "standard"}, "give AriesClientSecretArn"),
+        ({"DomainName": "a.example"}, "DomainName and CertificateArn need each other"),
+        ({"SesionDays": "7"}, "SesionDays is no parameter of template.yaml"),
+    ],
+    ids=str,
+)
+def test_what_a_deployment_would_be_refused_for_is_said(
+    checked: Checked, parameters: dict[str, str], told: str
+) -> None:
+    checked.configure(overrides(**parameters))
+    status, said = checked()
+    assert status == 1
+    assert said.startswith("samconfig.toml [default]: ")
+    assert told in said
+
+
+def test_all_that_the_patterns_refuse_is_said_at_once(checked: Checked) -> None:
+    checked.configure(overrides(SessionDays="0", LogLevel="DEBUG"))
+    assert checked()[1].count("\n") == 2
+
+
+def test_a_file_of_apps_is_checked_alone(checked: Checked) -> None:
+    checked.apps_file.write_text(json.dumps(APPS))
+    assert checked("--apps", str(checked.apps_file)) == (0, "apps.json can be used: web\n")
+    checked.apps_file.write_text('{"web": {"redirect_uris": ["https://web.example.com/cb"], "scope": []}}')
+    status, said = checked("--apps", str(checked.apps_file))
+    assert (status, said.startswith("apps.json: app 'web': unknown member 'scope'")) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        ("version = ", "samconfig.toml is not TOML"),
+        ("version = 0.1\n", "has no environment 'default'"),
+        ("[default.deploy.parameters]\nresolve_s3 = true\n", "has no parameter_overrides yet"),
+        ("[default.deploy.parameters]\nparameter_overrides = 'no equals sign'\n", "cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told(checked: Checked, content: str | None, told: str) -> None:
+    if content is not None:
+        checked.config.write_text(content)
+    status, said = checked()
+    assert (status, told in said) == (1, True), said
+
+
+def test_a_file_of_apps_that_is_not_there_is_told(checked: Checked) -> None:
+    assert checked("--apps", str(checked.apps_file))[1].endswith(
+        "apps.json cannot be read: No such file or directory\n"
+    )
+    checked.apps_file.write_bytes(b"\xff")
+    assert checked("--apps", str(checked.apps_file)) == (1, "apps.json is not UTF-8\n")
+
+
+def test_it_takes_about_a_second() -> None:
+    """From its start to its end, as a command; a whole sign-in on this machine takes no less."""
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.local.check_config"],
+        cwd=ROOT,
+        env={"PYTHONPATH": "layers/oauth_broker"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # Nobody has deployed from here.
+    assert (done.returncode, "sam deploy --guided" in done.stderr) == (1, True), done.stderr
+    assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (json.dumps(APPS), None),
+        ('{"web": {"scope": []}}', "apps.json: app 'web': unknown member 'scope'"),
+        ("{", "apps.json is not JSON"),
+        (None, "apps.json cannot be read: No such file or directory"),
+    ],
+)
+def test_the_build_takes_a_file_of_apps_that_can_be_used_and_ends_at_any_other(
+    tmp_path: Path, text: str | None, told: str | None
+) -> None:
+    source, target = tmp_path / "apps.json", tmp_path / "built.json"
+    if text is not None:
+        source.write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-B", "build_apps.py", source, target],
+        cwd=ROOT / "layers" / "oauth_broker",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if told is None:
+        assert (done.returncode, done.stdout) == (0, "apps.json: 1 registered apps\n")
+        assert target.read_text() == text
+    else:
+        assert done.returncode == 1
+        assert told in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not target.exists()

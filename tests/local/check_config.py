@@ -1,0 +1,118 @@
+"""Says, offline and in a second, what a deployment would be refused for: ``python -m tests.local.check_config``.
+
+It reads the parameters that ``sam deploy`` would take from samconfig.toml, and holds them against the template's own
+patterns and rules, and against the code that the functions read them with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from oauth_broker.errors import ConfigurationError
+from oauth_broker.registry import Registry
+from oauth_broker.settings import APPS_FILE, Settings
+from oauth_broker.telemetry import PowertoolsTelemetry
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Unusable(Exception):
+    """What is wrong, a line each."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Return the exit status: 0 where a deployment would start, 1 where it would be refused."""
+    parser = argparse.ArgumentParser(prog="make check-config", description=__doc__)
+    parser.add_argument("--apps", type=Path, help="check this file of apps alone")
+    parser.add_argument("--config-file", type=Path, default=ROOT / "samconfig.toml", help="samconfig.toml")
+    parser.add_argument("--config-env", default="default", help="the environment in it (default)")
+    parser.add_argument("--apps-file", type=Path, default=APPS_FILE, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    try:
+        if options.apps:
+            print(_checked_file(options.apps))
+        else:
+            print(_checked(options.config_file, options.config_env, options.apps_file))
+    except Unusable as unusable:
+        print(unusable, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _checked_file(path: Path) -> str:
+    try:
+        registry = Registry.parse(path.read_text("utf-8"), path.name)
+    except OSError as error:
+        raise Unusable(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise Unusable(f"{path.name} is not UTF-8") from error
+    except ConfigurationError as error:
+        raise Unusable(error.reason) from error
+    return f"{path.name} can be used: {_named(registry)}"
+
+
+def _named(registry: Registry) -> str:
+    return ", ".join(client.client_id for client in registry.clients)
+
+
+def _checked(config: Path, environment: str, apps_file: Path) -> str:
+    given = _parameters(config, environment)
+    # SAM CLI's libraries take most of the second, and use what they themselves deprecate.
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        from samcli.yamlhelper import yaml_parse
+
+        from tests.local.template import Template
+    from tests.support.parameters import refusals
+
+    where = f"{config.name} [{environment}]"
+    if refused := refusals(yaml_parse((ROOT / "template.yaml").read_text()), given):
+        raise Unusable("\n".join(f"{where}: {refusal}" for refusal in refused))
+    template = Template(given, {"Key": {"Arn": "key"}})
+    (function,) = (it for it in template.functions.get_all() if it.name == "TokenFunction")
+    variables = {name: str(value) for name, value in (function.environment or {})["Variables"].items()}
+    try:
+        settings = Settings.from_environment(variables, apps_file)
+        PowertoolsTelemetry(variables)
+    except ConfigurationError as error:
+        raise Unusable(f"{where}: {error.reason}") from error
+    source = "the parameter Apps" if variables["APPS"] else apps_file.name
+    return f"{where} can be used; {source} registers {_named(settings.registry)}"
+
+
+def _parameters(config: Path, environment: str) -> dict[str, str]:
+    """Return the parameters as SAM CLI reads them; raises Unusable where there are none to read."""
+    from samcli.cli.types import CfnParameterOverridesType
+
+    try:
+        sections: Mapping[str, Any] = tomllib.loads(config.read_text("utf-8"))
+    except OSError as error:
+        raise Unusable(f"{config} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Unusable(f"{config.name} is not TOML: {error}") from error
+    if environment not in sections:
+        raise Unusable(f"{config.name} has no environment {environment!r}")
+    commands = sections[environment]
+    found = [commands.get(name, {}).get("parameters", {}).get("parameter_overrides") for name in ("deploy", "global")]
+    overrides = next((it for it in found if it), None)
+    if overrides is None:
+        raise Unusable(
+            f"{config.name} [{environment}] has no parameter_overrides yet: `sam deploy --guided` writes them. "
+            "To check a file of apps alone: make check-config APPS=apps.json"
+        )
+    if isinstance(overrides, dict):
+        return {name: str(value) for name, value in overrides.items()}
+    try:
+        read: dict[str, str] = CfnParameterOverridesType().convert(overrides, None, None)
+    except Exception as error:
+        raise Unusable(f"{config.name} [{environment}]: parameter_overrides cannot be read: {error}") from error
+    return read
+
+
+if __name__ == "__main__":
+    sys.exit(main())
