@@ -319,6 +319,24 @@ def test_an_import_that_warns_fails_a_deployment_that_asks_for_it(broker: Deploy
     assert eventually(lambda: ".servers.url is missing" in reasons(broker, "warned"))
 
 
+def test_the_first_day_goes_well_as_far_as_this_aws_decides_it(broker: Deployed, on_call: OnCall) -> None:
+    """By their numbers in docs/deploy.md; the others are decided by API Gateway and CloudWatch, which are none here."""
+    functions = broker.account.client("lambda")
+    # 1.
+    assert functions.get_account_settings()["AccountLimit"]["ConcurrentExecutions"] >= 100
+    # 2.
+    checks = {check["name"]: check for check in on_call.ask("check")["checks"]}
+    assert checks["concurrency"]["ok"], checks
+    # 4 and 5.
+    phone = broker.signed_in()
+    assert [phone.revoke().status, phone.revoke().status] == [200, 200]
+    # 6.
+    assert '"SecretAccessDenied"' not in broker.account.log.split(session_reference(phone.session_id), 1)[-1]
+    # 9.
+    mappings = functions.list_event_source_mappings(FunctionName=broker.resources["CleanupFunction"])
+    assert [mapping["State"] for mapping in mappings["EventSourceMappings"]] == ["Enabled"]
+
+
 def test_a_new_value_of_a_parameter_reaches_the_requests(broker: Deployed) -> None:
     functions, name = broker.account.client("lambda"), broker.resources["AuthorizeFunction"]
     before = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]

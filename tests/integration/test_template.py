@@ -233,6 +233,17 @@ class TestWhatIsKept:
         ]
 
 
+def test_no_name_of_a_service_ends_in_the_suffix_of_one_partition_alone() -> None:
+    """In China names end in amazonaws.com.cn. What asks for a role is named by the short form everywhere."""
+    named = set(re.findall(r"[\w.${}:]+\.amazonaws\.com[\w.]*", json.dumps(deployed("true"))))
+    assert named == {
+        "lambda.amazonaws.com",
+        "codedeploy.amazonaws.com",
+        "cloudwatch.amazonaws.com",
+        "apigateway.amazonaws.com",
+    }
+
+
 def test_the_stack_tells_what_apps_aries_and_people_on_call_need_to_know() -> None:
     outputs = {name: plain(output["Value"]) for name, output in deployed()["Outputs"].items()}
     api = "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}"
