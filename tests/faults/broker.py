@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -24,6 +24,7 @@ from oauth_broker.messages import HttpRequest, HttpResponse
 from oauth_broker.provider import Provider
 from oauth_broker.redeem import Redeem
 from oauth_broker.refresh import Refresh
+from oauth_broker.registry import Client
 from oauth_broker.requests import AuthorizationCodeGrant, RefreshTokenGrant, RevocationRequest
 from oauth_broker.revoke import Revoke
 from oauth_broker.secret import Secret
@@ -57,6 +58,8 @@ from tests.support.world import (
 # Storms come from everywhere; here all of it would be one source.
 SETTINGS = Settings.from_environment(ENVIRONMENT | {"SOURCE_LIMIT": "0"})
 CLIENT = SETTINGS.registry.clients[0]
+# The same app after a deployment that took its scopes away.
+DISALLOWED = replace(CLIENT, scopes=frozenset({"something:else"}))
 LEASE_SECONDS = FUNCTION_SECONDS + LEASE_MARGIN_SECONDS
 # Long enough for the previous token to be accepted again whenever a test retries, in a grace of Aries' own.
 ARIES_GRACE_SECONDS = 10_000
@@ -196,12 +199,15 @@ class Session:
     token: str
     redeemed: TokenAnswer | None = None
 
-    def refresh(self, token: str | None = None, *, adopt: bool = True) -> Result:
-        """Refresh once, as the app does; its answer must be durable, and only a good one replaces the token."""
+    def refresh(self, token: str | None = None, *, adopt: bool = True, client: Client = CLIENT) -> Result:
+        """Refresh once, as the app does; its answer must be durable, and only a good one replaces the token.
+
+        ``client`` is the app as the worker that is asked knows it.
+        """
         broker = self.broker
         parsed = RefreshToken.parse(Secret(token or self.token))
         assert parsed is not None
-        result = observe(lambda: broker.refresh(RefreshTokenGrant(CLIENT, parsed, None), broker.invocation()))
+        result = observe(lambda: broker.refresh(RefreshTokenGrant(client, parsed, None), broker.invocation()))
         if result.answer is not None:
             self.assert_durable(result.answer)
             if adopt and result.answer.refresh_token is not None:

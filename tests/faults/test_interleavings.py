@@ -1,9 +1,10 @@
 """Every interleaving of two workers, at every call, and each of these again with every single fault.
 
-Two refreshes, a refresh and a sign-out, two callbacks of one browser, and two redemptions of one code: each pair is run
-in every order in which its calls to DynamoDB, Secrets Manager and Aries can follow one another. On the last
-count these were 53,163 schedules: 10,872 of two refreshes for each of three kinds of Aries, 7,585 of a refresh and a
-sign-out, 2,772 of two callbacks, 10,190 of two redemptions. Every run prints its own.
+Two refreshes, a refresh and a sign-out, a refresh and one that finds the scope taken away, two callbacks of one
+browser, and two redemptions of one code: each pair is run in every order in which its calls to DynamoDB, Secrets
+Manager and Aries can follow one another. On the last count these were 69,520 schedules: 10,872 of two refreshes for
+each of three kinds of Aries, 7,585 of a refresh and a sign-out, 16,357 of a refresh and a scope taken away, 2,772 of two
+callbacks, 10,190 of two redemptions. Every run prints its own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pytest
 from oauth_broker.errors import PageError, RedirectError
 from oauth_broker.messages import HttpResponse
 from tests.faults.broker import (
+    DISALLOWED,
     LEASE_SECONDS,
     Broker,
     Browser,
@@ -124,6 +126,34 @@ class RefreshAndRevoke(Pair):
             raise Violation("a secret outlived the sign-out")
 
 
+class RefreshAndRemovedScope(Pair):
+    """Of two workers one knows already that the app may no longer have the scope: the session ends, whoever leads."""
+
+    def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        self.session = signed_in(broker)
+        token = self.session.token
+        return (lambda: self.session.refresh(token)), (lambda: self.session.refresh(token, client=DISALLOWED))
+
+    def check(self, broker: Broker, refreshed: Result, disallowed: Result) -> None:
+        if disallowed.kind == "200":
+            raise Violation("a session was refreshed whose scope its app may not have")
+        log = broker.dynamodb.log
+        statuses = [(access.item or {})["status"]["S"] for access in log]
+        ended = [n for n, access in enumerate(log) if access.applied and statuses[n] == "dead"]
+        deciding = [n for n, access in enumerate(log) if access.worker == 0]
+        if refreshed.kind == "200" and ended and deciding[-1] > ended[0]:
+            raise Violation("G3: a refresh answered from what it did after the session had ended")
+        broker.let_pass(LEASE_SECONDS)
+        if self.session.refresh(client=DISALLOWED).kind != "invalid_grant":
+            raise Violation("after all faults the session did not end")
+        if self.session.refresh().kind != "invalid_grant":
+            raise Violation("a session that had ended was refreshed")
+        broker.seam.land_all()
+        row = broker.row(self.session.session_id)
+        if row is None or row.status != "dead":
+            raise Violation("a write that landed late brought the session back")
+
+
 class TwoCallbacks(Pair):
     """Of one browser. One code exchange at the most, one and the same redirect, and a new sign-in always works."""
 
@@ -182,7 +212,13 @@ class TwoRedemptions(Pair):
 
 @pytest.mark.parametrize(
     "pair",
-    [*(TwoRefreshes(rotation) for rotation in ROTATIONS), RefreshAndRevoke(), TwoCallbacks(), TwoRedemptions()],
+    [
+        *(TwoRefreshes(rotation) for rotation in ROTATIONS),
+        RefreshAndRevoke(),
+        RefreshAndRemovedScope(),
+        TwoCallbacks(),
+        TwoRedemptions(),
+    ],
     ids=lambda pair: f"{type(pair).__name__}-{pair.rotation}",
 )
 def test_two_workers_in_every_order_and_with_every_fault(numbers: Callable[[str], None], pair: Pair) -> None:
