@@ -56,7 +56,8 @@ def test_a_failure_that_passes_in_time_is_none(world: World, kind: str) -> None:
     assert world.telemetry.counted("SecretsNotDeleted") == 0
 
 
-@pytest.mark.parametrize("kind", FAILURES)
+# What AWS refuses for want of a right counts as absent: see tests/unit/test_cleanup.py.
+@pytest.mark.parametrize("kind", [kind for kind in FAILURES if kind != "access_denied"])
 def test_every_record_that_fails_to_the_end_is_reported_and_succeeds_later(world: World, kind: str) -> None:
     phones = [world.signed_in() for _ in range(3)]
     records = [record(phone.session_id, str(n)) for n, phone in enumerate(phones)]

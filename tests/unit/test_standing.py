@@ -54,6 +54,7 @@ class Case:
     in_grace: bool
     leased: bool
     late_retry: bool
+    allowed: bool
 
     @property
     def found(self) -> SignIn | None:
@@ -75,7 +76,8 @@ class Case:
     @property
     def grant(self) -> RefreshTokenGrant:
         tokens = {"current": CURRENT, "previous": PREVIOUS, "neither": OLDER}
-        return RefreshTokenGrant(CLIENT, tokens[self.presented], self.scope)
+        client = CLIENT if self.allowed else replace(CLIENT, scopes=frozenset({"a"}))
+        return RefreshTokenGrant(client, tokens[self.presented], self.scope)
 
     @property
     def standing(self) -> Standing:
@@ -89,7 +91,7 @@ def every_case() -> Iterator[Case]:
     both = (False, True)
     scopes: tuple[str | None, ...] = (None, "a b", "a", "a b c")
     for row, status, live, own_client, cut_off in product(both, statuses, both, both, both):
-        for rest in product(presented, both, scopes, both, both, both):
+        for rest in product(presented, both, scopes, both, both, both, both):
             yield Case(row, status, live, own_client, cut_off, *rest)
 
 
@@ -100,7 +102,8 @@ def expected(case: Case) -> set[Standing]:
     own = client and not case.cut_off
     holds_previous = case.presented == "previous" and not case.first_generation
     holder = own and (case.presented == "current" or holds_previous)
-    served = holder and case.scope in (None, "a b")
+    registered = holder and case.allowed
+    served = registered and case.scope in (None, "a b")
     outside = served and not case.in_grace
     admitted = outside and (not holds_previous or case.late_retry)
     return {
@@ -110,7 +113,8 @@ def expected(case: Case) -> set[Standing]:
             (Standing.FOREIGN, session and not client),
             (Standing.CUT_OFF, client and case.cut_off),
             (Standing.STRANGER, own and not holder),
-            (Standing.WIDER, holder and not served),
+            (Standing.DISALLOWED, holder and not registered),
+            (Standing.WIDER, registered and not served),
             (Standing.REPLAY, served and case.in_grace),
             (Standing.SUPERSEDED, outside and not admitted),
             (Standing.WAIT, admitted and case.leased),
