@@ -13,7 +13,7 @@ LEASE_SECONDS = 29 + LEASE_MARGIN_SECONDS
 
 def assert_busy(answer: Answer) -> None:
     assert answer.status == 503
-    assert set(answer.json) == {"message"}
+    assert set(answer.failure) == {"message"}
     assert int(answer.headers["retry-after"]) >= 1
 
 

@@ -58,16 +58,25 @@ def test_the_search_finds_what_it_is_for() -> None:
 def same(answers: list[Answer]) -> None:
     assert {answer.status for answer in answers} == {400}
     first, *others = answers
-    assert [(other.body, other.headers, other.cookies) for other in others] == [
-        (first.body, first.headers, first.cookies)
+    assert [(without_id(other), other.headers, other.cookies) for other in others] == [
+        (without_id(first), first.headers, first.cookies)
     ] * len(others)
+
+
+def without_id(answer: Answer) -> str:
+    """The body to the byte, save for the id of the invocation, which says nothing of why."""
+    assert answer.json["request_id"] == answer.request_id
+    assert answer.body.count(answer.request_id) == 1
+    return answer.body.replace(answer.request_id, "")
 
 
 def foreign(world: World) -> Phone:
     return world.phone(client_id=OTHER_CLIENT_ID)
 
 
-def test_unknown_forged_foreign_unproven_expired_and_used_codes_get_the_same_answer_to_the_byte(world: World) -> None:
+def test_unknown_forged_foreign_unproven_expired_and_used_codes_get_the_same_answer_save_for_its_id(
+    world: World,
+) -> None:
     phone = world.phone()
     code = phone.code()
     session_id, _, mac = code.partition(".")
@@ -87,7 +96,9 @@ def test_unknown_forged_foreign_unproven_expired_and_used_codes_get_the_same_ans
     same(answers)
 
 
-def test_unknown_forged_foreign_reused_and_ended_refresh_tokens_get_the_same_answer_to_the_byte(world: World) -> None:
+def test_unknown_forged_foreign_reused_and_ended_refresh_tokens_get_the_same_answer_save_for_its_id(
+    world: World,
+) -> None:
     phone = world.signed_in()
     first = phone.refresh_token
     session_id, _, mac = first.split(".")

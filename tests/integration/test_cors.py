@@ -72,7 +72,7 @@ def cors_headers(answer: Answer) -> dict[str, str]:
 def assert_readable(answer: Answer, origin: str = ORIGIN) -> None:
     assert cors_headers(answer) == {
         "access-control-allow-origin": origin,
-        "access-control-expose-headers": "Retry-After, WWW-Authenticate",
+        "access-control-expose-headers": "Retry-After, WWW-Authenticate, apigw-requestid",
     }
     assert answer.headers["vary"] == "Origin"
 

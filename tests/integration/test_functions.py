@@ -99,8 +99,9 @@ def event(name: str) -> dict[str, Any]:
 
 
 def send(world: World, function: str, captured: dict[str, Any]) -> Answer:
-    answer = world.handler(function)(captured, Context(world.clock.now))
-    return Answer(answer["statusCode"], answer["headers"], answer["cookies"], answer["body"])
+    context = Context(world.clock.now)
+    answer = world.handler(function)(captured, context)
+    return Answer(answer["statusCode"], answer["headers"], answer["cookies"], answer["body"], context.aws_request_id)
 
 
 def with_form(captured: dict[str, Any], **values: str) -> dict[str, Any]:

@@ -123,6 +123,21 @@ def test_events_are_those_of_the_real_http_api_or_of_sam_local(
     assert event["requestContext"]["domainName"] == domain_name
 
 
+def test_every_answer_has_an_id_of_its_own_in_a_header_that_the_page_may_read_and_the_function_gets_it_too(
+    stack: LocalStack,
+) -> None:
+    url, form, origin = f"{stack.issuer}/oauth2/token", {"client_id": PHONE}, {"Origin": stack.phone}
+    answers = [requests.post(url, data=form, headers=origin, timeout=30) for _ in range(2)]
+    answers.append(requests.get(f"{stack.issuer}/nothing", timeout=30))
+    ids = [answer.headers["apigw-requestid"] for answer in answers]
+    assert len({*ids, *(answer.json().get("request_id") for answer in answers[:2])}) == 5
+    assert "apigw-requestid" in answers[0].headers["Access-Control-Expose-Headers"]
+    log = stack.log
+    assert isinstance(log, io.StringIO)
+    lines = [json.loads(line) for line in log.getvalue().splitlines() if '"refused"' in line]
+    assert [line["api_request_id"] for line in lines] == ids[:2]
+
+
 def test_an_unrouted_path_and_method_are_not_found(stack: LocalStack) -> None:
     for method, path in (("GET", "/"), ("POST", "/oauth2/authorize"), ("HEAD", "/oauth2/authorize")):
         assert requests.request(method, stack.issuer + path, timeout=30).status_code == 404

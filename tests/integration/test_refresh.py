@@ -39,7 +39,7 @@ def assert_refused(answer: Answer, error: str = "invalid_grant") -> None:
 
 def assert_busy(answer: Answer) -> None:
     assert answer.status == 503
-    assert set(answer.json) == {"message"}
+    assert set(answer.failure) == {"message"}
     assert int(answer.headers["retry-after"]) >= 1
 
 

@@ -169,6 +169,22 @@ def test_an_answer_of_every_kind_carries_every_security_header(world: World, kin
     assert "<script" not in answer.body
 
 
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_every_json_error_and_every_page_has_the_id_of_its_invocation_and_no_success_has_it(
+    world: World, kind: str
+) -> None:
+    answer = ANSWERS[kind][1](world)
+    content_type = answer.headers.get("content-type", "")
+    if content_type.startswith("text/html"):
+        assert answer.body.count(f"<small>Reference for support: {answer.request_id}</small>") == 1
+    elif answer.status >= 400 and answer.body:
+        assert (content_type, answer.json["request_id"]) == ("application/json", answer.request_id)
+    else:
+        # A prefetch is refused without a word: nobody reads its answer.
+        assert answer.status < 400 or "prefetch" in kind
+        assert answer.request_id not in answer.body + str(answer.headers) + str(answer.cookies)
+
+
 def test_a_cookie_is_host_bound_secure_hidden_from_scripts_and_of_one_site(world: World) -> None:
     phone = world.phone()
     made = [cookie for _ in range(7) for cookie in phone.authorize().cookies]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from typing import Any
 
-from flask import Flask, Request, Response, jsonify, request
+from flask import Flask, Request, Response, g, jsonify, request
 from samcli.lib.telemetry.event import EventTracker
 from samcli.local.apigw.local_apigw_service import LocalApigwService
 from samcli.local.apigw.route import Route
@@ -20,7 +22,8 @@ def gateway_app(template: Template, runner: InProcessRunner, port: int, *, like_
     """Return the WSGI application that answers for the template's HTTP API.
 
     With ``like_aws`` its events and refusals are those of the real HTTP API: form bodies base64-encoded, header names
-    in lower case, no empty body, the host as the domain name, 404 for what is not routed. Without, they are those of
+    in lower case, no empty body, the host as the domain name, 404 for what is not routed, and an id of each request,
+    which the function gets and every answer has in the header ``apigw-requestid``. Without, they are those of
     ``sam local start-api``, which differ in each of these points; the functions have to work behind both.
     """
     # SAM CLI counts requests for its telemetry, which it keeps in a file in the home directory.
@@ -32,6 +35,8 @@ def gateway_app(template: Template, runner: InProcessRunner, port: int, *, like_
         template.api.binary_media_types_set = {_FORM}
         for status in (404, 405):
             app.register_error_handler(status, _not_found)
+        app.before_request(_give_an_id)
+        app.after_request(_tell_the_id)
     return app
 
 
@@ -52,11 +57,22 @@ class _HttpApi(LocalApigwService):  # type: ignore[misc]
         if not event["body"]:
             del event["body"]
         event["requestContext"]["domainName"] = flask_request.host.partition(":")[0]
+        event["requestContext"]["requestId"] = g.request_id
         return event
 
 
 def _track_nothing(**_: Any) -> None:
     pass
+
+
+def _give_an_id() -> None:
+    # The length and the alphabet of the real ids, as "JKJaXmPLvHcESHA=".
+    g.request_id = base64.b64encode(os.urandom(11)).decode()
+
+
+def _tell_the_id(response: Response) -> Response:
+    response.headers["apigw-requestid"] = g.request_id
+    return response
 
 
 def _not_found(_: Exception | None = None) -> Response:

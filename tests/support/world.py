@@ -138,10 +138,19 @@ class Answer:
     headers: dict[str, str]
     cookies: list[str]
     body: str
+    # Of the invocation that answered. Two answers are equal without it.
+    request_id: str = field(default="", compare=False)
 
     @property
     def json(self) -> dict[str, Any]:
         return cast(dict[str, Any], json.loads(self.body))
+
+    @property
+    def failure(self) -> dict[str, Any]:
+        """The members of a failure save for ``request_id``, which must be the id of this very invocation."""
+        members = self.json
+        assert members.pop("request_id") == self.request_id != ""
+        return members
 
     @property
     def location(self) -> str:
@@ -224,9 +233,12 @@ class World:
         **event: Any,
     ) -> Answer:
         handler = via or self.handler(function)
-        answer = handler(http_event(method, path, **event), Context(self.clock.now, seconds))
+        context = Context(self.clock.now, seconds)
+        answer = handler(http_event(method, path, **event), context)
         assert json.dumps(answer)
-        return Answer(answer["statusCode"], answer["headers"], answer["cookies"], answer["body"])
+        return Answer(
+            answer["statusCode"], answer["headers"], answer["cookies"], answer["body"], context.aws_request_id
+        )
 
     def form(
         self, function: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None, **options: Any

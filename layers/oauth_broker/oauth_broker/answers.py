@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from math import ceil
@@ -32,27 +33,44 @@ class TokenAnswer:
         return json_response(members, headers={"pragma": "no-cache"})
 
 
-def oauth_error(error: OAuthError) -> HttpResponse:
+def oauth_error(error: OAuthError, request_id: str) -> HttpResponse:
     """Return a final error as JSON."""
     headers = {}
     if isinstance(error, InvalidClient) and error.basic:
         headers["www-authenticate"] = 'Basic realm="oauth2"'
-    return json_response({"error": error.code, "error_description": error.description}, error.status, headers)
+    members = {"error": error.code, "error_description": error.description}
+    return _failure(error.status, members, request_id, headers)
 
 
-def busy(error: Busy) -> HttpResponse:
+def busy(error: Busy, request_id: str) -> HttpResponse:
     """Return a temporary failure: no ``error`` member, since AppAuth takes one for final and signs the user out."""
-    return json_response(
-        {"message": "Temporarily unavailable. Nothing is lost; try the same request again."},
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        {"retry-after": str(max(1, ceil(error.retry_after)))},
-    )
+    members = {"message": "Temporarily unavailable. Nothing is lost; try the same request again."}
+    headers = {"retry-after": str(max(1, ceil(error.retry_after)))}
+    return _failure(HTTPStatus.SERVICE_UNAVAILABLE, members, request_id, headers)
 
 
-def method_not_allowed(error: MethodNotAllowed) -> HttpResponse:
+def method_not_allowed(error: MethodNotAllowed, request_id: str) -> HttpResponse:
     """Return 405 with the methods there are."""
-    return json_response(
-        {"error": "invalid_request", "error_description": f"The method must be {error.allowed}."},
-        HTTPStatus.METHOD_NOT_ALLOWED,
-        {"allow": error.allowed},
-    )
+    members = {"error": "invalid_request", "error_description": f"The method must be {error.allowed}."}
+    return _failure(HTTPStatus.METHOD_NOT_ALLOWED, members, request_id, {"allow": error.allowed})
+
+
+def not_found(request_id: str) -> HttpResponse:
+    """Return 404."""
+    return _failure(HTTPStatus.NOT_FOUND, {"message": "Not found"}, request_id)
+
+
+def internal_error(request_id: str) -> HttpResponse:
+    """Return 500, which says nothing of the defect."""
+    return _failure(HTTPStatus.INTERNAL_SERVER_ERROR, {"message": "Internal error"}, request_id)
+
+
+def _failure(
+    status: HTTPStatus, members: Mapping[str, str], request_id: str, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """Return a failure as JSON, with the id of this invocation.
+
+    An app logs the id and quotes it to the operator, who finds the reason under it. More libraries hand out the members
+    of an error than its headers.
+    """
+    return json_response({**members, "request_id": request_id}, status, headers)

@@ -21,8 +21,11 @@ from oauth_broker.errors import (
     Throttled,
 )
 from oauth_broker.invocation import Invocation, LambdaContext, Telemetry
-from oauth_broker.messages import HttpRequest, HttpResponse, json_response, page
+from oauth_broker.messages import HttpRequest, HttpResponse, page
 from oauth_broker.settings import Settings
+
+# The browser lets a page of another origin read these headers of an answer.
+_EXPOSED = "Retry-After, WWW-Authenticate, apigw-requestid"
 
 Operation = Callable[[HttpRequest, Invocation], HttpResponse]
 
@@ -54,9 +57,7 @@ class Endpoint:
             reason = f"{type(error).__name__} at {place.name}:{place.lineno}"
             invocation.log("internal_error", level="error", reason=reason, status=500)
             invocation.count("InternalErrors")
-            response = json_response(
-                {"message": "Internal error", "request_id": invocation.request_id}, HTTPStatus.INTERNAL_SERVER_ERROR
-            )
+            response = answers.internal_error(invocation.request_id)
         return response.with_headers(self._cors_headers(request)).to_event()
 
     def _respond(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
@@ -88,15 +89,15 @@ class Endpoint:
                 return page(error.title, error.text, invocation.request_id, error.status)
             case Busy():
                 invocation.log("busy", level="warning", reason=error.reason, status=503)
-                return answers.busy(error)
+                return answers.busy(error, invocation.request_id)
             case OAuthError():
                 invocation.count("RequestsRefused", error=error.code)
                 invocation.log("refused", error=error.code, reason=error.reason, status=int(error.status))
-                return answers.oauth_error(error)
+                return answers.oauth_error(error, invocation.request_id)
             case MethodNotAllowed():
-                return answers.method_not_allowed(error)
+                return answers.method_not_allowed(error, invocation.request_id)
             case NotFound():
-                return json_response({"message": "Not found"}, HTTPStatus.NOT_FOUND)
+                return answers.not_found(invocation.request_id)
             case _:
                 raise error
 
@@ -112,7 +113,7 @@ class Endpoint:
             return {"vary": "Origin"}
         allowed = {"vary": "Origin", "access-control-allow-origin": origin}
         if request.method != "OPTIONS":
-            return {**allowed, "access-control-expose-headers": "Retry-After, WWW-Authenticate"}
+            return {**allowed, "access-control-expose-headers": _EXPOSED}
         return {
             **allowed,
             "access-control-allow-methods": self.method,
