@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oauth_broker.endpoint import Endpoint
+from tests.support.drawn import secret_texts
 from tests.support.functions import Context, http_event
 from tests.support.world import APP_URI, CLIENT_ID, ORIGIN, SCOPE, VERIFIER, World
 
@@ -42,9 +43,9 @@ PATHS = {
 METHODS = ["GET", "POST", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", "post", "", "\u00e9", "BREW"]
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
-texts = st.text(max_size=30)
+texts = secret_texts(max_size=30)
 # Halves of surrogate pairs among them, which the JSON of an event can hold.
-odd_texts = st.text(st.characters(exclude_categories=()), max_size=30)
+odd_texts = secret_texts(st.characters(exclude_categories=()), max_size=30)
 sized = settings(
     max_examples=150,
     # The same requests in every run, so that it is known how far they come.

@@ -25,6 +25,7 @@ from oauth_broker.errors import (
 from oauth_broker.registry import Registry
 from oauth_broker.requests import AuthorizationRequest, ProviderCallback, canonical_scope
 from oauth_broker.secret import Secret
+from tests.support.drawn import secret_texts
 from tests.unit.fakes import failure_of, http_request
 
 APP_URI = "https://app.example.com/callback"
@@ -46,7 +47,7 @@ pieces = st.sampled_from(
         *("&", "=", "+", "%", "%00", "%ff", "é", "\n", "{", '"', "x"),
     ]
 )
-texts = st.lists(pieces, max_size=12).map("".join) | st.text(max_size=80)
+texts = st.lists(pieces, max_size=12).map("".join) | secret_texts(max_size=80)
 
 
 def encoded(fields: Mapping[str, str | None], changes: Mapping[str, str | None]) -> str:

@@ -17,6 +17,7 @@ from oauth_broker.errors import Busy
 from oauth_broker.escrow import Escrow
 from oauth_broker.secret import Secret
 from oauth_broker.session_secret import SessionSecret
+from tests.support.drawn import secret_texts
 from tests.unit.fakes import client_error
 
 SESSION = "S" * 43
@@ -93,7 +94,12 @@ def test_a_secret_is_sealed_in_parts_that_kms_takes(escrow: Escrow, kms: Kms, si
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.text(max_size=40), st.text(max_size=6000), st.none() | st.text(max_size=40), st.text(max_size=20))
+@given(
+    secret_texts(max_size=40),
+    secret_texts(max_size=6000),
+    st.none() | secret_texts(max_size=40),
+    secret_texts(max_size=20),
+)
 def test_any_secret_comes_back(escrow: Escrow, key: str, access: str, refresh: str | None, scope: str) -> None:
     refresh_token = None if refresh is None else Secret(refresh)
     secret = SessionSecret(Secret(key), Secret(access), refresh_token, 1_800_000_000, scope)

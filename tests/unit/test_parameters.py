@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 
 from oauth_broker.errors import InvalidRequest
 from oauth_broker.parameters import Parameters, parse_form, parse_form_or_json, parse_query, raw_query_value
+from tests.support.drawn import secret_texts
 from tests.unit.fakes import FORM, JSON, http_request, posted
 
 # Pieces that queries are made of, so that random ones often mean something.
 pieces = st.sampled_from(
     ["a", "b", "state", "=", "&", "+", ";", "%", "%20", "%61", "%26", "%3D", "%00", "%ff", "é", "\n"]
 )
-queries = st.lists(pieces, max_size=14).map("".join) | st.text(max_size=60)
+queries = st.lists(pieces, max_size=14).map("".join) | secret_texts(max_size=60)
 names = st.text(min_size=1, max_size=8)
 # Without empty values, which count as left out.
-members = st.dictionaries(names, st.text(min_size=1, max_size=20), max_size=8)
+members = st.dictionaries(names, secret_texts(min_size=1, max_size=20), max_size=8)
 
 
 def test_parameters_are_found_by_name() -> None:
@@ -212,7 +213,7 @@ def test_a_body_that_is_not_utf_8_is_refused(content_type: str) -> None:
     assert raised.value.reason == "body_not_utf8"
 
 
-@given(st.dictionaries(names, st.text(st.characters(max_codepoint=127), min_size=1, max_size=20), max_size=8))
+@given(st.dictionaries(names, secret_texts(st.characters(max_codepoint=127), min_size=1, max_size=20), max_size=8))
 def test_json_of_plain_strings_is_read_as_a_form_would_be(fields: dict[str, str]) -> None:
     parameters = parse_form_or_json(posted(json.dumps(fields), f"{JSON}; charset=utf-8"))
     assert {name: parameters.get(name) for name in fields} == fields

@@ -45,6 +45,7 @@ from oauth_broker.secret import Secret
 from oauth_broker.session_secret import SessionSecret
 from oauth_broker.settings import Settings
 from oauth_broker.transport import Reply
+from tests.support.drawn import secret_texts
 from tests.unit.fakes import (
     ENVIRONMENT,
     FORM,
@@ -64,7 +65,7 @@ SESSION = "S" * 43
 TOKEN = f"{SESSION}.7.{'m' * 43}"
 # Every code point, and the halves of surrogate pairs too: the JSON of an event can hold them, and UTF-8 cannot.
 characters = st.characters(exclude_categories=())
-texts = st.text(characters, max_size=40)
+texts = secret_texts(characters, max_size=40)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -149,7 +150,7 @@ def test_no_cookie_of_a_request_adds_anything_to_those_that_are_set(present: lis
             assert header.count(",") == 0
 
 
-@given(st.text(max_size=40), st.integers(0, len(TOKEN)), st.integers(0, len(TOKEN)))
+@given(secret_texts(max_size=40), st.integers(0, len(TOKEN)), st.integers(0, len(TOKEN)))
 def test_any_text_and_any_change_to_a_token_is_read_as_it_is_or_not_at_all(text: str, start: int, end: int) -> None:
     for changed in (text, TOKEN[:start] + text + TOKEN[end:]):
         token = RefreshToken.parse(Secret(changed))
@@ -229,7 +230,7 @@ def test_any_event_of_an_operator_is_a_command_or_an_invalid_command(event: obje
     assert failure is None or failure.message.endswith((".", "}."))
 
 
-@given(st.text(max_size=40) | granted.map(json.dumps))
+@given(secret_texts(max_size=40) | granted.map(json.dumps))
 def test_any_stored_client_secret_is_one_or_busy(stored: str) -> None:
     client_secret = ClientSecret(FakeSecretsManager(stored), "arn", FakeClock())
     failure = failure_of(Busy, client_secret.current)

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from oauth_broker.pkce import base64url, challenge_of, is_challenge, verifies
 from oauth_broker.secret import Secret
+from tests.support.drawn import secret_texts
 
 # RFC 7636 appendix B.
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 UNRESERVED = string.ascii_letters + string.digits + "-._~"
 
-verifiers = st.text(UNRESERVED, min_size=43, max_size=128)
+verifiers = secret_texts(UNRESERVED, min_size=43, max_size=128)
 
 
 def test_the_example_of_rfc_7636_appendix_a_is_encoded_so() -> None:
@@ -116,7 +117,7 @@ def test_what_is_not_43_characters_of_base64url_is_no_challenge(text: str) -> No
     assert not is_challenge(text)
 
 
-@given(st.text(max_size=60))
+@given(secret_texts(max_size=60))
 def test_only_43_characters_of_base64url_are_a_challenge(text: str) -> None:
     alphabet = string.ascii_letters + string.digits + "-_"
     assert is_challenge(text) is (len(text) == 43 and all(character in alphabet for character in text))

@@ -20,6 +20,7 @@ from oauth_broker.invocation import Invocation
 from oauth_broker.provider import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure, ProviderTokens
 from oauth_broker.secret import Secret
 from oauth_broker.transport import NoReply, NotSent, Reply
+from tests.support.drawn import secret_texts
 from tests.unit.fakes import (
     ENVIRONMENT,
     NOW,
@@ -244,7 +245,9 @@ def test_a_missing_life_becomes_a_safe_one() -> None:
     assert Setup(without("expires_in")).refresh().expires_at == NOW + SAFE_EXPIRES_IN
 
 
-@given(st.integers() | st.floats(allow_nan=False) | st.none() | st.text() | st.booleans() | st.lists(st.integers()))
+@given(
+    st.integers() | st.floats(allow_nan=False) | st.none() | secret_texts() | st.booleans() | st.lists(st.integers())
+)
 def test_whatever_the_life_says_the_token_expires_within_a_year_and_not_before_a_second(expires_in: Any) -> None:
     expires_at = (
         Setup(Reply(200, json.dumps(ok_members(expires_in)).replace("Infinity", "1e999").encode())).refresh().expires_at
@@ -390,7 +393,7 @@ def test_the_log_tells_what_kind_of_failure_it_was(answer: Reply | Exception, re
 
 @given(
     st.integers(100, 999),
-    st.binary(max_size=60) | st.dictionaries(st.text(), st.text()).map(json.dumps).map(str.encode),
+    st.binary(max_size=60) | st.dictionaries(st.text(), secret_texts()).map(json.dumps).map(str.encode),
 )
 def test_any_answer_is_tokens_or_a_failure(status: int, body: bytes) -> None:
     for call in (Setup.exchange, Setup.refresh):

@@ -27,6 +27,7 @@ from oauth_broker.requests import (
     parse_token_request,
 )
 from oauth_broker.secret import Secret
+from tests.support.drawn import secret_texts
 from tests.unit.fakes import FORM, JSON, failure_of, posted
 
 APP_URI = "https://app.example.com/callback"
@@ -48,7 +49,7 @@ pieces = st.sampled_from(
         *("&", "=", "+", "%", "%00", "%ff", "é", "\n", "{", '"', "x"),
     ]
 )
-texts = st.lists(pieces, max_size=12).map("".join) | st.text(max_size=80)
+texts = st.lists(pieces, max_size=12).map("".join) | secret_texts(max_size=80)
 
 Fields = dict[str, str | None]
 
@@ -312,7 +313,11 @@ def test_a_revocation_without_a_token_is_an_invalid_request(token: str | None) -
         parse_revocation_request(posted(encoded(REVOCATION, {"token": token})), REGISTRY)
 
 
-@given(texts, st.sampled_from([FORM, JSON, "text/plain"]), st.none() | st.text(max_size=20).map(lambda t: f"Basic {t}"))
+@given(
+    texts,
+    st.sampled_from([FORM, JSON, "text/plain"]),
+    st.none() | secret_texts(max_size=20).map(lambda t: f"Basic {t}"),
+)
 def test_any_body_is_a_request_or_an_oauth_error_that_quotes_nothing_of_it(
     body: str, content_type: str, authorization_header: str | None
 ) -> None:

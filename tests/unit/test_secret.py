@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from oauth_broker.secret import Secret
+from tests.support.drawn import secret_texts
 
 CANARY = "canary-5f1c"
 
@@ -46,12 +46,12 @@ def test_a_format_specification_does_not_reach_the_value() -> None:
     assert format(Secret(CANARY), ".3") == repr(Secret(CANARY))
 
 
-@given(st.text())
+@given(secret_texts())
 def test_reveal_gives_back_the_very_text(text: str) -> None:
     assert Secret(text).reveal() == text
 
 
-@given(st.text(), st.text())
+@given(secret_texts(), secret_texts())
 def test_two_secrets_are_equal_exactly_where_their_texts_are(one: str, other: str) -> None:
     assert (Secret(one) == Secret(other)) is (one == other)
     assert (Secret(one) != Secret(other)) is (one != other)
