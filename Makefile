@@ -25,12 +25,20 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
-run: $(READY) ## start the whole product here and show one sign-in (ONCE=1 stops after it; PORT=9000 serves from there on)
-	@$(BIN)/python -m tests.local $(if $(PORT),--port $(PORT)) $(if $(filter-out 0,$(ONCE)),--once)
+run: $(READY) ## start the whole product here and show one sign-in (ONCE=1 stops after it; PORT=9000 serves from there on; APPS=apps.json adds yours)
+	@$(BIN)/python -m tests.local $(if $(PORT),--port $(PORT)) $(if $(APPS),--apps "$(APPS)") \
+	  $(if $(ISSUER),--issuer "$(ISSUER)") $(if $(ARIES),--aries "$(ARIES)") $(if $(filter-out 0,$(ONCE)),--once)
+
+# The words of an event that were given to make itself: what else the environment holds under such a name is not meant.
+OPERATE := ACTION OPERATOR SESSION CLIENT_ID EVERYONE CONTINUE STATUS REMOVED_APP LIMIT DROP_LOST SECONDS EVENT
+.PHONY: operate
+operate: $(READY) ## do an operator's action where `make run` serves (ACTION=check, SESSION=..., CLIENT_ID=..., EVENT='{...}')
+	@$(BIN)/python -m tests.local.operate $(if $(PORT),--port $(PORT)) \
+	  $(foreach word,$(OPERATE),$(if $(findstring command line,$(origin $(word))),$(word)))
 
 .PHONY: sam-local
 sam-local: build ## like run, with the functions in Lambda's containers (needs Docker or the like: see .ci/containers)
-	@$(BIN)/python -m tests.local --containers $(if $(PORT),--port $(PORT)) $(if $(filter-out 0,$(ONCE)),--once)
+	@$(BIN)/python -m tests.local --containers $(if $(PORT),--port $(PORT)) $(if $(APPS),--apps "$(APPS)") $(if $(filter-out 0,$(ONCE)),--once)
 
 .PHONY: test
 test: $(READY) $(MINISTACK) ## run all tests and measure what they cover (ARGS="-k refresh" are pytest's)

@@ -15,6 +15,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -73,6 +74,10 @@ def rows(stack: LocalStack) -> list[dict[str, Any]]:
 def session_secrets(stack: LocalStack) -> list[str]:
     listed = stack.client("secretsmanager").list_secrets()["SecretList"]
     return [entry["Name"] for entry in listed if "/session/" in entry["Name"]]
+
+
+def urls_of(stack: LocalStack) -> tuple[str, ...]:
+    return stack.issuer, stack.aries, stack.aws, stack.phone, stack.functions
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -239,13 +244,32 @@ def test_without_a_client_secret_a_sign_in_gets_no_refresh_token() -> None:
         assert "refresh_token" not in redeem(stack, *come_back(stack))
 
 
+def test_a_stack_that_is_reached_by_other_names_is_the_issuer_and_aries_by_those() -> None:
+    base = five_free_ports()
+    with LocalStack(
+        port=base, issuer=f"http://localhost:{base}", aries=f"http://localhost:{base + 1}", refresh_grace=1
+    ) as stack:
+        transcript = play(stack)
+    assert f"GET  http://localhost:{base}/oauth2/callback" in transcript
+    assert f"POST http://localhost:{base + 1}/oauth2/authorize" in transcript
+    assert f"http://127.0.0.1:{base}/" not in transcript
+
+
+@pytest.mark.parametrize("option", ["--issuer", "--aries"])
+def test_the_command_takes_no_origin_that_the_broker_would_not_take(option: str) -> None:
+    with command("--port", "0", option, "http://192.0.2.1:8080") as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.endswith("must be https://HOST, or http on loopback, without a slash at the end\n")
+
+
 def test_nothing_is_left_behind() -> None:
     before, stdout = dict(os.environ), sys.stdout
     with LocalStack() as stack:
         assert os.environ["ISSUER"] == stack.issuer
     assert dict(os.environ) == before
     assert sys.stdout is stdout
-    for url in (stack.issuer, stack.aries, stack.aws, stack.phone):
+    for url in urls_of(stack):
         with pytest.raises(requests.ConnectionError):
             requests.get(url, timeout=1)
 
@@ -269,29 +293,27 @@ def test_once_succeeds_and_prints_no_secret() -> None:
     assert SECRET.findall(output) == []
 
 
-def four_free_ports() -> int:
+def five_free_ports() -> int:
     """Return the first; below the ports that the system gives away by itself."""
     while True:
         base = 20_000 + secrets.randbelow(10_000)
         try:
-            for port in range(base, base + 4):
+            for port in range(base, base + 5):
                 socket.create_server((HOST, port)).close()
         except OSError:
             continue
         return base
 
 
-@pytest.mark.parametrize("offset", range(4))
+@pytest.mark.parametrize("offset", range(5))
 def test_a_taken_port_is_named_and_nothing_is_left_open(offset: int) -> None:
-    base = four_free_ports()
+    base = five_free_ports()
     with socket.create_server((HOST, base + offset)):
         with pytest.raises(PortTaken, match=rf"Port {base + offset} is already in use.*PORT=") as failure:
             LocalStack(port=base).__enter__()
         assert failure.value.port == base + offset
     with LocalStack(port=base) as stack:
-        assert [urlsplit(url).port for url in (stack.issuer, stack.aries, stack.aws, stack.phone)] == [
-            *range(base, base + 4)
-        ]
+        assert [urlsplit(url).port for url in urls_of(stack)] == [*range(base, base + 5)]
 
 
 def test_the_command_names_a_taken_port_in_one_line() -> None:
@@ -301,6 +323,72 @@ def test_the_command_names_a_taken_port_in_one_line() -> None:
             _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert re.fullmatch(rf"Port {port} is already in use\. .*PORT=.*\n", errors)
+
+
+MINE = {
+    "my-app": {"redirect_uris": ["com.example.mine:/callback"], "scopes": ["mine"]},
+    "trader-web": {"redirect_uris": ["http://localhost:5173/"], "scopes": ["account:information"]},
+}
+
+
+def test_the_command_adds_the_apps_of_a_file_replaces_those_of_the_same_id_and_prints_them_all(tmp_path: Path) -> None:
+    (tmp_path / "apps.json").write_text(json.dumps(MINE))
+    with command("--port", "0", "--apps", str(tmp_path / "apps.json")) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("Open "):
+                break
+        told = "".join(lines[next(n for n, line in enumerate(lines) if line.startswith("Registered apps")) :])
+        issuer = re.findall(r"issuer (http://127\.0\.0\.1:\d+)", told)[0]
+        query = {"response_type": "code", "client_id": "my-app", "redirect_uri": "com.example.mine:/callback"}
+        query |= {"scope": "mine", "code_challenge": "c" * 43, "code_challenge_method": "S256"}
+        with requests.Session() as browser:
+            url = f"{issuer}/oauth2/authorize"
+            at_aries = browser.get(url, params=query, allow_redirects=False, timeout=30).headers["Location"]
+            back = browser.get(approve(browser, at_aries, "approve"), allow_redirects=False, timeout=30)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    # The app's own scheme and scope are good for a sign-in.
+    assert back.headers["Location"].startswith("com.example.mine:/callback?code=")
+    assert "http://localhost:5173/" in told
+    assert "https://web.example.com/callback" not in told
+    assert all(client_id in told for client_id in (PHONE, "trader-ios", "trader-android", "my-app"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No such file"),
+        ("{", "Expecting property name"),
+        ("[]", "JSON is not an object"),
+        ("{}", "no app is registered"),
+        ("\udcff", "not UTF-8"),
+        ('{"a": {"redirect_uris": ["https://a.example/"], "scope": ["x"]}}', "app 'a': unknown member 'scope'"),
+        (
+            '{"a": {"redirect_uris": ["myapp:/cb"], "scopes": ["x"]}}',
+            "app 'a': redirect_uris has 'myapp:/cb', which is not allowed: it must be an https URI, http on loopback, "
+            "or a custom scheme with a dot",
+        ),
+        (
+            '{"a": {"redirect_uris": ["https://a.example/"], "scopes": ["x"], "origins": ["https://a.example/"]}}',
+            "app 'a': origins has 'https://a.example/', which is not allowed: it must be https://HOST",
+        ),
+    ],
+)
+def test_a_file_of_apps_that_is_missing_or_wrong_ends_the_command_with_one_line(
+    text: str | None, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "apps.json"
+    if text is not None:
+        path.write_bytes(text.encode(errors="surrogateescape"))
+    with command("--port", "0", "--apps", str(path)) as process:
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (2, "")
+    assert errors.startswith(f"{path}: ")
+    assert said in errors
+    assert errors.count("\n") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

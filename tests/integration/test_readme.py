@@ -9,6 +9,7 @@ from textwrap import dedent
 import pytest
 
 from oauth_broker.registry import Registry
+from tests.local.apps import local_apps
 from tests.support.functions import ROOT
 from tests.support.operations import saved_queries
 from tests.support.transformed import source
@@ -83,3 +84,18 @@ def test_every_query_that_it_prints_is_the_saved_one_that_it_names() -> None:
         before = after
     assert len(printed) == 2
     assert printed == {name: saved_queries()[name]["QueryString"] for name in printed}
+
+
+def test_the_local_apps_are_told_with_their_redirect_uris() -> None:
+    section = README.split("### Your own app against it")[1].split("\n## ")[0]
+    for client_id, app in local_apps("http://127.0.0.1:8083").items():
+        (row,) = re.findall(rf"^\| `{client_id}` \|.*$", section, flags=re.MULTILINE)
+        assert [uri for uri in app["redirect_uris"] if f"`{uri}`" not in row] == []
+    example = section.split("```json\n")[1].split("```")[0]
+    assert Registry.parse(example).find("my-app")
+
+
+def test_the_local_operators_actions_are_those_of_production() -> None:
+    section = README.split("### The operator function")[1].split("\n### ")[0]
+    local = re.findall(r"^make operate ACTION=(\w+)", section, flags=re.MULTILINE)
+    assert set(local) == set(re.findall(r'^operate \'{"action": "(\w+)"', section, flags=re.MULTILINE))

@@ -10,23 +10,29 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
+from tests.local.apps import AppsRefused, is_origin, read_apps
 from tests.local.serving import PortTaken
 
-# Three more follow.
-_HIGHEST_BASE_PORT = 65532
+if TYPE_CHECKING:
+    from tests.local.stack import LocalStack
+
+# Four more follow.
+_HIGHEST_BASE_PORT = 65531
+_BASE_PORT = 8080
 
 
 def main() -> int:
-    """Return the exit status: 0, 1 where a step of the sign-in failed, 2 where a port is taken."""
+    """Return the exit status: 0, 1 where a step of the sign-in failed, 2 where a port is taken or an app is refused."""
     options = _options()
     # A process that a script started in the background ignores SIGINT unless told otherwise.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
         return _run(options)
-    except PortTaken as taken:
-        print(taken, file=sys.stderr)
+    except (PortTaken, AppsRefused) as refusal:
+        print(refusal, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nStopped.")
@@ -38,9 +44,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--port",
         type=_port,
-        default=os.environ.get("PORT") or "8080",
-        help="the issuer's port (8080); Aries, AWS and the phone page take the three after it; 0 for any",
+        default=os.environ.get("PORT") or str(_BASE_PORT),
+        help="the issuer's port (8080); Aries, AWS, the phone page and Lambda take the four after it; 0 for any",
     )
+    parser.add_argument("--apps", type=Path, help="a file of further apps: JSON, as the parameter Apps")
+    parser.add_argument("--issuer", type=_origin, help="the issuer's origin as a tunnel gives it")
+    parser.add_argument("--aries", type=_origin, help="the same of Aries")
     parser.add_argument("--containers", action="store_true", help="run the functions in Lambda's containers")
     parser.add_argument("--once", action="store_true", default=_is_set("ONCE"), help="stop after the sign-in")
     return parser.parse_args()
@@ -53,11 +62,18 @@ def _port(text: str) -> int:
     return port
 
 
+def _origin(text: str) -> str:
+    if not is_origin(text):
+        raise argparse.ArgumentTypeError("must be https://HOST, or http on loopback, without a slash at the end")
+    return text
+
+
 def _is_set(variable: str) -> bool:
     return os.environ.get(variable, "") not in ("", "0")
 
 
 def _run(options: argparse.Namespace) -> int:
+    apps = read_apps(options.apps) if options.apps else {}
     print("Starting the broker, Aries, AWS and a phone on this machine ...", flush=True)
     # Importing SAM CLI and moto takes most of the start, so the line above comes first.
     from tests.local.containers import CONFIG, ContainersFailed, ContainerStack
@@ -68,7 +84,11 @@ def _run(options: argparse.Namespace) -> int:
     with ExitStack() as resources:
         log = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="oauth-broker-"))) / "functions.log"
         sink = sys.stderr if _is_set("VERBOSE") else resources.enter_context(log.open("w", buffering=1))
-        stack = (ContainerStack if options.containers else LocalStack)(port=options.port, log=sink)
+        stack: LocalStack
+        if options.containers:
+            stack = ContainerStack(port=options.port, log=sink, apps=apps)
+        else:
+            stack = LocalStack(port=options.port, issuer=options.issuer, aries=options.aries, log=sink, apps=apps)
         try:
             resources.enter_context(stack)
         except ContainersFailed as failure:
@@ -83,11 +103,24 @@ def _run(options: argparse.Namespace) -> int:
                 "\nOne function with one event, in another shell:\n  .venv/bin/sam local invoke TokenFunction"
                 f" --event events/token_refresh.json --config-file {CONFIG.relative_to(ROOT)}"
             )
+        else:
+            port = f" PORT={options.port}" if options.port != _BASE_PORT else ""
+            print(f"\nAn operator's action, in another shell:\n  make operate{port} ACTION=check")
+        print(_registered(stack))
         print(f"\nOpen {stack.phone}/ and sign in. Ctrl-C stops.")
         if log.exists():
             print(f"The functions log to {log}; VERBOSE=1 shows it here.", flush=True)
         Event().wait()
     return 0
+
+
+def _registered(stack: LocalStack) -> str:
+    """Tell what one's own client has to know of this stack."""
+    lines = [f"\nRegistered apps (issuer {stack.issuer}, Aries' API {stack.aries}):"]
+    for client_id, app in stack.apps.items():
+        first, *others = app["redirect_uris"]
+        lines += [f"  {client_id:<16} {first}", *(f"  {'':<16} {uri}" for uri in others)]
+    return "\n".join(lines)
 
 
 def _failed(why: str, log: Path) -> int:

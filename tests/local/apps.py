@@ -1,8 +1,14 @@
-"""The apps that the local stack registers."""
+"""The apps that the local stack registers: its own, and those of a file."""
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
+
+from oauth_broker.errors import ConfigurationError
+from oauth_broker.registry import Registry
 
 PHONE = "phone"
 SCOPES = ("user:information", "account:information", "order:execution", "market:information")
@@ -32,3 +38,41 @@ def local_apps(phone: str) -> dict[str, dict[str, Any]]:
             "android_packages": {"com.example.trader": [":".join(["5A"] * 32)]},
         },
     }
+
+
+_ORIGIN = re.compile(r"(https://[a-z0-9.-]+|http://(127\.0\.0\.1|\[::1\]|localhost))(:[0-9]{1,5})?")
+# What the registry says of a value is that it is not allowed. These are its rules.
+_RULES = {
+    "redirect_uris": "an https URI, http on loopback, or a custom scheme with a dot as com.example.app:/callback",
+    "scopes": "visible ASCII without blanks, quotes and backslashes",
+    "origins": "https://HOST, or http on loopback, with or without a port and without a path",
+    "apple_app_ids": "ten capitals and digits, a dot and the bundle id",
+}
+
+
+def is_origin(text: str) -> bool:
+    """Tell whether the broker takes ``text`` for an origin: https, or http on loopback."""
+    return _ORIGIN.fullmatch(text) is not None
+
+
+class AppsRefused(Exception):
+    """The file of apps cannot be read, or names an app that the broker would not take."""
+
+
+def read_apps(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the apps of a file that holds a value of the ``Apps`` parameter.
+
+    Raises AppsRefused, which names the file, and the app, the member and the rule.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        Registry.parse(text)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise AppsRefused(f"{path}: {why}") from error
+    except ConfigurationError as error:
+        what = error.reason.removeprefix("APPS: ")
+        rules = [rule for member, rule in _RULES.items() if f" {member} has " in what]
+        raise AppsRefused(f"{path}: {what}" + "".join(f": it must be {rule}" for rule in rules)) from error
+    apps: dict[str, dict[str, Any]] = json.loads(text)
+    return apps

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
@@ -46,15 +47,22 @@ class ContainerStack(LocalStack):
     address that it has on the containers' network, and there relays wait for connections to AWS and Aries.
     """
 
-    def __init__(self, log: TextIO, *, port: int = 0, config: Path = CONFIG) -> None:
+    def __init__(
+        self,
+        log: TextIO,
+        *,
+        port: int = 0,
+        apps: Mapping[str, Mapping[str, Any]] | None = None,
+        config: Path = CONFIG,
+    ) -> None:
         """Decide what will be started.
 
-        ``port`` is LocalStack's. SAM CLI writes to ``log``, which must be a real file. ``config`` is the configuration
-        file that is written for it: ``sam local ... --config-file`` takes all parameters from there.
+        ``port`` and ``apps`` are LocalStack's. SAM CLI writes to ``log``, which must be a real file. ``config`` is the
+        configuration file that is written for it: ``sam local ... --config-file`` takes all parameters from there.
         """
         # Containers of another architecture than the machine's would have to be emulated.
         architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
-        super().__init__(port=port, parameters={"Architecture": architecture}, log=log)
+        super().__init__(port=port, apps=apps, parameters={"Architecture": architecture}, log=log)
         self._config = config
 
     def invoke_with(self, function: str, event: Path) -> Any:

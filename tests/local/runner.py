@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from samcli.lib.providers.provider import Function
 from samcli.lib.utils.stream_writer import StreamWriter
+from samcli.local.lambdafn.exceptions import FunctionNotFound
 
 from tests.local.aws import REGION
 from tests.local.environment import ProcessEnvironment
@@ -70,6 +71,12 @@ class InProcessRunner:
     def is_debugging(self) -> bool:
         """Tell the gateway to serve with many threads."""
         return False
+
+    def get_function(self, function_identifier: str, tenant_id: str | None = None) -> Function:
+        """Return the function with this logical id; raises SAM CLI's FunctionNotFound."""
+        if function_identifier not in self._functions:
+            raise FunctionNotFound(function_identifier)
+        return self._functions[function_identifier][0]
 
     def invoke(self, function_identifier: str, event: str, *, stdout: StreamWriter, **_: Any) -> None:
         """Do what ``LocalLambdaRunner.invoke`` does: write the function's answer, as JSON, to ``stdout``."""

@@ -14,9 +14,12 @@ from typing import Any, Literal, Self, TextIO
 from tests.local.apps import PHONE, SCOPES, local_apps
 from tests.local.aries import AriesCore, AriesSimulator
 from tests.local.aries.tokens import Rotation
+from tests.local.aries.web import AUTHORIZE_PATH
 from tests.local.aws import CREDENTIALS, REGION, LocalAws
 from tests.local.environment import ProcessEnvironment
+from tests.local.functions_endpoint import functions_app
 from tests.local.gateway import gateway_app
+from tests.local.operate import PORT_OFFSET
 from tests.local.phone import phone_app
 from tests.local.runner import InProcessRunner
 from tests.local.serving import HOST, LoopbackServer, port_taken
@@ -48,17 +51,20 @@ _one_at_a_time = Lock()
 class LocalStack:
     """A context manager; everything is started when it is entered and gone when it is left.
 
-    ``issuer``, ``aries``, ``aws`` and ``phone`` are the URLs of the four servers, without a trailing slash.
+    ``issuer``, ``aries``, ``aws``, ``phone`` and ``functions`` are the URLs of the servers, without a trailing slash.
+    The last one is Lambda's: there the functions can be invoked by their logical ids.
     """
 
     issuer: str
     aries: str
     aws: str
     phone: str
+    functions: str
     aries_simulator: AriesSimulator
     template: Template
     runner: InProcessRunner
     parameters: dict[str, str]
+    apps: dict[str, Mapping[str, Any]]
     table: str
     dead_letter_queue: str
     key: str
@@ -67,6 +73,8 @@ class LocalStack:
         self,
         *,
         port: int = 0,
+        issuer: str | None = None,
+        aries: str | None = None,
         refresh_grace: int = 2,
         late_retry: Literal["allow", "revoke"] = "allow",
         dialect: Literal["aries", "standard"] = "aries",
@@ -80,17 +88,20 @@ class LocalStack:
     ) -> None:
         """Decide what will be started.
 
-        ``port`` is the issuer's; Aries, AWS and the phone page take the three after it; 0 takes any four.
-        ``refresh_grace`` (seconds) is short, so that a person sees a refresh reach Aries. Without ``client_secret`` the
-        broker issues no refresh tokens. ``apps`` are added to the local ones, or put in their place, by client id.
-        ``rotation`` is what Aries does with refresh tokens, ``aries_options`` are further arguments of its simulator,
-        ``parameters`` further parameters of the template. ``like_aws`` is explained at ``gateway_app``. What the
-        functions print goes to ``log``.
+        ``port`` is the issuer's; Aries, AWS, the phone page and Lambda take the four after it; 0 takes any five.
+        ``issuer`` and ``aries`` are the origins by which those two are reached from elsewhere, as through a tunnel; the
+        servers stay on loopback. ``refresh_grace`` (seconds) is short, so that a person sees a refresh reach Aries.
+        Without ``client_secret`` the broker issues no refresh tokens. ``apps`` are added to the local ones, or put in
+        their place, by client id. ``rotation`` is what Aries does with refresh tokens, ``aries_options`` are further
+        arguments of its simulator, ``parameters`` further parameters of the template. ``like_aws`` is explained at
+        ``gateway_app``. What the functions print goes to ``log``.
         """
         self.refresh_grace = refresh_grace
         self.log: TextIO = log or io.StringIO()
         self.scope = " ".join(SCOPES)
         self._port = port
+        self._issuer = issuer
+        self._aries = aries
         self._with_secret = client_secret
         self._apps = apps or {}
         self._aries_options = {"dialect": dialect, "rotation": rotation, **(aries_options or {})}
@@ -133,12 +144,13 @@ class LocalStack:
         started.callback(environment.restore)
         environment.set(_PROCESS_ENVIRONMENT)
         gateway, phone = (self._take_port(started, offset) for offset in (0, 3))
-        self.issuer, self.phone = gateway.url, phone.url
+        self.issuer, self.phone = self._issuer or gateway.url, phone.url
         self.aries_simulator = self._start_aries(started)
-        self.aries = self.aries_simulator.url
+        self.aries = self._aries or self.aries_simulator.url
         self._aws = LocalAws(self._port_at(2))
         started.callback(self._aws.close)
         self.aws = self._aws.url
+        self.apps = {**local_apps(self.phone), **self._apps}
         self._create_resources()
         self._serve_functions(started, gateway, environment)
         phone.serve(phone_app(self._phone_config()))
@@ -147,6 +159,9 @@ class LocalStack:
         self.runner = self._make_runner(environment)
         started.callback(self.runner.close)
         gateway.serve(gateway_app(self.template, self.runner, gateway.port, like_aws=self._like_aws))
+        functions = self._take_port(started, PORT_OFFSET)
+        functions.serve(functions_app(self.runner, functions.port))
+        self.functions = functions.url
         sweeper = Sweeper(self._aws, self.table, self.runner, self.template.stream_trigger())
         sweeper.start()
         started.callback(sweeper.stop)
@@ -168,7 +183,7 @@ class LocalStack:
                 ARIES_CLIENT_ID,
                 ARIES_CLIENT_SECRET,
                 [f"{self.issuer}/oauth2/callback"],
-                scopes=SCOPES,
+                scopes=sorted({*SCOPES, *(scope for app in self._apps.values() for scope in app["scopes"])}),
                 **self._aries_options,
             )
         )
@@ -183,9 +198,9 @@ class LocalStack:
         self.parameters = {
             "Issuer": self.issuer,
             "AriesClientSecretArn": secret,
-            "AriesAuthorizeUrl": self.aries_simulator.authorize_url,
+            "AriesAuthorizeUrl": self.aries + AUTHORIZE_PATH,
             "AriesTokenUrl": self.aries_simulator.token_url,
-            "Apps": json.dumps({**local_apps(self.phone), **self._apps}),
+            "Apps": json.dumps(self.apps),
             "AwsEndpointUrl": self.aws,
             **self._parameters,
         }

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
 
+from oauth_broker.handles import session_reference
 from tests.local.apps import PHONE
 from tests.local.aries import approve
 from tests.local.stack import LocalStack
@@ -129,6 +130,8 @@ class Transcript:
             redirect_uri=self._redirect_uri,
             code_verifier=self._verifier,
         )
+        session_id, _, _ = self._tokens["refresh_token"].partition(".")
+        self._out.write(f"    the log and the operator call this session {session_reference(session_id)}\n")
 
     def _who_am_i(self) -> None:
         bearer = {"Authorization": f"Bearer {self._tokens['access_token']}"}
