@@ -179,6 +179,7 @@ def test_the_page_of_the_phone_is_told_nothing_but_public_facts(stack: LocalStac
         "redirect_uri": f"{stack.phone}/",
         "scope": stack.scope,
         "api": stack.aries,
+        "refresh_grace": 1,
     }
 
 

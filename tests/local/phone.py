@@ -10,8 +10,11 @@ from flask import Flask, Response, jsonify
 _PAGE = Path(__file__).with_name("phone")
 
 
-def phone_app(config: Mapping[str, str]) -> Flask:
-    """Return the WSGI application. ``config``: ``issuer``, ``client_id``, ``redirect_uri``, ``scope`` and ``api``."""
+def phone_app(config: Mapping[str, str | int]) -> Flask:
+    """Return the WSGI application.
+
+    ``config``: ``issuer``, ``client_id``, ``redirect_uri``, ``scope``, ``api`` and ``refresh_grace`` (seconds).
+    """
     app = Flask(__name__, static_folder=_PAGE, static_url_path="")
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "

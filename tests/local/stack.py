@@ -214,11 +214,12 @@ class LocalStack:
         )
         self._aws.create_table(self.table, self.template.properties("SignInsTable"))
 
-    def _phone_config(self) -> dict[str, str]:
+    def _phone_config(self) -> dict[str, str | int]:
         return {
             "issuer": self.issuer,
             "client_id": PHONE,
             "redirect_uri": f"{self.phone}/",
             "scope": self.scope,
             "api": self.aries,
+            "refresh_grace": self.refresh_grace,
         }

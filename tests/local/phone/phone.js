@@ -15,14 +15,24 @@ const stored = {
 let config;
 let server;
 
+// A failure that is told to the person. `detail` is for the developer.
+class Told extends Error {
+  constructor(message, detail = "") {
+    super(message);
+    this.detail = detail;
+  }
+}
 // A token was refused for good: the session is over.
-class SignInAgain extends Error {}
+class SignInAgain extends Told {}
 // This sign-in came to nothing. A session that the app has already is not touched: anybody can make a link to this page.
-class SignInFailed extends Error {}
+class SignInFailed extends Told {}
 // Nothing is lost: the same request may succeed later.
-class Temporary extends Error {}
+class Temporary extends Told {}
+// The request is wrong, which no repetition mends. The session is as it was.
+class Mistaken extends Told {}
 
 const mask = (secret) => `${secret.slice(0, 4)}…`;
+const whetherSignedIn = () => (stored.read("session") ? "You stay signed in." : "You are not signed in.");
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
 function say(text, kind = "") {
@@ -68,6 +78,7 @@ async function reach(name, url, options) {
 
 async function discover() {
   const response = await reach("The broker", `${config.issuer}/.well-known/oauth-authorization-server`);
+  if (!response.ok) throw new Temporary(`The broker answered ${response.status}. Try again in a moment.`);
   const metadata = await response.json();
   // RFC 8414 section 3.3: a document that names another issuer is not this issuer's.
   if (metadata.issuer !== config.issuer) throw new Error("The discovery document names another issuer");
@@ -102,7 +113,8 @@ async function finishSignIn() {
   if (answer.get("iss") !== config.issuer) throw new SignInFailed("That answer came from another issuer.");
   if (answer.has("error")) {
     const denied = answer.get("error") === "access_denied";
-    throw new SignInFailed(denied ? "You did not allow access." : `The sign-in failed: ${answer.get("error")}.`);
+    const detail = `error=${answer.get("error")}  error_description=${answer.get("error_description")}`;
+    throw new SignInFailed(denied ? "You did not allow access." : "The sign-in failed.", detail);
   }
   log("Came back with a one-time code", `code=${mask(answer.get("code"))}  iss=${answer.get("iss")}`);
   return requestTokens("Redeemed the code", {
@@ -110,36 +122,42 @@ async function finishSignIn() {
     code: answer.get("code"),
     redirect_uri: config.redirect_uri,
     code_verifier: pending.verifier,
-  });
+  }, SignInFailed);
 }
 
-async function requestTokens(title, fields) {
-  const tokens = await post(server.token_endpoint, fields);
-  const before = stored.read("session");
-  const which = tokens.access_token === before?.access_token ? "the same tokens as before" : "new tokens";
-  log(`${title}: ${which}`, `access_token=${mask(tokens.access_token)}  expires_in=${tokens.expires_in}`, "good");
+async function requestTokens(title, fields, Refusal) {
+  const { content: tokens, id } = await post(server.token_endpoint, fields, Refusal);
+  const isSame = tokens.access_token === stored.read("session")?.access_token;
+  const detail = `access_token=${mask(tokens.access_token)}  expires_in=${tokens.expires_in}  ${id}`;
+  log(isSame ? sameTokens() : `${title}: new tokens`, detail, "good");
   const session = { ...tokens, expires_at: Date.now() + tokens.expires_in * 1000, lifetime: tokens.expires_in };
   stored.write("session", session);
   return session;
 }
 
+// The broker answers a refresh out of what it has where the tokens are newer than its grace: nothing was refreshed.
+const sameTokens = () => (
+  `The same tokens again: the sign-in or the last refresh is under ${config.refresh_grace} seconds old.`
+);
+
 // Posts a form. A 5xx, a lost connection, or any answer without an `error` member is temporary: the session is kept
-// and the same request sent again after Retry-After.
-async function post(url, fields) {
+// and the same request sent again after Retry-After. Only `invalid_grant` is a Refusal of what was presented.
+async function post(url, fields, Refusal = SignInAgain) {
   const body = new URLSearchParams({ client_id: config.client_id, ...fields });
   for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt += 1) {
-    const { status, content, wait } = await postOnce(url, body);
-    if (status === 200) return content;
+    const { status, content, wait, id } = await postOnce(url, body);
+    if (status === 200) return { content, id };
+    const detail = `POST ${url} → ${status || "no answer"}  ${id}`;
+    if (content.error === "invalid_grant") throw new Refusal("Refused: please sign in again.", `invalid_grant  ${detail}`);
     if (typeof content.error === "string") {
-      log(`Refused: ${content.error}`, `POST ${url}`, "bad");
-      throw new SignInAgain("Please sign in again.");
+      throw new Mistaken(`The broker refuses this request. ${whetherSignedIn()}`, `${content.error}  ${detail}`);
     }
-    log("The broker is busy for now", `POST ${url} → ${status || "no answer"}`, "bad");
+    log(status ? "The broker is busy for now" : "The broker does not answer", detail, "bad");
     if (attempt === MOST_ATTEMPTS) break;
-    say(`The service is busy. You stay signed in; trying again in ${wait} s …`);
+    say(`The service is busy. ${whetherSignedIn()} Trying again in ${wait} s …`);
     await sleep(wait);
   }
-  throw new Temporary("The service is busy. You stay signed in; try again later.");
+  throw new Temporary(`The service is busy. ${whetherSignedIn()} Try again later.`);
 }
 
 async function postOnce(url, body) {
@@ -147,10 +165,13 @@ async function postOnce(url, body) {
     const response = await fetch(url, { method: "POST", body });
     const asked = Number(response.headers.get("Retry-After")) || DEFAULT_RETRY_SECONDS;
     const content = await response.json().catch(() => ({}));
-    return { status: response.status, content, wait: Math.min(asked, LONGEST_RETRY_SECONDS) };
+    // What the operator finds the request by: a failure has it in its body, any answer in a header.
+    const id = content.request_id
+      ? `request_id=${content.request_id}` : `apigw-requestid=${response.headers.get("apigw-requestid")}`;
+    return { status: response.status, content, wait: Math.min(asked, LONGEST_RETRY_SECONDS), id };
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    return { status: 0, content: {}, wait: DEFAULT_RETRY_SECONDS };
+    return { status: 0, content: {}, wait: DEFAULT_RETRY_SECONDS, id: "" };
   }
 }
 
@@ -159,7 +180,7 @@ async function refresh() {
   if (!before.refresh_token) throw new SignInAgain("This session cannot be renewed. Please sign in again.");
   const after = await requestTokens("Refreshed", { grant_type: "refresh_token", refresh_token: before.refresh_token });
   const same = after.access_token === before.access_token;
-  say(same ? "That refresh was moments ago: you got the same answer." : "Refreshed.", "good");
+  say(same ? sameTokens() : "Refreshed.", "good");
   show();
 }
 
@@ -181,9 +202,15 @@ async function whoAmI() {
 }
 
 async function signOut() {
-  const { refresh_token: token, access_token: other } = stored.read("session");
-  await post(server.revocation_endpoint, { token: token ?? other });
-  log("Signed out", `POST ${server.revocation_endpoint}`, "good");
+  const { refresh_token: token } = stored.read("session");
+  if (!token) {
+    log("Forgot the access token: without a refresh token the broker has nothing to end", "", "good");
+    forget();
+    say("Signed out.", "good");
+    return;
+  }
+  const { id } = await post(server.revocation_endpoint, { token });
+  log("Signed out", `POST ${server.revocation_endpoint}  ${id}`, "good");
   forget();
   say("Signed out.", "good");
 }
@@ -238,8 +265,8 @@ async function during(message, action) {
   } catch (error) {
     if (error instanceof SignInAgain) forget();
     say(error.message, "bad");
-    const expected = [SignInAgain, SignInFailed, Temporary].some((kind) => error instanceof kind);
-    if (!expected) throw error;
+    log(error.message, error.detail, "bad");
+    if (!(error instanceof Told)) throw error;
   } finally {
     buttons.forEach((button) => { button.disabled = false; });
     focused?.focus();
@@ -247,9 +274,9 @@ async function during(message, action) {
 }
 
 async function start() {
-  config = await (await fetch("config.json")).json();
-  server = await discover();
+  config = await (await reach("This page's server", "config.json")).json();
   show();
+  server = await discover();
   const session = (await finishSignIn()) ?? stored.read("session");
   if (session === null) {
     say("You are not signed in.");
@@ -267,7 +294,11 @@ const actions = {
   "sign-out": ["Signing out …", signOut],
 };
 for (const [id, [message, action]] of Object.entries(actions)) {
-  element(id).addEventListener("click", () => during(message, action));
+  element(id).addEventListener("click", () => during(message, async () => {
+    // The broker may not have answered when the page was loaded.
+    server ??= await discover();
+    await action();
+  }));
 }
 setInterval(countDown, 1000);
 during("One moment …", start);
