@@ -16,6 +16,7 @@ from playwright.sync_api import Error, Page
 from tests.e2e.browser.journey import WEB, WebBroker, press
 from tests.e2e.browser.site import Site, bundle, site
 from tests.e2e.stock_clients import GRACE_SECONDS
+from tests.local.aries import Fault
 from tests.support.guide import filled, snippet
 
 pytestmark = pytest.mark.clients
@@ -136,6 +137,27 @@ def test_the_react_native_snippet_refreshes(
     assert told_by_react_native(entry, tmp_path) == [told, sent, kept]
 
 
+# AppAuth-iOS refuses, with what React Native hands over of its error.
+REFUSED = """
+import { NativeModules } from 'react-native';
+import { accessToken } from './snippet';
+const userInfo = { OIDOAuthErrorResponseErrorKey: { error: 'invalid_grant', request_id: 'the-id' } };
+NativeModules.RNAppAuth.refresh = async () => { throw Object.assign(new Error(), { code: 'invalid_grant', GIVEN }); };
+const logged = [];
+console.warn = (...words) => logged.push(words.join(' '));
+await accessToken().catch(() => undefined);
+console.log(JSON.stringify(logged));
+"""
+
+
+@pytest.mark.parametrize(("given", "id_logged"), [("userInfo", "the-id"), ("userInfo: null", "")])
+def test_the_react_native_snippet_logs_the_id_of_the_answer_that_ended_its_session(
+    given: str, id_logged: str, tmp_path: Path
+) -> None:
+    told = told_by_react_native(REFUSED.replace("GIVEN", given), tmp_path)
+    assert told == [f"The session was refused, request_id {id_logged}"]
+
+
 @pytest.fixture(scope="module")
 def app() -> Iterator[Site]:
     with site() as app:
@@ -194,3 +216,22 @@ def test_the_single_page_apps_snippet_signs_in_refreshes_and_signs_out(
     assert does(page, "accessToken") is None
     statuses = {row["status"]["S"] for row in broker.client("dynamodb").scan(TableName=broker.table)["Items"]}
     assert statuses == {"revoked"}
+
+
+def test_the_single_page_apps_snippet_logs_the_id_of_the_answer_that_ended_its_session(
+    page: Page, broker: WebBroker, app: Site
+) -> None:
+    page.goto(app.origin)
+    page.evaluate("void app.signIn()")
+    press(page, "Approve")
+    page.wait_for_url(f"{app.origin}/callback?**")
+    does(page, "finishSignIn")
+    broker.wait(GRACE_SECONDS + 1)
+    page.evaluate("Object.assign(Date, { now: ((now) => () => now() + 3_590_000)(Date.now) })")
+    broker.aries_simulator.faults.append(Fault("invalid_grant", grant_type="refresh_token"))
+    logged: list[str] = []
+    page.on("console", lambda message: logged.append(message.text))
+    with page.expect_response(lambda answer: answer.status == 400) as answer:
+        assert does(page, "accessToken") is None
+    request_id = answer.value.json()["request_id"]
+    assert any(request_id in line for line in logged)

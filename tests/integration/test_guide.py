@@ -277,3 +277,8 @@ def test_each_snippet_says_what_to_fill_in(title: str) -> None:
         assert placeholder in code
     for pair in ("()", "[]", "{}"):
         assert title == "By hand: curl" or code.count(pair[0]) == code.count(pair[1])
+
+
+@pytest.mark.parametrize("title", SNIPPETS)
+def test_each_snippet_logs_the_id_by_which_the_operator_finds_why_a_session_ended(title: str) -> None:
+    assert re.search("request_id|requestid", snippet(title))
