@@ -1,10 +1,30 @@
-# Everything that is done on one machine. It takes make and any Python from 3.11 on; the rest is installed into .venv.
+# Everything that is done on one machine. It takes make and a Python from 3.11 to 3.14; the rest is installed into .venv.
 # Nothing here needs an AWS account, or the network beyond the package index.
 .DEFAULT_GOAL := help
 
 include layers/bytecode.mk
 
 BIN := .venv/bin
+CLIENTS := tests/e2e/clients/node_modules/.ready
+
+# Every environment and the lock file that it is made from. A program whose packages are nobody else's has one of its own.
+LOCK.venv := tests/requirements.txt
+# An AWS on this machine, for the tests of races and of what is deployed.
+LOCK.venv-ministack := tests/ministack.txt
+# checkov reads the template for what is unsafe.
+LOCK.venv-checkov := tests/checkov.txt
+# These read the OpenAPI document and make requests of it.
+LOCK.venv-openapi := tests/openapi/requirements.txt
+# The fuzzer. It takes what it fuzzes from .venv.
+LOCK.venv-fuzz := tests/fuzz/requirements.txt
+# These ask for known holes and write the bill of materials.
+LOCK.venv-audit := tests/audit/requirements.txt
+# The broker is measured beside these, in the runtime's own Python.
+LOCK.venv-beside := tests/bench/beside_flask/requirements.txt
+ENVIRONMENTS := $(patsubst LOCK%,%,$(filter LOCK.venv%,$(.VARIABLES)))
+# These are locked for the runtime's Python, the others for the oldest that runs the project.
+LOCKS_OF_THE_RUNTIME := tests/e2e/lambda_runtime.txt $(LOCK.venv-beside)
+LOCKS := layers/dependencies/requirements.txt $(foreach name,$(ENVIRONMENTS),$(LOCK$(name)))
 READY := .venv/.ready
 MINISTACK := .venv-ministack/.ready
 CHECKOV := .venv-checkov/.ready
@@ -12,13 +32,30 @@ OPENAPI := .venv-openapi/.ready
 FUZZ := .venv-fuzz/.ready
 AUDIT := .venv-audit/.ready
 BESIDE := .venv-beside/.ready
-CLIENTS := tests/e2e/clients/node_modules/.ready
-NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
-# A region is asked for even where none is reached; a profile would be looked up, so none gets through.
-export AWS_DEFAULT_REGION ?= us-east-1
-unexport AWS_PROFILE
+# .venv is made by the newest of these that can, or by PYTHON.
+PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3.14 python3.13 python3.12 python3.11 python3 python)
+
+# Nothing of the caller's own configuration of AWS, SAM CLI, Powertools, moto and Python gets through: a profile would be
+# looked up, an endpoint asked, a module taken from elsewhere. layers/install.py does the same for pip. uv and npm keep
+# what reaches their registries. With CDPATH, cd may go elsewhere.
+UV_KEPT := UV_CACHE_DIR UV_DEFAULT_INDEX UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_HTTP_TIMEOUT UV_INDEX UV_INDEX_% \
+  UV_INSECURE_HOST UV_KEYRING_PROVIDER UV_NATIVE_TLS UV_OFFLINE UV_PYTHON_INSTALL_DIR UV_SYSTEM_CERTS
+CALLERS := $(filter-out $(UV_KEPT),$(filter \
+  AWS_% BOTO_% SAM_% POWERTOOLS_% MOTO_% TEST_SERVER_MODE FLASK_% WERKZEUG_% PYTHON% UV_% __PYVENV_LAUNCHER__ CDPATH, \
+  $(.VARIABLES)))
+unexport $(CALLERS)
+export AWS_CONFIG_FILE := /dev/null
+export AWS_SHARED_CREDENTIALS_FILE := /dev/null
+# SAM CLI asks for a region even where it reaches none.
+export AWS_DEFAULT_REGION := us-east-1
+export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
+# Files are UTF-8 in every locale.
+export PYTHONUTF8 := 1
+
+# Stops with a plain line if a program is not installed: its name, and how to get it.
+need = command -v $(1) >/dev/null || { echo "$(1) is not installed, and this needs it. $(2)" >&2; exit 1; }
 
 .PHONY: help
 help: ## show this list
@@ -66,6 +103,7 @@ sbom: $(READY) $(AUDIT) ## write the bill of materials of what ships (CycloneDX)
 
 .PHONY: test-audit
 test-audit: $(READY) $(AUDIT) ## hold these two against services that know of holes, fail or lie, and the schema (needs npm)
+	@$(call need,npm,It comes with Node.js; on Debian .ci/browser installs both.)
 	@$(BIN)/python -m pytest -m audit tests/audit $(ARGS)
 
 .PHONY: test-deploy
@@ -92,141 +130,90 @@ cost: $(READY) ## what a month costs at AWS (USERS=50000, REFRESHES=8 a day, SIG
 
 .PHONY: check
 check: $(READY) $(CHECKOV) ## check style, types and the template
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy functions layers/oauth_broker/oauth_broker tests
-	$(BIN)/sam validate
-	$(BIN)/sam validate --lint
-	$(BIN)/cfn-lint template.yaml
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy functions layers/install.py layers/oauth_broker/oauth_broker tests
+	$(BIN)/python -m samcli validate
+	$(BIN)/python -m samcli validate --lint
+	$(BIN)/python -c 'import sys; from cfnlint.runner import main; sys.exit(main())' template.yaml
 # By itself it passes a template that it cannot parse, and one in which it finds nothing to check.
 	@echo "checkov template.yaml"; \
-	found="$$(CKV_PARSE_ERROR_FAIL=true $(CHECKOV:.ready=bin/checkov) --framework cloudformation --file template.yaml \
+	found="$$(CKV_PARSE_ERROR_FAIL=true $(CHECKOV:.ready=bin/python) -m checkov.main --framework cloudformation --file template.yaml \
 	  --skip-download --compact --quiet)"; \
 	status=$$?; echo "$$found"; \
 	echo "$$found" | grep -q 'Passed checks: [1-9][0-9]' || { echo "It has checked next to nothing." >&2; exit 1; }; \
 	exit $$status
 
-# The layers are built with .venv's Python, whatever python3 may be outside. A function's folder is deployed as it is,
-# and what Python leaves there when the tests import it is not to be.
 .PHONY: check-config
 check-config: $(READY) ## say offline what samconfig.toml (CONFIG_ENV=default) or APPS=apps.json would be refused for
-	@PYTHONPATH=layers/oauth_broker $(BIN)/python -m tests.local.check_config \
+	@$(BIN)/python -m tests.local.check_config \
 	  $(if $(APPS),--apps "$(APPS)") $(if $(CONFIG_ENV),--config-env "$(CONFIG_ENV)")
 
+# The layers are built with .venv's Python, whatever python3 may be outside, and by a make that inherits no option of this
+# one. A function's folder is deployed as it is, and what Python leaves there when the tests import it is not to be.
 .PHONY: build
-build: export PATH := $(CURDIR)/$(BIN):$(PATH)
 build: $(READY) ## build what is deployed, without Docker
+	@$(BIN)/python -m tests.sam_version
 	@find functions -name __pycache__ -prune -exec rm -rf {} +
-	@$(BIN)/sam build
+	@MAKEFLAGS= MFLAGS= PYTHON="$$PWD/$(BIN)/python" PYTHON3_13="$(PYTHON3_13)" $(BIN)/python -m samcli build
 
 .PHONY: check-build
 check-build: build ## test what was built, where a python3.13 is at hand by importing it too
 	@PYTHON3_13="$(PYTHON3_13)" $(BIN)/python -m pytest -m built tests/built $(ARGS)
 
 .PHONY: lock
-lock: ## pin the newest allowed packages anew, with their hashes (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-	  --custom-compile-command "make lock" layers/dependencies/requirements.in -o layers/dependencies/requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-	  --custom-compile-command "make lock" tests/requirements.in -o tests/requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-	  --custom-compile-command "make lock" tests/ministack.in -o tests/ministack.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-	  --custom-compile-command "make lock" tests/checkov.in -o tests/checkov.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-	  --custom-compile-command "make lock" tests/openapi/requirements.in -o tests/openapi/requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-	  --custom-compile-command "make lock" tests/fuzz/requirements.in -o tests/fuzz/requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-	  --custom-compile-command "make lock" tests/audit/requirements.in -o tests/audit/requirements.txt
-	uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --upgrade \
-	  --custom-compile-command "make lock" tests/e2e/lambda_runtime.in -o tests/e2e/lambda_runtime.txt
-	uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --upgrade \
-	  --custom-compile-command "make lock" tests/bench/beside_flask/requirements.in -o tests/bench/beside_flask/requirements.txt
-	cd $(CLIENTS:/node_modules/.ready=) && npm update
+lock: ## pin the newest allowed packages anew, with their hashes (needs uv and npm)
+	@$(call need,uv,See https://docs.astral.sh/uv/ or: pip install uv)
+	@$(call need,npm,It comes with Node.js.)
+	$(foreach lock,$(sort $(LOCKS) $(LOCKS_OF_THE_RUNTIME)),$(call pin,$(lock)))
+	cd ./$(CLIENTS:/node_modules/.ready=) && npm update --location=project --no-dry-run --package-lock
+
+# The layer's lock comes first (sort puts it there): the tests' lock takes its versions from it.
+define pin
+uv pip compile --quiet --universal --generate-hashes --upgrade --custom-compile-command "make lock" \
+  --python-version $(if $(filter $(LOCKS_OF_THE_RUNTIME),$(1)),3.13,3.11) $(1:.txt=.in) -o $(1)
+
+endef
 
 .PHONY: clean
 clean: ## remove everything that was made here
-	rm -rf .venv .venv-ministack .venv-checkov .venv-openapi .venv-fuzz .venv-audit .venv-beside sbom.json $(CLIENTS:/.ready=) .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis .screenshots
+	rm -rf $(ENVIRONMENTS) sbom.json $(CLIENTS:/.ready=) .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis .screenshots
 	find functions layers tests -name __pycache__ -prune -exec rm -rf {} +
 
-# Made anew whenever the pinned packages change; without the stamp it counts as unfinished. The lock names everything, so
-# pip resolves nothing.
-$(READY): tests/requirements.txt
-	@python="$(PYTHON)"; \
-	for candidate in $(if $(PYTHON),,python3 python3.13 python3.12 python3.11); do \
-	  if "$$candidate" -c '$(NEW_ENOUGH)' 2>/dev/null; then python="$$candidate"; break; fi; \
-	done; \
-	if ! "$${python:-python3}" -c '$(NEW_ENOUGH)' 2>/dev/null; then \
-	  echo "Python 3.11 or newer is needed, and $${python:-python3} is not." \
-	    "Install one, or name it: make PYTHON=/path/to/python3 ..." >&2; exit 1; \
-	fi; \
-	echo "Installing what this needs into .venv, with $$("$$python" --version) (once, about a minute) ..."; \
-	rm -rf .venv; \
-	"$$python" -m venv .venv || { \
-	  echo "Could not make .venv. On Debian and Ubuntu the package python3-venv may be missing." >&2; exit 1; \
-	}
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
-	  --requirement tests/requirements.txt
+# Made anew if the lock changes, or if the Python that made it is gone. Without the stamp an environment counts as
+# unfinished. Programs in it are called as modules: their scripts name the folder that they were installed in, and a clone
+# may be moved.
+.SECONDEXPANSION:
+$(ENVIRONMENTS:%=%/.ready): %/.ready: $$(LOCK$$*) $$(if $$(realpath $$*/bin/python),,anew) | $$(BEFORE$$*)
+	@$(or $(FIND_PYTHON$*),python=.venv/bin/python); "$$python" -I layers/install.py $(LOCK$*) --environment $*
 	@touch $@
 
-# An AWS on this machine, for the tests of races and of what is deployed, apart from .venv: its packages are not theirs.
-$(MINISTACK): tests/ministack.txt | $(READY)
-	@echo "Installing MiniStack into .venv-ministack (once, some seconds) ..."
-	@rm -rf .venv-ministack
-	@$(BIN)/python -m venv .venv-ministack
-	@.venv-ministack/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
-	  --requirement tests/ministack.txt
-	@touch $@
+.PHONY: anew
+anew:
 
-# What reads the template for what is unsafe, apart from .venv too. Told not to download, it reaches no network.
-$(CHECKOV): tests/checkov.txt | $(READY)
-	@echo "Installing checkov into .venv-checkov (once, half a minute) ..."
-	@rm -rf .venv-checkov
-	@$(BIN)/python -m venv .venv-checkov
-	@.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
-	  --requirement tests/checkov.txt
-	@touch $@
+# All but two are made by the Python of .venv.
+$(foreach name,$(filter-out .venv .venv-beside,$(ENVIRONMENTS)),$(eval BEFORE$(name) := $(READY)))
 
-# What reads the OpenAPI document and makes requests of it, apart from .venv too.
-$(OPENAPI): tests/openapi/requirements.txt | $(READY)
-	@echo "Installing schemathesis into .venv-openapi (once, half a minute) ..."
-	@rm -rf .venv-openapi
-	@$(BIN)/python -m venv .venv-openapi
-	@.venv-openapi/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
-	  --requirement tests/openapi/requirements.txt
-	@touch $@
+define FIND_PYTHON.venv
+python=; why=; \
+for candidate in $(PYTHONS); do \
+  said="$$("$$candidate" tests/suits.py 2>/dev/null)" && { python="$$candidate"; break; }; why="$${why:-$$said}"; \
+done; \
+if [ -z "$$python" ]; then \
+  echo "This needs Python 3.11, 3.12, 3.13 or 3.14, with its module venv. $${why:-None was found$(if $(PYTHON), as $(PYTHON)).}" \
+    "Install one, or name it: make PYTHON=/path/to/python3 ..." >&2; exit 1; \
+fi
+endef
 
-# The fuzzer, apart from .venv too. What it fuzzes it takes from there.
-$(FUZZ): tests/fuzz/requirements.txt | $(READY)
-	@echo "Installing atheris into .venv-fuzz (once, some seconds) ..."
-	@rm -rf .venv-fuzz
-	@$(BIN)/python -m venv .venv-fuzz
-	@.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
-	  --requirement tests/fuzz/requirements.txt
-	@touch $@
-
-# What asks for known holes and writes the bill of materials, apart from .venv too.
-$(AUDIT): tests/audit/requirements.txt | $(READY)
-	@echo "Installing pip-audit and cyclonedx-bom into .venv-audit (once, some seconds) ..."
-	@rm -rf .venv-audit
-	@$(BIN)/python -m venv .venv-audit
-	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
-	  --requirement tests/audit/requirements.txt
-	@touch $@
-
-# What the broker is measured beside, in the runtime's own Python.
-$(BESIDE): tests/bench/beside_flask/requirements.txt | $(READY)
-	@if [ -z "$(PYTHON3_13)" ]; then echo "This needs a python3.13: set PYTHON3_13 to one." >&2; exit 1; fi
-	@echo "Installing Flask and Authlib into .venv-beside (once, some seconds) ..."
-	@rm -rf .venv-beside
-	@"$(PYTHON3_13)" -m venv .venv-beside
-	@.venv-beside/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps \
-	  --requirement tests/bench/beside_flask/requirements.txt
-	@touch $@
+define FIND_PYTHON.venv-beside
+python="$(PYTHON3_13)"; if [ -z "$$python" ]; then echo "This needs a python3.13: set PYTHON3_13 to one." >&2; exit 1; fi
+endef
 
 # The OAuth clients of the npm registry, as the lock file has them.
 $(CLIENTS): tests/e2e/clients/package-lock.json
-	@echo "Installing OAuth clients into $(@D) (once, some seconds) ..."
-	@cd $(<D) && npm ci --silent
+	@$(call need,npm,It comes with Node.js; on Debian .ci/browser installs both.)
+	@echo "Installing OAuth clients into $(@D), once ..."
+	@cd ./$(<D) && npm ci --location=project --no-dry-run --package-lock --no-audit --no-fund --no-progress \
+	  --fetch-retries 1 --loglevel error >&2 || { echo "npm could not install $<; it needs the npm registry" \
+	  "($$(npm config get registry)). npm_config_registry names another." >&2; exit 1; }
 	@touch $@

@@ -4,13 +4,13 @@
 # doubles the time its imports take. Only bytecode of the runtime's own minor version counts, so it needs a python3.13,
 # while any Python can build the rest. Name one with PYTHON3_13=/path/to/python3.13, or let it be found here: on PATH,
 # among pyenv's versions, or among uv's. (A pyenv shim exists for versions that are not active and then fails, so each
-# candidate is run, not just looked for.)
+# candidate is run, not just looked for.) Python runs with -I, so that none of the caller's variables changes what it does.
 PYTHON3_13 ?= $(shell \
   for candidate in python3.13 \
       "$$(pyenv root 2>/dev/null)"/versions/3.13*/bin/python3.13 \
       "$$HOME"/.pyenv/versions/3.13*/bin/python3.13 \
       "$$HOME"/.local/share/uv/python/cpython-3.13*/bin/python3.13; do \
-    if "$$candidate" -c 'import sys; sys.exit(sys.implementation.cache_tag != "cpython-313")' 2>/dev/null; then \
+    if "$$candidate" -I -c 'import sys; sys.exit(sys.implementation.cache_tag != "cpython-313")' 2>/dev/null; then \
       echo "$$candidate"; break; \
     fi; \
   done)
@@ -25,9 +25,9 @@ define compile_layer
   echo "$@: no python3.13 found, so the layer has no compiled bytecode: it works, with slower cold starts." \
        "(Set PYTHON3_13 to one.)"; \
 else \
-  "$(PYTHON3_13)" -c 'import sys; \
+  "$(PYTHON3_13)" -I -c 'import sys; \
     sys.exit(sys.implementation.cache_tag != "cpython-313" and "PYTHON3_13 is not CPython 3.13")' && \
-  "$(PYTHON3_13)" -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+  "$(PYTHON3_13)" -I -m compileall -q -j 0 --invalidation-mode unchecked-hash \
     -s "$(ARTIFACTS_DIR)" -p /opt "$(ARTIFACTS_DIR)/python" && \
   echo "$@: bytecode compiled with $(PYTHON3_13)"; \
 fi

@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 from moto.kms.utils import generate_private_key
 
+from tests.local.environment import ProcessEnvironment, apart_from_the_callers_aws
 from tests.support.leaks import WATCH, watching
 from tests.support.world import World, running_world
 
@@ -50,14 +51,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-@pytest.fixture(autouse=True)
-def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the developer's own AWS configuration reaches a test."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.fixture(scope="session", autouse=True)
+def _no_real_aws() -> Iterator[None]:
+    """Nothing of the developer's own AWS configuration reaches a test, or a fixture that many tests share."""
+    environment = ProcessEnvironment()
+    environment.set(apart_from_the_callers_aws(os.environ, "eu-west-1"))
+    yield
+    environment.restore()
 
 
 @pytest.fixture(autouse=True)

@@ -14,18 +14,17 @@ from tests.audit.findings import Hole
 from tests.audit.locks import ROOT, Pin, UnreadableLock, read
 from tests.audit.services import Broken, reach_osv
 
-_PROGRAMS = ROOT / ".venv-audit" / "bin"
+_PYTHON = ROOT / ".venv-audit" / "bin" / "python"
 _SECONDS = 120
 _TRIES = 2
 _TOLD = 2000
 
 
-def program(name: str) -> str:
-    """Return the path of a program of .venv-audit; fails where it is not installed."""
-    path = _PROGRAMS / name
-    if not path.exists():
-        raise Broken(f"{name} is not installed: `make audit` installs it into .venv-audit")
-    return str(path)
+def python() -> str:
+    """Return the path of .venv-audit's Python; raises Broken if the environment is not installed."""
+    if not _PYTHON.exists():
+        raise Broken("pip-audit and cyclonedx-bom are not installed: `make audit` installs them into .venv-audit")
+    return str(_PYTHON)
 
 
 def audited(lock: Path, osv_url: str) -> tuple[int, tuple[Hole, ...]]:
@@ -44,8 +43,18 @@ def audited(lock: Path, osv_url: str) -> tuple[int, tuple[Hole, ...]]:
 
 
 def _asked(lock: Path, osv_url: str) -> tuple[Any, str]:
-    command = [program("pip-audit"), "--vulnerability-service", "osv", "--osv-url", osv_url, "--requirement", str(lock)]
-    options = ["--disable-pip", "--require-hashes", "--strict", "--format", "json", "--progress-spinner", "off"]
+    command = [python(), "-m", "pip_audit", "--vulnerability-service", "osv", "--osv-url", osv_url]
+    options = [
+        "--requirement",
+        str(lock),
+        "--disable-pip",
+        "--require-hashes",
+        "--strict",
+        "--format",
+        "json",
+        "--progress-spinner",
+        "off",
+    ]
     with tempfile.TemporaryDirectory() as cache:
         more = ["--desc", "off", "--aliases", "on", "--cache-dir", cache]
         try:

@@ -16,7 +16,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from tests.audit.locks import ROOT, SHIPPED, read
-from tests.audit.python_locks import program
+from tests.audit.python_locks import python
 from tests.audit.services import Broken
 
 SPECIFICATION = "1.6"
@@ -61,7 +61,7 @@ def _made(kind: str, *arguments: str) -> Json:
     # What is put together is another document: the tests hold that one against the schema.
     options = ["--spec-version", SPECIFICATION, "--output-reproducible", "--output-format", "JSON", "--no-validate"]
     done = subprocess.run(
-        [program("cyclonedx-py"), kind, *options, *arguments],
+        [python(), "-m", "cyclonedx_py", kind, *options, *arguments],
         capture_output=True,
         text=True,
         timeout=_SECONDS,

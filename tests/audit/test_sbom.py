@@ -12,7 +12,7 @@ import pytest
 
 from tests.audit import sbom
 from tests.audit.locks import ROOT, SHIPPED, read
-from tests.audit.python_locks import program
+from tests.audit.python_locks import python
 from tests.audit.services import Broken
 
 pytestmark = pytest.mark.audit
@@ -38,7 +38,7 @@ def bill(text: str) -> dict[str, Any]:
 
 
 def validated(text: str) -> subprocess.CompletedProcess[str]:
-    command = [program("python"), "-c", VALIDATE]
+    command = [python(), "-c", VALIDATE]
     return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
 
 

@@ -23,7 +23,7 @@ from tests.local.template import ROOT
 from tests.support.leaks import WATCH
 
 _MINISTACK_PYTHON = ROOT / ".venv-ministack" / "bin" / "python"
-_SAM = Path(sys.executable).with_name("sam")
+_SAM = (sys.executable, "-m", "samcli")
 _SERVICES = (
     "apigateway",
     "appconfig",
@@ -88,7 +88,7 @@ class Account:
         """Run SAM CLI in the project's folder as ``user`` and return what it printed; raises SamFailed."""
         environment = self._environment | {name.upper(): value for name, value in user.items()}
         done = subprocess.run(
-            [_SAM, *arguments],
+            [*_SAM, *arguments],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,

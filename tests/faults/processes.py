@@ -39,7 +39,7 @@ from tests.support.world import (
 )
 
 _PATIENCE_SECONDS = 60
-_MINISTACK = ROOT / ".venv-ministack" / "bin" / "ministack"
+_MINISTACK_PYTHON = ROOT / ".venv-ministack" / "bin" / "python"
 
 
 class Workers:
@@ -222,7 +222,8 @@ def _close_afterwards(request: Any, **_: Any) -> None:
 @contextmanager
 def ministack(folder: Path) -> Iterator[str]:
     """Run MiniStack's DynamoDB; gives its URL."""
-    assert _MINISTACK.exists(), "MiniStack is not installed: `make .venv-ministack/.ready` does it, as does `make test`"
+    missing = "MiniStack is not installed: `make .venv-ministack/.ready` does it, as does `make test`"
+    assert _MINISTACK_PYTHON.exists(), missing
     with socket.create_server((HOST, 0)) as free:
         port = free.getsockname()[1]
     environment = {
@@ -237,7 +238,8 @@ def ministack(folder: Path) -> Iterator[str]:
         "DOCKER_HOST": f"unix://{folder}/none",
     }
     with (folder / "ministack.log").open("wb") as output:
-        process = subprocess.Popen([_MINISTACK], env=environment, stdout=output, stderr=output, cwd=folder)
+        command = [str(_MINISTACK_PYTHON), "-m", "ministack"]
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=folder)
     try:
         _wait_for(port, process)
         yield f"http://{HOST}:{port}"

@@ -86,11 +86,11 @@ def test_the_policy_for_people_on_call_allows_the_calls_of_sam_remote_invoke_and
     aws: tuple[str, list[str]], tmp_path: Path
 ) -> None:
     url, calls = aws
-    sam = Path(sys.executable).with_name("sam")
+    sam = [sys.executable, "-m", "samcli"]
     command = ["remote", "invoke", "OperatorFunction", "--stack-name", "stack", "--event", '{"action": "check"}']
     environment = os.environ | {"AWS_ENDPOINT_URL": url, "SAM_CLI_TELEMETRY": "0", "HOME": str(tmp_path)}
     done = subprocess.run(
-        [sam, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [*sam, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert json.loads(done.stdout) == ANSWER, done.stderr
     statements = properties("OperatorPolicy")["PolicyDocument"]["Statement"]

@@ -100,8 +100,8 @@ def _run(options: argparse.Namespace) -> int:
             return 0
         if options.containers:
             print(
-                "\nOne function with one event, in another shell:\n  .venv/bin/sam local invoke TokenFunction"
-                f" --event events/token_refresh.json --config-file {CONFIG.relative_to(ROOT)}"
+                "\nOne function with one event, in another shell:\n  .venv/bin/python -m samcli local invoke"
+                f" TokenFunction --event events/token_refresh.json --config-file {CONFIG.relative_to(ROOT)}"
             )
         else:
             port = f" PORT={options.port}" if options.port != _BASE_PORT else ""

@@ -26,7 +26,7 @@ from tests.local.template import ROOT
 
 # Kept for whoever wants to run `sam local invoke` against a stack that serves.
 CONFIG = ROOT / ".aws-sam" / "local.yaml"
-_SAM = Path(sys.executable).with_name("sam")
+_SAM = (sys.executable, "-m", "samcli")
 # The first start may have to fetch Lambda's image.
 _START_SECONDS = 900
 _STOP_SECONDS = 60
@@ -69,7 +69,7 @@ class ContainerStack(LocalStack):
         """Run ``sam local invoke`` and return the function's answer; raises ContainersFailed. The rest is logged."""
         command = ["local", "invoke", function, "--event", str(event), "--config-file", str(self._config)]
         done = subprocess.run(
-            [_SAM, *command],
+            [*_SAM, *command],
             cwd=ROOT,
             env=self._environment,
             capture_output=True,
@@ -99,6 +99,11 @@ class ContainerStack(LocalStack):
     def _serve_functions(self, started: ExitStack, gateway: LoopbackServer, environment: ProcessEnvironment) -> None:
         if not (ROOT / ".aws-sam" / "build" / "template.yaml").exists():
             raise ContainersFailed("There is nothing to run yet: `make build` builds it")
+        # SAM CLI lets a variable of its own environment win over the template's.
+        variables = [
+            (function.environment or {}).get("Variables", {}) for function in self.template.functions.get_all()
+        ]
+        environment.set({name: None for names in variables for name in names})
         # SAM CLI asks STS for the account at every start, and waits for seconds where it gets no answer.
         environment.set({"SAM_CLI_TELEMETRY": "0", "AWS_ENDPOINT_URL_STS": self.aws})
         self._environment = dict(os.environ)
@@ -113,7 +118,7 @@ class ContainerStack(LocalStack):
         # SAM CLI takes the port itself.
         gateway.close()
         server = subprocess.Popen(
-            [_SAM, "local", "start-api", "--host", HOST, "--port", str(gateway.port), "--config-file", self._config],
+            [*_SAM, "local", "start-api", "--host", HOST, "--port", str(gateway.port), "--config-file", self._config],
             cwd=ROOT,
             env=self._environment,
             stdin=subprocess.DEVNULL,

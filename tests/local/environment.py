@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+# Whatever begins with one of these configures AWS' clients, SAM CLI, Powertools, or moto. The Makefile names them too.
+_CALLERS = ("AWS_", "BOTO_", "SAM_", "POWERTOOLS_", "MOTO_", "TEST_SERVER_MODE")
+# Fake credentials, so that nothing can reach a real account.
+_MADE_UP = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+
+
+def apart_from_the_callers_aws(variables: Iterable[str], region: str) -> dict[str, str | None]:
+    """Say what to set, and by None what to remove, so that nothing of the caller's own AWS is asked or found."""
+    theirs: dict[str, str | None] = {name: None for name in variables if name.startswith(_CALLERS)}
+    return {**theirs, **_MADE_UP, "AWS_DEFAULT_REGION": region}
 
 
 class ProcessEnvironment:

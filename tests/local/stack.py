@@ -15,8 +15,8 @@ from tests.local.apps import PHONE, SCOPES, local_apps
 from tests.local.aries import AriesCore, AriesSimulator
 from tests.local.aries.tokens import Rotation
 from tests.local.aries.web import AUTHORIZE_PATH
-from tests.local.aws import CREDENTIALS, REGION, LocalAws
-from tests.local.environment import ProcessEnvironment
+from tests.local.aws import REGION, LocalAws
+from tests.local.environment import ProcessEnvironment, apart_from_the_callers_aws
 from tests.local.functions_endpoint import functions_app
 from tests.local.gateway import gateway_app
 from tests.local.operate import PORT_OFFSET
@@ -29,20 +29,8 @@ from tests.local.template import Template
 ARIES_CLIENT_ID = "aries-client"
 ARIES_CLIENT_SECRET = "the-client-secret-that-only-the-broker-and-aries-know"
 
-# Fake credentials, so that nothing can reach a real account, and nothing of the developer's own configuration.
-_PROCESS_ENVIRONMENT: Mapping[str, str | None] = {
-    "AWS_ACCESS_KEY_ID": CREDENTIALS["aws_access_key_id"],
-    "AWS_SECRET_ACCESS_KEY": CREDENTIALS["aws_secret_access_key"],
-    "AWS_SESSION_TOKEN": None,
-    "AWS_PROFILE": None,
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    "AWS_REGION": REGION,
-    "AWS_DEFAULT_REGION": REGION,
-    # Requests to this machine never go through a proxy.
-    "NO_PROXY": HOST,
-    "no_proxy": HOST,
-}
+# Requests to this machine never go through a proxy.
+_PROXIES = {"NO_PROXY": HOST, "no_proxy": HOST}
 
 # A process has one environment and one set of moto's resources.
 _one_at_a_time = Lock()
@@ -142,7 +130,7 @@ class LocalStack:
     def _start(self, started: ExitStack) -> None:
         environment = ProcessEnvironment()
         started.callback(environment.restore)
-        environment.set(_PROCESS_ENVIRONMENT)
+        environment.set({**apart_from_the_callers_aws(os.environ, REGION), "AWS_REGION": REGION, **_PROXIES})
         gateway, phone = (self._take_port(started, offset) for offset in (0, 3))
         self.issuer, self.phone = self._issuer or gateway.url, phone.url
         self.aries_simulator = self._start_aries(started)

@@ -220,7 +220,7 @@ class Transcript:
 
 def mask(secret: Any) -> str:
     """Show the first four characters alone."""
-    return f"{str(secret)[:4]}…"
+    return f"{str(secret)[:4]}..."
 
 
 def expect(what: str, got: object, expected: object) -> None:

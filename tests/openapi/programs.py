@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from tests.local.template import ROOT
 
-_PROGRAMS = ROOT / ".venv-openapi" / "bin"
+_PYTHON = ROOT / ".venv-openapi" / "bin" / "python"
 
 
-def program(name: str) -> str:
-    """Return the path of a program of .venv-openapi; fails where it is not installed."""
-    path = _PROGRAMS / name
-    if not path.exists():
-        raise AssertionError(f"{name} is not installed: run `make test-openapi`, which installs it into .venv-openapi")
-    return str(path)
+def program(module: str) -> list[str]:
+    """Return the command of a program of .venv-openapi; fails where it is not installed."""
+    if not _PYTHON.exists():
+        raise AssertionError(
+            f"{module} is not installed: run `make test-openapi`, which installs it into .venv-openapi"
+        )
+    return [str(_PYTHON), "-m", module]

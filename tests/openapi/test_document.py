@@ -17,7 +17,7 @@ pytestmark = pytest.mark.openapi
 
 def test_the_document_is_openapi_3_1() -> None:
     answer = subprocess.run(
-        [program("openapi-spec-validator"), "--schema", "3.1", str(PATH)], capture_output=True, text=True, check=False
+        [*program("openapi_spec_validator"), "--schema", "3.1", str(PATH)], capture_output=True, text=True, check=False
     )
 
     assert answer.returncode == 0, answer.stdout + answer.stderr

@@ -18,7 +18,8 @@ _SECONDS = 240
 
 
 def test_the_stack_answers_as_the_document_says(tmp_path: Path) -> None:
-    command = [program("schemathesis"), "--config-file", str(PATH.with_name("schemathesis.toml")), "--no-color", "run"]
+    options = ["--config-file", str(PATH.with_name("schemathesis.toml")), "--no-color"]
+    command = [*program("schemathesis.cli"), *options, "run"]
     with LocalStack() as stack:
         answer = subprocess.run(
             [*command, str(PATH), "--url", stack.issuer],
