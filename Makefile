@@ -110,6 +110,10 @@ test-audit: $(READY) $(AUDIT) ## hold these two against services that know of ho
 test-deploy: build $(MINISTACK) ## deploy the stack to an AWS on this machine, and sign in with nothing but the rights it gives
 	@$(BIN)/python -m pytest -m deployed tests/deployed $(ARGS)
 
+.PHONY: test-first-contact
+test-first-contact: $(READY) ## install a clone and try it in environments that are against it (needs git, about 3 minutes)
+	@$(BIN)/python -m pytest -m first_contact tests/first_contact $(ARGS)
+
 .PHONY: test-sam
 test-sam: build ## run the sign-in and all events in Lambda's containers (needs Docker or the like: see .ci/containers)
 	@$(BIN)/python -m pytest -m sam tests/e2e $(ARGS)
@@ -163,7 +167,7 @@ check-build: build ## test what was built, where a python3.13 is at hand by impo
 
 .PHONY: lock
 lock: ## pin the newest allowed packages anew, with their hashes (needs uv and npm)
-	@$(call need,uv,See https://docs.astral.sh/uv/ or: pip install uv)
+	@$(call need,uv,See https://docs.astral.sh/uv/)
 	@$(call need,npm,It comes with Node.js.)
 	$(foreach lock,$(sort $(LOCKS) $(LOCKS_OF_THE_RUNTIME)),$(call pin,$(lock)))
 	cd ./$(CLIENTS:/node_modules/.ready=) && npm update --location=project --no-dry-run --package-lock
@@ -214,6 +218,6 @@ $(CLIENTS): tests/e2e/clients/package-lock.json
 	@$(call need,npm,It comes with Node.js; on Debian .ci/browser installs both.)
 	@echo "Installing OAuth clients into $(@D), once ..."
 	@cd ./$(<D) && npm ci --location=project --no-dry-run --package-lock --no-audit --no-fund --no-progress \
-	  --fetch-retries 1 --loglevel error >&2 || { echo "npm could not install $<; it needs the npm registry" \
-	  "($$(npm config get registry)). npm_config_registry names another." >&2; exit 1; }
+	  --fetch-retries 1 --loglevel error >&2 || \
+	  { echo "$< was not installed. Can the npm registry be reached? npm_config_registry names another." >&2; exit 1; }
 	@touch $@

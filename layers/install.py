@@ -238,12 +238,16 @@ def _explained(output: str, lock: Path, index: str) -> str:
     missing = re.search(
         r"Could not find a version that satisfies the requirement (\S+)[^(]*\(from versions: (.*)\)", output
     )
-    if _UNREACHABLE.search(output) and (missing is None or missing[2] == "none"):
+    if missing[2] == "none" if missing else _UNREACHABLE.search(output):
         reasons = [next(filter(None, found)) for found in _REASON.findall(output)]
         why = f": {reasons[-1].strip()}" if reasons else ""
+        # With PIP_RETRIES=0 pip keeps the reason to itself, and an index that knows nothing looks the same.
+        what = (
+            "cannot be reached" if _UNREACHABLE.search(output) else "cannot be reached, or knows none of the packages"
+        )
         return (
-            f"The package index ({_shown(index)}) cannot be reached{why}.\n"
-            "The first installation needs it. Behind a proxy set HTTPS_PROXY; for an index of your own, PIP_INDEX_URL."
+            f"The package index ({_shown(index)}) {what}{why}.\n"
+            f"Installing {lock} needs it. Behind a proxy set HTTPS_PROXY; for an index of your own, PIP_INDEX_URL."
         )
     if missing is not None:
         return (

@@ -51,13 +51,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_real_aws() -> Iterator[None]:
-    """Nothing of the developer's own AWS configuration reaches a test, or a fixture that many tests share."""
-    environment = ProcessEnvironment()
-    environment.set(apart_from_the_callers_aws(os.environ, "eu-west-1"))
-    yield
-    environment.restore()
+def pytest_configure() -> None:
+    """Nothing of the developer's own AWS reaches a test, a fixture that many tests share, or what a test imports."""
+    ProcessEnvironment().set(apart_from_the_callers_aws(os.environ, "eu-west-1"))
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +70,7 @@ def _one_private_key() -> Iterator[None]:
 
 
 @pytest.fixture
-def world(_no_real_aws: None) -> Iterator[World]:
+def world() -> Iterator[World]:
     """A broker with strict rotation at Aries."""
     with running_world() as running:
         yield running

@@ -1,10 +1,13 @@
-"""Puts a file of registered apps into the layer: ``python3 build_apps.py FROM TO``, run by the layer's Makefile.
+"""Puts a file of registered apps into the layer: ``python3 -I build_apps.py FROM TO``, run by the layer's Makefile.
 
 A file that no function could start with ends the build, with the app, the member and the rule that is broken.
 """
 
 import sys
 from pathlib import Path
+
+# Python runs with -I, so that none of the caller's variables changes what it does, and then does not look here by itself.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from oauth_broker.errors import ConfigurationError
 from oauth_broker.registry import Registry

@@ -13,11 +13,8 @@ from tests.support.transformed import source
 
 MAKEFILES = ("Makefile", "layers/dependencies/Makefile", "layers/oauth_broker/Makefile", "layers/bytecode.mk")
 SCRIPTS = (".ci/run", ".ci/browser", ".ci/containers")
-# The stand-in for Lambda's image, where there is neither it nor an engine, is made of a lock file of its own.
-STAND_IN = (
-    "pip install --quiet --disable-pip-version-check --root-user-action ignore --no-input --only-binary=:all: "
-    '--require-hashes --no-deps --target "$root/var/runtime" --requirement "$runtime_packages"'
-)
+INSTALLER = "layers/install.py"
+STAND_IN = '"$python" -I layers/install.py "$runtime_packages" --quiet --only-binary=:all: --target "$root/var/runtime"'
 MADE_UP = "0" * 64
 
 
@@ -57,29 +54,32 @@ def test_every_lock_file_of_the_project_is_audited() -> None:
     assert found == {SHIPPED, *TESTING, NPM}
 
 
-@pytest.mark.parametrize("name", MAKEFILES)
-def test_every_installation_takes_a_lock_file_its_hashes_and_nothing_else(name: str) -> None:
-    path = ROOT / name
-    taken = []
-    for command in commands(path, "pip", "install"):
-        words = command.split()
-        assert {"--require-hashes", "--no-deps", "--requirement"} <= set(words), command
-        taken.append((path.parent / words[words.index("--requirement") + 1]).resolve())
-        # No package is named beside the lock file.
-        assert "==" not in command
-    if name == "Makefile":
-        # That of the stand-in for Lambda's image is installed by .ci/containers: see below.
-        assert sorted([*taken, ROOT / "tests/e2e/lambda_runtime.txt"]) == sorted(TESTING)
-    elif name == "layers/dependencies/Makefile":
-        assert taken == [SHIPPED]
-    else:
-        assert taken == []
+@pytest.mark.parametrize("name", [*MAKEFILES, *SCRIPTS])
+def test_nothing_calls_pip_but_the_program_that_asks_for_a_lock_file_and_its_hashes(name: str) -> None:
+    assert commands(ROOT / name, "pip", "install") == []
+    # No package is named beside a lock file.
+    assert [line for line in commands(ROOT / name) if INSTALLER in line and "==" in line] == []
 
 
-def test_the_scripts_install_by_make_alone_but_for_the_stand_in_of_lambdas_image() -> None:
-    installing = [" ".join(it.split()) for name in SCRIPTS for it in commands(ROOT / name, "pip")]
-    assert [re.sub(r'^"\$python" -m ', "", it) for it in installing] == [STAND_IN]
+def test_that_program_takes_a_lock_file_its_hashes_and_nothing_else() -> None:
+    text = (ROOT / "layers" / "install.py").read_text()
+    (command,) = re.findall(r'"pip", "install", (.*)\]\n', text)
+    assert command == '"--require-hashes", "--no-deps", "--requirement", str(lock)'
+    assert re.findall(r'"pip", "(\w+)"', text) == ["install", "config"]
+
+
+def test_every_lock_file_is_installed_from_one_place() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    named = re.findall(r"^LOCK\.venv\S* := (\S+)$", makefile, re.MULTILINE)
+    (environments,) = commands(ROOT / "Makefile", INSTALLER, "--environment")
+    assert f"{INSTALLER} $(LOCK$*) --environment $*" in environments
+    # The stand-in for Lambda's image, where there is neither it nor an engine, is made of a lock file of its own.
+    (stand_in,) = commands(ROOT / ".ci" / "containers", INSTALLER)
+    assert " ".join(stand_in.split()) == STAND_IN
     assert "runtime_packages=tests/e2e/lambda_runtime.txt\n" in (ROOT / ".ci/containers").read_text()
+    assert sorted(ROOT / name for name in [*named, "tests/e2e/lambda_runtime.txt"]) == sorted(TESTING)
+    (layer,) = commands(ROOT / "layers" / "dependencies" / "Makefile", f"../{INSTALLER.rpartition('/')[2]}")
+    assert layer.split("install.py ")[1].split()[0] == SHIPPED.name
 
 
 def test_npm_installs_what_its_lock_names_with_the_hash_of_every_package() -> None:
@@ -96,7 +96,7 @@ def test_npm_installs_what_its_lock_names_with_the_hash_of_every_package() -> No
     assert wanted == lock["packages"][""]["dependencies"]
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in wanted.values())
     texts = [(ROOT / name).read_text() for name in (*MAKEFILES, *SCRIPTS)]
-    used = [words for text in texts for words in re.findall(r"^[^#\n]*?\bnpm (\w+)", text, re.MULTILINE)]
+    used = [words for text in texts for words in re.findall(r"^[^#\n]*?&& npm (\w+)", text, re.MULTILINE)]
     assert sorted(used) == ["ci", "update"]
 
 

@@ -47,7 +47,7 @@ MOST_BYTES = 1024 * 1024
 
 
 @pytest.fixture
-def world(_no_real_aws: None) -> Iterator[World]:
+def world() -> Iterator[World]:
     with running_world(rotation="same") as running:
         yield running
 

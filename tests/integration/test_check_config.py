@@ -168,7 +168,7 @@ def test_the_build_takes_a_file_of_apps_that_can_be_used_and_ends_at_any_other(
     if text is not None:
         source.write_text(text)
     done = subprocess.run(
-        [sys.executable, "-B", "build_apps.py", source, target],
+        [sys.executable, "-I", "-B", "build_apps.py", source, target],
         cwd=ROOT / "layers" / "oauth_broker",
         capture_output=True,
         text=True,

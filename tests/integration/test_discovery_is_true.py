@@ -311,7 +311,7 @@ def test_each_host_that_api_gateway_serves_is_an_issuer_of_its_own_where_none_is
 
 
 @pytest.fixture
-def stack(_no_real_aws: None) -> Iterator[LocalStack]:
+def stack() -> Iterator[LocalStack]:
     with LocalStack() as running:
         yield running
 

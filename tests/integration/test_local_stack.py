@@ -94,7 +94,7 @@ def play(stack: LocalStack) -> str:
 
 
 @pytest.fixture
-def stack(_no_real_aws: None) -> Iterator[LocalStack]:
+def stack() -> Iterator[LocalStack]:
     with LocalStack(refresh_grace=1) as stack:
         yield stack
 

@@ -13,6 +13,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from tests.local.apps import AppsRefused, is_origin, read_apps
+from tests.local.environment import ProcessEnvironment, apart_from_the_callers_aws
 from tests.local.serving import PortTaken
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ def _is_set(variable: str) -> bool:
 def _run(options: argparse.Namespace) -> int:
     apps = read_apps(options.apps) if options.apps else {}
     print("Starting the broker, Aries, AWS and a phone on this machine ...", flush=True)
-    # Importing SAM CLI and moto takes most of the start, so the line above comes first.
+    # SAM CLI and moto read variables as soon as they are imported.
+    ProcessEnvironment().set(apart_from_the_callers_aws(os.environ, "us-east-1"))
+    # Importing them takes most of the start, so the line above comes first.
     from tests.local.containers import CONFIG, ContainersFailed, ContainerStack
     from tests.local.stack import LocalStack
     from tests.local.template import ROOT

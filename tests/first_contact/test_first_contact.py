@@ -1,0 +1,174 @@
+"""One clone, installed once and tried again and again in environments that are against it. The tests need their order."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.first_contact.clone import CLOSED, NO_INDEX, PIP, Clone
+from tests.local.serving import HOST
+
+pytestmark = pytest.mark.first_contact
+
+SUCCEEDED = "The grant is invalid, expired or revoked."
+A_FEW = "tests/unit/test_pkce.py tests/integration/test_metadata.py --no-cov -q"
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    return Clone(tmp_path_factory.mktemp("first contact"))
+
+
+@pytest.fixture(scope="module")
+def installed(clone: Clone) -> Clone:
+    """The clone once it has been installed, in a hostile environment, and was then moved."""
+    status, output = clone.make("run", "ONCE=1", f"PORT={four_free_ports()}", environment=clone.hostile())
+    assert (status, SUCCEEDED in output) == (0, True), output
+    # The first installation is not silent.
+    assert re.search(r"^  \d+/\d+ (fetched|installed)", output, re.MULTILINE), output
+    assert output.isascii()
+    clone.move("moved, and it's elsewhere")
+    return clone
+
+
+@pytest.fixture
+def path_without(tmp_path: Path, clone: Clone) -> dict[str, str]:
+    """An environment whose PATH has everything but npm and uv."""
+    environment = clone.hostile()
+    for folder in reversed(environment["PATH"].split(os.pathsep)):
+        for program in Path(folder).glob("*"):
+            if program.name not in ("npm", "uv"):
+                link = tmp_path / program.name
+                link.unlink(missing_ok=True)
+                link.symlink_to(program)
+    return environment | {"PATH": str(tmp_path)}
+
+
+def four_free_ports() -> int:
+    while True:
+        with ExitStack() as taken:
+            base = taken.enter_context(socket.create_server((HOST, 0))).getsockname()[1]
+            try:
+                for port in range(base + 1, base + 4):
+                    taken.enter_context(socket.create_server((HOST, port)))
+            except (OSError, OverflowError):
+                continue
+            return int(base)
+
+
+def test_the_targets_are_listed(clone: Clone) -> None:
+    status, output = clone.make(environment=clone.hostile(home=""))
+    assert status == 0
+    assert "make run " in output
+
+
+@pytest.mark.parametrize("target", ["run", "check"])
+def test_where_no_index_can_be_reached_a_target_says_so_and_counts_nothing_as_made(clone: Clone, target: str) -> None:
+    status, output = clone.make(target, environment=clone.hostile() | NO_INDEX)
+    assert status != 0
+    assert re.search(rf"The package index \({CLOSED}/simple\) cannot be reached: .*refused", output), output
+    assert "HTTPS_PROXY" in output
+    assert "Traceback" not in output
+    assert not (clone.folder / ".venv" / ".ready").exists()
+
+
+def test_without_a_python_that_will_do_the_bounds_are_named(clone: Clone, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho '/usr/bin/python3 is Python 3.15.0.'; exit 1\n")
+    python.chmod(0o755)
+    for name, why in ((str(python), "is Python 3.15.0."), ("/nonexistent", "None was found as /nonexistent.")):
+        status, output = clone.make("run", f"PYTHON={name}", environment=clone.hostile())
+        assert status != 0
+        assert "This needs Python 3.11, 3.12, 3.13 or 3.14" in output
+        assert why in output
+
+
+def test_the_first_run_shows_a_sign_in_in_a_hostile_environment(installed: Clone) -> None:
+    assert (installed.folder / ".venv" / ".ready").exists()
+
+
+@pytest.mark.parametrize("home", ["", "/proc", "malformed"])
+def test_moved_and_without_a_network_it_runs_whatever_home_is(installed: Clone, home: str) -> None:
+    environment = installed.hostile(home=installed.malformed_home if home == "malformed" else home)
+    status, output = installed.make("run", "ONCE=1", "PORT=20080", environment=environment, network=False)
+    assert (status, SUCCEEDED in output) == (0, True), output
+
+
+def test_without_make_nothing_of_the_callers_aws_is_read_and_an_ascii_terminal_will_do(installed: Clone) -> None:
+    environment = {name: value for name, value in installed.hostile().items() if name != "PYTHONHOME"}
+    # The interpreter's own variables are for whoever starts it.
+    for name in ("PYTHONPATH", "PYTHONWARNINGS", "PYTHONSAFEPATH", "PYTHONPLATLIBDIR"):
+        environment.pop(name)
+    command = [installed.python, "-m", "tests.local", "--once", "--port", "0"]
+    status, output = installed.run(*command, environment=environment)
+    assert (status, SUCCEEDED in output) == (0, True), output
+
+
+def test_moved_it_builds(installed: Clone) -> None:
+    status, output = installed.make("build", environment=installed.hostile())
+    assert status == 0, output
+    compiled = {path.name.split(".", 1)[1] for path in (installed.folder / ".aws-sam").rglob("*.pyc")}
+    assert compiled <= {"cpython-313.pyc"}
+
+
+def test_without_a_network_the_build_says_what_it_needs(installed: Clone) -> None:
+    status, output = installed.make("build", environment=installed.hostile() | NO_INDEX, network=False)
+    assert status != 0
+    assert f"The package index ({CLOSED}/simple) cannot be reached" in output
+    assert "Installing requirements.txt needs it." in output
+
+
+def test_moved_it_is_tested(installed: Clone) -> None:
+    status, output = installed.make("test", f"ARGS={A_FEW}", environment=installed.hostile())
+    assert status == 0, output
+    assert re.search(r"\d+ passed", output)
+
+
+def test_sam_build_alone_is_not_changed_by_how_pip_is_configured(installed: Clone) -> None:
+    shutil.rmtree(installed.folder / ".aws-sam", ignore_errors=True)
+    configuration = {name: value for name, value in installed.hostile().items() if name == "PIP_CONFIG_FILE"}
+    environment = installed.friendly() | PIP | configuration | {"PYTHONOPTIMIZE": "2", "PYTHONSAFEPATH": "1"}
+    status, output = installed.run(installed.python, "-m", "samcli", "build", environment=environment)
+    assert status == 0, output
+    layer = installed.folder / ".aws-sam" / "build" / "DependenciesLayer" / "python"
+    assert (layer / "boto3").is_dir()
+    assert {path.name.split(".", 1)[1] for path in layer.rglob("*.pyc")} <= {"cpython-313.pyc"}
+
+
+def test_a_sam_cli_that_is_too_old_to_deploy_is_named(installed: Clone, tmp_path: Path) -> None:
+    sam = tmp_path / "sam"
+    sam.write_text("#!/bin/sh\necho 'SAM CLI, version 1.100.0'\n")
+    sam.chmod(0o755)
+    environment = installed.hostile()
+    environment["PATH"] = f"{tmp_path}{os.pathsep}{environment['PATH']}"
+    status, output = installed.make("build", environment=environment)
+    assert status != 0
+    assert "is version 1.100.0; deploying this takes 1.158.0 or newer" in output
+
+
+@pytest.mark.parametrize(("target", "program"), [("lock", "uv"), ("test-clients", "npm"), ("test-audit", "npm")])
+def test_a_program_that_is_not_installed_is_named(
+    installed: Clone, path_without: dict[str, str], target: str, program: str
+) -> None:
+    status, output = installed.make(target, environment=path_without)
+    assert status != 0
+    assert f"{program} is not installed, and this needs it." in output
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(installed: Clone) -> None:
+    python = installed.folder / ".venv" / "bin" / "python"
+    assert "install.py" not in installed.make("-n", ".venv/.ready", environment=installed.hostile())[1]
+    was = python.readlink()
+    python.unlink()
+    python.symlink_to("/nonexistent/python3")
+    try:
+        assert "install.py" in installed.make("-n", ".venv/.ready", environment=installed.hostile())[1]
+    finally:
+        python.unlink()
+        python.symlink_to(was)
