@@ -55,7 +55,13 @@ export SAM_CLI_TELEMETRY := 0
 export PYTHONUTF8 := 1
 
 # Stops with a plain line if a program is not installed: its name, and how to get it.
-need = command -v $(1) >/dev/null || { echo "$(1) is not installed, and this needs it. $(2)" >&2; exit 1; }
+need = @command -v $(1) >/dev/null || { echo "$(1) is not installed, and this needs it. $(2)" >&2; exit 1; }
+
+.PHONY: npm-is-there uv-is-there
+npm-is-there:
+	$(call need,npm,It comes with Node.js; on Debian .ci/browser installs both.)
+uv-is-there:
+	$(call need,uv,See https://docs.astral.sh/uv/)
 
 .PHONY: help
 help: ## show this list
@@ -82,7 +88,7 @@ test: $(READY) $(MINISTACK) ## run all tests and measure what they cover (ARGS="
 	@$(BIN)/python -m pytest -n auto --maxschedchunk 1 --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 .PHONY: test-clients
-test-clients: $(READY) $(CLIENTS) ## have OAuth clients and a browser use it (needs Node.js and Chromium: see .ci/browser)
+test-clients: npm-is-there $(READY) $(CLIENTS) ## have OAuth clients and a browser use it (needs Node.js and Chromium: see .ci/browser)
 	@$(BIN)/python -m pytest -m clients tests/e2e $(ARGS)
 
 .PHONY: test-openapi
@@ -102,8 +108,7 @@ sbom: $(READY) $(AUDIT) ## write the bill of materials of what ships (CycloneDX)
 	@$(BIN)/python -m tests.audit.sbom sbom.json
 
 .PHONY: test-audit
-test-audit: $(READY) $(AUDIT) ## hold these two against services that know of holes, fail or lie, and the schema (needs npm)
-	@$(call need,npm,It comes with Node.js; on Debian .ci/browser installs both.)
+test-audit: npm-is-there $(READY) $(AUDIT) ## hold these two against services that know of holes, fail or lie, and the schema (needs npm)
 	@$(BIN)/python -m pytest -m audit tests/audit $(ARGS)
 
 .PHONY: test-deploy
@@ -166,9 +171,7 @@ check-build: build ## test what was built, where a python3.13 is at hand by impo
 	@PYTHON3_13="$(PYTHON3_13)" $(BIN)/python -m pytest -m built tests/built $(ARGS)
 
 .PHONY: lock
-lock: ## pin the newest allowed packages anew, with their hashes (needs uv and npm)
-	@$(call need,uv,See https://docs.astral.sh/uv/)
-	@$(call need,npm,It comes with Node.js.)
+lock: uv-is-there npm-is-there ## pin the newest allowed packages anew, with their hashes (needs uv and npm)
 	$(foreach lock,$(sort $(LOCKS) $(LOCKS_OF_THE_RUNTIME)),$(call pin,$(lock)))
 	cd ./$(CLIENTS:/node_modules/.ready=) && npm update --location=project --no-dry-run --package-lock
 
@@ -214,8 +217,7 @@ python="$(PYTHON3_13)"; if [ -z "$$python" ]; then echo "This needs a python3.13
 endef
 
 # The OAuth clients of the npm registry, as the lock file has them.
-$(CLIENTS): tests/e2e/clients/package-lock.json
-	@$(call need,npm,It comes with Node.js; on Debian .ci/browser installs both.)
+$(CLIENTS): tests/e2e/clients/package-lock.json | npm-is-there
 	@echo "Installing OAuth clients into $(@D), once ..."
 	@cd ./$(<D) && npm ci --location=project --no-dry-run --package-lock --no-audit --no-fund --no-progress \
 	  --fetch-retries 1 --loglevel error >&2 || \

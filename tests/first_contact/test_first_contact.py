@@ -1,4 +1,4 @@
-"""One clone, installed once and tried again and again in environments that are against it. The tests need their order."""
+"""One clone, installed once and tried again and again where everything is against it. The tests need their order."""
 
 from __future__ import annotations
 
