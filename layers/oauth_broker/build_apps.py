@@ -6,7 +6,7 @@ A file that no function could start with ends the build, with the app, the membe
 import sys
 from pathlib import Path
 
-# Python runs with -I, so that none of the caller's variables changes what it does, and then does not look here by itself.
+# Run with -I, which keeps the caller's variables out, Python does not look into this folder by itself.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from oauth_broker.errors import ConfigurationError
