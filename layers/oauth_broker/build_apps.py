@@ -18,7 +18,7 @@ def main(source: str, target: str) -> None:
     try:
         text = Path(source).read_text("utf-8")
     except OSError as error:
-        sys.exit(f"{source} cannot be read: {error.strerror}. (APPS_FILE must be an absolute path.)")
+        sys.exit(f"{source} cannot be read: {error.strerror}.")
     except UnicodeDecodeError:
         sys.exit(f"{source} is not UTF-8.")
     try:
@@ -26,6 +26,8 @@ def main(source: str, target: str) -> None:
     except ConfigurationError as error:
         sys.exit(error.reason)
     Path(target).write_text(text, "utf-8")
+    # The account that runs the function is another one.
+    Path(target).chmod(0o644)
     print(f"apps.json: {len(registry.clients)} registered apps")
 
 

@@ -33,7 +33,7 @@ ANSWERS: dict[str, Any] = {
     "callback_unknown_state": 400,
     "cleanup_removed": {"batchItemFailures": []},
     # Nobody waits for its answer where the event says, which is how it fails.
-    "configuration_create": "ConnectionError",
+    "configuration_create": "NotTaken",
     "metadata_apple": 200,
     "metadata_assetlinks": 200,
     "metadata_jwks": 200,

@@ -174,6 +174,28 @@ class TestASignIn:
             assert answer.query["error"] == "invalid_scope"
         assert world.token_requests() == []
 
+    def test_that_was_stopped_at_a_page_is_over_and_says_why(self, world: World) -> None:
+        phone = world.phone()
+        returning = phone.approve(phone.authorize())
+        phone.callback(returning, via=world.make_handler("callback", **without_redirect()))
+        row = phone.row()
+        assert row["status"] == "failed"
+        assert transitions(tuple(text["S"] for text in row["timeline"]))[-1].reason == "redirect_uri_removed"
+        # With the registration that comes back the app hears of it.
+        assert phone.callback(returning).query["error"] == "server_error"
+
+    @pytest.mark.parametrize("change", [without_redirect, without_scope])
+    def test_whose_code_comes_a_second_time_ends_its_session_whatever_became_of_the_registration(
+        self, world: World, change: Any
+    ) -> None:
+        """Two parties hold the code and the verifier: RFC 6749 section 4.1.2."""
+        phone = world.phone()
+        code = phone.code()
+        assert phone.redeem(code).status == 200
+        assert_refused(phone.redeem(code, via=world.make_handler("token", **change())))
+        assert phone.row()["status"] == "dead"
+        assert ("ReuseDetected", {}) in world.telemetry.metrics
+
     @pytest.mark.parametrize("change", [without_redirect, without_scope])
     def test_whose_code_is_not_redeemed_yet_gets_no_tokens(self, world: World, change: Any) -> None:
         phone = world.phone()

@@ -54,12 +54,34 @@ def test_a_configuration_that_can_be_used_is_and_its_apps_are_named(checked: Che
 
 
 @pytest.mark.parametrize(
-    "form", ["['AriesClientId=aries', 'SessionDays=7']", "{AriesClientId = 'aries', SessionDays = 7}"]
+    "form",
+    ["['AriesClientId=aries', 'SessionDays=7', 'Apps=\"\"']", "{AriesClientId = 'aries', SessionDays = 7, Apps = ''}"],
 )
 def test_the_other_forms_that_sam_cli_takes_are_read_too(checked: Checked, form: str) -> None:
     checked.configure(form)
     checked.apps_file.write_text(json.dumps(APPS))
     assert checked() == (0, "samconfig.toml [default] can be used; apps.json registers web\n")
+
+
+def test_apps_that_were_moved_into_the_file_need_a_word_in_the_parameters(checked: Checked) -> None:
+    """CloudFormation keeps the last value of what is not named, and so the apps of the parameter."""
+    checked.apps_file.write_text(json.dumps(APPS))
+    checked.configure(overrides())
+    status, said = checked()
+    assert (status, "by the parameter and by apps.json" in said) == (1, True)
+    checked.configure('"AriesClientId=aries"')
+    status, said = checked()
+    assert (status, 'write Apps="" into parameter_overrides' in said) == (1, True)
+    checked.configure(json.dumps('AriesClientId=aries Apps=""'))
+    assert checked()[0] == 0
+
+
+def test_what_is_said_for_deploy_takes_the_place_of_what_is_said_for_all(checked: Checked) -> None:
+    everywhere = f"[default.global.parameters]\nparameter_overrides = {overrides()}\n"
+    checked.config.write_text(everywhere)
+    assert checked()[0] == 0
+    checked.config.write_text(everywhere + "[default.deploy.parameters]\nparameter_overrides = []\n")
+    assert checked() == (1, "samconfig.toml [default]: AriesClientId is required, and has no value\n")
 
 
 def test_another_environment_is_checked_by_its_name(checked: Checked) -> None:
@@ -117,6 +139,9 @@ def test_a_file_of_apps_is_checked_alone(checked: Checked) -> None:
         (None, "cannot be read: No such file or directory"),
         ("version = ", "samconfig.toml is not TOML"),
         ("version = 0.1\n", "has no environment 'default'"),
+        ("default = 0.1\n", "has no environment 'default'"),
+        ("[default]\ndeploy = 'x'\n", "has no parameter_overrides yet"),
+        ("[default.deploy]\nparameters = 'x'\n", "has no parameter_overrides yet"),
         ("[default.deploy.parameters]\nresolve_s3 = true\n", "has no parameter_overrides yet"),
         ("[default.deploy.parameters]\nparameter_overrides = 'no equals sign'\n", "cannot be read"),
     ],

@@ -369,12 +369,11 @@ def test_the_command_adds_the_apps_of_a_file_replaces_those_of_the_same_id_and_p
         ('{"a": {"redirect_uris": ["https://a.example/"], "scope": ["x"]}}', "app 'a': unknown member 'scope'"),
         (
             '{"a": {"redirect_uris": ["myapp:/cb"], "scopes": ["x"]}}',
-            "app 'a': redirect_uris has 'myapp:/cb', which is not allowed: it must be an https URI, http on loopback, "
-            "or a custom scheme with a dot",
+            "app 'a': redirect_uris has 'myapp:/cb', which is not allowed: a custom scheme needs a dot",
         ),
         (
             '{"a": {"redirect_uris": ["https://a.example/"], "scopes": ["x"], "origins": ["https://a.example/"]}}',
-            "app 'a': origins has 'https://a.example/', which is not allowed: it must be https://HOST",
+            "app 'a': origins has 'https://a.example/', which is not allowed: an origin is https://",
         ),
     ],
 )
@@ -387,7 +386,7 @@ def test_a_file_of_apps_that_is_missing_or_wrong_ends_the_command_with_one_line(
     with command("--port", "0", "--apps", str(path)) as process:
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (2, "")
-    assert errors.startswith(f"{path}: ")
+    assert errors.startswith(str(path))
     assert said in errors
     assert errors.count("\n") == 1
 

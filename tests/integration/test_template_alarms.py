@@ -20,10 +20,11 @@ ONCE_IS_ENOUGH = {
     "ProviderUnknownErrorAlarm",
     "RestoredFromBackupAlarm",
     "ReuseDetectedAlarm",
+    # Nothing else tells of it, and nothing repeats it.
+    "SecretAccessDeniedAlarm",
 }
 ALARMS = ONCE_IS_ENOUGH | {
     "DeploymentErrorsAlarm",
-    "SecretAccessDeniedAlarm",
     "ApiServerErrorsAlarm",
     "ApiThrottledAlarm",
     "AwsThrottledAlarm",

@@ -41,13 +41,6 @@ def local_apps(phone: str) -> dict[str, dict[str, Any]]:
 
 
 _ORIGIN = re.compile(r"(https://[a-z0-9.-]+|http://(127\.0\.0\.1|\[::1\]|localhost))(:[0-9]{1,5})?")
-# What the registry says of a value is that it is not allowed. These are its rules.
-_RULES = {
-    "redirect_uris": "an https URI, http on loopback, or a custom scheme with a dot as com.example.app:/callback",
-    "scopes": "visible ASCII without blanks, quotes and backslashes",
-    "origins": "https://HOST, or http on loopback, with or without a port and without a path",
-    "apple_app_ids": "ten capitals and digits, a dot and the bundle id",
-}
 
 
 def is_origin(text: str) -> bool:
@@ -66,13 +59,11 @@ def read_apps(path: Path) -> dict[str, dict[str, Any]]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        Registry.parse(text)
+        Registry.parse(text, str(path))
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise AppsRefused(f"{path}: {why}") from error
     except ConfigurationError as error:
-        what = error.reason.removeprefix("APPS: ")
-        rules = [rule for member, rule in _RULES.items() if f" {member} has " in what]
-        raise AppsRefused(f"{path}: {what}" + "".join(f": it must be {rule}" for rule in rules)) from error
+        raise AppsRefused(error.reason) from error
     apps: dict[str, dict[str, Any]] = json.loads(text)
     return apps

@@ -7,6 +7,7 @@ patterns and rules, and against the code that the functions read them with.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tomllib
 import warnings
@@ -16,7 +17,7 @@ from typing import Any
 
 from oauth_broker.errors import ConfigurationError
 from oauth_broker.registry import Registry
-from oauth_broker.settings import APPS_FILE, Settings
+from oauth_broker.settings import APPS_FILE, Settings, refuse_two_registrations
 from oauth_broker.telemetry import PowertoolsTelemetry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--apps", type=Path, help="check this file of apps alone")
     parser.add_argument("--config-file", type=Path, default=ROOT / "samconfig.toml", help="samconfig.toml")
     parser.add_argument("--config-env", default="default", help="the environment in it (default)")
-    parser.add_argument("--apps-file", type=Path, default=APPS_FILE, help=argparse.SUPPRESS)
+    # The file that the layer's build takes.
+    parser.add_argument(
+        "--apps-file", type=Path, default=os.environ.get("APPS_FILE") or APPS_FILE, help=argparse.SUPPRESS
+    )
     options = parser.parse_args(arguments)
     try:
         if options.apps:
@@ -79,8 +83,14 @@ def _checked(config: Path, environment: str, apps_file: Path) -> str:
     try:
         settings = Settings.from_environment(variables, apps_file)
         PowertoolsTelemetry(variables)
+        refuse_two_registrations(variables, apps_file)
     except ConfigurationError as error:
         raise Unusable(f"{where}: {error.reason}") from error
+    if not variables["APPS"] and "Apps" not in given:
+        raise Unusable(
+            f'{where}: the apps are in {apps_file.name}: write Apps="" into parameter_overrides. CloudFormation keeps '
+            "the last value of a parameter that is not named, and apps that it registers would stay in force"
+        )
     source = "the parameter Apps" if variables["APPS"] else apps_file.name
     return f"{where} can be used; {source} registers {_named(settings.registry)}"
 
@@ -95,23 +105,27 @@ def _parameters(config: Path, environment: str) -> dict[str, str]:
         raise Unusable(f"{config} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Unusable(f"{config.name} is not TOML: {error}") from error
-    if environment not in sections:
+    commands = sections.get(environment)
+    if not isinstance(commands, dict):
         raise Unusable(f"{config.name} has no environment {environment!r}")
-    commands = sections[environment]
-    found = [commands.get(name, {}).get("parameters", {}).get("parameter_overrides") for name in ("deploy", "global")]
-    overrides = next((it for it in found if it), None)
-    if overrides is None:
+    # What is said for the command itself takes the place of what is said for all.
+    merged = {**_options(commands, "global"), **_options(commands, "deploy")}
+    if "parameter_overrides" not in merged:
         raise Unusable(
             f"{config.name} [{environment}] has no parameter_overrides yet: `sam deploy --guided` writes them. "
             "To check a file of apps alone: make check-config APPS=apps.json"
         )
-    if isinstance(overrides, dict):
-        return {name: str(value) for name, value in overrides.items()}
     try:
-        read: dict[str, str] = CfnParameterOverridesType().convert(overrides, None, None)
+        read: dict[str, str] = CfnParameterOverridesType().convert(merged["parameter_overrides"], None, None)
     except Exception as error:
         raise Unusable(f"{config.name} [{environment}]: parameter_overrides cannot be read: {error}") from error
     return read
+
+
+def _options(commands: Mapping[str, Any], command: str) -> Mapping[str, Any]:
+    section = commands.get(command)
+    options = section.get("parameters") if isinstance(section, dict) else None
+    return options if isinstance(options, dict) else {}
 
 
 if __name__ == "__main__":

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from oauth_broker import checked_configuration
-from oauth_broker.checked_configuration import CheckedConfiguration, put
+from oauth_broker.checked_configuration import CheckedConfiguration, NotTaken, put
 from tests.support.functions import ROOT
 from tests.unit.fakes import ENVIRONMENT
 from tests.unit.peer import Peer, answer, answering
 
 EVENT: dict[str, Any] = json.loads((ROOT / "events" / "configuration_create.json").read_text())
+CANARY = "a-signature-that-is-secret"
 GOOD = {
     **ENVIRONMENT,
     "POWERTOOLS_SERVICE_NAME": "configuration-of-this-test",
@@ -71,8 +73,9 @@ def test_the_end_of_a_stack_is_never_refused() -> None:
     assert answered({**GOOD, "APPS": "{"}, RequestType="Delete")["Status"] == "SUCCESS"
 
 
-def test_a_long_reason_still_is_an_answer_that_cloudformation_takes() -> None:
-    told = answered({**GOOD, "APPS": json.dumps({"\u20ac" * 3000: {}})})
+@pytest.mark.parametrize("character", ["x", "\u20ac", "\U0001f600"])
+def test_a_long_reason_still_is_an_answer_that_cloudformation_takes(character: str) -> None:
+    told = answered({**GOOD, "APPS": json.dumps({character * 1100: {}})})
     assert told["Status"] == "FAILED"
     assert told["Reason"].startswith("APPS: app")
 
@@ -99,7 +102,25 @@ def test_the_answer_is_put_without_a_content_type_as_the_url_is_signed_for() -> 
 
 
 def test_an_answer_that_was_not_taken_fails_so_that_lambda_repeats_the_call() -> None:
-    with Peer(answering(answer(b"", "403 Forbidden"))) as peer, pytest.raises(requests.HTTPError):
+    with Peer(answering(answer(b"", "403 Forbidden"))) as peer, pytest.raises(NotTaken, match="HTTP status 403"):
         put(peer.url, b"{}")
-    with pytest.raises(requests.ConnectionError):
+    with pytest.raises(NotTaken, match="ConnectionError"):
         put(EVENT["ResponseURL"], b"{}")
+
+
+@pytest.mark.parametrize("where", ["refused", "unreachable"])
+def test_the_url_by_which_anybody_could_answer_is_in_nothing_that_lambda_logs_of_a_failure(where: str) -> None:
+    with Peer(answering(answer(b"", "403 Forbidden"))) as peer:
+        url = peer.url if where == "refused" else EVENT["ResponseURL"]
+        signature = CANARY
+        with pytest.raises(NotTaken) as failed:
+            put(f"{url}?X-Amz-Signature={signature}", b"{}")
+    assert CANARY not in "".join(traceback.format_exception(failed.value))
+
+
+def test_apps_in_two_places_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "apps.json"
+    monkeypatch.setattr("oauth_broker.settings.APPS_FILE", file)
+    assert answered(GOOD)["Status"] == "SUCCESS"
+    file.write_text("{}")
+    assert "by the parameter and by apps.json" in answered(GOOD)["Reason"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from oauth_broker.dialect import ARIES, STANDARD
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.settings import Settings
+from oauth_broker.settings import Settings, refuse_two_registrations
 from tests.unit.fakes import ENVIRONMENT, failure_of, settings_with
 
 OPTIONAL = ("ISSUER", "DOMAIN_NAME", "ARIES_CLIENT_SECRET_ARN")
@@ -263,6 +263,27 @@ def test_a_file_that_is_wrong_is_refused_by_its_name(tmp_path: Path, content: by
     with pytest.raises(ConfigurationError) as raised:
         with_file(tmp_path, content)
     assert raised.value.reason.startswith(told)
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        Settings.from_environment({**ENVIRONMENT, "APPS": ""}, tmp_path)
+
+
+def test_a_deployment_with_apps_in_both_places_is_refused_and_with_one_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "apps.json"
+    refuse_two_registrations(ENVIRONMENT, file)
+    file.write_text(SOME_APPS)
+    refuse_two_registrations({**ENVIRONMENT, "APPS": ""}, file)
+    with pytest.raises(ConfigurationError, match="by the parameter and by apps"):
+        refuse_two_registrations(ENVIRONMENT, file)
+
+
+def test_the_brokers_own_callback_is_no_redirect_uri_of_an_app() -> None:
+    """Its code would go to Aries' place. Who registers it has mixed up the stack's output RedirectUri."""
+    apps = {"app": {"redirect_uris": ["https://broker.example.com/oauth2/callback"], "scopes": ["read"]}}
+    assert "the broker's own callback" in refusal(APPS=json.dumps(apps))
+    assert settings_with(APPS=json.dumps(apps), ISSUER="https://another.example.com") is not None
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from oauth_broker.errors import (
     Busy,
     InvalidScope,
     OAuthError,
+    PageError,
     RedirectError,
     ServerError,
     TemporarilyUnavailable,
@@ -30,7 +31,6 @@ from oauth_broker.leases import LEASE_MARGIN_SECONDS
 from oauth_broker.messages import HttpRequest, HttpResponse
 from oauth_broker.pkce import base64url
 from oauth_broker.provider import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure, ProviderTokens
-from oauth_broker.registry import Client
 from oauth_broker.requests import ProviderCallback, canonical_scope
 from oauth_broker.secret import Secret
 from oauth_broker.session_secret import SessionSecret
@@ -120,9 +120,7 @@ class Callback:
         except Refused as refused:
             return self._answer_as_found(refused.found, browser, back, invocation)
         invocation.concerns(row.session_id, row.client_id)
-        client = self._app_of(row)
-        if not client.allows_scope(row.scope):
-            raise self._fail(row, InvalidScope.code, "scope_removed", invocation)
+        self._refuse_removed(row, invocation)
         row = self._complete(row, callback.code, browser, invocation)
         invocation.log("code_issued")
         return _to_app(row, browser, back)
@@ -133,7 +131,7 @@ class Callback:
         row = self._sign_ins.fail_pending(
             browser.session_id, browser.hash, browser.lease_id, error, reason, self._clock.now()
         )
-        self._app_of(row)
+        self._refuse_removed_redirect(row)
         raise _redirect_error(row, error, reason, "declined" if error == AccessDenied.code else "failed")
 
     def _claim(self, browser: _Browser, invocation: Invocation) -> SignIn:
@@ -209,7 +207,7 @@ class Callback:
     ) -> HttpResponse:
         """Answer a callback whose sign-in is not pending any more, or is not this browser's."""
         row = self._wait_for_holder(found, browser, invocation)
-        self._app_of(row)
+        self._refuse_removed_redirect(row)
         match row.status:
             case "failed":
                 raise _redirect_error(row, row.failed_error, "reloaded_failed", "repeated")
@@ -235,15 +233,22 @@ class Callback:
                 break
         return row
 
-    def _app_of(self, row: SignIn) -> Client:
-        """Return the app of a sign-in; raises PageError where its redirect URI is not registered any more.
+    def _refuse_removed(self, row: SignIn, invocation: Invocation) -> None:
+        """End a sign-in that this worker claimed if its redirect URI or its scope is not registered any more."""
+        client = self._settings.registry.find(row.client_id)
+        try:
+            self._refuse_removed_redirect(row)
+        except PageError:
+            self._fail(row, ServerError.code, "redirect_uri_removed", invocation)
+            raise
+        if client is not None and not client.allows_scope(row.scope):
+            raise self._fail(row, InvalidScope.code, "scope_removed", invocation)
 
-        An address that was taken out of the registration gets neither a code nor an error.
-        """
+    def _refuse_removed_redirect(self, row: SignIn) -> None:
+        """Raise PageError if the redirect URI is not registered any more: it gets neither a code nor an error."""
         client = self._settings.registry.find(row.client_id)
         if client is None or not client.allows_redirect(row.redirect_uri):
             raise pages.bad_link("redirect_uri_removed")
-        return client
 
     def _same_browsers(self, row: SignIn | None, browser: _Browser) -> SignIn:
         if row is None or not row.is_live(self._clock.now()):

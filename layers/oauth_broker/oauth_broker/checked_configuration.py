@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.settings import Settings
+from oauth_broker.settings import Settings, refuse_two_registrations
 from oauth_broker.telemetry import PowertoolsTelemetry
 
 Send = Callable[[str, bytes], None]
@@ -21,8 +21,8 @@ Send = Callable[[str, bytes], None]
 
 # The resource stands for no other thing, so that it is the same one at every update.
 _PHYSICAL_ID = "configuration"
-# CloudFormation takes an answer of at most 4,096 bytes, and one character may be six of its JSON.
-_MOST_CHARACTERS = 500
+# CloudFormation takes an answer of at most 4,096 bytes. The other members are shorter than what this leaves.
+_MOST_REASON_BYTES = 2000
 _CONNECT_SECONDS, _READ_SECONDS = 3, 10
 
 
@@ -41,7 +41,7 @@ class CheckedConfiguration:
         reason = None if event["RequestType"] == "Delete" else self._fault()
         answer = {
             "Status": "FAILED" if reason else "SUCCESS",
-            "Reason": reason[:_MOST_CHARACTERS] if reason else "The configuration can be used.",
+            "Reason": _shortened(reason) if reason else "The configuration can be used.",
             "PhysicalResourceId": _PHYSICAL_ID,
             **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
         }
@@ -52,6 +52,7 @@ class CheckedConfiguration:
         try:
             Settings.from_environment(self._environment)
             PowertoolsTelemetry(self._environment)
+            refuse_two_registrations(self._environment)
         except ConfigurationError as error:
             return error.reason
         except Exception as error:  # noqa: BLE001 - CloudFormation is told of a bug too
@@ -59,8 +60,27 @@ class CheckedConfiguration:
         return None
 
 
+class NotTaken(Exception):
+    """CloudFormation was not reached, or did not take the answer. The message does not hold the URL."""
+
+
 def put(url: str, answer: bytes) -> None:
-    """Put the answer to CloudFormation's presigned URL; raises requests.RequestException unless it was taken."""
+    """Put the answer to CloudFormation's presigned URL; raises NotTaken.
+
+    The URL is a secret: who has it can answer in this function's place. It is in no message, since Lambda logs those.
+    """
     # The URL is signed for a request without a content type.
     headers = {"content-type": ""}
-    requests.put(url, answer, headers=headers, timeout=(_CONNECT_SECONDS, _READ_SECONDS)).raise_for_status()
+    try:
+        taken = requests.put(url, answer, headers=headers, timeout=(_CONNECT_SECONDS, _READ_SECONDS))
+    except requests.RequestException as error:
+        raise NotTaken(type(error).__name__) from None
+    if not taken.ok:
+        raise NotTaken(f"HTTP status {taken.status_code}")
+
+
+def _shortened(reason: str) -> str:
+    """Return as much of the reason as there is room for. In JSON a character takes up to twelve bytes."""
+    while len(json.dumps(reason)) > _MOST_REASON_BYTES:
+        reason = reason[: len(reason) * 9 // 10]
+    return reason

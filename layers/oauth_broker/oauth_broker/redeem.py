@@ -58,6 +58,11 @@ class Redeem:
         if row.status == "active":
             self._endings.end_reused(row.session_id, "code_reused", invocation)
             raise InvalidGrant("code_reused")
+        # Last, so that a code that is presented again ends its session whatever became of the registration since.
+        if not grant.client.allows_redirect(row.redirect_uri):
+            raise InvalidGrant("redirect_uri_removed")
+        if not grant.client.allows_scope(row.scope):
+            raise InvalidGrant("scope_removed")
         if row.is_cut_off(self._cut_offs.of(row.client_id)):
             raise InvalidGrant("mass_sign_out")
         secret = self._store.committed(row)
@@ -87,11 +92,6 @@ class Redeem:
             raise InvalidGrant("wrong_verifier")
         if row.status == "issued" and row.code_expires_at <= now:
             raise InvalidGrant("code_expired")
-        # The registration may have changed since the sign-in began.
-        if not grant.client.allows_redirect(row.redirect_uri):
-            raise InvalidGrant("redirect_uri_removed")
-        if not grant.client.allows_scope(row.scope):
-            raise InvalidGrant("scope_removed")
         return row
 
     def _activate(self, row: SignIn, token: RefreshToken, secret: SessionSecret, *, refreshable: bool) -> None:

@@ -89,9 +89,27 @@ class Settings:
             secret_prefix=read.text("SECRET_PREFIX", re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}"), "a name's beginning"),
             key_id=read.text("KEY_ID", _VISIBLE, "a KMS key's ARN"),
         )
+        for client in settings.registry.clients:
+            if f"{settings.issuer}/oauth2/callback" in client.redirect_uris:
+                raise ConfigurationError(
+                    f"APPS: app {client.client_id!r}: redirect_uris has the broker's own callback, which is for Aries"
+                )
         if settings.dialect.code_sends_secret and not settings.can_refresh:
             raise ConfigurationError("ARIES_CLIENT_SECRET_ARN must not be empty with this PROVIDER_DIALECT")
         return settings
+
+
+def refuse_two_registrations(environment: Mapping[str, str], apps_file: Path | None = None) -> None:
+    """Raise ConfigurationError where a deployment brings both a parameter and a file of apps.
+
+    The parameter would win without a word. CloudFormation keeps the last value of a parameter that a deployment does
+    not name, so that apps that were moved into the file would not be in force.
+    """
+    if environment.get("APPS") and (apps_file or APPS_FILE).exists():
+        raise ConfigurationError(
+            'APPS: apps are registered by the parameter and by apps.json: set the parameter to nothing (Apps=""), or '
+            "remove the file"
+        )
 
 
 class _Reader:
@@ -125,5 +143,7 @@ class _Reader:
             return Registry.parse(apps_file.read_text("utf-8"), apps_file.name)
         except FileNotFoundError as error:
             raise ConfigurationError("APPS must not be empty where the build had no apps.json") from error
+        except OSError as error:
+            raise ConfigurationError(f"{apps_file.name} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise ConfigurationError(f"{apps_file.name} is not UTF-8") from error
