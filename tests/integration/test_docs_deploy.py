@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+from textwrap import dedent
+from typing import Any
 
+import boto3
 import pytest
+from botocore import xform_name
 
 from oauth_broker import configuration_checks
 from tests.support.functions import ROOT
@@ -23,18 +29,18 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
-def test_the_first_day_has_ten_commands_and_each_says_what_it_must_answer() -> None:
+def test_the_first_day_has_ten_steps_and_each_says_what_it_must_answer() -> None:
     steps = re.split(r"^\d+\. ", FIRST_DAY, flags=re.MULTILINE)[1:]
     assert len(steps) == 10
     assert re.findall(r"^(\d+)\. ", FIRST_DAY, flags=re.MULTILINE) == [str(number) for number in range(1, 11)]
     for step in steps:
-        assert "`" in step or "README.md" in step
+        assert "```sh" in step or "README.md" in step
         assert re.search(r"\b(answers?|shows?|prints)\b", step), step
 
 
 def test_every_resource_that_it_names_exists() -> None:
     resources = source()["Resources"]
-    named = set(re.findall(r"--logical-resource-id (\w+)", PAGE)) | set(re.findall(r"`(\w+Alarm|\w+Function)`", PAGE))
+    named = set(re.findall(r"\$\(resource (\w+)\)", PAGE)) | set(re.findall(r"`(\w+Alarm|\w+Function)`", PAGE))
     assert len(named) >= 4
     assert named <= resources.keys()
     assert "CheckedConfiguration" in resources
@@ -54,6 +60,37 @@ def test_its_limits_are_those_of_the_template_and_the_code() -> None:
     assert f"takes {source()['Parameters']['Apps']['MaxLength']:,} characters" in PAGE
     assert f"not `ok` below {configuration_checks._LEAST_CONCURRENCY}." in PAGE
     assert "L-B99A9384" in PAGE
+
+
+def commands() -> list[str]:
+    return [dedent(block) for block in re.findall(r"^ *```sh\n(.*?)^ *```$", PAGE, flags=re.MULTILINE | re.DOTALL)]
+
+
+def test_every_command_is_one_that_a_shell_can_read() -> None:
+    assert len(commands()) > 12
+    bash = shutil.which("bash")
+    assert bash
+    for command in commands():
+        done = subprocess.run([bash, "-n"], input=command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), command
+
+
+def test_every_call_of_aws_in_it_is_one_that_there_is_with_options_that_it_takes() -> None:
+    """By the descriptions of the services, from which the AWS CLI makes its commands."""
+    session: Any = boto3.Session()
+    seen = 0
+    for line in "\n".join(commands()).replace("\\\n", " ").splitlines():
+        for call in re.findall(r"\baws ((?:lambda|dynamodb|kms|cloudformation|cloudwatch|service-quotas) .*)", line):
+            service, operation, *words = call.split()
+            client = session.client(service, region_name="eu-west-1")
+            method = operation.replace("-", "_")
+            model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[method])
+            members = {xform_name(name).replace("_", "-") for name in model.input_shape.members}
+            options = {word.removeprefix("--").partition("=")[0] for word in words if word.startswith("--")}
+            plain = {re.sub(r"^no-", "", option) for option in options} - {"query", "output", "logical-resource-id"}
+            assert plain <= members, (call, plain - members)
+            seen += 1
+    assert seen > 12
 
 
 @pytest.mark.parametrize("page", ["docs/deploy.md", "docs/CHANGELOG.md", "README.md"])

@@ -57,10 +57,20 @@ def test_no_more_letters_are_taken_than_asked_for(world: World) -> None:
     assert len(world.session_secrets()) == 1
 
 
-@pytest.mark.parametrize("kind", ["not_deletable", "access_denied"])
-def test_what_still_cannot_be_done_is_kept_and_told(world: World, kind: str) -> None:
+def test_what_aws_refuses_for_want_of_a_right_is_told_and_may_be_dropped(world: World) -> None:
+    """Perhaps the right is missing, perhaps the secret: a person looks, and has a way to end it."""
     trouble = Trouble(world, 1)
-    with world.aws.failing("DeleteSecret", kind):
+    with world.aws.failing("DeleteSecret", "access_denied"):
+        answer = trouble.redrive(limit=1)
+    assert (answer["redriven"], answer["kept"], answer["lost"], answer["in_queue"]) == (0, 0, 1, 1)
+    assert answer["secrets_not_deleted"] == 1
+    lines = [fields for _, event, fields in world.telemetry.lines if event == "dead_letter_lost"]
+    assert [fields["reason"] for fields in lines] == ["secret_access_denied"]
+
+
+def test_what_still_cannot_be_done_is_kept_and_told(world: World) -> None:
+    trouble = Trouble(world, 1)
+    with world.aws.failing("DeleteSecret", "not_deletable"):
         answer = trouble.redrive(limit=1)
     assert (answer["redriven"], answer["kept"], answer["secrets_not_deleted"], answer["in_queue"]) == (0, 1, 1, 1)
 

@@ -12,6 +12,7 @@ from tests.support.transformed import properties
 
 # The extensions that an HTTP API knows and SAM writes (API Gateway developer guide, "OpenAPI extensions").
 KNOWN_EXTENSIONS = {"x-amazon-apigateway-any-method", "x-amazon-apigateway-integration"}
+KNOWN_MEMBERS = {"openapi", "info", "paths", "servers", "tags", "x-amazon-apigateway-cors"}
 METHODS = {"get", "post", "put", "delete", "options", "head", "patch", "x-amazon-apigateway-any-method"}
 # SAM writes a server for DisableExecuteApiEndpoint, and no URL (aws/serverless-application-model#2424).
 WRITTEN_BY_SAM = "servers[0].url is missing"
@@ -20,7 +21,7 @@ WRITTEN_BY_SAM = "servers[0].url is missing"
 def warnings_of(body: Mapping[str, Any]) -> list[str]:
     """What the import ignores, and warns of: servers without a URL, and all that an HTTP API has no use for."""
     found = [f"servers[{n}].url is missing" for n, server in enumerate(body.get("servers", [])) if "url" not in server]
-    found += [f"{name} is not supported" for name in ("components", "security", "externalDocs") if name in body]
+    found += [f"{name} is not supported" for name in body if name not in KNOWN_MEMBERS]
     for path, operations in body["paths"].items():
         for method, operation in operations.items():
             where = f"{method} {path}"
@@ -51,6 +52,7 @@ def test_a_warning_of_the_import_takes_no_deployment_back() -> None:
     ("change", "warning"),
     [
         ({"components": {"schemas": {}}}, "components is not supported"),
+        ({"x-amazon-apigateway-policy": {}}, "x-amazon-apigateway-policy is not supported"),
         ({"paths": {"/x": {"get": {}}}}, "get /x has no integration"),
         ({"paths": {"/x": {"trace": {}}}}, "trace /x is no method"),
         (

@@ -18,18 +18,21 @@ from tests.unit.peer import Peer, answer, answering
 
 EVENT: dict[str, Any] = json.loads((ROOT / "events" / "configuration_create.json").read_text())
 CANARY = "a-signature-that-is-secret"
+# What the stack itself makes is not there yet.
 GOOD = {
-    **ENVIRONMENT,
+    **{name: value for name, value in ENVIRONMENT.items() if name not in ("TABLE_NAME", "KEY_ID")},
     "POWERTOOLS_SERVICE_NAME": "configuration-of-this-test",
     "POWERTOOLS_METRICS_NAMESPACE": "AriesTokenBroker",
     "LOG_LEVEL": "INFO",
 }
 
 
-def answered(environment: Mapping[str, str], **event: str) -> dict[str, Any]:
+def answered(variables: Mapping[str, str], **event: str) -> dict[str, Any]:
     """What CloudFormation gets, at the URL that it waits at."""
     sent: list[tuple[str, bytes]] = []
-    CheckedConfiguration(environment, lambda url, body: sent.append((url, body)))(EVENT | event, None)
+    properties = EVENT["ResourceProperties"] | {"Variables": dict(variables)}
+    asked = EVENT | {"ResourceProperties": properties} | event
+    CheckedConfiguration(lambda url, body: sent.append((url, body)))(asked, None)
     ((url, body),) = sent
     assert url == EVENT["ResponseURL"]
     assert len(body) <= 4096
@@ -67,6 +70,24 @@ def test_one_with_which_no_function_could_start_is_refused_and_it_is_said_why(
     told = answered({**GOOD, **changes})
     assert told["Status"] == "FAILED"
     assert reason in told["Reason"]
+
+
+def test_an_update_that_is_taken_back_is_judged_by_what_was_in_force_before_and_not_by_the_functions_own_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """CloudFormation then sends the old properties, whatever the function has been updated to."""
+    bad = {**GOOD, "APPS": "{"}
+    for name, value in bad.items():
+        monkeypatch.setenv(name, value)
+    assert answered(bad, RequestType="Update")["Status"] == "FAILED"
+    assert answered(GOOD, RequestType="Update")["Status"] == "SUCCESS"
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    assert answered(bad, RequestType="Update")["Status"] == "FAILED"
+
+
+def test_an_event_without_variables_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert answered({})["Reason"].endswith("must be Aries' client id, not empty")
 
 
 def test_the_end_of_a_stack_is_never_refused() -> None:

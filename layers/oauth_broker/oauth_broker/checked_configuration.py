@@ -26,11 +26,18 @@ _MOST_REASON_BYTES = 2000
 _CONNECT_SECONDS, _READ_SECONDS = 3, 10
 
 
-class CheckedConfiguration:
-    """A Lambda handler that CloudFormation calls as ``Create``, ``Update`` and ``Delete``."""
+# These come of what the stack makes, and are not made yet.
+_NOT_MADE_YET = {"TABLE_NAME": "not-made-yet", "KEY_ID": "not-made-yet"}
 
-    def __init__(self, environment: Mapping[str, str], send: Send) -> None:
-        self._environment = environment
+
+class CheckedConfiguration:
+    """A Lambda handler that CloudFormation calls as ``Create``, ``Update`` and ``Delete``.
+
+    It judges the variables that CloudFormation sends, never its own. When an update is taken back, CloudFormation sends
+    those that were in force before, whatever this function itself has been updated to by then.
+    """
+
+    def __init__(self, send: Send) -> None:
         self._send = send
 
     def __call__(self, event: Mapping[str, Any], context: object) -> None:
@@ -38,7 +45,8 @@ class CheckedConfiguration:
 
         Every other failure is an answer too. Without one, CloudFormation would wait until its patience ends.
         """
-        reason = None if event["RequestType"] == "Delete" else self._fault()
+        is_end = event["RequestType"] == "Delete"
+        reason = None if is_end else _fault(_NOT_MADE_YET | event["ResourceProperties"]["Variables"])
         answer = {
             "Status": "FAILED" if reason else "SUCCESS",
             "Reason": _shortened(reason) if reason else "The configuration can be used.",
@@ -47,17 +55,18 @@ class CheckedConfiguration:
         }
         self._send(event["ResponseURL"], json.dumps(answer).encode())
 
-    def _fault(self) -> str | None:
-        """Return what is wrong with the configuration, or None. This reads all that a function reads at start."""
-        try:
-            Settings.from_environment(self._environment)
-            PowertoolsTelemetry(self._environment)
-            refuse_two_registrations(self._environment)
-        except ConfigurationError as error:
-            return error.reason
-        except Exception as error:  # noqa: BLE001 - CloudFormation is told of a bug too
-            return f"The configuration could not be checked: {type(error).__name__}"
-        return None
+
+def _fault(variables: Mapping[str, str]) -> str | None:
+    """Return what is wrong with the configuration, or None. This reads all that a function reads at start."""
+    try:
+        Settings.from_environment(variables)
+        PowertoolsTelemetry(variables)
+        refuse_two_registrations(variables)
+    except ConfigurationError as error:
+        return error.reason
+    except Exception as error:  # noqa: BLE001 - CloudFormation is told of a bug too
+        return f"The configuration could not be checked: {type(error).__name__}"
+    return None
 
 
 class NotTaken(Exception):

@@ -42,8 +42,9 @@ class Redriven:
     """What became of the letters that were taken, in numbers.
 
     ``redriven`` letters are done and gone. ``kept`` ones are still in the queue, since a secret could not be deleted or
-    the stream not be read: worth another try. ``lost`` ones name records that the stream does not have any more; they
-    are still in the queue, save where they were to be dropped. ``secrets_deleted`` counts repetitions and secrets that
+    the stream not be read: worth another try. ``lost`` ones name records that the stream does not have any more, or
+    secrets that AWS refuses to delete for want of a right, which may not exist; they are still in the queue, save where
+    they were to be dropped. ``secrets_deleted`` counts repetitions and secrets that
     did not exist, too.
     """
 
@@ -55,7 +56,7 @@ class Redriven:
 
 
 class _Lost(Exception):
-    """The letter's records cannot be had any more. The message says why, in a word for the log."""
+    """Nothing more can be done for the letter from here. The message says why, in a word for the log."""
 
 
 class _Trimmed(_Lost):
@@ -126,22 +127,24 @@ class DeadLetters:
 
     def _delete_secrets(self, place: _Place, invocation: Invocation, tally: Counter[str]) -> None:
         """Delete the secrets of all removals in ``place``; raises Busy where one is left, and _Lost."""
-        failed, lost = 0, None
+        failed, denied, lost = 0, 0, None
         try:
             for records in self._records(place):
                 if invocation.remaining() < _PAGE_SECONDS:
                     raise Busy("too_little_time")
                 outcome = self._cleanup.delete_secrets(records, invocation, patience=_PATIENCE_SECONDS)
-                # What AWS refused for want of a right is kept as well: a person is at hand to give that right.
-                not_deleted = len(outcome.failed) + len(outcome.denied)
-                failed += not_deleted
+                failed += len(outcome.failed)
+                denied += len(outcome.denied)
                 tally["secrets_deleted"] += outcome.deleted
-                tally["secrets_not_deleted"] += not_deleted
+                tally["secrets_not_deleted"] += len(outcome.failed) + len(outcome.denied)
         except _Lost as error:
             lost = error
         # First of all what can still be deleted.
         if failed:
             raise Busy("secrets_not_deleted")
+        if denied:
+            # Perhaps there is no such secret: a person looks, and drops the letter.
+            raise _Lost("secret_access_denied")
         if lost:
             raise lost
 

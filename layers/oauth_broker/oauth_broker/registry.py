@@ -33,6 +33,7 @@ _DEFAULT_PORT = re.compile(r"https://[^/]*:443|http://[^/]*:80")
 _APPLE_APP_ID = re.compile(r"[A-Z0-9]{10}\.[A-Za-z0-9.-]+")
 _ANDROID_PACKAGE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
 _FINGERPRINT = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){31}")
+_MOST_SHOWN = 80
 _MEMBERS = ("redirect_uris", "scopes", "origins", "apple_app_ids", "android_packages")
 
 
@@ -79,7 +80,7 @@ class Registry:
         except json.JSONDecodeError as error:
             raise ConfigurationError(f"{source} is not JSON: {error}") from error
         except DuplicateName as error:
-            raise ConfigurationError(f"{source}: {error.name!r} stands twice in one object") from error
+            raise ConfigurationError(f"{source}: {_shown(error.name)} stands twice in one object") from error
         except ValueError as error:
             raise ConfigurationError(f"{source}: {error}") from error
         if not apps:
@@ -142,9 +143,15 @@ _RULES: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
 )
 
 
+def _shown(value: object) -> str:
+    """Return enough of a value to find it by, so that the rule behind it is not cut off."""
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
 def _client(client_id: str, entry: Any, source: str) -> Client:
     def refusal(what: str) -> ConfigurationError:
-        return ConfigurationError(f"{source}: app {client_id!r}: {what}")
+        return ConfigurationError(f"{source}: app {_shown(client_id)}: {what}")
 
     def strings(name: str, *, required: bool = False) -> tuple[str, ...]:
         value = entry.get(name, [])
@@ -152,7 +159,7 @@ def _client(client_id: str, entry: Any, source: str) -> Client:
             raise refusal(f"{name} must be a list of strings" + (", not empty" if required else ""))
         for item in value:
             if rule := _RULES[name](item):
-                raise refusal(f"{name} has {item!r}, which is not allowed: {rule}")
+                raise refusal(f"{name} has {_shown(item)}, which is not allowed: {rule}")
         return tuple(value)
 
     if _CLIENT_ID.fullmatch(client_id) is None:
@@ -161,7 +168,7 @@ def _client(client_id: str, entry: Any, source: str) -> Client:
         raise refusal("must be an object")
     unknown = entry.keys() - set(_MEMBERS)
     if unknown:
-        raise refusal(f"unknown member {min(unknown)!r}: the members are {', '.join(_MEMBERS)}")
+        raise refusal(f"unknown member {_shown(min(unknown))}: the members are {', '.join(_MEMBERS)}")
     return Client(
         client_id,
         strings("redirect_uris", required=True),
@@ -178,13 +185,15 @@ def _android_packages(value: Any, refusal: Callable[[str], ConfigurationError]) 
     packages = {}
     for package, fingerprints in value.items():
         if not _ANDROID_PACKAGE.fullmatch(package):
-            raise refusal(f"android_packages has {package!r}, which is not allowed: a name is like com.example.app")
+            raise refusal(
+                f"android_packages has {_shown(package)}, which is not allowed: a name is like com.example.app"
+            )
         if not isinstance(fingerprints, list) or not fingerprints:
-            raise refusal(f"android_packages: {package!r} must have a list of fingerprints, not empty")
+            raise refusal(f"android_packages: {_shown(package)} must have a list of fingerprints, not empty")
         for fingerprint in fingerprints:
             if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
                 raise refusal(
-                    f"android_packages: {package!r} has {fingerprint!r}, which is not allowed: a fingerprint is the "
+                    f"android_packages: {_shown(package)} has {_shown(fingerprint)}, which is not allowed: that is the "
                     "SHA-256 of the signing certificate, 32 pairs of digits and letters A to F with colons between"
                 )
         packages[package] = tuple(fingerprints)

@@ -63,15 +63,21 @@ class SessionStore:
         """
         if row.escrow:
             return self._escrow.open(row.session_id, row.escrow)
-        try:
-            secret = self._repeatedly(lambda: self._vault.read(row.session_id, row.secret_version))
-        except NotAllowed:
-            self._refuse_ended(row)
-            raise
+        last: Busy = Busy("vault:version_not_found")
+
+        def read() -> SessionSecret | None:
+            nonlocal last
+            try:
+                return self._vault.read(row.session_id, row.secret_version)
+            except NotAllowed as refusal:
+                last = refusal
+                return None
+
+        secret = self._repeatedly(read)
         if secret is not None:
             return secret
         self._refuse_ended(row)
-        raise Busy("vault:version_not_found")
+        raise last
 
     def _refuse_ended(self, row: SignIn) -> None:
         """Raise InvalidGrant where the session has ended since ``row`` was read."""
