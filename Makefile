@@ -116,7 +116,7 @@ test-deploy: build $(MINISTACK) ## deploy the stack to an AWS on this machine, a
 	@$(BIN)/python -m pytest -m deployed tests/deployed $(ARGS)
 
 .PHONY: test-first-contact
-test-first-contact: $(READY) ## install a clone and try it in environments that are against it (needs git, about 3 minutes)
+test-first-contact: $(READY) ## install a clone and try it in environments that are against it (needs git and npm, about 3 minutes)
 	@$(BIN)/python -m pytest -m first_contact tests/first_contact $(ARGS)
 
 .PHONY: test-sam
@@ -173,7 +173,7 @@ check-build: build ## test what was built, where a python3.13 is at hand by impo
 .PHONY: lock
 lock: uv-is-there npm-is-there ## pin the newest allowed packages anew, with their hashes (needs uv and npm)
 	$(foreach lock,$(sort $(LOCKS) $(LOCKS_OF_THE_RUNTIME)),$(call pin,$(lock)))
-	cd ./$(CLIENTS:/node_modules/.ready=) && npm update --location=project --no-dry-run --package-lock
+	cd ./$(CLIENTS:/node_modules/.ready=) && npm update --global=false --location=project --dry-run=false --package-lock=true
 
 # The layer's lock comes first (sort puts it there): the tests' lock takes its versions from it.
 define pin
@@ -219,7 +219,7 @@ endef
 # The OAuth clients of the npm registry, as the lock file has them.
 $(CLIENTS): tests/e2e/clients/package-lock.json | npm-is-there
 	@echo "Installing OAuth clients into $(@D), once ..."
-	@cd ./$(<D) && npm ci --location=project --no-dry-run --package-lock --no-audit --no-fund --no-progress \
+	@cd ./$(<D) && npm ci --global=false --location=project --dry-run=false --package-lock=true --no-audit --no-fund --no-progress \
 	  --fetch-retries 1 --loglevel error >&2 || \
 	  { echo "$< was not installed. Can the npm registry be reached? npm_config_registry names another." >&2; exit 1; }
 	@touch $@

@@ -81,6 +81,8 @@ _OTHERS = {
     "FLASK_DEBUG": "1",
     "WERKZEUG_RUN_MAIN": "true",
     "npm_config_global": "true",
+    "npm_config_location": "global",
+    "npm_config_package_lock": "false",
     "npm_config_dry_run": "true",
     "UV_SYSTEM_PYTHON": "1",
 }

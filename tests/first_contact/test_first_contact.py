@@ -172,3 +172,21 @@ def test_an_environment_whose_python_is_gone_is_made_anew(installed: Clone) -> N
     finally:
         python.unlink()
         python.symlink_to(was)
+
+
+def test_npm_installs_its_clients_however_it_is_configured(installed: Clone) -> None:
+    status, output = installed.make("tests/e2e/clients/node_modules/.ready", environment=installed.hostile())
+    assert status == 0, output
+    assert (installed.folder / "tests/e2e/clients/node_modules/oidc-client-ts").is_dir()
+
+
+def test_without_npms_registry_its_name_is_told(installed: Clone, tmp_path: Path) -> None:
+    (installed.folder / "tests/e2e/clients/node_modules/.ready").unlink()
+    environment = installed.hostile() | {
+        "npm_config_registry": CLOSED,
+        "npm_config_cache": str(tmp_path),
+        "npm_config_fetch_retries": "0",
+    }
+    status, output = installed.make("tests/e2e/clients/node_modules/.ready", environment=environment)
+    assert status != 0
+    assert "Can the npm registry be reached?" in output
