@@ -6,8 +6,9 @@ import ast
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
 
-from tests.support.drawn import MARK, marked
+from tests.support.drawn import MARK, marked, secret_texts
 from tests.support.functions import ROOT
 from tests.support.leaks import Watch
 
@@ -58,6 +59,12 @@ def test_any_twelve_characters_of_a_marked_text_have_a_whole_mark_and_its_length
     text = marked("x" * length)
     assert len(text) == length
     assert all(MARK in text[start : start + 12] for start in range(length - 11))
+
+
+@given(secret_texts(min_size=1))
+@settings(max_examples=1000, derandomize=True, database=None, deadline=None)
+def test_without_an_alphabet_any_text_that_utf_8_can_write_is_drawn_and_no_other(text: str) -> None:
+    assert text.encode().decode() == text
 
 
 def drawn_without_a_mark(path: Path) -> bool:

@@ -21,9 +21,9 @@ def secret_texts(
     alphabet: Collection[str] | st.SearchStrategy[str] | None = None, *, min_size: int = 0, max_size: int | None = None
 ) -> st.SearchStrategy[str]:
     """Return what ``st.text`` does, with marks in texts that are long enough to be secrets."""
-    # As st.text by itself: without halves of surrogate pairs.
-    alphabet = st.characters(codec="utf-8") if alphabet is None else alphabet
-    return st.text(alphabet, min_size=min_size, max_size=max_size).map(marked)
+    # As in `st.text` itself: any character but the halves of surrogate pairs, which UTF-8 has no bytes for.
+    characters = st.characters(codec="utf-8") if alphabet is None else alphabet
+    return st.text(characters, min_size=min_size, max_size=max_size).map(marked)
 
 
 def marked(text: str) -> str:
