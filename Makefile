@@ -65,7 +65,7 @@ uv-is-there:
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: $(READY) ## start the whole product here and show one sign-in (ONCE=1 stops after it; PORT=9000 serves from there on; APPS=apps.json adds yours)
@@ -108,7 +108,7 @@ sbom: $(READY) $(AUDIT) ## write the bill of materials of what ships (CycloneDX)
 	@$(BIN)/python -m tests.audit.sbom sbom.json
 
 .PHONY: test-audit
-test-audit: npm-is-there $(READY) $(AUDIT) ## hold these two against services that know of holes, fail or lie, and the schema (needs npm)
+test-audit: npm-is-there $(READY) $(AUDIT) ## hold audit and sbom against services that know of holes, fail or lie, and the schema (needs npm)
 	@$(BIN)/python -m pytest -m audit tests/audit $(ARGS)
 
 .PHONY: test-deploy
@@ -117,7 +117,7 @@ test-deploy: build $(MINISTACK) ## deploy the stack to an AWS on this machine, a
 
 .PHONY: test-first-contact
 test-first-contact: $(READY) ## install a clone and try it in environments that are against it (needs git and npm, about 3 minutes)
-	@$(BIN)/python -m pytest -m first_contact tests/first_contact $(ARGS)
+	@PYTHON3_13="$(PYTHON3_13)" $(BIN)/python -m pytest -m first_contact tests/first_contact $(ARGS)
 
 .PHONY: test-sam
 test-sam: build ## run the sign-in and all events in Lambda's containers (needs Docker or the like: see .ci/containers)

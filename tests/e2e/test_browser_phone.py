@@ -130,6 +130,25 @@ def test_a_busy_answer_leaves_a_line_with_its_id_and_the_repetition_another(
     expect(lines.nth(1).locator("code")).to_contain_text("503  request_id=the-id")
 
 
+def test_a_success_that_is_cut_off_is_no_answer_and_the_request_is_sent_again(
+    page: Page, stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed_in(page, stack)
+    page.wait_for_timeout(GRACE * 1000)
+    run = stack.runner.run
+    headers = {"access-control-allow-origin": stack.phone, "content-type": "application/json"}
+    cut_off = json.dumps({"statusCode": 200, "headers": headers, "body": '{"access_token": "a'})
+    left = iter([cut_off])
+    monkeypatch.setattr(
+        stack.runner,
+        "run",
+        lambda name, event: (next(left, None) if name == "TokenFunction" else None) or run(name, event),
+    )
+    click(page, "Refresh")
+    newest(page, "Refreshed: new tokens", ID)
+    expect(page.locator("#log li").nth(1).locator("span")).to_have_text("The broker does not answer")
+
+
 def test_a_sign_out_that_fails_leaves_a_line_and_the_session(page: Page, stack: LocalStack, instead: Instead) -> None:
     signed_in(page, stack)
     instead("RevokeFunction", 503, message="Later.", request_id="the-id")

@@ -167,7 +167,8 @@ class Clone:
         )
         if done.returncode == alone.NOT_PERMITTED and not network:
             missing("a network of its own is not permitted to a process here")
-        return done.returncode, done.stdout.decode("ascii", "backslashreplace")
+        # What is not ASCII stays to be seen.
+        return done.returncode, done.stdout.decode("utf-8", "backslashreplace")
 
     @property
     def _malformed(self) -> Path:

@@ -81,7 +81,14 @@ def test_what_is_not_done_ends_with_a_status_of_its_own(stack: LocalStack) -> No
     port = port_of(stack)
     status, answer, _ = operate(port, ACTION="session", SESSION="0" * 16)
     assert (status, answer["error"]) == (1, "not_found")
-    for words in ({"ACTION": "nonsense"}, {"ACTION": "session"}, {"ACTION": "redrive", "LIMIT": "x"}, {"EVENT": "[]"}):
+    for words in (
+        {"ACTION": "nonsense"},
+        {"ACTION": "session"},
+        {"ACTION": "redrive", "LIMIT": "x"},
+        # Not taken for a yes.
+        {"ACTION": "revoke_all", "EVERYONE": "false"},
+        {"EVENT": "[]"},
+    ):
         status, answer, _ = operate(port, **words)
         assert (status, answer["error"]) == (1, "invalid_request")
     for words in ({"EVENT": "{"}, {"SESSION": "0" * 16}):
@@ -99,8 +106,9 @@ def test_a_check_that_finds_something_wrong_ends_with_status_1(stack: LocalStack
     assert (status, answer["ok"]) == (1, False)
 
 
-def test_where_no_stack_runs_that_is_said_in_one_line() -> None:
-    status, answer, said = operate(five_free_ports(), ACTION="check")
+@pytest.mark.parametrize("port", [None, 65535])
+def test_where_no_stack_runs_that_is_said_in_one_line(port: int | None) -> None:
+    status, answer, said = operate(port or five_free_ports(), ACTION="check")
     assert (status, answer) == (2, None)
     assert said.startswith("No stack with an operator function answers at http://127.0.0.1:")
     assert "`make run` starts one" in said

@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
                 "\nOne function with one event, in another shell:\n  .venv/bin/python -m samcli local invoke"
                 f" TokenFunction --event events/token_refresh.json --config-file {CONFIG.relative_to(ROOT)}"
             )
-        else:
+        elif options.port:
             port = f" PORT={options.port}" if options.port != _BASE_PORT else ""
             print(f"\nAn operator's action, in another shell:\n  make operate{port} ACTION=check")
         print(_registered(stack))

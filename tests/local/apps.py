@@ -59,11 +59,13 @@ def read_apps(path: Path) -> dict[str, dict[str, Any]]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        Registry.parse(text, str(path))
+        registry = Registry.parse(text, str(path))
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise AppsRefused(f"{path}: {why}") from error
     except ConfigurationError as error:
         raise AppsRefused(error.reason) from error
+    if registry.find(PHONE):
+        raise AppsRefused(f"{path}: app {PHONE!r}: this is the page that plays the app; choose another id")
     apps: dict[str, dict[str, Any]] = json.loads(text)
     return apps

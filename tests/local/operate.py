@@ -68,7 +68,8 @@ def event_of(words: Mapping[str, str]) -> Any:
     event.setdefault("operator", _login_name())
     for name in _FLAGS:
         if name in given:
-            event[name] = given[name] != "0"
+            # The function says what is wrong with another text: "false" must not sign everyone out.
+            event[name] = {"1": True, "0": False}.get(given[name], given[name])
     for name in _NUMBERS:
         if name in given:
             # The function says what is wrong with a text that is no number.
@@ -83,12 +84,13 @@ def invoke(event: Any, port: int) -> Any:
     functions = make("lambda", endpoint_url=url, region_name=REGION, config=_CALL, **CREDENTIALS)
     try:
         answer = functions.invoke(FunctionName=_FUNCTION, Payload=json.dumps(event).encode())
-    except (BotoCoreError, ClientError) as error:
+        told = json.loads(answer["Payload"].read())
+    except (BotoCoreError, ClientError, ValueError) as error:
+        # A port that there is not, or an answer of somebody else's, is a ValueError.
         raise NotAsked(
             f"No stack with an operator function answers at {url} ({type(error).__name__}). "
             "`make run` starts one; PORT=... is the same for both."
         ) from error
-    told = json.loads(answer["Payload"].read())
     return {"error": "function_error", **told} if "FunctionError" in answer else told
 
 

@@ -164,7 +164,10 @@ async function postOnce(url, body) {
   try {
     const response = await fetch(url, { method: "POST", body });
     const asked = Number(response.headers.get("Retry-After")) || DEFAULT_RETRY_SECONDS;
-    const content = await response.json().catch(() => ({}));
+    const read = await response.json().catch(() => null);
+    // Half of a success is none: the connection was lost in the middle of it.
+    if (read === null && response.ok) return { status: 0, content: {}, wait: DEFAULT_RETRY_SECONDS, id: "" };
+    const content = read ?? {};
     // What the operator finds the request by: a failure has it in its body, any answer in a header.
     const id = content.request_id
       ? `request_id=${content.request_id}` : `apigw-requestid=${response.headers.get("apigw-requestid")}`;
