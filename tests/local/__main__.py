@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Four more follow.
 _HIGHEST_BASE_PORT = 65531
 _BASE_PORT = 8080
+_SIGNALS_SECONDS = 1
 
 
 def main() -> int:
@@ -113,7 +114,9 @@ def _run(options: argparse.Namespace) -> int:
         print(f"\nOpen {stack.phone}/ and sign in. Ctrl-C stops.")
         if log.exists():
             print(f"The functions log to {log}; VERBOSE=1 shows it here.", flush=True)
-        Event().wait()
+        # In turns: a signal that comes just before a wait is seen at its end, and a wait for ever has none.
+        while not Event().wait(_SIGNALS_SECONDS):
+            pass
     return 0
 
 
