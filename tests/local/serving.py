@@ -57,7 +57,11 @@ class LoopbackServer:
         self._thread: Thread | None = None
 
     def serve(self, app: Any, request_handler: type[WSGIRequestHandler] = _QuietHandler) -> None:
-        """Start to answer with the WSGI application ``app``."""
+        """Start to answer with the WSGI application ``app``, once and for all; raises RuntimeError the second time."""
+        if self._server is not None:
+            # Of two servers at one socket, both wake up at a connection, and the one that comes too late waits for the
+            # next: it could not be stopped.
+            raise RuntimeError("The server has its application already")
         self._server = make_server(
             HOST, self.port, app, threaded=True, request_handler=request_handler, fd=self._socket.fileno()
         )

@@ -25,17 +25,22 @@ class Site:
     """
 
     def __init__(self, server: LoopbackServer) -> None:
-        self._server = server
+        self._folders: tuple[Path, ...] = ()
+        self._config: Mapping[str, str] = {}
         self.origin = f"http://localhost:{server.port}"
         self.same_site = server.url
+        server.serve(self._app())
 
     def serve(self, *folders: Path, config: Mapping[str, str] | None = None) -> None:
-        """Serve the files of ``folders``, ``config`` as ``/config.json``, and ``index.html`` for every other path."""
+        """From now on serve these files, ``config`` as ``/config.json``, and ``index.html`` for every other path."""
+        self._folders, self._config = folders, config or {}
+
+    def _app(self) -> Flask:
         app = Flask(__name__, static_folder=None)
 
         @app.get("/config.json")
         def configuration() -> Response:
-            return jsonify(config or {})
+            return jsonify(self._config)
 
         @app.get("/favicon.ico")
         def icon() -> Response:
@@ -46,12 +51,12 @@ class Site:
         def file(path: str) -> Response:
             # A single-page app: its routes are all one page. A file that is missing is not one of them.
             name = path if Path(path).suffix else "index.html"
-            for folder in folders:
+            for folder in self._folders:
                 if (folder / name).is_file():
                     return send_from_directory(folder, name, max_age=0)
             raise NotFound
 
-        self._server.serve(app)
+        return app
 
 
 @contextmanager
