@@ -33,6 +33,12 @@ FUZZ := .venv-fuzz/.ready
 AUDIT := .venv-audit/.ready
 BESIDE := .venv-beside/.ready
 
+# What is said to make itself, as in `make run PORT=9000`. What the environment holds under such a name is not meant.
+WORDS := PYTHON PORT APPS ISSUER ARIES ONCE CONFIG_ENV USERS REFRESHES SIGNINS PEAK ARGS PARTS ROUNDS
+given = $(findstring command line,$(origin $(1)))
+$(foreach word,$(WORDS),$(if $(call given,$(word)),,$(eval override $(word) :=)))
+unexport $(WORDS)
+
 # .venv is made by the newest of these that can, or by PYTHON.
 PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3.14 python3.13 python3.12 python3.11 python3 python)
 
@@ -67,21 +73,23 @@ uv-is-there:
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
+SERVE = $(BIN)/python -m tests.local $(if $(PORT),--port "$(PORT)") $(if $(APPS),--apps "$(APPS)") \
+  $(if $(ISSUER),--issuer "$(ISSUER)") $(if $(ARIES),--aries "$(ARIES)") $(if $(filter-out 0,$(ONCE)),--once)
+
 .PHONY: run
 run: $(READY) ## start the whole product here and show one sign-in (ONCE=1 stops after it; PORT=9000 serves from there on; APPS=apps.json adds yours)
-	@$(BIN)/python -m tests.local $(if $(PORT),--port $(PORT)) $(if $(APPS),--apps "$(APPS)") \
-	  $(if $(ISSUER),--issuer "$(ISSUER)") $(if $(ARIES),--aries "$(ARIES)") $(if $(filter-out 0,$(ONCE)),--once)
+	@$(SERVE)
 
-# The words of an event that were given to make itself: what else the environment holds under such a name is not meant.
+# The members of an event. They reach the program in the environment, as make hands them on, and by name.
 OPERATE := ACTION OPERATOR SESSION CLIENT_ID EVERYONE CONTINUE STATUS REMOVED_APP LIMIT DROP_LOST SECONDS EVENT
 .PHONY: operate
 operate: $(READY) ## do an operator's action where `make run` serves (ACTION=check, SESSION=..., CLIENT_ID=..., EVENT='{...}')
 	@$(BIN)/python -m tests.local.operate $(if $(PORT),--port $(PORT)) \
-	  $(foreach word,$(OPERATE),$(if $(findstring command line,$(origin $(word))),$(word)))
+	  $(foreach word,$(OPERATE),$(if $(call given,$(word)),$(word)))
 
 .PHONY: sam-local
 sam-local: build ## like run, with the functions in Lambda's containers (needs Docker or the like: see .ci/containers)
-	@$(BIN)/python -m tests.local --containers $(if $(PORT),--port $(PORT)) $(if $(APPS),--apps "$(APPS)") $(if $(filter-out 0,$(ONCE)),--once)
+	@$(SERVE) --containers
 
 .PHONY: test
 test: $(READY) $(MINISTACK) ## run all tests and measure what they cover (ARGS="-k refresh" are pytest's)
@@ -141,11 +149,11 @@ cost: $(READY) ## what a month costs at AWS (USERS=50000, REFRESHES=8 a day, SIG
 check: $(READY) $(CHECKOV) ## check style, types and the template
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
-	$(BIN)/python -m mypy functions layers/install.py layers/oauth_broker/oauth_broker tests
+	$(BIN)/python -m mypy functions layers/install.py layers/sam_version.py layers/oauth_broker/oauth_broker tests
 	$(BIN)/python -m samcli validate
 	$(BIN)/python -m samcli validate --lint
 	$(BIN)/python -c 'import sys; from cfnlint.runner import main; sys.exit(main())' template.yaml
-# By itself it passes a template that it cannot parse, and one in which it finds nothing to check.
+# By itself checkov passes a template that it cannot parse, and one in which it finds nothing to check.
 	@echo "checkov template.yaml"; \
 	found="$$(CKV_PARSE_ERROR_FAIL=true $(CHECKOV:.ready=bin/python) -m checkov.main --framework cloudformation --file template.yaml \
 	  --skip-download --compact --quiet)"; \
@@ -158,13 +166,13 @@ check-config: $(READY) ## say offline what samconfig.toml (CONFIG_ENV=default) o
 	@$(BIN)/python -m tests.local.check_config \
 	  $(if $(APPS),--apps "$(APPS)") $(if $(CONFIG_ENV),--config-env "$(CONFIG_ENV)")
 
-# The layers are built with .venv's Python, whatever python3 may be outside, and by a make that inherits no option of this
-# one. A function's folder is deployed as it is, and what Python leaves there when the tests import it is not to be.
+# The Python of .venv builds the layers, whatever python3 is on PATH, and the make that builds them inherits no option of
+# this one. A function's folder is deployed as it is: what Python left there when the tests imported it is removed first.
 .PHONY: build
 build: $(READY) ## build what is deployed, without Docker
-	@$(BIN)/python -m tests.sam_version
+	@$(BIN)/python -I layers/sam_version.py --warn
 	@find functions -name __pycache__ -prune -exec rm -rf {} +
-	@MAKEFLAGS= MFLAGS= PYTHON="$$PWD/$(BIN)/python" PYTHON3_13="$(PYTHON3_13)" $(BIN)/python -m samcli build
+	@SAM_CLI_ON_PATH=unused MAKEFLAGS= MFLAGS= PYTHON="$$PWD/$(BIN)/python" PYTHON3_13="$(PYTHON3_13)" $(BIN)/python -m samcli build
 
 .PHONY: check-build
 check-build: build ## test what was built, where a python3.13 is at hand by importing it too
@@ -187,8 +195,8 @@ clean: ## remove everything that was made here
 	rm -rf $(ENVIRONMENTS) sbom.json $(CLIENTS:/.ready=) .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis .screenshots
 	find functions layers tests -name __pycache__ -prune -exec rm -rf {} +
 
-# Made anew if the lock changes, or if the Python that made it is gone. Without the stamp an environment counts as
-# unfinished. Programs in it are called as modules: their scripts name the folder that they were installed in, and a clone
+# An environment is made anew if its lock changes, or if the Python that made it is gone. As long as it has no stamp it counts
+# as unfinished. Its programs are called as modules: their scripts name the folder that they were installed in, and a clone
 # may be moved.
 .SECONDEXPANSION:
 $(ENVIRONMENTS:%=%/.ready): %/.ready: $$(LOCK$$*) $$(if $$(realpath $$*/bin/python),,anew) | $$(BEFORE$$*)

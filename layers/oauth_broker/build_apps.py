@@ -16,16 +16,10 @@ from oauth_broker.registry import Registry
 def main(source: str, target: str) -> None:
     """Check the file and copy it; exits with a message where it cannot be used."""
     try:
-        text = Path(source).read_text("utf-8")
-    except OSError as error:
-        sys.exit(f"{source} cannot be read: {error.strerror}.")
-    except UnicodeDecodeError:
-        sys.exit(f"{source} is not UTF-8.")
-    try:
-        registry = Registry.parse(text, Path(source).name)
+        registry = Registry.read(Path(source))
     except ConfigurationError as error:
         sys.exit(error.reason)
-    Path(target).write_text(text, "utf-8")
+    Path(target).write_bytes(Path(source).read_bytes())
     # The account that runs the function is another one.
     Path(target).chmod(0o644)
     print(f"apps.json: {len(registry.clients)} registered apps")

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from tests.built.artifacts import LAMBDA, LAYERS, folder_of, functions
 from tests.local.aws import REGION
 from tests.local.environment import ProcessEnvironment
-from tests.local.runner import InProcessRunner
+from tests.local.runner import Runner
 from tests.local.stack import LocalStack
 from tests.local.template import Template
 
@@ -93,14 +93,12 @@ class _Process:
         self._process.communicate()
 
 
-class SandboxRunner(InProcessRunner):
+class SandboxRunner(Runner):
     """Runs each function of a stack in a process of its own, as it was built."""
 
     def __init__(self, sandbox: Sandbox, template: Template, log: TextIO) -> None:
-        self._processes = {
-            function.name: (self._start(sandbox, function, log), float(function.timeout or 3))
-            for function in template.functions.get_all()
-        }
+        super().__init__(template)
+        self._processes = {name: self._start(sandbox, function, log) for name, function in self.functions.items()}
 
     @staticmethod
     def _start(sandbox: Sandbox, function: Any, log: TextIO) -> _Process:
@@ -111,13 +109,12 @@ class SandboxRunner(InProcessRunner):
 
     def close(self) -> None:
         """End all processes."""
-        for process, _ in self._processes.values():
+        for process in self._processes.values():
             process.end()
 
     def run(self, name: str, event: str) -> str:
         """Hand the event to the function; both it and the answer are JSON, as on the wire."""
-        process, seconds = self._processes[name]
-        return process.ask(json.loads(event), seconds)
+        return self._processes[name].ask(json.loads(event), float(self.functions[name].timeout or 3))
 
 
 class SandboxStack(LocalStack):
@@ -127,5 +124,5 @@ class SandboxStack(LocalStack):
         super().__init__(log=log, parameters=parameters)
         self._sandbox = sandbox
 
-    def _make_runner(self, environment: ProcessEnvironment) -> InProcessRunner:
+    def _make_runner(self, environment: ProcessEnvironment) -> Runner:
         return SandboxRunner(self._sandbox, self.template, self.log)

@@ -74,6 +74,16 @@ class Pair(ABC):
         broker.assert_every_secret_has_a_row()
         return scheduler
 
+    @staticmethod
+    def check_end(broker: Broker, refreshed: Result, status: str) -> bool:
+        """Return whether the row became ``status``; no refresh may answer from what it did after that (G3)."""
+        log = broker.dynamodb.log
+        ended = [n for n, access in enumerate(log) if access.applied and (access.item or {})["status"]["S"] == status]
+        deciding = [n for n, access in enumerate(log) if access.worker == 0]
+        if refreshed.kind == "200" and ended and deciding[-1] > ended[0]:
+            raise Violation(f"G3: a refresh answered from what it did after the session was {status}")
+        return bool(ended)
+
     @abstractmethod
     def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]: ...
 
@@ -109,13 +119,7 @@ class RefreshAndRevoke(Pair):
         return (lambda: self.session.refresh(token)), (lambda: self.session.revoke(token))
 
     def check(self, broker: Broker, refreshed: Result, revoked: Result) -> None:
-        log = broker.dynamodb.log
-        statuses = [(access.item or {})["status"]["S"] for access in log]
-        ended = [n for n, access in enumerate(log) if access.applied and statuses[n] == "revoked"]
-        deciding = [n for n, access in enumerate(log) if access.worker == 0]
-        if refreshed.kind == "200" and ended and deciding[-1] > ended[0]:
-            raise Violation("G3: a refresh answered from what it did after the sign-out")
-        if revoked.kind == "200" and not ended:
+        if not self.check_end(broker, refreshed, "revoked") and revoked.kind == "200":
             raise Violation("a sign-out was confirmed that did not happen")
         broker.let_pass(LEASE_SECONDS)
         again = self.session.revoke()
@@ -137,12 +141,7 @@ class RefreshAndRemovedScope(Pair):
     def check(self, broker: Broker, refreshed: Result, disallowed: Result) -> None:
         if disallowed.kind == "200":
             raise Violation("a session was refreshed whose scope its app may not have")
-        log = broker.dynamodb.log
-        statuses = [(access.item or {})["status"]["S"] for access in log]
-        ended = [n for n, access in enumerate(log) if access.applied and statuses[n] == "dead"]
-        deciding = [n for n, access in enumerate(log) if access.worker == 0]
-        if refreshed.kind == "200" and ended and deciding[-1] > ended[0]:
-            raise Violation("G3: a refresh answered from what it did after the session had ended")
+        self.check_end(broker, refreshed, "dead")
         broker.let_pass(LEASE_SECONDS)
         if self.session.refresh(client=DISALLOWED).kind != "invalid_grant":
             raise Violation("after all faults the session did not end")

@@ -16,7 +16,7 @@ from tests.support.missing import missing
 CLOSED = "http://127.0.0.1:9"
 _SECONDS = 300
 # What a make that runs this tells the makes below it.
-_OF_MAKE = ("MAKE", "MFLAGS", "PYTHON", "COV_", "COVERAGE_", "PYTEST_", "EVERY_TEST_MUST_RUN", "PORT", "ONCE")
+_OF_MAKE = ("MAKE", "MFLAGS", "PYTHON", "COV_", "COVERAGE_", "PYTEST_", "EVERY_TEST_MUST_RUN")
 
 _AWS = {
     "AWS_PROFILE": "corp",
@@ -86,6 +86,10 @@ _OTHERS = {
     "npm_config_dry_run": "true",
     "UV_SYSTEM_PYTHON": "1",
 }
+# Words of make's, for other programs.
+_WORDS = dict.fromkeys(
+    ("PORT", "APPS", "ISSUER", "ARIES", "ONCE", "CONFIG_ENV", "USERS", "PEAK", "ARGS", "PYTHON", "ACTION"), "nonsense"
+)
 NO_INDEX = {
     "PIP_INDEX_URL": f"{CLOSED}/simple",
     "PIP_EXTRA_INDEX_URL": f"{CLOSED}/simple",
@@ -127,7 +131,7 @@ class Clone:
 
     def hostile(self, *, home: str | None = None) -> dict[str, str]:
         """Return an environment in which nothing is as it should be; ``home`` may be '', for none."""
-        environment = self.friendly() | _AWS | PIP | _PYTHON | _ASCII | _OTHERS
+        environment = self.friendly() | _AWS | PIP | _PYTHON | _ASCII | _OTHERS | _WORDS
         environment |= {"PYTHONPATH": str(self._around / "modules"), "PIP_CONFIG_FILE": str(self._around / "pip.conf")}
         environment |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), str(self._malformed))
         if home is not None:

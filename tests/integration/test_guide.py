@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shutil
 import socket
@@ -282,3 +283,23 @@ def test_each_snippet_says_what_to_fill_in(title: str) -> None:
 @pytest.mark.parametrize("title", SNIPPETS)
 def test_each_snippet_logs_the_id_by_which_the_operator_finds_why_a_session_ended(title: str) -> None:
     assert re.search("request_id|requestid", snippet(title))
+
+
+def test_the_script_hands_curl_no_secret_that_others_on_the_machine_could_see(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curl = shutil.which("curl")
+    folder, seen, sent = tmp_path / "bin", tmp_path / "arguments", tmp_path / "input"
+    folder.mkdir()
+    wrapper = folder / "curl"
+    wrapper.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{seen}\ntee -a {sent} | {curl} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    done = run(script)
+    assert done.status == 0, done.complaint
+    secrets = re.findall(r"(?:token=|code=|code_verifier=|Bearer )([^&\n]+)", sent.read_text())
+    # The code with its verifier, the access token, and the refresh token.
+    assert len(set(secrets)) == 4
+    arguments = seen.read_text()
+    assert f"client_id={PHONE}" in arguments
+    assert not [secret for secret in secrets if secret in arguments]

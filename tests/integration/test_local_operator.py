@@ -14,11 +14,12 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.integration.test_local_stack import come_back, five_free_ports, redeem
+from tests.integration.test_local_stack import come_back, redeem
 from tests.local.aws import CREDENTIALS, REGION
 from tests.local.operate import NotAsked, event_of
 from tests.local.stack import LocalStack
 from tests.local.template import ROOT
+from tests.support.ports import five_free_ports
 
 
 @pytest.fixture(scope="module")

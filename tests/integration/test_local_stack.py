@@ -28,6 +28,7 @@ from tests.local.serving import HOST, PortTaken
 from tests.local.stack import LocalStack
 from tests.local.template import ROOT
 from tests.local.transcript import Transcript
+from tests.support.ports import five_free_ports
 
 # Every secret of the product is at least 43 characters of base64url; no name or path is half as long.
 SECRET = re.compile(r"[A-Za-z0-9_-]{40,}")
@@ -256,14 +257,6 @@ def test_a_stack_that_is_reached_by_other_names_is_the_issuer_and_aries_by_those
     assert f"http://127.0.0.1:{base}/" not in transcript
 
 
-@pytest.mark.parametrize("option", ["--issuer", "--aries"])
-def test_the_command_takes_no_origin_that_the_broker_would_not_take(option: str) -> None:
-    with command("--port", "0", option, "http://192.0.2.1:8080") as process:
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert errors.endswith("must be https://HOST, or http on loopback, without a slash at the end\n")
-
-
 def test_nothing_is_left_behind() -> None:
     before, stdout = dict(os.environ), sys.stdout
     with LocalStack() as stack:
@@ -276,7 +269,7 @@ def test_nothing_is_left_behind() -> None:
 
 
 def command(*arguments: str) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in ("PORT", "ONCE", "VERBOSE")}
+    environment = {name: value for name, value in os.environ.items() if name != "VERBOSE"}
     return subprocess.Popen(
         [sys.executable, "-m", "tests.local", *arguments],
         cwd=ROOT,
@@ -292,18 +285,6 @@ def test_once_succeeds_and_prints_no_secret() -> None:
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     assert SECRET.findall(output) == []
-
-
-def five_free_ports() -> int:
-    """Return the first; below the ports that the system gives away by itself."""
-    while True:
-        base = 20_000 + secrets.randbelow(10_000)
-        try:
-            for port in range(base, base + 5):
-                socket.create_server((HOST, port)).close()
-        except OSError:
-            continue
-        return base
 
 
 @pytest.mark.parametrize("offset", range(5))
@@ -376,6 +357,10 @@ def test_the_command_adds_the_apps_of_a_file_replaces_those_of_the_same_id_and_p
             '{"a": {"redirect_uris": ["https://a.example/"], "scopes": ["x"], "origins": ["https://a.example/"]}}',
             "app 'a': origins has 'https://a.example/', which is not allowed: an origin is https://",
         ),
+        (
+            '{"a": {"redirect_uris": ["https://tunnel.example/oauth2/callback"], "scopes": ["x"]}}',
+            "app 'a': redirect_uris has the broker's own callback",
+        ),
     ],
 )
 def test_a_file_of_apps_that_is_missing_or_wrong_ends_the_command_with_one_line(
@@ -384,12 +369,29 @@ def test_a_file_of_apps_that_is_missing_or_wrong_ends_the_command_with_one_line(
     path = tmp_path / "apps.json"
     if text is not None:
         path.write_bytes(text.encode(errors="surrogateescape"))
-    with command("--port", "0", "--apps", str(path)) as process:
+    with command("--port", "0", "--issuer", "https://tunnel.example", "--apps", str(path)) as process:
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (2, "")
-    assert errors.startswith(str(path))
+    assert errors.startswith("apps.json")
     assert said in errors
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--issuer", "http://192.0.2.1:8080"], "must be https://HOST, or http on loopback"),
+        (["--aries", "http://192.0.2.1:8080"], "must be https://HOST, or http on loopback"),
+        (["--issuer", "https://tunnel.example:443"], "without a default port"),
+        (["--containers", "--issuer", "https://tunnel.example"], "in containers the stack has no other issuer"),
+        (["--containers", "--aries", "https://tunnel.example"], "in containers the stack has no other issuer"),
+    ],
+)
+def test_an_origin_that_the_stack_cannot_have_ends_the_command(options: list[str], said: str) -> None:
+    with command("--port", "0", *options) as process:
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (2, "")
+    assert said in errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -12,9 +13,11 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from tests.local.apps import AppsRefused, is_origin, read_apps
+from oauth_broker.errors import ConfigurationError
+from oauth_broker.registry import ORIGIN
+from tests.local.apps import read_apps
 from tests.local.environment import ProcessEnvironment, apart_from_the_callers_aws
-from tests.local.serving import PortTaken
+from tests.local.serving import HOST, PortTaken
 
 if TYPE_CHECKING:
     from tests.local.stack import LocalStack
@@ -33,7 +36,7 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         return _run(options)
-    except (PortTaken, AppsRefused) as refusal:
+    except (PortTaken, ConfigurationError) as refusal:
         print(refusal, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -46,15 +49,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--port",
         type=_port,
-        default=os.environ.get("PORT") or str(_BASE_PORT),
+        default=str(_BASE_PORT),
         help="the issuer's port (8080); Aries, AWS, the phone page and Lambda take the four after it; 0 for any",
     )
     parser.add_argument("--apps", type=Path, help="a file of further apps: JSON, as the parameter Apps")
     parser.add_argument("--issuer", type=_origin, help="the issuer's origin as a tunnel gives it")
     parser.add_argument("--aries", type=_origin, help="the same of Aries")
     parser.add_argument("--containers", action="store_true", help="run the functions in Lambda's containers")
-    parser.add_argument("--once", action="store_true", default=_is_set("ONCE"), help="stop after the sign-in")
-    return parser.parse_args()
+    parser.add_argument("--once", action="store_true", help="stop after the sign-in")
+    options = parser.parse_args()
+    if options.containers and (options.issuer or options.aries):
+        # Its relays lead from the containers to ports of this machine alone.
+        parser.error("in containers the stack has no other issuer and no other Aries than its own: leave both out")
+    return options
 
 
 def _port(text: str) -> int:
@@ -65,8 +72,10 @@ def _port(text: str) -> int:
 
 
 def _origin(text: str) -> str:
-    if not is_origin(text):
-        raise argparse.ArgumentTypeError("must be https://HOST, or http on loopback, without a slash at the end")
+    if not re.fullmatch(ORIGIN, text):
+        raise argparse.ArgumentTypeError(
+            "must be https://HOST, or http on loopback, without a default port and without a slash at the end"
+        )
     return text
 
 
@@ -75,7 +84,9 @@ def _is_set(variable: str) -> bool:
 
 
 def _run(options: argparse.Namespace) -> int:
-    apps = read_apps(options.apps) if options.apps else {}
+    # Where any port will do, nobody can have named it.
+    issuer = options.issuer or f"http://{HOST}:{options.port}"
+    apps = read_apps(options.apps, issuer) if options.apps else {}
     print("Starting the broker, Aries, AWS and a phone on this machine ...", flush=True)
     # SAM CLI and moto read variables as soon as they are imported.
     ProcessEnvironment().set(apart_from_the_callers_aws(os.environ, "us-east-1"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -40,32 +39,14 @@ def local_apps(phone: str) -> dict[str, dict[str, Any]]:
     }
 
 
-_ORIGIN = re.compile(r"(https://[a-z0-9.-]+|http://(127\.0\.0\.1|\[::1\]|localhost))(:[0-9]{1,5})?")
-
-
-def is_origin(text: str) -> bool:
-    """Tell whether the broker takes ``text`` for an origin: https, or http on loopback."""
-    return _ORIGIN.fullmatch(text) is not None
-
-
-class AppsRefused(Exception):
-    """The file of apps cannot be read, or names an app that the broker would not take."""
-
-
-def read_apps(path: Path) -> dict[str, dict[str, Any]]:
+def read_apps(file: Path, issuer: str) -> dict[str, dict[str, Any]]:
     """Return the apps of a file that holds a value of the ``Apps`` parameter.
 
-    Raises AppsRefused, which names the file, and the app, the member and the rule.
+    Raises ConfigurationError, which names the file, and the app, the member and the rule.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        registry = Registry.parse(text, str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise AppsRefused(f"{path}: {why}") from error
-    except ConfigurationError as error:
-        raise AppsRefused(error.reason) from error
+    registry = Registry.read(file)
+    registry.refuse_callback_of(issuer, file.name)
     if registry.find(PHONE):
-        raise AppsRefused(f"{path}: app {PHONE!r}: this is the page that plays the app; choose another id")
-    apps: dict[str, dict[str, Any]] = json.loads(text)
+        raise ConfigurationError(f"{file.name}: app {PHONE!r}: this is the page that plays the app; choose another id")
+    apps: dict[str, dict[str, Any]] = json.loads(file.read_text("utf-8"))
     return apps

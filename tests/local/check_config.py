@@ -40,25 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.apps:
-            print(_checked_file(options.apps))
+            print(f"{options.apps.name} can be used: {_named(Registry.read(options.apps))}")
         else:
             print(_checked(options.config_file, options.config_env, options.apps_file))
-    except Unusable as unusable:
+    except (Unusable, ConfigurationError) as unusable:
         print(unusable, file=sys.stderr)
         return 1
     return 0
-
-
-def _checked_file(path: Path) -> str:
-    try:
-        registry = Registry.parse(path.read_text("utf-8"), path.name)
-    except OSError as error:
-        raise Unusable(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise Unusable(f"{path.name} is not UTF-8") from error
-    except ConfigurationError as error:
-        raise Unusable(error.reason) from error
-    return f"{path.name} can be used: {_named(registry)}"
 
 
 def _named(registry: Registry) -> str:

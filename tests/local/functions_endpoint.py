@@ -5,11 +5,11 @@ from __future__ import annotations
 from flask import Flask
 from samcli.local.lambda_service.local_lambda_http_service import LocalLambdaHttpService
 
-from tests.local.runner import InProcessRunner
+from tests.local.runner import Runner
 from tests.local.serving import HOST
 
 
-def functions_app(runner: InProcessRunner, port: int) -> Flask:
+def functions_app(runner: Runner, port: int) -> Flask:
     """Return the WSGI application of ``sam local start-lambda``: it invokes functions by their logical ids."""
     service = LocalLambdaHttpService(runner, port=port, host=HOST)
     service.create()

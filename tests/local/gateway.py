@@ -11,14 +11,14 @@ from samcli.lib.telemetry.event import EventTracker
 from samcli.local.apigw.local_apigw_service import LocalApigwService
 from samcli.local.apigw.route import Route
 
-from tests.local.runner import InProcessRunner
+from tests.local.runner import Runner
 from tests.local.serving import HOST
 from tests.local.template import Template
 
 _FORM = "application/x-www-form-urlencoded"
 
 
-def gateway_app(template: Template, runner: InProcessRunner, port: int, *, like_aws: bool) -> Flask:
+def gateway_app(template: Template, runner: Runner, port: int, *, like_aws: bool) -> Flask:
     """Return the WSGI application that answers for the template's HTTP API.
 
     With ``like_aws`` its events and refusals are those of the real HTTP API: form bodies base64-encoded, header names

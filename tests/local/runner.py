@@ -9,7 +9,8 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
 from uuid import uuid4
@@ -46,27 +47,20 @@ class LocalContext:
         return max(0, int((self._deadline - time.monotonic()) * 1000))
 
 
-class InProcessRunner:
-    """Imports every function once, as one Lambda environment would, and calls its handler in the caller's thread.
+class Runner(ABC):
+    """What the gateway calls in the place of SAM CLI's ``LocalLambdaRunner``: the functions of a template."""
 
-    A function that raises is answered for as the Lambda service does: ``{"errorMessage", "errorType"}``.
-    """
+    def __init__(self, template: Template) -> None:
+        """Take the functions from ``template``."""
+        self.functions = {function.name: function for function in template.functions.get_all()}
 
-    def __init__(self, template: Template, environment: ProcessEnvironment, log: TextIO) -> None:
-        """Import the handlers of all functions, each after its own variables were set in the process's environment."""
-        self._log = log
-        self._functions: dict[str, tuple[Function, Handler]] = {}
-        _forget_loggers(template)
-        for function in template.functions.get_all():
-            with output_to(log):
-                self._functions[function.name] = function, _load(function, environment)
+    @abstractmethod
+    def run(self, name: str, event: str) -> str:
+        """Call the function's handler with ``event``; both it and the answer are JSON, as on the wire."""
 
-        self._template = template
-
+    @abstractmethod
     def close(self) -> None:
-        """Leave nothing of the functions' logging to whoever comes next in this process."""
-        _forget_loggers(self._template)
-        restore_stdout()
+        """Leave nothing behind."""
 
     def is_debugging(self) -> bool:
         """Tell the gateway to serve with many threads."""
@@ -74,20 +68,41 @@ class InProcessRunner:
 
     def get_function(self, function_identifier: str, tenant_id: str | None = None) -> Function:
         """Return the function with this logical id; raises SAM CLI's FunctionNotFound."""
-        if function_identifier not in self._functions:
+        if function_identifier not in self.functions:
             raise FunctionNotFound(function_identifier)
-        return self._functions[function_identifier][0]
+        return self.functions[function_identifier]
 
     def invoke(self, function_identifier: str, event: str, *, stdout: StreamWriter, **_: Any) -> None:
         """Do what ``LocalLambdaRunner.invoke`` does: write the function's answer, as JSON, to ``stdout``."""
         stdout.write_str(self.run(function_identifier, event))
 
+
+class InProcessRunner(Runner):
+    """Imports every function once, as one Lambda environment would, and calls its handler in the caller's thread.
+
+    A function that raises is answered for as the Lambda service does: ``{"errorMessage", "errorType"}``.
+    """
+
+    def __init__(self, template: Template, environment: ProcessEnvironment, log: TextIO) -> None:
+        """Import the handlers of all functions, each after its own variables were set in the process's environment."""
+        super().__init__(template)
+        self._log = log
+        self._handlers: dict[str, Handler] = {}
+        _forget_loggers(self.functions.values())
+        for name, function in self.functions.items():
+            with output_to(log):
+                self._handlers[name] = _load(function, environment)
+
+    def close(self) -> None:
+        """Leave nothing of the functions' logging to whoever comes next in this process."""
+        _forget_loggers(self.functions.values())
+        restore_stdout()
+
     def run(self, name: str, event: str) -> str:
         """Call the function's handler with ``event``; both it and the answer are JSON, as on the wire."""
-        function, handler = self._functions[name]
         with output_to(self._log):
             try:
-                return json.dumps(handler(json.loads(event), LocalContext(function)))
+                return json.dumps(self._handlers[name](json.loads(event), LocalContext(self.functions[name])))
             except Exception as error:  # noqa: BLE001 - what the Lambda runtime does with whatever a handler raises
                 traceback.print_exc(file=self._log)
                 return json.dumps({"errorMessage": str(error), "errorType": type(error).__name__})
@@ -99,9 +114,9 @@ def _variables(function: Function) -> dict[str, str]:
     return {name: str(value) for name, value in variables.items() if not isinstance(value, dict)}
 
 
-def _forget_loggers(template: Template) -> None:
+def _forget_loggers(functions: Iterable[Function]) -> None:
     """Let Powertools make its loggers anew: they are kept by service, bound to whatever their first user printed to."""
-    for function in template.functions.get_all():
+    for function in functions:
         logging.Logger.manager.loggerDict.pop(_variables(function).get("POWERTOOLS_SERVICE_NAME", ""), None)
 
 

@@ -21,7 +21,7 @@ from tests.local.functions_endpoint import functions_app
 from tests.local.gateway import gateway_app
 from tests.local.operate import PORT_OFFSET
 from tests.local.phone import phone_app
-from tests.local.runner import InProcessRunner
+from tests.local.runner import InProcessRunner, Runner
 from tests.local.serving import HOST, LoopbackServer, port_taken
 from tests.local.sweeper import Sweeper
 from tests.local.template import Template
@@ -50,7 +50,7 @@ class LocalStack:
     functions: str
     aries_simulator: AriesSimulator
     template: Template
-    runner: InProcessRunner
+    runner: Runner
     parameters: dict[str, str]
     apps: dict[str, Mapping[str, Any]]
     table: str
@@ -154,7 +154,7 @@ class LocalStack:
         sweeper.start()
         started.callback(sweeper.stop)
 
-    def _make_runner(self, environment: ProcessEnvironment) -> InProcessRunner:
+    def _make_runner(self, environment: ProcessEnvironment) -> Runner:
         return InProcessRunner(self.template, environment, self.log)
 
     def _port_at(self, offset: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.local.aws import LocalAws
 from tests.local.event_source import EventSourceMapping
-from tests.local.runner import InProcessRunner
+from tests.local.runner import Runner
 from tests.local.template import StreamTrigger
 
 # DynamoDB takes up to days; a person at one machine should not have to wait.
@@ -19,7 +19,7 @@ _INTERVAL_SECONDS = 0.5
 class Sweeper:
     """Works in a thread of its own between ``start`` and ``stop``."""
 
-    def __init__(self, aws: LocalAws, table: str, runner: InProcessRunner, trigger: StreamTrigger) -> None:
+    def __init__(self, aws: LocalAws, table: str, runner: Runner, trigger: StreamTrigger) -> None:
         """Begin at the start of the table's stream; ``runner`` calls the function of ``trigger``."""
         self._expiry = Expiry(aws.client("dynamodb"), table, time.time)
         streams = aws.client("dynamodbstreams")

@@ -18,7 +18,32 @@ from tests.local.apps import PHONE
 from tests.local.aries import approve
 from tests.local.stack import LocalStack
 
-_SECRET = {"code", "state", "code_verifier", "code_challenge", "access_token", "refresh_token", "token", "cookie"}
+# Shown as they are. Whatever else comes along is masked.
+_PUBLIC = frozenset(
+    [
+        "authorization_endpoint",
+        "body",
+        "client_id",
+        "code_challenge_method",
+        "email",
+        "error",
+        "error_description",
+        "expires_in",
+        "grant_type",
+        "id",
+        "iss",
+        "issuer",
+        "location",
+        "name",
+        "redirect_uri",
+        "request_id",
+        "response_type",
+        "revocation_endpoint",
+        "scope",
+        "token_endpoint",
+        "token_type",
+    ]
+)
 _TIMEOUT_SECONDS = 30
 
 
@@ -215,7 +240,7 @@ class Transcript:
 
     def _write(self, facts: Mapping[str, Any]) -> None:
         for name, value in facts.items():
-            self._out.write(f"         {name:<22} {mask(value) if name in _SECRET else value}\n")
+            self._out.write(f"         {name:<22} {value if name in _PUBLIC else mask(value)}\n")
 
 
 def mask(secret: Any) -> str:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from layers import install
-from tests import sam_version
+from layers import install, sam_version
 from tests.local.environment import apart_from_the_callers_aws
 from tests.support.functions import ROOT
 
@@ -149,29 +148,38 @@ class TestSamCli:
             ("sam 1.0.0", 0),
         ],
     )
+    @pytest.mark.parametrize("warns", [False, True])
     def test_the_one_on_path_is_refused_if_it_is_too_old(
-        self, sam: Path, said: str, status: int, capsys: pytest.CaptureFixture[str]
+        self, sam: Path, said: str, status: int, *, warns: bool, capsys: pytest.CaptureFixture[str]
     ) -> None:
         sam.write_text(f"#!/bin/sh\necho '{said}'\n")
         sam.chmod(0o755)
-        assert sam_version.main() == status
+        assert sam_version.main(["--warn"] * warns) == (0 if warns else status)
         errors = capsys.readouterr().err
         if status:
             version = said.rsplit(maxsplit=1)[-1]
-            assert f"is version {version}; deploying this takes {sam_version.OLDEST} or newer" in errors
+            assert f"is version {version}; building and deploying this takes {sam_version.OLDEST} or newer" in errors
             assert "Upgrade it" in errors
+            assert errors.startswith("Warning: ") is warns
         else:
             assert errors == ""
 
+    @pytest.mark.parametrize("program", ["#!/bin/sh\nexit 3\n", "#!/nonexistent\n"])
+    def test_one_that_does_not_run_is_told(self, sam: Path, program: str, capsys: pytest.CaptureFixture[str]) -> None:
+        sam.write_text(program)
+        sam.chmod(0o755)
+        assert sam_version.main([]) == 1
+        assert f"the SAM CLI on PATH ({sam}) " in capsys.readouterr().err
+
     def test_none_is_needed_for_the_build(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
-        assert sam_version.main() == 0
+        assert sam_version.main([]) == 0
 
     def test_the_readme_names_the_oldest_and_the_projects_own_is_no_older(self) -> None:
         assert f"{sam_version.OLDEST} or newer" in README.split("## Deploy it")[1].split("\n1. ")[0]
         (own,) = re.findall(r"^aws-sam-cli==(\S+)", LOCK.read_text(), re.MULTILINE)
         assert sam_version.numbers(own) >= sam_version.numbers(sam_version.OLDEST)
-        assert "\t@$(BIN)/python -m tests.sam_version\n" in MAKEFILE.split("\nbuild: $(READY)")[1].split("\n\n")[0]
+        assert "\t@$(BIN)/python -I layers/sam_version.py --warn\n" in MAKEFILE.split("\nbuild: $(READY)")[1]
 
 
 def test_nothing_of_the_callers_aws_gets_through_and_the_makefile_names_the_same_prefixes() -> None:

@@ -31,6 +31,7 @@ from oauth_broker.leases import LEASE_MARGIN_SECONDS
 from oauth_broker.messages import HttpRequest, HttpResponse
 from oauth_broker.pkce import base64url
 from oauth_broker.provider import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure, ProviderTokens
+from oauth_broker.registry import Client
 from oauth_broker.requests import ProviderCallback, canonical_scope
 from oauth_broker.secret import Secret
 from oauth_broker.session_secret import SessionSecret
@@ -235,20 +236,20 @@ class Callback:
 
     def _refuse_removed(self, row: SignIn, invocation: Invocation) -> None:
         """End a sign-in that this worker claimed if its redirect URI or its scope is not registered any more."""
-        client = self._settings.registry.find(row.client_id)
         try:
-            self._refuse_removed_redirect(row)
+            client = self._refuse_removed_redirect(row)
         except PageError:
             self._fail(row, ServerError.code, "redirect_uri_removed", invocation)
             raise
-        if client is not None and not client.allows_scope(row.scope):
+        if not client.allows_scope(row.scope):
             raise self._fail(row, InvalidScope.code, "scope_removed", invocation)
 
-    def _refuse_removed_redirect(self, row: SignIn) -> None:
-        """Raise PageError if the redirect URI is not registered any more: it gets neither a code nor an error."""
+    def _refuse_removed_redirect(self, row: SignIn) -> Client:
+        """Return the app; raises PageError if its redirect URI is not registered any more: that is sent nothing."""
         client = self._settings.registry.find(row.client_id)
         if client is None or not client.allows_redirect(row.redirect_uri):
             raise pages.bad_link("redirect_uri_removed")
+        return client
 
     def _same_browsers(self, row: SignIn | None, browser: _Browser) -> SignIn:
         if row is None or not row.is_live(self._clock.now()):

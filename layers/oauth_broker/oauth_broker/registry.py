@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +18,8 @@ OPTIONAL_PORT = r"(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-
 # Browsers leave the default port out of an origin (RFC 6454 section 4). An origin written with it equals no browser's.
 HTTPS_PORT = rf"(?!:443(?![0-9])){OPTIONAL_PORT}"
 HTTP_PORT = rf"(?!:80(?![0-9])){OPTIONAL_PORT}"
+# A bare origin: no path, no trailing slash, so that it is the same byte for byte everywhere. http on loopback only.
+ORIGIN = rf"(?:https://[a-z0-9][a-z0-9.-]*{HTTPS_PORT}|http://(?:127\.0\.0\.1|\[::1\]|localhost){HTTP_PORT})"
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 # RFC 6749 section 3.3.
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,128}")
@@ -28,7 +31,6 @@ _CUSTOM_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+:/.*")
 _HTTPS = re.compile(rf"https://[a-z0-9.-]+{OPTIONAL_PORT}(/.*)?")
 # RFC 8252 section 7.3, and `localhost`, which AppAuth-JS and others use.
 _LOOPBACK = re.compile(rf"(http://(?:127\.0\.0\.1|\[::1\]|localhost)){OPTIONAL_PORT}((?:[/?].*)?)")
-_ORIGIN = re.compile(rf"https://[a-z0-9.-]+{HTTPS_PORT}|http://(?:127\.0\.0\.1|\[::1\]|localhost){HTTP_PORT}")
 _DEFAULT_PORT = re.compile(r"https://[^/]*:443|http://[^/]*:80")
 _APPLE_APP_ID = re.compile(r"[A-Z0-9]{10}\.[A-Za-z0-9.-]+")
 _ANDROID_PACKAGE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
@@ -87,6 +89,25 @@ class Registry:
             raise ConfigurationError(f"{source}: no app is registered")
         return cls(_client(client_id, entry, source) for client_id, entry in apps.items())
 
+    @classmethod
+    def read(cls, file: Path) -> Registry:
+        """Read the apps of a file; raises ConfigurationError as ``parse`` does, or saying why it cannot be read."""
+        try:
+            return cls.parse(file.read_text("utf-8"), file.name)
+        except OSError as error:
+            raise ConfigurationError(f"{file.name} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"{file.name} is not UTF-8") from error
+
+    def refuse_callback_of(self, issuer: str, source: str = "APPS") -> None:
+        """Raise ConfigurationError if an app has the broker's own callback, which is for Aries, as a redirect URI."""
+        for client in self.clients:
+            if f"{issuer}/oauth2/callback" in client.redirect_uris:
+                raise ConfigurationError(
+                    f"{source}: app {client.client_id!r}: redirect_uris has the broker's own callback, which is for "
+                    "Aries"
+                )
+
 
 def _without_port(uri: str) -> tuple[str, str] | None:
     match = _LOOPBACK.fullmatch(uri)
@@ -120,7 +141,7 @@ def _refuse_scope(scope: str) -> str | None:
 
 
 def _refuse_origin(origin: str) -> str | None:
-    if _ORIGIN.fullmatch(origin):
+    if re.fullmatch(ORIGIN, origin):
         return None
     if _DEFAULT_PORT.fullmatch(origin):
         return f"browsers leave the default port out: {origin.rpartition(':')[0]!r}"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from oauth_broker.dialect import DIALECTS, ProviderDialect
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.registry import HTTP_PORT, HTTPS_PORT, Registry
+from oauth_broker.registry import ORIGIN, Registry
 
 T = TypeVar("T")
 
@@ -19,10 +19,8 @@ T = TypeVar("T")
 # /opt/python/apps.json.
 APPS_FILE = Path(__file__).parents[1] / "apps.json"
 
-# A bare origin: no path, no trailing slash, so that it is the same byte for byte everywhere. http on loopback only.
-_HOST = rf"(?:https://[a-z0-9][a-z0-9.-]*{HTTPS_PORT}|http://(?:127\.0\.0\.1|\[::1\]|localhost){HTTP_PORT})"
-_ORIGIN = re.compile(_HOST)
-_ENDPOINT = re.compile(rf"{_HOST}/[A-Za-z0-9._~/-]*")
+_ORIGIN = re.compile(ORIGIN)
+_ENDPOINT = re.compile(rf"{ORIGIN}/[A-Za-z0-9._~/-]*")
 _HOST_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _VISIBLE = re.compile(r"[!-~]+")
 
@@ -89,11 +87,7 @@ class Settings:
             secret_prefix=read.text("SECRET_PREFIX", re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}"), "a name's beginning"),
             key_id=read.text("KEY_ID", _VISIBLE, "a KMS key's ARN"),
         )
-        for client in settings.registry.clients:
-            if f"{settings.issuer}/oauth2/callback" in client.redirect_uris:
-                raise ConfigurationError(
-                    f"APPS: app {client.client_id!r}: redirect_uris has the broker's own callback, which is for Aries"
-                )
+        settings.registry.refuse_callback_of(settings.issuer)
         if settings.dialect.code_sends_secret and not settings.can_refresh:
             raise ConfigurationError("ARIES_CLIENT_SECRET_ARN must not be empty with this PROVIDER_DIALECT")
         return settings
@@ -139,11 +133,6 @@ class _Reader:
     def registry(self, apps_file: Path) -> Registry:
         if text := self._environment.get("APPS", ""):
             return Registry.parse(text)
-        try:
-            return Registry.parse(apps_file.read_text("utf-8"), apps_file.name)
-        except FileNotFoundError as error:
-            raise ConfigurationError("APPS must not be empty where the build had no apps.json") from error
-        except OSError as error:
-            raise ConfigurationError(f"{apps_file.name} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise ConfigurationError(f"{apps_file.name} is not UTF-8") from error
+        if not apps_file.exists():
+            raise ConfigurationError("APPS must not be empty where the build had no apps.json")
+        return Registry.read(apps_file)

@@ -1,0 +1,60 @@
+"""Whether the SAM CLI on PATH is new enough to build and deploy this: ``python3 -I sam_version.py [--warn]``.
+
+An older one fails in ways that say nothing about its age. The build of a layer refuses it, since the SAM CLI that runs
+that build is the one on PATH. ``make build`` takes a SAM CLI of its own and only warns: a deployment takes the other.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+
+OLDEST = "1.158.0"
+_SECONDS = 60
+_UPGRADE = (
+    "Upgrade it as it was installed: pip install --upgrade aws-sam-cli, brew upgrade aws-sam-cli, or by\n"
+    "https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/manage-sam-cli-versions.html"
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Say what is wrong with the SAM CLI on PATH; return 1 where there is something, unless it is to warn alone."""
+    warns = "--warn" in arguments
+    wrong = _what_is_wrong()
+    if wrong is None:
+        return 0
+    print(f"{'Warning: ' if warns else ''}{wrong}", file=sys.stderr)
+    return 0 if warns else 1
+
+
+def _what_is_wrong() -> str | None:
+    sam = shutil.which("sam")
+    if sam is None:
+        return None
+    try:
+        done = subprocess.run(
+            [sam, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"the SAM CLI on PATH ({sam}) does not run: {error}. Deploying this takes {OLDEST} or newer."
+    match = re.search(r"SAM CLI, version (\d+\.\d+\.\d+)", done.stdout)
+    if match is None and done.returncode:
+        return f"the SAM CLI on PATH ({sam}) ends with {done.returncode}. Deploying this takes {OLDEST} or newer."
+    # A program that says something else is another one of that name.
+    if match is None or numbers(match[1]) >= numbers(OLDEST):
+        return None
+    return (
+        f"the SAM CLI on PATH ({sam}) is version {match[1]}; building and deploying this takes {OLDEST} or newer.\n"
+        f"{_UPGRADE}"
+    )
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return the parts of a version, to be compared."""
+    return tuple(int(part) for part in version.split("."))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
