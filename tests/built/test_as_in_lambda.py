@@ -14,8 +14,10 @@ import pytest
 
 from tests.built.sandbox import Sandbox, SandboxStack
 from tests.local.transcript import Transcript
+from tests.support.functions import ROOT
 from tests.support.leaks import WATCH, watching_requests
 from tests.support.missing import missing
+from tests.unit.peer import Peer, answer, answering
 
 pytestmark = pytest.mark.built
 
@@ -38,6 +40,7 @@ print(json.dumps({
     "here": os.getcwd(),
 }))
 """
+DEPLOYED: dict[str, Any] = json.loads((ROOT / "events" / "configuration_create.json").read_text())
 # Whatever the level.
 ALWAYS = {"operator_action", "session_ended", "signed_out"}
 
@@ -75,6 +78,10 @@ def test_a_whole_sign_in_goes_through_and_the_parameter_decides_what_is_logged(
     with log.open("w") as sink, SandboxStack(sandbox, sink, LogLevel=level) as stack, watching_requests():
         assert Transcript(stack, told).play(), told.getvalue() + log.read_text()
         asked = stack.invoke("OperatorFunction", {"action": "check", "operator": "ann"})
+        with Peer(answering(answer())) as cloudformation:
+            assert stack.invoke("ConfigurationFunction", DEPLOYED | {"ResponseURL": cloudformation.url}) is None
+        (judgement,) = cloudformation.requests
+        assert b'"Status": "SUCCESS"' in judgement
     # The browser's half of Aries answers on this machine, and nobody else's does.
     assert {check["name"] for check in asked["checks"] if not check["ok"]} <= {"aries_authorize"}, asked
     written = log.read_text()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.first_contact import alone
@@ -98,6 +100,16 @@ NO_INDEX = {
 }
 
 
+# For whoever reaches the outside: what stays on this machine needs neither.
+PROXIES = dict.fromkeys(
+    ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), CLOSED
+) | {
+    "REQUESTS_CA_BUNDLE": "/nonexistent",
+    "CURL_CA_BUNDLE": "/nonexistent",
+    "SSL_CERT_FILE": "/nonexistent",
+}
+
+
 class Clone:
     """The project's files as they are here, committed or not, in a folder of their own."""
 
@@ -173,6 +185,26 @@ class Clone:
             missing("a network of its own is not permitted to a process here")
         # What is not ASCII stays to be seen.
         return done.returncode, done.stdout.decode("utf-8", "backslashreplace")
+
+    @contextmanager
+    def making(self, *words: str, environment: Mapping[str, str]) -> Iterator[Iterator[str]]:
+        """Run make beside the block, which gets the lines that it prints; then stop it as Ctrl-C does."""
+        command = ["make", *words]
+        with subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            start_new_session=True,
+        ) as process:
+            assert process.stdout is not None
+            try:
+                yield process.stdout
+            finally:
+                os.killpg(process.pid, signal.SIGINT)
 
     @property
     def _malformed(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.first_contact.clone import CLOSED, NO_INDEX, PIP, Clone
+from tests.first_contact.clone import CLOSED, NO_INDEX, PIP, PROXIES, Clone
 from tests.support.ports import five_free_ports
 
 pytestmark = pytest.mark.first_contact
@@ -31,6 +32,9 @@ def installed(clone: Clone) -> Clone:
     # The first installation is not silent.
     assert re.search(r"^  \d+/\d+ (fetched|installed)", output, re.MULTILINE), output
     assert output.isascii()
+    # One more environment that is moved.
+    status, output = clone.make(".venv-checkov/.ready", environment=clone.hostile())
+    assert status == 0, output
     clone.move("moved, and it's elsewhere")
     return clone
 
@@ -64,6 +68,28 @@ def test_where_no_index_can_be_reached_a_target_says_so_and_counts_nothing_as_ma
     assert not (clone.folder / ".venv" / ".ready").exists()
 
 
+def test_without_any_network_the_first_target_says_so(clone: Clone) -> None:
+    index = {"PIP_INDEX_URL": "https://index.example/simple", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": ""}
+    environment = clone.hostile() | NO_INDEX | index
+    status, output = clone.make("run", environment=environment, network=False)
+    assert status != 0
+    assert "The package index (https://index.example/simple) cannot be reached: " in output, output
+    assert "Traceback" not in output
+
+
+def test_of_several_pythons_the_newest_that_works_makes_the_environment(clone: Clone, tmp_path: Path) -> None:
+    # A shim of pyenv's for a version that is not active; two that would do; and a newer one of a later year.
+    does = {"3.14": "exit 127", "3.13": "exit 0", "3.12": "exit 0", "": "echo 'this is Python 3.15.0.'; exit 1"}
+    for version, answer in does.items():
+        python = tmp_path / f"python{version or 3}"
+        python.write_text(f'#!/bin/sh\ncase $1 in -I) echo "made by {version}"; exit 9;; esac\n{answer}\n')
+        python.chmod(0o755)
+    environment = clone.hostile()
+    environment["PATH"] = f"{tmp_path}{os.pathsep}{environment['PATH']}"
+    status, output = clone.make("run", environment=environment)
+    assert (status != 0, "made by 3.13" in output) == (True, True), output
+
+
 def test_without_a_python_that_will_do_the_bounds_are_named(clone: Clone, tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho '/usr/bin/python3 is Python 3.15.0.'; exit 1\n")
@@ -81,7 +107,7 @@ def test_the_first_run_shows_a_sign_in_in_a_hostile_environment(installed: Clone
 
 @pytest.mark.parametrize("home", ["", "/proc", "malformed"])
 def test_moved_and_without_a_network_it_runs_whatever_home_is(installed: Clone, home: str) -> None:
-    environment = installed.hostile(home=installed.malformed_home if home == "malformed" else home)
+    environment = installed.hostile(home=installed.malformed_home if home == "malformed" else home) | PROXIES
     status, output = installed.make("run", "ONCE=1", "PORT=20080", environment=environment, network=False)
     assert (status, SUCCEEDED in output) == (0, True), output
 
@@ -94,6 +120,24 @@ def test_without_make_nothing_of_the_callers_aws_is_read_and_an_ascii_terminal_w
     command = [installed.python, "-m", "tests.local", "--once", "--port", "0"]
     status, output = installed.run(*command, environment=environment)
     assert (status, SUCCEEDED in output) == (0, True), output
+
+
+def test_ones_own_app_is_checked_and_served_and_an_operator_acts_on_it(installed: Clone) -> None:
+    app = {"my-app": {"redirect_uris": ["com.example.mine:/callback"], "scopes": ["account:information"]}}
+    (installed.folder / "my apps.json").write_text(json.dumps(app))
+    environment = installed.hostile()
+    status, output = installed.make("check-config", "APPS=my apps.json", environment=environment)
+    assert (status, output) == (0, "my apps.json can be used: my-app\n")
+    words = ["APPS=my apps.json", f"PORT={five_free_ports()}"]
+    with installed.making("run", *words, environment=environment) as lines:
+        told = ""
+        while not told.endswith("Ctrl-C stops.\n"):
+            told += next(lines)
+        assert "my-app           com.example.mine:/callback" in told
+        status, output = installed.make("operate", words[1], "ACTION=check", environment=environment)
+    # The browser's half of Aries answers here as to a browser: see tests/integration/test_local_operator.py.
+    assert '"checks": [' in output, output
+    assert status in (0, 2), output
 
 
 def bytecode(installed: Clone) -> set[str]:

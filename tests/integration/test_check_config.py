@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.local import check_config
 from tests.local.check_config import main
 from tests.support.functions import ROOT
 
@@ -21,7 +24,6 @@ class Checked:
     """One samconfig.toml and one apps.json, and what is said of them."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self._folder = folder
         self._capsys = capsys
         self.config = folder / "samconfig.toml"
         self.apps_file = folder / "apps.json"
@@ -31,15 +33,18 @@ class Checked:
 
     def __call__(self, *arguments: str) -> tuple[int, str]:
         """The exit status, and what was said on the stream that goes with it."""
-        status = main(["--config-file", str(self.config), "--apps-file", str(self.apps_file), *arguments])
+        status = main(["--config-file", str(self.config), *arguments])
         said = self._capsys.readouterr()
         assert bool(said.err) is bool(status)
         return status, said.err or said.out
 
 
 @pytest.fixture
-def checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Checked:
-    return Checked(tmp_path, capsys)
+def checked(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Checked:
+    checked = Checked(tmp_path, capsys)
+    monkeypatch.setattr(check_config, "APPS_FILE", checked.apps_file)
+    monkeypatch.delenv("APPS_FILE", raising=False)
+    return checked
 
 
 def overrides(**parameters: Any) -> str:
@@ -161,20 +166,76 @@ def test_a_file_of_apps_that_is_not_there_is_told(checked: Checked) -> None:
     assert checked("--apps", str(checked.apps_file)) == (1, "apps.json is not UTF-8\n")
 
 
-def test_it_takes_about_a_second() -> None:
-    """From its start to its end, as a command; a whole sign-in on this machine takes no less."""
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("apps.json", "APPS_FILE must be an absolute path"),
+        ("/nonexistent/apps.json", "apps.json cannot be read: No such file or directory"),
+    ],
+)
+def test_a_file_of_apps_that_the_build_would_not_take_is_told_though_the_parameter_has_apps(
+    checked: Checked, name: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked.configure(overrides())
+    monkeypatch.setenv("APPS_FILE", name)
+    status, said = checked()
+    assert (status, told in said) == (1, True), said
+
+
+def test_it_takes_about_a_second(checked: Checked) -> None:
+    """From its start to its end, as a command, of a configuration that it looks at whole."""
+    checked.configure(overrides())
     begun = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "tests.local.check_config"],
+        [sys.executable, "-m", "tests.local.check_config", "--config-file", checked.config],
         cwd=ROOT,
         env={"PYTHONPATH": "layers/oauth_broker"},
         capture_output=True,
         text=True,
         check=False,
     )
-    # Nobody has deployed from here.
-    assert (done.returncode, "sam deploy --guided" in done.stderr) == (1, True), done.stderr
+    assert (done.returncode, "can be used" in done.stdout) == (0, True), done.stderr
+    # Some 1.5 s by itself; the other tests have the machine too.
     assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize(
+    ("named", "own", "took"),
+    [
+        (None, None, None),
+        (None, "own", "own"),
+        ("absolute", "own", "absolute"),
+        ("relative", "own", "APPS_FILE must be an absolute path"),
+        ("missing", "own", "missing.json cannot be read"),
+    ],
+)
+def test_the_layers_build_takes_the_file_beside_it_or_the_one_that_is_named(
+    tmp_path: Path, named: str | None, own: str | None, took: str | None
+) -> None:
+    """As SAM CLI runs it: in a copy of layers/, with ARTIFACTS_DIR and the caller's environment."""
+    layers, artifacts = tmp_path / "layers", tmp_path / "artifacts"
+    shutil.copytree(ROOT / "layers", layers, ignore=shutil.ignore_patterns("__pycache__"))
+    if own:
+        (layers / "oauth_broker" / "apps.json").write_text(json.dumps({own: APPS["web"]}))
+    (tmp_path / "absolute.json").write_text(json.dumps({"absolute": APPS["web"]}))
+    names = {"absolute": tmp_path / "absolute.json", "relative": "absolute.json", "missing": tmp_path / "missing.json"}
+    make = shutil.which("make")
+    assert make is not None
+    done = subprocess.run(
+        [make, "build-OauthBrokerLayer", f"ARTIFACTS_DIR={artifacts}", f"PYTHON={sys.executable}", "PYTHON3_13="],
+        cwd=layers / "oauth_broker",
+        env={"PATH": os.environ["PATH"], **({"APPS_FILE": str(names[named])} if named else {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    built = artifacts / "python" / "apps.json"
+    if took in ("own", "absolute"):
+        assert (done.returncode, list(json.loads(built.read_text()))) == (0, [took]), done.stderr
+    elif took is None:
+        assert (done.returncode, built.exists()) == (0, False), done.stderr
+    else:
+        assert (done.returncode != 0, took in done.stderr, built.exists()) == (True, True, False), done.stderr
 
 
 @pytest.mark.parametrize(

@@ -33,20 +33,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--apps", type=Path, help="check this file of apps alone")
     parser.add_argument("--config-file", type=Path, default=ROOT / "samconfig.toml", help="samconfig.toml")
     parser.add_argument("--config-env", default="default", help="the environment in it (default)")
-    # The file that the layer's build takes.
-    parser.add_argument(
-        "--apps-file", type=Path, default=os.environ.get("APPS_FILE") or APPS_FILE, help=argparse.SUPPRESS
-    )
     options = parser.parse_args(arguments)
     try:
         if options.apps:
             print(f"{options.apps.name} can be used: {_named(Registry.read(options.apps))}")
         else:
-            print(_checked(options.config_file, options.config_env, options.apps_file))
+            print(_checked(options.config_file, options.config_env, _file_of_the_build()))
     except (Unusable, ConfigurationError) as unusable:
         print(unusable, file=sys.stderr)
         return 1
     return 0
+
+
+def _file_of_the_build() -> Path:
+    """Return the file of apps that the layer's build would take, whether it is there or not; raises Unusable."""
+    named = os.environ.get("APPS_FILE", "")
+    if not named:
+        return APPS_FILE
+    file = Path(named)
+    if not file.is_absolute():
+        raise Unusable("APPS_FILE must be an absolute path: the build runs in a folder of its own")
+    Registry.read(file)
+    return file
 
 
 def _named(registry: Registry) -> str:

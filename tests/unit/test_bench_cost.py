@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.bench.cost_limits import bounds, most_refreshes_a_day
 from tests.bench.cost_prices import FILE, Price, PriceList, Quota
 from tests.bench.cost_usage import Assumed, BadInput, Load, Month, Stack
 from tests.bench.figures import Comparison, Figure, Section
+from tests.support.functions import ROOT
 
 PRICES = PriceList.load()
 STACK = Stack(
@@ -181,6 +183,14 @@ class TestCommand:
         assert "| Secrets Manager: secrets of sessions | 60,000 | 0.40 | 24,000 | 0.40 |" in printed
         assert "**too much**" in printed
         assert "enough for 7.2 refreshes a day" in printed
+
+    def test_the_readme_says_what_it_reckons_for_what_stands_there(self, capsys: pytest.CaptureFixture[str]) -> None:
+        cost.main([])
+        printed = capsys.readouterr().out
+        (total,) = re.findall(r"\| \*\*all\*\* \|  \|  \| ([0-9.]+) \|  \| 100.0% \|", printed)
+        (metrics,) = re.findall(r"metrics that alarms watch \| (\d+) ", printed)
+        told = f"costs {total} dollars a month before the first user ({metrics} metrics in "
+        assert told in (ROOT / "README.md").read_text()
 
     def test_without_users_it_prints_three_sizes(self, capsys: pytest.CaptureFixture[str]) -> None:
         cost.main([])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from oauth_broker import checked_configuration
+from oauth_broker import checked_configuration, settings
 from oauth_broker.checked_configuration import CheckedConfiguration, NotTaken, put
 from tests.support.functions import ROOT
 from tests.unit.fakes import ENVIRONMENT
@@ -27,7 +27,7 @@ GOOD = {
 }
 
 
-def answered(variables: Mapping[str, str], **event: str) -> dict[str, Any]:
+def answered(variables: Mapping[str, str], **event: Any) -> dict[str, Any]:
     """What CloudFormation gets, at the URL that it waits at."""
     sent: list[tuple[str, bytes]] = []
     properties = EVENT["ResourceProperties"] | {"Variables": dict(variables)}
@@ -43,11 +43,52 @@ def answered(variables: Mapping[str, str], **event: str) -> dict[str, Any]:
     return told
 
 
-@pytest.mark.parametrize("kind", ["Create", "Update"])
-def test_a_configuration_that_can_be_used_is_accepted_as_the_same_resource_each_time(kind: str) -> None:
-    told = answered(GOOD, RequestType=kind)
-    assert told["Status"] == "SUCCESS"
-    assert told["PhysicalResourceId"] == answered(GOOD)["PhysicalResourceId"]
+def test_a_configuration_that_can_be_used_is_accepted_under_an_id_of_its_own() -> None:
+    first = answered(GOOD)
+    changed = answered(
+        {**GOOD, "SESSION_DAYS": "7"}, RequestType="Update", PhysicalResourceId=first["PhysicalResourceId"]
+    )
+    assert first["Status"] == changed["Status"] == "SUCCESS"
+    assert first["PhysicalResourceId"] == answered(GOOD)["PhysicalResourceId"] != changed["PhysicalResourceId"]
+
+
+@pytest.mark.parametrize(
+    ("apps", "in_the_new_layer"),
+    [(GOOD["APPS"], GOOD["APPS"]), ("", None)],
+    ids=["the new layer has a file beside the old parameter", "the old layer had the file, the new one has none"],
+)
+def test_what_was_accepted_is_accepted_again_when_an_update_is_taken_back_whatever_is_in_the_layer_by_then(
+    apps: str, in_the_new_layer: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "apps.json"
+    monkeypatch.setattr(settings, "APPS_FILE", file)
+    before = {**GOOD, "APPS": apps}
+    if not apps:
+        file.write_text(GOOD["APPS"])
+    accepted = answered(before)
+    assert accepted["Status"] == "SUCCESS"
+    held = {"RequestType": "Update", "PhysicalResourceId": accepted["PhysicalResourceId"]}
+
+    # The update: another layer, and variables that cannot be used.
+    file.unlink(missing_ok=True)
+    if in_the_new_layer:
+        file.write_text(in_the_new_layer)
+    refused = answered({**before, "SESSION_DAYS": "0"}, **held)
+    assert (refused["Status"], refused["PhysicalResourceId"]) == ("FAILED", accepted["PhysicalResourceId"])
+    # By themselves those from before would be refused now. They are what the stack goes back to.
+    assert answered(before)["Status"] == "FAILED"
+    assert answered(before, **held) == accepted
+
+
+def test_a_new_layer_is_looked_at_even_if_no_variable_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "APPS_FILE", tmp_path / "apps.json")
+    accepted = answered(GOOD)["PhysicalResourceId"]
+    (tmp_path / "apps.json").write_text("{")
+    layers = {"ResourceProperties": EVENT["ResourceProperties"] | {"Variables": GOOD, "Layers": ["another"]}}
+    told = answered({**GOOD, "APPS": ""}, RequestType="Update", PhysicalResourceId=accepted, **layers)
+    assert told["Status"] == "FAILED"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any
 
 import requests
@@ -19,8 +20,7 @@ from oauth_broker.telemetry import PowertoolsTelemetry
 Send = Callable[[str, bytes], None]
 """Brings an answer to the URL that CloudFormation waits at. Raises where it did not arrive."""
 
-# The resource stands for no other thing, so that it is the same one at every update.
-_PHYSICAL_ID = "configuration"
+_DIGITS_OF_ID = 32
 # CloudFormation takes an answer of at most 4,096 bytes. The other members are shorter than what this leaves.
 _MOST_REASON_BYTES = 2000
 _CONNECT_SECONDS, _READ_SECONDS = 3, 10
@@ -33,8 +33,11 @@ _NOT_MADE_YET = {"TABLE_NAME": "not-made-yet", "KEY_ID": "not-made-yet"}
 class CheckedConfiguration:
     """A Lambda handler that CloudFormation calls as ``Create``, ``Update`` and ``Delete``.
 
-    It judges the variables that CloudFormation sends, never its own. When an update is taken back, CloudFormation sends
-    those that were in force before, whatever this function itself has been updated to by then.
+    It judges the variables that CloudFormation sends, never its own, together with the apps in its layer.
+
+    The resource's id is a hash of what was accepted. When an update is taken back, CloudFormation sends what was in
+    force before, which has that hash. It is accepted again unseen, whatever this function and its layer are by then: to
+    refuse it would leave the stack in UPDATE_ROLLBACK_FAILED.
     """
 
     def __init__(self, send: Send) -> None:
@@ -45,15 +48,22 @@ class CheckedConfiguration:
 
         Every other failure is an answer too. Without one, CloudFormation would wait until its patience ends.
         """
-        is_end = event["RequestType"] == "Delete"
-        reason = None if is_end else _fault(_NOT_MADE_YET | event["ResourceProperties"]["Variables"])
+        properties = event["ResourceProperties"]
+        accepted = event.get("PhysicalResourceId", "none-accepted")
+        asked = accepted if event["RequestType"] == "Delete" else _id_of(properties)
+        reason = None if asked == accepted else _fault(_NOT_MADE_YET | properties["Variables"])
         answer = {
             "Status": "FAILED" if reason else "SUCCESS",
             "Reason": _shortened(reason) if reason else "The configuration can be used.",
-            "PhysicalResourceId": _PHYSICAL_ID,
+            "PhysicalResourceId": accepted if reason else asked,
             **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
         }
         self._send(event["ResponseURL"], json.dumps(answer).encode())
+
+
+def _id_of(properties: Mapping[str, Any]) -> str:
+    text = json.dumps(properties, sort_keys=True)
+    return f"configuration-{sha256(text.encode()).hexdigest()[:_DIGITS_OF_ID]}"
 
 
 def _fault(variables: Mapping[str, str]) -> str | None:
