@@ -15,7 +15,8 @@ OLDEST = "1.158.0"
 _SECONDS = 60
 _UPGRADE = (
     "Upgrade it as it was installed: pip install --upgrade aws-sam-cli, brew upgrade aws-sam-cli, or by\n"
-    "https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/manage-sam-cli-versions.html"
+    "https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/manage-sam-cli-versions.html\n"
+    "If it is another SAM CLI that builds this, say so: SAM_CLI_ON_PATH=unused."
 )
 
 
@@ -35,18 +36,22 @@ def _what_is_wrong() -> str | None:
         return None
     try:
         done = subprocess.run(
-            [sam, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS, check=False
+            [sam, "--version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"the SAM CLI on PATH ({sam}) does not run: {error}. Deploying this takes {OLDEST} or newer."
-    match = re.search(r"SAM CLI, version (\d+\.\d+\.\d+)", done.stdout)
-    if match is None and done.returncode:
-        return f"the SAM CLI on PATH ({sam}) ends with {done.returncode}. Deploying this takes {OLDEST} or newer."
+        return f"The SAM CLI on PATH ({sam}) does not run: {error}. Deploying this takes {OLDEST} or newer."
+    match = re.search(r"SAM CLI, version (\d+(\.\d+)+)", done.stdout)
     # A program that says something else is another one of that name.
     if match is None or numbers(match[1]) >= numbers(OLDEST):
         return None
     return (
-        f"the SAM CLI on PATH ({sam}) is version {match[1]}; building and deploying this takes {OLDEST} or newer.\n"
+        f"The SAM CLI on PATH ({sam}) is version {match[1]}; building and deploying this takes {OLDEST} or newer.\n"
         f"{_UPGRADE}"
     )
 

@@ -10,16 +10,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.registry import Registry
+from oauth_broker.registry import Registry, read_text
 
 
 def main(source: str, target: str) -> None:
     """Check the file and copy it; exits with a message where it cannot be used."""
     try:
-        registry = Registry.read(Path(source))
+        text = read_text(Path(source))
+        registry = Registry.parse(text, source)
     except ConfigurationError as error:
         sys.exit(error.reason)
-    Path(target).write_bytes(Path(source).read_bytes())
+    Path(target).write_text(text, "utf-8")
     # The account that runs the function is another one.
     Path(target).chmod(0o644)
     print(f"apps.json: {len(registry.clients)} registered apps")

@@ -132,10 +132,10 @@ def test_all_that_the_patterns_refuse_is_said_at_once(checked: Checked) -> None:
 
 def test_a_file_of_apps_is_checked_alone(checked: Checked) -> None:
     checked.apps_file.write_text(json.dumps(APPS))
-    assert checked("--apps", str(checked.apps_file)) == (0, "apps.json can be used: web\n")
+    assert checked("--apps", str(checked.apps_file)) == (0, f"{checked.apps_file} can be used: web\n")
     checked.apps_file.write_text('{"web": {"redirect_uris": ["https://web.example.com/cb"], "scope": []}}')
     status, said = checked("--apps", str(checked.apps_file))
-    assert (status, said.startswith("apps.json: app 'web': unknown member 'scope'")) == (1, True)
+    assert (status, said.startswith(f"{checked.apps_file}: app 'web': unknown member 'scope'")) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_file_of_apps_that_is_not_there_is_told(checked: Checked) -> None:
         "apps.json cannot be read: No such file or directory\n"
     )
     checked.apps_file.write_bytes(b"\xff")
-    assert checked("--apps", str(checked.apps_file)) == (1, "apps.json is not UTF-8\n")
+    assert checked("--apps", str(checked.apps_file)) == (1, f"{checked.apps_file} is not UTF-8\n")
 
 
 @pytest.mark.parametrize(

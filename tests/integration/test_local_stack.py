@@ -372,7 +372,7 @@ def test_a_file_of_apps_that_is_missing_or_wrong_ends_the_command_with_one_line(
     with command("--port", "0", "--issuer", "https://tunnel.example", "--apps", str(path)) as process:
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (2, "")
-    assert errors.startswith("apps.json")
+    assert errors.startswith(str(path))
     assert said in errors
     assert errors.count("\n") == 1
 
@@ -383,6 +383,8 @@ def test_a_file_of_apps_that_is_missing_or_wrong_ends_the_command_with_one_line(
         (["--issuer", "http://192.0.2.1:8080"], "must be https://HOST, or http on loopback"),
         (["--aries", "http://192.0.2.1:8080"], "must be https://HOST, or http on loopback"),
         (["--issuer", "https://tunnel.example:443"], "without a default port"),
+        (["--port", "abc"], "must be a number from 0 to 65531"),
+        (["--port", "65532"], "must be a number from 0 to 65531"),
         (["--containers", "--issuer", "https://tunnel.example"], "in containers the stack has no other issuer"),
         (["--containers", "--aries", "https://tunnel.example"], "in containers the stack has no other issuer"),
     ],

@@ -65,10 +65,9 @@ def _options() -> argparse.Namespace:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= _HIGHEST_BASE_PORT:
-        raise argparse.ArgumentTypeError(f"must be from 0 to {_HIGHEST_BASE_PORT}")
-    return port
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > _HIGHEST_BASE_PORT:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to {_HIGHEST_BASE_PORT}")
+    return int(text)
 
 
 def _origin(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.registry import Registry
+from oauth_broker.registry import Registry, read_text
 
 PHONE = "phone"
 SCOPES = ("user:information", "account:information", "order:execution", "market:information")
@@ -44,9 +44,10 @@ def read_apps(file: Path, issuer: str) -> dict[str, dict[str, Any]]:
 
     Raises ConfigurationError, which names the file, and the app, the member and the rule.
     """
-    registry = Registry.read(file)
-    registry.refuse_callback_of(issuer, file.name)
+    text = read_text(file)
+    registry = Registry.parse(text, str(file))
+    registry.refuse_callback_of(issuer, str(file))
     if registry.find(PHONE):
-        raise ConfigurationError(f"{file.name}: app {PHONE!r}: this is the page that plays the app; choose another id")
-    apps: dict[str, dict[str, Any]] = json.loads(file.read_text("utf-8"))
+        raise ConfigurationError(f"{file}: app {PHONE!r}: this is the page that plays the app; choose another id")
+    apps: dict[str, dict[str, Any]] = json.loads(text)
     return apps

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.registry import Registry
+from oauth_broker.registry import Registry, read_text
 from oauth_broker.settings import APPS_FILE, Settings, refuse_two_registrations
 from oauth_broker.telemetry import PowertoolsTelemetry
 
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.apps:
-            print(f"{options.apps.name} can be used: {_named(Registry.read(options.apps))}")
+            print(f"{options.apps} can be used: {_named(_registry(options.apps))}")
         else:
             print(_checked(options.config_file, options.config_env, _file_of_the_build()))
     except (Unusable, ConfigurationError) as unusable:
@@ -53,8 +53,12 @@ def _file_of_the_build() -> Path:
     file = Path(named)
     if not file.is_absolute():
         raise Unusable("APPS_FILE must be an absolute path: the build runs in a folder of its own")
-    Registry.read(file)
+    _registry(file)
     return file
+
+
+def _registry(file: Path) -> Registry:
+    return Registry.parse(read_text(file), str(file))
 
 
 def _named(registry: Registry) -> str:

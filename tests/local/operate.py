@@ -89,7 +89,7 @@ def invoke(event: Any, port: int) -> Any:
         # A port that there is not, or an answer of somebody else's, is a ValueError.
         raise NotAsked(
             f"No stack with an operator function answers at {url} ({type(error).__name__}). "
-            "`make run` starts one; PORT=... is the same for both."
+            "`make run` starts one; after PORT=... it has the same number for both."
         ) from error
     return {"error": "function_error", **told} if "FunctionError" in answer else told
 

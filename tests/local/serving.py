@@ -19,7 +19,7 @@ class PortTaken(Exception):
 
     def __init__(self, port: int, error: OSError) -> None:
         why = "is already in use" if error.errno == errno.EADDRINUSE else "may not be used"
-        super().__init__(f"Port {port} {why}. Choose another with PORT=... (it and the four after it are used).")
+        super().__init__(f"Port {port} {why}. Choose another: make run PORT=9000 takes that and the four after it.")
         self.port = port
 
 

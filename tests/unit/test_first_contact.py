@@ -144,6 +144,7 @@ class TestSamCli:
             ("SAM CLI, version 1.99.0", 1),
             ("SAM CLI, version 1.158.0", 0),
             ("SAM CLI, version 2.0.0", 0),
+            ("a warning \\351\\nSAM CLI, version 1.160.0.dev1", 0),
             # An editor has that name too.
             ("sam 1.0.0", 0),
         ],
@@ -152,7 +153,7 @@ class TestSamCli:
     def test_the_one_on_path_is_refused_if_it_is_too_old(
         self, sam: Path, said: str, status: int, *, warns: bool, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        sam.write_text(f"#!/bin/sh\necho '{said}'\n")
+        sam.write_text(f"#!/bin/sh\nprintf '{said}\n' >&2\n")
         sam.chmod(0o755)
         assert sam_version.main(["--warn"] * warns) == (0 if warns else status)
         errors = capsys.readouterr().err
@@ -164,12 +165,16 @@ class TestSamCli:
         else:
             assert errors == ""
 
-    @pytest.mark.parametrize("program", ["#!/bin/sh\nexit 3\n", "#!/nonexistent\n"])
-    def test_one_that_does_not_run_is_told(self, sam: Path, program: str, capsys: pytest.CaptureFixture[str]) -> None:
-        sam.write_text(program)
+    def test_one_that_does_not_run_is_told(self, sam: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        sam.write_text("#!/nonexistent\n")
         sam.chmod(0o755)
         assert sam_version.main([]) == 1
-        assert f"the SAM CLI on PATH ({sam}) " in capsys.readouterr().err
+        assert f"The SAM CLI on PATH ({sam}) does not run" in capsys.readouterr().err
+
+    def test_another_program_of_that_name_is_none_of_ours(self, sam: Path) -> None:
+        sam.write_text("#!/bin/sh\necho 'usage: sam FILE' >&2; exit 2\n")
+        sam.chmod(0o755)
+        assert sam_version.main([]) == 0
 
     def test_none_is_needed_for_the_build(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))

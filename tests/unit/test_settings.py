@@ -256,7 +256,6 @@ def test_the_variable_where_there_is_one_takes_the_place_of_the_file(tmp_path: P
         (b"{", "apps.json is not JSON"),
         (b"{}", "apps.json: no app is registered"),
         (b'{"a": {"scope": []}}', "apps.json: app 'a': unknown member 'scope'"),
-        (b"\xff", "apps.json is not UTF-8"),
     ],
 )
 def test_a_file_that_is_wrong_is_refused_by_its_name(tmp_path: Path, content: bytes, told: str) -> None:
@@ -266,8 +265,16 @@ def test_a_file_that_is_wrong_is_refused_by_its_name(tmp_path: Path, content: by
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
-        Settings.from_environment({**ENVIRONMENT, "APPS": ""}, tmp_path)
+    with pytest.raises(ConfigurationError, match=r"apps\.json is not UTF-8"):
+        with_file(tmp_path, b"\xff")
+    unusual = {
+        tmp_path: "Is a directory",
+        tmp_path / ("x" * 300): "too long",
+        tmp_path / "apps.json" / "x": "Not a dir",
+    }
+    for file, why in unusual.items():
+        with pytest.raises(ConfigurationError, match=f"cannot be read: .*{why}"):
+            Settings.from_environment({**ENVIRONMENT, "APPS": ""}, file)
 
 
 def test_a_deployment_with_apps_in_both_places_is_refused_and_with_one_is_not(tmp_path: Path) -> None:

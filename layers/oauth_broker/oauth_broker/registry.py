@@ -89,16 +89,6 @@ class Registry:
             raise ConfigurationError(f"{source}: no app is registered")
         return cls(_client(client_id, entry, source) for client_id, entry in apps.items())
 
-    @classmethod
-    def read(cls, file: Path) -> Registry:
-        """Read the apps of a file; raises ConfigurationError as ``parse`` does, or saying why it cannot be read."""
-        try:
-            return cls.parse(file.read_text("utf-8"), file.name)
-        except OSError as error:
-            raise ConfigurationError(f"{file.name} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise ConfigurationError(f"{file.name} is not UTF-8") from error
-
     def refuse_callback_of(self, issuer: str, source: str = "APPS") -> None:
         """Raise ConfigurationError if an app has the broker's own callback, which is for Aries, as a redirect URI."""
         for client in self.clients:
@@ -107,6 +97,16 @@ class Registry:
                     f"{source}: app {client.client_id!r}: redirect_uris has the broker's own callback, which is for "
                     "Aries"
                 )
+
+
+def read_text(file: Path) -> str:
+    """Return what a file of apps holds; raises ConfigurationError, because of an OSError or a UnicodeDecodeError."""
+    try:
+        return file.read_text("utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file} is not UTF-8") from error
 
 
 def _without_port(uri: str) -> tuple[str, str] | None:

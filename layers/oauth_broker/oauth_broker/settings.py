@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from oauth_broker.dialect import DIALECTS, ProviderDialect
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.registry import ORIGIN, Registry
+from oauth_broker.registry import ORIGIN, Registry, read_text
 
 T = TypeVar("T")
 
@@ -133,6 +133,10 @@ class _Reader:
     def registry(self, apps_file: Path) -> Registry:
         if text := self._environment.get("APPS", ""):
             return Registry.parse(text)
-        if not apps_file.exists():
-            raise ConfigurationError("APPS must not be empty where the build had no apps.json")
-        return Registry.read(apps_file)
+        try:
+            text = read_text(apps_file)
+        except ConfigurationError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise ConfigurationError("APPS must not be empty where the build had no apps.json") from error
+            raise
+        return Registry.parse(text, apps_file.name)
