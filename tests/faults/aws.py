@@ -78,7 +78,15 @@ class MemoryDynamoDb:
     def _note(self, *, applied: bool, item: Item | None) -> None:
         self.log.append(Access(self.worker, applied, item))
 
-    def put_item(self, *, TableName: str, Item: Item) -> dict[str, Any]:  # noqa: N803
+    def put_item(self, *, TableName: str, Item: Item, **condition: str) -> dict[str, Any]:  # noqa: N803
+        assert condition == {
+            "ConditionExpression": "attribute_not_exists(session_id)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        found = self.items.get(Item["session_id"]["S"])
+        if found is not None:
+            self._note(applied=False, item=found)
+            raise client_error("ConditionalCheckFailedException", Item=dict(found))
         self.items[Item["session_id"]["S"]] = dict(Item)
         self._note(applied=True, item=Item)
         return {}

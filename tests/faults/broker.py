@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from oauth_broker.answers import TokenAnswer
@@ -72,16 +73,22 @@ class Violation(AssertionError):
 class SeamedAries:
     """The call to Aries, past the seam. What is under way there, or may yet arrive, is in flight (G1)."""
 
-    def __init__(self, seam: Seam, core: AriesCore) -> None:
+    def __init__(self, seam: Seam, core: AriesCore, is_newest_stored: Callable[[], bool]) -> None:
         self._seam = seam
         self._core = core
+        self._is_newest_stored = is_newest_stored
         self.codes: list[str] = []
+        # Of the last refresh that Aries refused: whether its newest token was nowhere with us at that very call.
+        self.refused_what_was_lost = False
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
         request = json.loads(body)
         if "refresh_token" in request and any(name == "Aries" for _, name, _ in self._seam.late):
             raise Violation("G1: a refresh was sent to Aries while another of the session may still arrive there")
+        is_stored = self._is_newest_stored()
         reply: Reply = self._seam.call("Aries", lambda: self._processed(request))
+        if reply.status != HTTPStatus.OK and "refresh_token" in request:
+            self.refused_what_was_lost = not is_stored
         return reply
 
     def _processed(self, request: dict[str, str]) -> Reply:
@@ -96,6 +103,7 @@ class Broker:
 
     rotation: Any = "strict"
     seam: Seam = field(default_factory=Seam)
+    settings: Settings = SETTINGS
 
     def __post_init__(self) -> None:
         self.clock = VirtualClock()
@@ -117,25 +125,32 @@ class Broker:
         self._compose()
 
     def _compose(self) -> None:
-        seam, clock = self.seam, self.clock
+        seam, clock, settings = self.seam, self.clock, self.settings
         self.sign_ins = SignIns(SeamedClient(seam, self.dynamodb), "table")
         self.vault = SecretsManagerVault(SeamedClient(seam, self.secrets), PREFIX, "key")
         self.store = SessionStore(
             self.sign_ins, self.vault, Escrow(lambda: SeamedClient(seam, self.kms), "key"), clock, self.token_bytes
         )
-        # What every warm process has; its reading is no step of the protocol.
-        cut_offs = CutOffs(cast(Any, MemoryDynamoDb()), "table", clock)
-        client_secret = ClientSecret(cast(Any, self.secrets), SETTINGS.aries_client_secret_arn, clock)
-        self.aries = SeamedAries(seam, self.core)
-        self.provider = Provider(SETTINGS, self.aries, client_secret, clock)
-        self.endings = Endings(self.sign_ins, self.vault, clock)
-        self.authorize = Authorize(SETTINGS, self.sign_ins, clock, self.token_bytes)
-        self.callback = Callback(SETTINGS, self.sign_ins, self.vault, self.provider, clock, self.token_bytes)
-        self.redeem = Redeem(SETTINGS, self.sign_ins, cut_offs, self.store, self.endings, clock, self.token_bytes)
-        self.refresh = Refresh(
-            SETTINGS, self.sign_ins, cut_offs, self.store, self.provider, self.endings, clock, self.token_bytes
+        # A table of its own, so that the log of the other holds what was done to sessions alone.
+        self.cut_offs = cut_offs = CutOffs(SeamedClient(seam, MemoryDynamoDb(), "cut-offs"), "table", clock)
+        self.client_secret = ClientSecret(
+            SeamedClient(seam, self.secrets, "client secret"), settings.aries_client_secret_arn, clock
         )
-        self.revoke = Revoke(SETTINGS, self.sign_ins, self.vault, self.store, clock)
+        self.aries = SeamedAries(seam, self.core, self.is_aries_newest_stored_anywhere)
+        self.provider = Provider(settings, self.aries, self.client_secret, clock)
+        self.endings = Endings(self.sign_ins, self.vault, clock)
+        self.authorize = Authorize(settings, self.sign_ins, clock, self.token_bytes)
+        self.callback = Callback(settings, self.sign_ins, self.vault, self.provider, clock, self.token_bytes)
+        self.redeem = Redeem(settings, self.sign_ins, cut_offs, self.store, self.endings, clock, self.token_bytes)
+        self.refresh = Refresh(
+            settings, self.sign_ins, cut_offs, self.store, self.provider, self.endings, clock, self.token_bytes
+        )
+        self.revoke = Revoke(settings, self.sign_ins, self.vault, self.store, clock)
+
+    def warm_up(self) -> None:
+        """Have at hand what a process reads once in a while: the cut-offs and the client secret."""
+        self.cut_offs.of(CLIENT_ID)
+        self.client_secret.current()
 
     def invocation(self) -> Invocation:
         return Invocation(Context(self.clock.now), self.telemetry)
@@ -168,6 +183,9 @@ class Broker:
             stored.append(committed)
         newest = {self.core.newest_refresh_token(family) for family in self.core.families()}
         return any(secret.refresh_token and secret.refresh_token.reveal() in newest for secret in stored)
+
+    def is_aries_newest_stored_anywhere(self) -> bool:
+        return any(self.is_aries_newest_stored(session_id) for session_id in self.dynamodb.items)
 
     def assert_every_secret_has_a_row(self) -> None:
         """Cleanup deletes the secret of every removed row, so that every secret must follow from some row."""
@@ -233,8 +251,10 @@ class Session:
         parsed = RefreshToken.parse(answer.refresh_token)
         assert parsed is not None
         committed = self.broker.committed(self.session_id)
-        if committed is None or (
-            parsed.generation == row.generation and committed.access_token != answer.secret.access_token
+        if (
+            committed is None
+            or parsed.generation > row.generation
+            or (parsed.generation == row.generation and committed.access_token != answer.secret.access_token)
         ):
             raise Violation("G2: something was answered that is not durable")
 

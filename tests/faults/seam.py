@@ -5,7 +5,7 @@ Here a process dies, a call fails, its effect is delayed, and another worker get
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -25,15 +25,13 @@ class Kind(Enum):
     APPLIED = "error though applied"
     LATE = "error, applied late"
     REPEATED = "applied, answer lost, repeated by the SDK"
+    AGAIN = "applied, and lands once more, later"
     DROPPED = "no reply, never processed"
 
 
-AWS_KINDS = (Kind.DIES_BEFORE, Kind.DIES_AFTER, Kind.NOT_APPLIED, Kind.APPLIED, Kind.LATE, Kind.REPEATED)
+AWS_KINDS = (Kind.DIES_BEFORE, Kind.DIES_AFTER, Kind.NOT_APPLIED, Kind.APPLIED, Kind.LATE, Kind.REPEATED, Kind.AGAIN)
+# Nobody repeats a request to Aries, so that none lands twice.
 ARIES_KINDS = (Kind.DIES_BEFORE, Kind.DIES_AFTER, Kind.NOT_APPLIED, Kind.APPLIED, Kind.LATE, Kind.DROPPED)
-
-
-class ProcessDied(BaseException):
-    """The end of a worker process: nothing in it catches this, and nothing of it is answered."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +43,35 @@ class Fault:
     delay: int = 0
 
 
+# Of these the number of calls matters after which the effect lands.
+DELAYED = (Kind.LATE, Kind.AGAIN)
+
+
+_READINGS = ("get_", "encrypt", "decrypt")
+
+
+def may_befall(kind: Kind, call: str) -> bool:
+    """Tell whether a call may meet that. A reading that lands once more is none."""
+    if call == "Aries":
+        return kind in ARIES_KINDS
+    return kind in AWS_KINDS and not (kind is Kind.AGAIN and any(name in call for name in _READINGS))
+
+
+def faults_at(at: int, delays: Iterable[int]) -> list[Fault]:
+    """Every fault of the call with number ``at``, those that are delayed with each of ``delays``."""
+    return [Fault(at, kind, delay) for kind in Kind for delay in (delays if kind in DELAYED else (0,))]
+
+
+class ProcessDied(BaseException):
+    """The end of a worker process: nothing in it catches this, and nothing of it is answered."""
+
+
 @dataclass
 class Seam:
     """Numbers the calls of a run from 1 on, and lets the planned faults happen.
 
     ``switch`` is where a scheduler may give another worker its turn: before every call. ``late`` are the effects that
-    have not landed yet, each with the number of the call before which it lands.
+    have not landed yet, each with the number of the call before which it lands. ``last`` is the last effect of a name.
     """
 
     faults: Mapping[int, Fault] = field(default_factory=dict)
@@ -58,17 +79,24 @@ class Seam:
     calls: list[str] = field(default_factory=list)
     injected: list[tuple[str, Kind]] = field(default_factory=list)
     late: list[tuple[int, str, Callable[[], Any]]] = field(default_factory=list)
+    last: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
     def call(self, name: str, effect: Callable[[], Any]) -> Any:
         """Make one call."""
         self.switch()
         self.calls.append(name)
+        self.last[name] = effect
         self._land(len(self.calls))
         fault = self.faults.get(len(self.calls))
-        if fault is None or fault.kind not in (ARIES_KINDS if name == "Aries" else AWS_KINDS):
+        if fault is None or not may_befall(fault.kind, name):
             return effect()
         self.injected.append((name, fault.kind))
         return self._fail(name, fault, effect)
+
+    def land_later(self, delay: int, name: str) -> None:
+        """Have the last call of that name land once more when ``delay`` calls from now on have been made."""
+        self.injected.append((name, Kind.AGAIN))
+        self.late.append((len(self.calls) + delay + 1, name, self.last[name]))
 
     def land_all(self, name: str | None = None) -> None:
         """Let everything land that is late, or everything of one name."""
@@ -99,6 +127,10 @@ class Seam:
             case Kind.REPEATED:
                 _ignoring_errors(effect)
                 return effect()
+            case Kind.AGAIN:
+                # The SDK gave an attempt up, and the next one was answered.
+                self.late.append((fault.at + fault.delay + 1, name, effect))
+                return effect()
         raise NoReply("made by a test") if name == "Aries" else ReadTimeoutError(endpoint_url="memory")
 
 
@@ -109,12 +141,13 @@ def _ignoring_errors(effect: Callable[[], Any]) -> None:
 
 
 class SeamedClient:
-    """An AWS client, every call of which passes the seam."""
+    """An AWS client, every call of which passes the seam: by its name, after what it is ``of`` if that is given."""
 
-    def __init__(self, seam: Seam, client: Any) -> None:
+    def __init__(self, seam: Seam, client: Any, of: str = "") -> None:
         self._seam = seam
         self._client = client
+        self._of = f"{of} " if of else ""
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         method = getattr(self._client, operation)
-        return lambda **parameters: self._seam.call(operation, lambda: method(**parameters))
+        return lambda **parameters: self._seam.call(self._of + operation, lambda: method(**parameters))

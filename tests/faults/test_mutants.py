@@ -8,26 +8,36 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
 
 from oauth_broker import refresh as refresh_module
-from oauth_broker import standing
+from oauth_broker import standing, vault
 from oauth_broker.callback import Callback
+from oauth_broker.dialect import Outcome
+from oauth_broker.errors import Busy, InvalidGrant
+from oauth_broker.escrow import Escrow
+from oauth_broker.handles import secret_version
 from oauth_broker.leases import Leases
+from oauth_broker.provider import Provider, ProviderFailure
+from oauth_broker.refresh import Refresh
 from oauth_broker.secret import Secret
 from oauth_broker.session_store import SessionStore
 from oauth_broker.sign_in import SignIn
 from oauth_broker.standing import Standing
 from oauth_broker.vault import SecretsManagerVault
-from tests.faults.aws import MemoryDynamoDb
-from tests.faults.broker import LEASE_SECONDS, Violation
+from tests.faults.aws import MemoryDynamoDb, client_error
+from tests.faults.broker import LEASE_SECONDS, Broker, Session, Violation, in_turn, signed_in
 from tests.faults.scheduler import every_schedule
 from tests.faults.seam import Fault, Kind
 from tests.faults.test_holders import beside_a_refresh, play
 from tests.faults.test_interleavings import TwoCallbacks, TwoRefreshes
+from tests.faults.test_lands_again import every_landing
 from tests.faults.test_refresh_faults import WINDOW, run, single_faults
+from tests.support.functions import FUNCTION_SECONDS
+from tests.support.world import GRACE
 
 Patch = pytest.MonkeyPatch
 
@@ -45,22 +55,120 @@ def single_of_every_rotation() -> None:
         single(rotation)
 
 
+# What a process does in a refresh that has read nothing yet, in its order.
+REFRESH = (
+    "cut-offs get_item",
+    "update_item",
+    "get_secret_value",
+    "client secret get_secret_value",
+    "Aries",
+    "put_secret_value",
+    "update_item",
+)
+PUT = REFRESH.index("put_secret_value") + 1
+
+
 def two_deaths() -> None:
     """A worker dies after some call, and the next one at some later call: what is lost must be in the window."""
-    for first in range(1, 8):
-        for second in range(first + 1, 20):
+    for first in range(1, len(REFRESH) + 2):
+        for second in range(first + 1, 2 * len(REFRESH) + 8):
             for kind in Kind:
                 outcome = run("strict", (Fault(first, Kind.DIES_AFTER), Fault(second, kind)), LEASE_SECONDS)
-                if outcome.lost and not outcome.in_window:
+                if outcome.lost and not outcome.excused:
                     raise Violation(f"G4: {outcome.name}")
+
+
+def dying_over_a_put_that_lands(delay: int) -> tuple[Fault, ...]:
+    return Fault(PUT, Kind.LATE, delay), Fault(PUT + 1, Kind.DIES_BEFORE)
 
 
 def a_put_that_lands_late() -> None:
     """A worker dies over a write to the vault that lands at any time afterwards, when others have gone on."""
     for delay in range(80):
-        outcome = run("grace", (Fault(4, Kind.LATE, delay), Fault(5, Kind.DIES_BEFORE)), LEASE_SECONDS)
+        outcome = run("grace", dying_over_a_put_that_lands(delay), LEASE_SECONDS)
         if outcome.lost:
             raise Violation(f"G4: {outcome.name}")
+
+
+def after_dying_over_a_put_that_lands(delay: int, rotation: str) -> tuple[Broker, Session]:
+    broker = Broker(rotation)
+    session = signed_in(broker)
+    broker.seam.calls.clear()
+    broker.seam.faults = in_turn(dying_over_a_put_that_lands(delay))
+    session.refresh()
+    broker.let_pass(LEASE_SECONDS)
+    return broker, session
+
+
+def a_put_that_is_read_a_moment_later() -> None:
+    """Secrets Manager shows a write only after a moment: an Aries that kills families must not be asked before that."""
+    # The last of them lands before the second look of the next refresh, after its lease and its first look.
+    for delay in range(REFRESH.index("get_secret_value") + 3):
+        broker, session = after_dying_over_a_put_that_lands(delay, "family")
+        if session.refresh().kind != "200" or broker.seam.calls.count("Aries") > 1:
+            raise Violation(f"G4: Aries was asked before a put had landed {delay} calls later")
+
+
+def a_put_that_lands_before_the_last_look() -> None:
+    """What has been stored when Aries refuses is found, however late it was stored."""
+    for delay in range(60):
+        broker, session = after_dying_over_a_put_that_lands(delay, "strict")
+        if session.refresh().kind != "invalid_grant":
+            continue
+        # The row is ended by the call before its secret is deleted.
+        ended_at = broker.seam.calls.index("delete_secret")
+        if PUT + delay + 1 < ended_at:
+            raise Violation(f"G4: ended {ended_at - PUT} calls after a put that had landed {delay + 1} calls after it")
+
+
+def a_table_that_fails_at_the_commit() -> None:
+    """Nothing is answered that is not committed."""
+    broker = Broker()
+    session = signed_in(broker)
+    broker.seam.calls.clear()
+    broker.seam.faults = in_turn(Fault(at, Kind.NOT_APPLIED) for at in range(len(REFRESH), 200))
+    assert session.refresh().kind == "busy"
+
+
+# By which two processes' clocks may differ, and for which Aries may be at a request that its sender has given up.
+CLOCKS_DIFFER_SECONDS = ARIES_TAKES_LONGER_SECONDS = 5
+
+
+def a_worker_stopped_at_its_very_end() -> None:
+    """Its request reaches Aries a moment after that; another worker, whose clock is ahead, tries in every second."""
+    broker = Broker()
+    session = signed_in(broker)
+    broker.warm_up()
+    begun = broker.clock.time
+    broker.seam.calls.clear()
+    broker.seam.faults = in_turn([Fault(REFRESH.index("Aries") - 1, Kind.LATE, delay=10_000)])
+    assert session.refresh().kind == "busy"
+    broker.seam.faults = {}
+
+    def set_clock(at: float) -> None:
+        broker.clock.time = at
+        if at - CLOCKS_DIFFER_SECONDS >= begun + FUNCTION_SECONDS + ARIES_TAKES_LONGER_SECONDS:
+            broker.seam.land_all("Aries")
+
+    broker.clock.sleep = lambda seconds: set_clock(broker.clock.time + seconds)  # type: ignore[method-assign]
+    for second in range(60):
+        set_clock(begun + second + CLOCKS_DIFFER_SECONDS)
+        session.refresh()
+
+
+def a_vault_that_takes_no_more() -> None:
+    """A secret has no room for more versions: the answer is sealed into the row."""
+    broker = Broker()
+    session = signed_in(broker)
+    broker.secrets.put_secret_value = refused_for_its_limit  # type: ignore[method-assign]
+    for _ in range(3):
+        if session.refresh().kind != "200":
+            raise Violation("G4: an answer of Aries' was dropped since the vault would not take it")
+        broker.let_pass(GRACE + 1)
+
+
+def refused_for_its_limit(**_: Any) -> Any:
+    raise client_error("LimitExceededException")
 
 
 def two_refreshes() -> None:
@@ -109,6 +217,75 @@ WITHOUT_FENCE = "#status = :active AND expires_at > :now"
 
 def lease_shorter_than_the_work(patch: Patch) -> None:
     patch.setattr(refresh_module, "LEASE_MARGIN_SECONDS", -29.0)
+
+
+def no_lease_margin(patch: Patch) -> None:
+    patch.setattr(refresh_module, "LEASE_MARGIN_SECONDS", 0.0)
+
+
+def taking_a_lease_that_is_held(patch: Patch) -> None:
+    held = " AND (attribute_not_exists(lease_until) OR lease_until <= :now)"
+    rewritten(patch, "ADD fence :one", lambda update, condition: (update, condition.replace(held, "")))
+    patch.setattr(SignIn, "is_leased", lambda self, now: False)
+
+
+def looking_for_an_earlier_answer_once(patch: Patch) -> None:
+    patch.setattr(SessionStore, "_repeatedly", lambda self, read: read())
+
+
+def believing_the_first_refusal(patch: Patch) -> None:
+    def end(self: Refresh, refused: Any, row: SignIn, invocation: Any) -> Any:
+        self.endings.end_refused(row, invocation)
+        raise InvalidGrant("provider_refused")
+
+    patch.setattr(Refresh, "_newer_than", end)
+
+
+def posting_again_where_no_answer_came(patch: Patch) -> None:
+    refresh = Provider.refresh
+
+    def twice(self: Provider, *given: Any) -> Any:
+        try:
+            return refresh(self, *given)
+        except ProviderFailure as failure:
+            if failure.outcome is not Outcome.AMBIGUOUS:
+                raise
+        return refresh(self, *given)
+
+    patch.setattr(Provider, "refresh", twice)
+
+
+def storing_under_a_version_that_no_fence_leads_to(patch: Patch) -> None:
+    numbers = count()
+    patch.setattr(vault, "secret_version", lambda session_id, fence: secret_version(session_id, 10**6 + next(numbers)))
+
+
+def nothing_sealed_where_the_vault_refuses(patch: Patch) -> None:
+    def refuse(self: Escrow, session_id: str, secret: Any) -> Any:
+        raise Busy("kms:refused", retriable=False)
+
+    patch.setattr(Escrow, "seal", refuse)
+
+
+def answering_what_is_not_committed(patch: Patch) -> None:
+    commit = Refresh._commit
+
+    def hopefully(self: Refresh, row: SignIn, kept: Any, *rest: Any) -> SignIn:
+        try:
+            return commit(self, row, kept, *rest)
+        except Busy:
+            return replace(row, generation=row.generation + 1)
+
+    patch.setattr(Refresh, "_commit", hopefully)
+
+
+def saving_over_what_is_there(patch: Patch) -> None:
+    def put_item(self: MemoryDynamoDb, **parameters: Any) -> Any:
+        self.items.pop(parameters["Item"]["session_id"]["S"], None)
+        return original(self, **parameters)
+
+    original = MemoryDynamoDb.put_item
+    patch.setattr(MemoryDynamoDb, "put_item", put_item)
 
 
 def no_roll_forward(patch: Patch) -> None:
@@ -208,9 +385,18 @@ def _with_committed_fence(row: SignIn, fence: int) -> SignIn:
     return replace(row, committed_fence=fence)
 
 
-MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [
+MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], object]]] = [
     (lease_shorter_than_the_work, two_refreshes),
+    (no_lease_margin, a_worker_stopped_at_its_very_end),
+    (taking_a_lease_that_is_held, two_refreshes),
     (no_roll_forward, single),
+    (looking_for_an_earlier_answer_once, a_put_that_is_read_a_moment_later),
+    (believing_the_first_refusal, a_put_that_lands_before_the_last_look),
+    (posting_again_where_no_answer_came, lambda: single("family")),
+    (storing_under_a_version_that_no_fence_leads_to, single),
+    (nothing_sealed_where_the_vault_refuses, a_vault_that_takes_no_more),
+    (answering_what_is_not_committed, a_table_that_fails_at_the_commit),
+    (saving_over_what_is_there, every_landing),
     (commit_without_the_fence, single_of_every_rotation),
     (reading_the_current_version, a_put_that_lands_late),
     (claiming_after_exchanging, two_callbacks),
@@ -224,7 +410,7 @@ MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [
 
 @pytest.mark.parametrize(("mutate", "hunt"), MUTANTS, ids=[mutate.__name__ for mutate, _ in MUTANTS])
 def test_a_mutant_is_caught(
-    mutate: Callable[[Patch], None], hunt: Callable[[], None], numbers: Callable[[str], None]
+    mutate: Callable[[Patch], None], hunt: Callable[[], object], numbers: Callable[[str], None]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         mutate(patch)
@@ -233,9 +419,17 @@ def test_a_mutant_is_caught(
     numbers(f"caught {mutate.__name__}: {caught.value}")
 
 
+def test_a_refresh_makes_the_calls_that_the_hunts_count_by() -> None:
+    broker = Broker()
+    session = signed_in(broker)
+    broker.seam.calls.clear()
+    assert session.refresh().kind == "200"
+    assert tuple(broker.seam.calls) == REFRESH
+
+
 HUNTS = {hunt.__name__: hunt for _, hunt in MUTANTS if hunt.__name__ != "<lambda>"}
 
 
 @pytest.mark.parametrize("hunt", HUNTS.values(), ids=HUNTS)
-def test_the_real_code_passes_every_hunt(hunt: Callable[[], None]) -> None:
+def test_the_real_code_passes_every_hunt(hunt: Callable[[], object]) -> None:
     hunt()

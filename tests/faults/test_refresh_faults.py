@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.faults.broker import LEASE_SECONDS, Broker, Session, Violation, in_turn, signed_in
-from tests.faults.seam import Fault, Kind, Seam
+from oauth_broker.source_limits import SourceLimits
+from tests.faults.broker import LEASE_SECONDS, SETTINGS, Broker, Session, Violation, in_turn, signed_in
+from tests.faults.seam import Fault, Kind, Seam, faults_at
 from tests.support.world import GRACE
 
 ROTATIONS = ("strict", "grace", "family")
 # The app comes back as soon as a lease may have lapsed, which is within the grace, or long after the grace.
 PATIENCE = (LEASE_SECONDS, GRACE + LEASE_SECONDS)
 MAX_DELAY = 16
+# Of the first and of the second of a pair: within the refresh, in the one after it, and after both.
+DELAYS = (1, 5, 12)
 
 
 @dataclass(frozen=True)
@@ -28,16 +31,31 @@ class Outcome:
 
     injected: tuple[tuple[str, Kind], ...]
     lost: bool
+    # Whether Aries' newest token was not durable with us when the fault had happened.
     in_window: bool
+    # Whether it was not so at the very call that Aries refused.
+    excused: bool
 
     @property
     def name(self) -> str:
         return ", then ".join(f"{call}: {kind.value}" for call, kind in self.injected)
 
 
-def run(rotation: str, faults: tuple[Fault, ...], patience: float) -> Outcome:
-    """Refresh under faults, let them stop and the lease lapse, retry as an app would, and check the guarantees."""
-    broker = Broker(rotation)
+class Spent(SourceLimits):
+    """Somebody at the app's address tries tokens."""
+
+    def is_spent(self, client_id: str, source: str) -> bool:
+        return True
+
+
+def run(rotation: str, faults: tuple[Fault, ...], patience: float, variant: str = "") -> Outcome:
+    """Refresh under faults, let them stop and the lease lapse, retry as an app would, and check the guarantees.
+
+    In the variant ``revoke`` a late retry ends the session; in ``limited`` the app's address is beyond its limit.
+    """
+    broker = Broker(rotation, settings=replace(SETTINGS, late_retry=variant != "revoke"))
+    if variant == "limited":
+        broker.refresh._limits = broker.revoke._limits = Spent(1, broker.clock)
     session = signed_in(broker)
     broker.seam.calls.clear()
     broker.seam.faults = in_turn(faults)
@@ -49,7 +67,8 @@ def run(rotation: str, faults: tuple[Fault, ...], patience: float) -> Outcome:
         broker.let_pass(patience)
         in_window = in_window or session.is_lost_at_aries
     injected = tuple(broker.seam.injected)
-    return Outcome(injected, lost=not recovers(broker, session), in_window=in_window)
+    lost = not recovers(broker, session)
+    return Outcome(injected, lost, in_window, broker.aries.refused_what_was_lost)
 
 
 def recovers(broker: Broker, session: Session) -> bool:
@@ -82,21 +101,16 @@ def recovers(broker: Broker, session: Session) -> bool:
     return True
 
 
-def single_faults(rotation: str, patience: float) -> list[Outcome]:
+def single_faults(rotation: str, patience: float, variant: str = "") -> list[Outcome]:
     """One run for each kind of fault at each call, until a run needs no more calls than were made."""
     outcomes: list[Outcome] = []
     at = 1
     while True:
-        found = [run(rotation, (fault,), patience) for fault in variants(at)]
+        found = [run(rotation, (fault,), patience, variant) for fault in faults_at(at, range(MAX_DELAY))]
         if not any(outcome.injected for outcome in found):
             return outcomes
         outcomes += [outcome for outcome in found if outcome.injected]
         at += 1
-
-
-def variants(at: int) -> list[Fault]:
-    kinds = [kind for kind in Kind if kind is not Kind.LATE]
-    return [Fault(at, kind) for kind in kinds] + [Fault(at, Kind.LATE, delay) for delay in range(MAX_DELAY)]
 
 
 # The window, by name: what may be lost where Aries rotates strictly. A call to Aries that was processed and whose
@@ -109,6 +123,17 @@ WINDOW = {
 }
 
 
+# All that a process does which has read nothing yet.
+CALLS = {
+    "cut-offs get_item",
+    "update_item",
+    "get_secret_value",
+    "client secret get_secret_value",
+    "Aries",
+    "put_secret_value",
+}
+
+
 @pytest.mark.parametrize("patience", PATIENCE)
 @pytest.mark.parametrize(("rotation", "window"), [("strict", WINDOW), ("family", WINDOW), ("grace", set())])
 def test_a_single_fault_loses_the_session_in_the_one_window_and_nowhere_else(
@@ -117,9 +142,21 @@ def test_a_single_fault_loses_the_session_in_the_one_window_and_nowhere_else(
     outcomes = single_faults(rotation, patience)
     assert {outcome.name for outcome in outcomes if outcome.lost} == window
     assert {outcome.name for outcome in outcomes if outcome.in_window} == WINDOW
+    assert all(outcome.excused for outcome in outcomes if outcome.lost)
     counted = Counter(name.partition(":")[0] for name in (outcome.name for outcome in outcomes))
-    assert counted.keys() == {"update_item", "get_secret_value", "Aries", "put_secret_value"}
+    assert counted.keys() == CALLS
     numbers(f"{rotation}: {len(outcomes)} schedules of one fault, {sum(o.lost for o in outcomes)} lost in the window")
+
+
+@pytest.mark.parametrize(("variant", "more"), [("revoke", set()), ("limited", {"get_item"})])
+def test_a_single_fault_loses_no_more_where_late_retries_are_refused_or_the_address_is_beyond_its_limit(
+    numbers: Callable[[str], None], variant: str, more: set[str]
+) -> None:
+    # As soon as the broker's own Retry-After says, which is within the grace.
+    outcomes = single_faults("strict", LEASE_SECONDS, variant)
+    assert {outcome.name for outcome in outcomes if outcome.lost} == WINDOW
+    assert {name.partition(":")[0] for name in (outcome.name for outcome in outcomes)} == CALLS | more
+    numbers(f"{variant}: {len(outcomes)} schedules of one fault, {sum(o.lost for o in outcomes)} lost in the window")
 
 
 @pytest.mark.parametrize("rotation", ROTATIONS)
@@ -128,11 +165,10 @@ def test_a_pair_of_faults_loses_the_session_in_that_window_and_nowhere_else(
 ) -> None:
     schedules = lost = 0
     for first in range(1, 20):
-        kinds = [Fault(first, kind, delay) for kind in Kind for delay in ((1, 5, 12) if kind is Kind.LATE else (0,))]
         reached = False
-        for fault in kinds:
+        for fault in faults_at(first, DELAYS):
             for second in range(first + 1, 60):
-                outcomes = [run(rotation, (fault, Fault(second, kind)), LEASE_SECONDS) for kind in Kind]
+                outcomes = [run(rotation, (fault, other), LEASE_SECONDS) for other in faults_at(second, DELAYS)]
                 outcomes = [outcome for outcome in outcomes if len(outcome.injected) == 2]
                 if not outcomes:
                     break
@@ -140,7 +176,7 @@ def test_a_pair_of_faults_loses_the_session_in_that_window_and_nowhere_else(
                 schedules += len(outcomes)
                 for outcome in outcomes:
                     lost += outcome.lost
-                    assert outcome.in_window or not outcome.lost, outcome.name
+                    assert outcome.excused or not outcome.lost, outcome.name
                     assert rotation != "grace" or not outcome.lost or "LATE" in str(outcome.injected), outcome.name
         if not reached:
             break
@@ -151,6 +187,7 @@ def test_a_pair_of_faults_loses_the_session_in_that_window_and_nowhere_else(
 def test_the_seam_sees_every_call_of_the_budget() -> None:
     broker = Broker()
     session = signed_in(broker)
+    broker.warm_up()
     broker.seam.calls.clear()
     assert session.refresh().kind == "200"
     assert broker.seam.calls == ["update_item", "get_secret_value", "Aries", "put_secret_value", "update_item"]
@@ -159,6 +196,7 @@ def test_the_seam_sees_every_call_of_the_budget() -> None:
 def test_a_fault_is_really_injected() -> None:
     broker = Broker(seam=Seam())
     session = signed_in(broker)
+    broker.warm_up()
     broker.seam.calls.clear()
     broker.seam.faults = in_turn([Fault(2, Kind.NOT_APPLIED)])
     assert session.refresh().kind == "busy"

@@ -9,15 +9,10 @@ import pytest
 from oauth_broker.errors import PageError, RedirectError
 from oauth_broker.messages import HttpResponse
 from tests.faults.broker import LEASE_SECONDS, Broker, Browser, Violation, code_in, in_turn, location, signed_in
-from tests.faults.seam import Fault, Kind
+from tests.faults.seam import faults_at
 from tests.support.world import GRACE
 
 MAX_DELAY = 8
-
-
-def variants(at: int) -> list[Fault]:
-    kinds = [kind for kind in Kind if kind is not Kind.LATE]
-    return [Fault(at, kind) for kind in kinds] + [Fault(at, Kind.LATE, delay) for delay in range(MAX_DELAY)]
 
 
 def sign_in_as_a_person_would(broker: Broker) -> int:
@@ -72,7 +67,7 @@ def test_a_sign_in_under_every_single_fault_ends_in_a_session_and_leaves_nothing
     names: set[str] = set()
     while True:
         injected = 0
-        for fault in variants(at):
+        for fault in faults_at(at, range(MAX_DELAY)):
             broker = Broker()
             broker.seam.faults = in_turn([fault])
             starts = sign_in_as_a_person_would(broker)
@@ -89,7 +84,8 @@ def test_a_sign_in_under_every_single_fault_ends_in_a_session_and_leaves_nothing
             break
         schedules += injected
         at += 1
-    assert names == {"put_item", "update_item", "Aries", "create_secret", "get_item", "get_secret_value"}
+    calls = {"put_item", "update_item", "Aries", "create_secret", "get_item", "get_secret_value", "cut-offs get_item"}
+    assert names == calls
     numbers(f"sign-in: {schedules} schedules of one fault; in {restarted} the person started again")
 
 
@@ -100,7 +96,7 @@ def test_a_sign_out_under_every_single_fault_is_never_confirmed_unless_it_happen
     schedules, at = 0, 1
     while True:
         injected = 0
-        for fault in variants(at):
+        for fault in faults_at(at, range(MAX_DELAY)):
             broker = Broker()
             session = signed_in(broker)
             token = session.token

@@ -40,6 +40,21 @@ def _is_nobodys(found: SignIn) -> bool:
     return False
 
 
+def _own_or_refused(error: ClientError, own: Callable[[SignIn], bool]) -> dict[str, Any]:
+    """Return the row that stopped a write, as DynamoDB has it, if it is what this very write has made of it.
+
+    Raises Refused where it is not, and ``error`` itself where no condition was refused.
+    """
+    if error_code(error) != "ConditionalCheckFailedException":
+        raise error
+    refused: Any = error.response
+    item: dict[str, Any] | None = refused.get("Item")
+    found = from_item(item) if item else None
+    if item and found and own(found):
+        return item
+    raise Refused(found) from error
+
+
 class SignIns:
     """The table. Every method raises Busy where DynamoDB fails, and every update Refused with the row as found."""
 
@@ -48,9 +63,21 @@ class SignIns:
         self._table_name = table_name
 
     def save(self, row: SignIn) -> None:
-        """Write a new row. Its key is the hash of 256 random bits; a repeated write is the same write."""
+        """Write a new row, and never over one that is there; raises Refused where that is another's.
+
+        A write that the SDK has given up and repeated may land late, at any time of the sign-in or of its session. Over
+        the row as it is by then it would bring a session back that has ended, or throw a live one away.
+        """
         with translated("dynamodb"):
-            self._client.put_item(TableName=self._table_name, Item=to_item(row))
+            try:
+                self._client.put_item(
+                    TableName=self._table_name,
+                    Item=to_item(row),
+                    ConditionExpression="attribute_not_exists(session_id)",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as error:
+                _own_or_refused(error, lambda found: found.browser_hash == row.browser_hash)
 
     def find(self, session_id: str) -> SignIn | None:
         """Read a row, consistently."""
@@ -259,13 +286,6 @@ class SignIns:
                     **optional,
                 )
             except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
-                    raise
-                refused: Any = error.response
-                item: dict[str, Any] | None = refused.get("Item")
-                found = from_item(item) if item else None
-                if item and found and own(found):
-                    return item
-                raise Refused(found) from error
+                return _own_or_refused(error, own)
         attributes: dict[str, Any] = answer.get("Attributes", {})
         return attributes

@@ -1,0 +1,78 @@
+"""Every write of a whole life lands once more, at any time after it: nothing that was decided is undone.
+
+The SDK gives an attempt up after its patience and makes another one. The first may lie in a network for seconds, in
+which a sign-in becomes a session, is refreshed and is signed out of.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from tests.faults.broker import Broker, Browser, Session, Violation, code_in, in_turn
+from tests.faults.seam import Fault, Kind
+from tests.support.world import GRACE
+
+
+def steps(broker: Broker) -> Iterator[tuple[str, str]]:
+    """A life as an app sees it: what it did, and what came of it."""
+    browser = Browser(broker)
+    sent_to = browser.authorize()
+    yield "authorize", "sent to Aries" if sent_to else "failed"
+    code = code_in(browser.callback(browser.approve(sent_to)))
+    yield "callback", "code" if code else "failed"
+    result = browser.redeem(code)
+    yield "redeem", result.kind
+    if result.answer is None or result.answer.refresh_token is None:
+        raise Violation("a code was not redeemed")
+    session = Session(broker, browser.session_id, result.answer.refresh_token.reveal(), result.answer)
+    for _ in range(2):
+        broker.clock.time += GRACE + 1
+        before = session.token
+        yield "refresh", session.refresh().kind
+        yield "refresh repeated", session.refresh(before, adopt=False).kind
+    yield "revoke", session.revoke().kind
+    broker.seam.land_all()
+    yield "refresh after it", session.refresh().kind
+    yield "revoke repeated", session.revoke().kind
+    row = broker.row(session.session_id)
+    yield "row", row.status if row else "none"
+
+
+UNDISTURBED = [
+    ("authorize", "sent to Aries"),
+    ("callback", "code"),
+    ("redeem", "200"),
+    *[("refresh", "200"), ("refresh repeated", "200")] * 2,
+    ("revoke", "200"),
+    ("refresh after it", "invalid_grant"),
+    ("revoke repeated", "200"),
+    ("row", "revoked"),
+]
+
+
+def live(fault: Fault | None = None) -> Broker:
+    """Live through it; raises Violation where anything comes out otherwise than undisturbed."""
+    broker = Broker()
+    broker.seam.faults = in_turn([fault] if fault else [])
+    lived = list(steps(broker))
+    if lived != UNDISTURBED:
+        raise Violation(f"{broker.seam.injected} landed once more, {fault and fault.delay} calls later: {lived}")
+    broker.assert_every_secret_has_a_row()
+    return broker
+
+
+def every_landing() -> Counter[str]:
+    """Have every call land once more after every number of calls that follow it; count by call."""
+    landed: Counter[str] = Counter()
+    calls = live().seam.calls
+    for at in range(1, len(calls) + 1):
+        for delay in range(len(calls) - at + 1):
+            landed.update(name for name, _ in live(Fault(at, Kind.AGAIN, delay)).seam.injected)
+    return landed
+
+
+def test_a_write_that_lands_once_more_later_undoes_nothing_of_a_whole_life(numbers: Callable[[str], None]) -> None:
+    landed = every_landing()
+    assert landed.keys() == {"put_item", "update_item", "create_secret", "put_secret_value", "delete_secret"}
+    numbers(f"one life: {sum(landed.values())} schedules of a write that lands once more ({dict(landed)})")
