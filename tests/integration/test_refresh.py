@@ -320,8 +320,8 @@ def test_a_replay_of_an_access_token_that_is_over_is_put_off_until_the_grace_is(
     assert phone.refresh(token).status == 200
 
 
-@pytest.mark.parametrize("scope", [SCOPE + " market:information", "account:information", "admin", "a  b"])
-def test_another_scope_than_the_granted_one_is_refused_and_aries_is_not_called(
+@pytest.mark.parametrize("scope", [SCOPE + " market:information", "market:information", "account", "admin", "a  b"])
+def test_a_wider_scope_than_the_granted_one_is_refused_and_aries_is_not_called(
     world: World, phone: Phone, scope: str
 ) -> None:
     assert_refused(phone.refresh(scope=scope), "invalid_scope")
@@ -337,6 +337,36 @@ def test_a_scope_that_aries_narrows_later_is_told_to_the_app_and_the_session_liv
     world.aries.faults.append(Fault("members", members={"scope": "account:information"}))
     assert phone.refresh().json["scope"] == "account:information"
     world.clock.time += GRACE + 1
+    assert phone.refresh().json["scope"] == SCOPE
+
+
+@pytest.mark.parametrize("function", ["token", "refresh"])
+def test_the_scope_that_aries_narrowed_may_be_named_at_every_later_refresh(
+    world: World, phone: Phone, function: str
+) -> None:
+    world.aries.faults.append(Fault("members", members={"scope": "account:information"}))
+    told = phone.refresh(function=function).json["scope"]
+    assert told == "account:information"
+    # Within the grace, after it, and once Aries gives everything again.
+    for later in (0, GRACE + 1, GRACE + 1):
+        world.clock.time += later
+        assert phone.refresh(function=function, scope=told).status == 200
+    # The answer tells the scope that the token has (RFC 6749 section 5.1), not the one that was named.
+    assert phone.refresh(function=function, scope=told).json["scope"] == SCOPE
+    assert world.aries.refresh_calls == 3
+
+
+def test_a_narrower_scope_than_the_granted_one_costs_one_write_more_and_no_second_call_to_aries(
+    world: World, phone: Phone
+) -> None:
+    world.aws.made.clear()
+    assert phone.refresh(scope="order:execution").status == 200
+    assert world.aws.made.count("dynamodb:UpdateItem") == 3
+    assert world.aries.refresh_calls == 1
+
+
+def test_a_scope_that_aries_tells_in_another_order_is_told_sorted(world: World, phone: Phone) -> None:
+    world.aries.faults.append(Fault("members", members={"scope": " ".join(reversed(SCOPE.split()))}))
     assert phone.refresh().json["scope"] == SCOPE
 
 

@@ -60,7 +60,7 @@ class InvalidGrant(OAuthError):
 
 
 class InvalidScope(OAuthError):
-    """A scope that the app is not registered for, or that differs from what was granted."""
+    """A scope that the app is not registered for, or that is wider than the one that was granted."""
 
     code = "invalid_scope"
 

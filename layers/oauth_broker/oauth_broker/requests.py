@@ -96,9 +96,14 @@ def _code_challenge(parameters: Parameters) -> str:
     return challenge
 
 
+def scope_values(scope: str) -> frozenset[str]:
+    """Return the values of a scope, whose order and repetition mean nothing (RFC 6749 section 3.3)."""
+    return frozenset(scope.split(" ")) - {""}
+
+
 def canonical_scope(scope: str) -> str:
     """Return the scope with its values sorted, so that equal sets are equal texts."""
-    return " ".join(sorted(set(scope.split(" "))))
+    return " ".join(sorted(scope_values(scope)))
 
 
 def _scope(parameters: Parameters, client: Client) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from oauth_broker.requests import RefreshTokenGrant
+from oauth_broker.requests import RefreshTokenGrant, scope_values
 from oauth_broker.sign_in import SignIn
 
 
@@ -14,8 +14,8 @@ class Standing(Enum):
 
     ``ENDED``: no such session, or none any more. ``FOREIGN``: another client's. ``CUT_OFF``: one that began before a
     mass sign-out. ``STRANGER``: neither the current nor the previous token; forged or superseded, which only the
-    session key tells. ``DISALLOWED``: the app is not registered for the session's scope any more. ``WIDER``: another
-    scope is asked for than was granted. ``REPLAY``: refreshed within the grace, to be answered again. ``SUPERSEDED``:
+    session key tells. ``DISALLOWED``: the app is not registered for the session's scope any more. ``WIDER``: a scope
+    is asked for that was not granted. ``REPLAY``: refreshed within the grace, to be answered again. ``SUPERSEDED``:
     the previous token after the grace, where late retries are not allowed.
     ``WAIT``: another worker holds the lease. ``READY``: the lease may be taken.
     """
@@ -61,7 +61,9 @@ def stand(row: SignIn | None, grant: RefreshTokenGrant, terms: Terms, now: float
         return Standing.STRANGER
     if not grant.client.allows_scope(row.scope):
         return Standing.DISALLOWED
-    if grant.scope is not None and grant.scope != row.scope:
+    # RFC 6749 section 6 lets an app name less than was granted. It must: Aries may narrow a token, and the answer then
+    # tells the app the narrower scope, which many libraries name at the next refresh.
+    if not scope_values(grant.scope or "") <= scope_values(row.scope):
         return Standing.WIDER
     if row.rotated_at > terms.settled:
         return Standing.REPLAY
