@@ -174,13 +174,31 @@ def test_a_repeated_parameter_is_an_invalid_request(world: World, repeated: str)
     assert phone.redeem(code).status == 200
 
 
-@pytest.mark.parametrize("name", ["grant_type", "code", "redirect_uri", "code_verifier"])
+@pytest.mark.parametrize("name", ["grant_type", "code", "code_verifier"])
 def test_a_missing_parameter_is_an_invalid_request_and_uses_nothing_up(world: World, name: str) -> None:
     phone = world.phone()
     code = phone.code()
     answer = phone.redeem(code, **{name: ""})
     assert_refused(answer, "invalid_request")
     assert phone.redeem(code).status == 200
+
+
+def test_a_code_may_be_redeemed_without_the_redirect_uri_as_oauth_2_1_does(world: World) -> None:
+    assert world.phone().sign_in().status == 200
+    phone = world.phone()
+    assert phone.redeem(phone.code(), redirect_uri="").status == 200
+    fields = {"grant_type": "authorization_code", "client_id": CLIENT_ID, "code_verifier": VERIFIER}
+    assert world.form("token", fields | {"code": world.phone().code()}).status == 200
+
+
+def test_without_the_redirect_uri_a_code_is_still_its_own_apps_and_verifiers(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    assert_refused(phone.redeem(code, redirect_uri="", code_verifier="A" * 43), "invalid_grant")
+    assert_refused(phone.redeem(code, redirect_uri="", client_id=OTHER_CLIENT_ID), "invalid_grant")
+    assert phone.redeem(code, redirect_uri="").status == 200
+    assert_refused(phone.redeem(code, redirect_uri=""), "invalid_grant")
+    assert phone.row()["status"] == "dead"
 
 
 @pytest.mark.parametrize("grant_type", ["password", "code", "client_credentials", "Authorization_Code"])

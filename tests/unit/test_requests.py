@@ -124,12 +124,19 @@ def test_the_client_secret_of_aries_fifth_step_is_refused() -> None:
         parse_aries_token_request(as_json(REFRESH | {"client_secret": "secret"}), REGISTRY)
 
 
-@pytest.mark.parametrize("name", ["code", "redirect_uri", "code_verifier"])
+@pytest.mark.parametrize("name", ["code", "code_verifier"])
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_code_grant_without_one_of_its_parameters_is_an_invalid_request(name: str, value: str | None) -> None:
     with pytest.raises(InvalidRequest) as raised:
         parse_token_request(posted(encoded(CODE, {name: value})), REGISTRY)
     assert raised.value.reason == f"missing_{name}"
+
+
+@pytest.mark.parametrize("redirect_uri", [None, ""])
+def test_a_code_grant_need_not_name_the_redirect_uri(redirect_uri: str | None) -> None:
+    grant = parse_token_request(posted(encoded(CODE, {"redirect_uri": redirect_uri})), REGISTRY)
+    assert isinstance(grant, AuthorizationCodeGrant)
+    assert grant.redirect_uri is None
 
 
 @pytest.mark.parametrize("parse", [parse_token_request, parse_refresh_request])
@@ -212,7 +219,7 @@ def test_any_repeated_parameter_is_an_invalid_request(parse: Parse, fields: Fiel
 def test_parameters_in_the_query_string_are_not_read(parse: Parse, fields: Fields) -> None:
     with pytest.raises(OAuthError):
         parse(posted("", query=encoded(fields, {})), REGISTRY)
-    for name in fields.keys() - {"grant_type"}:
+    for name in fields.keys() - {"grant_type", "redirect_uri"}:
         with pytest.raises(OAuthError):
             parse(posted(encoded(fields, {name: None}), query=encoded(fields, {})), REGISTRY)
 

@@ -154,11 +154,14 @@ def _provider_error(parameters: Parameters) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationCodeGrant:
-    """RFC 6749 section 4.1.3 with RFC 7636 section 4.5."""
+    """RFC 6749 section 4.1.3 with RFC 7636 section 4.5. ``redirect_uri`` is None where the app did not name one.
+
+    OAuth 2.1 section 4.1.3 dropped the parameter: the code verifier binds the code to its app.
+    """
 
     client: Client
     code: Secret
-    redirect_uri: str
+    redirect_uri: str | None
     code_verifier: Secret
 
 
@@ -227,7 +230,7 @@ def _code_grant(client: Client, parameters: Parameters) -> AuthorizationCodeGran
     return AuthorizationCodeGrant(
         client,
         Secret(parameters.require("code")),
-        parameters.require("redirect_uri"),
+        parameters.get("redirect_uri"),
         Secret(parameters.require("code_verifier")),
     )
 
