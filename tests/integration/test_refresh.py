@@ -111,6 +111,21 @@ def test_the_refresh_endpoint_takes_json_with_or_without_a_grant_type(world: Wor
         assert_refused(post(body), "invalid_request")
 
 
+@pytest.mark.parametrize(("function", "path"), [("refresh", "/oauth2/refresh"), ("token", "/v1/oauth2/token")])
+def test_json_members_that_are_null_count_as_left_out(world: World, phone: Phone, function: str, path: str) -> None:
+    def post(**members: str | None) -> Answer:
+        headers = {"content-type": "application/json"}
+        return world.call(function, "POST", path, headers=headers, body=json.dumps(members))
+
+    needed = {"client_id": phone.client_id, "grant_type": "refresh_token", "refresh_token": phone.refresh_token}
+    absent = dict.fromkeys(("scope", "client_secret", "client_assertion", "code", "redirect_uri", "anything"))
+    for name in ("client_id", "refresh_token"):
+        assert post(**(needed | absent | {name: None})).body.count('"error"') == 1
+    assert world.aries.refresh_calls == 0
+    assert post(**needed, **absent).status == 200
+    assert world.aries.refresh_calls == 1
+
+
 @pytest.mark.parametrize("token", ["x", "a.1.b", "a" * 43 + ".0." + "b" * 43, "a" * 43 + ".01." + "b" * 43, "ä" * 43])
 def test_a_malformed_token_is_refused_without_any_call(world: World, token: str) -> None:
     assert_refused(world.phone().refresh(token))

@@ -62,6 +62,14 @@ def test_a_page_written_for_aries_itself_redeems_and_refreshes_as_aries_document
     assert world.call("token", "GET", "/v1/oauth2/token").status == 405
 
 
+def test_a_page_written_for_aries_itself_may_send_null_for_what_it_does_not_have(world: World) -> None:
+    members = {"grant_type": "code", "client_id": CLIENT_ID, "code": world.phone().code(), "code_verifier": VERIFIER}
+    absent = dict.fromkeys(("redirect_uri", "client_secret", "scope", "state"))
+    headers = {"content-type": "application/json"}
+    answer = world.call("token", "POST", "/v1/oauth2/token", headers=headers, body=json.dumps(members | absent))
+    assert answer.status == 200
+
+
 def test_a_redeemed_code_gives_tokens_and_a_session(world: World) -> None:
     phone = world.phone()
     answer = phone.sign_in()
