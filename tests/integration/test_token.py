@@ -227,8 +227,33 @@ def test_an_unknown_client_is_refused_and_the_code_is_not_used_up(world: World, 
 def test_a_client_secret_is_refused_unless_it_is_empty(world: World) -> None:
     phone = world.phone()
     code = phone.code()
-    assert_refused(phone.redeem(code, client_secret="guess"), "invalid_client", 401)
+    answer = phone.redeem(code, client_secret="guess")
+    assert_refused(answer, "invalid_client", 401)
+    assert answer.json["error_description"] == (
+        "A client secret was sent, but this server has public clients alone. Send none."
+    )
     assert phone.redeem(code, client_secret="").status == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "description"),
+    [
+        ({"client_id": "nobody"}, "The client is not known."),
+        ({"client_id": ""}, "The parameter client_id is missing."),
+        (
+            {
+                "client_assertion": "x",
+                "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            },
+            "A client assertion was sent, but this server has public clients alone. Send none.",
+        ),
+    ],
+)
+def test_a_client_that_is_refused_is_told_why(world: World, changes: dict[str, str], description: str) -> None:
+    phone = world.signed_in()
+    for answer in (phone.redeem("x", **changes), phone.refresh(**changes), phone.revoke(**changes)):
+        assert_refused(answer, "invalid_client", 401)
+        assert answer.json["error_description"] == description
 
 
 def test_basic_with_an_empty_password_counts_as_the_public_client(world: World) -> None:

@@ -150,7 +150,7 @@ def test_a_refresh_grant_is_read_from_the_form(parse: Parse) -> None:
     assert TOKEN not in repr(grant)
 
 
-@pytest.mark.parametrize("scope", [None, ""])
+@pytest.mark.parametrize("scope", [None, "", " "])
 def test_a_refresh_grant_need_not_name_a_scope(scope: str | None) -> None:
     assert parse_refresh_request(posted(encoded(REFRESH, {"scope": scope})), REGISTRY).scope is None
 
@@ -244,6 +244,31 @@ def test_an_empty_client_secret_is_that_of_a_public_client_and_any_other_is_refu
     with pytest.raises(InvalidClient) as raised:
         parse(posted(encoded(fields, {"client_secret": "x"})), REGISTRY)
     assert raised.value.reason == "unexpected_secret"
+
+
+SECRET_SENT = "A client secret was sent, but this server has public clients alone. Send none."
+
+
+@every_endpoint
+@pytest.mark.parametrize(
+    ("changes", "authorization", "description"),
+    [
+        ({"client_secret": "x"}, None, SECRET_SENT),
+        ({"client_secret": "x", "client_assertion": "x"}, None, SECRET_SENT),
+        ({"client_id": None}, basic("app", "x"), SECRET_SENT),
+        ({"client_assertion": "x"}, None, SECRET_SENT.replace("secret", "assertion")),
+        ({"client_id": "nobody", "client_secret": "x"}, None, "The client is not known."),
+        ({"client_id": None}, None, "The parameter client_id is missing."),
+        ({"client_id": None}, basic(""), "The parameter client_id is missing."),
+        ({}, "Basic !", "The Basic credentials cannot be read."),
+    ],
+)
+def test_a_client_that_is_refused_is_told_why(
+    parse: Parse, fields: Fields, changes: Fields, authorization: str | None, description: str
+) -> None:
+    with pytest.raises(InvalidClient) as raised:
+        parse(posted(encoded(fields, changes), authorization=authorization), REGISTRY)
+    assert raised.value.description == description
 
 
 @every_endpoint
