@@ -153,6 +153,17 @@ def test_a_refresh_soon_after_the_last_gets_the_same_tokens_and_aries_is_not_cal
     assert world.aries.refresh_calls == 0
 
 
+def test_the_grace_starts_when_the_code_is_redeemed(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    world.clock.time += 30
+    first = phone.redeem(code).json
+    world.clock.time += GRACE - 1
+    assert phone.refresh().json["access_token"] == first["access_token"]
+    world.clock.time += 1
+    assert phone.refresh().json["access_token"] != first["access_token"]
+
+
 def test_a_previous_token_within_the_grace_period_gets_the_identical_answer(world: World, phone: Phone) -> None:
     first = phone.refresh_token
     answer = phone.refresh(first)
@@ -227,6 +238,26 @@ def test_reuse_is_found_within_the_grace_too(world: World, phone: Phone) -> None
     phone.refresh()
     assert_refused(phone.refresh(first))
     assert phone.row()["status"] == "dead"
+
+
+def test_an_app_its_widget_and_its_watch_with_a_copy_of_one_token_each_are_signed_out(
+    world: World, phone: Phone
+) -> None:
+    copies = dict.fromkeys(("app", "widget", "watch"), phone.refresh_token)
+    for holder in copies:
+        copies[holder] = phone.refresh(copies[holder]).json["refresh_token"]
+        world.clock.time += GRACE + 1
+    assert_refused(phone.refresh(copies["app"]))
+    assert phone.row()["status"] == "dead"
+    assert_refused(phone.refresh(copies["watch"]))
+
+
+def test_an_app_and_its_extensions_that_share_one_copy_of_the_token_stay_signed_in(world: World, phone: Phone) -> None:
+    shared = phone.refresh_token
+    for _ in ("app", "widget", "app", "share sheet", "widget", "app"):
+        shared = phone.refresh(shared).json["refresh_token"]
+        world.clock.time += GRACE + 1
+    assert world.telemetry.counted("ReuseDetected") == 0
 
 
 def test_a_token_of_a_generation_to_come_means_a_restored_table_and_ends_nothing(world: World, phone: Phone) -> None:

@@ -15,8 +15,8 @@ class Standing(Enum):
     ``ENDED``: no such session, or none any more. ``FOREIGN``: another client's. ``CUT_OFF``: one that began before a
     mass sign-out. ``STRANGER``: neither the current nor the previous token; forged or superseded, which only the
     session key tells. ``DISALLOWED``: the app is not registered for the session's scope any more. ``WIDER``: a scope
-    is asked for that was not granted. ``REPLAY``: refreshed within the grace, to be answered again. ``SUPERSEDED``:
-    the previous token after the grace, where late retries are not allowed.
+    is asked for that was not granted. ``REPLAY``: redeemed or refreshed within the grace, to be answered again.
+    ``SUPERSEDED``: the previous token after the grace, where late retries are not allowed.
     ``WAIT``: another worker holds the lease. ``READY``: the lease may be taken.
     """
 
@@ -36,8 +36,8 @@ class Standing(Enum):
 class Terms:
     """By what a request is judged.
 
-    A session that was refreshed after ``settled`` is answered again, not refreshed again: when the request came in,
-    less the grace. One that came within the grace stays within it, however long it waits; judged by the time of the
+    A session that began or was refreshed after ``settled`` is answered again, not refreshed again: when the request
+    came in, less the grace. One that came within the grace stays within it, however long it waits; judged by the time of the
     look, one that was given up could outlive the grace here and supersede the token that its app was given meanwhile.
     ``late_retry`` tells whether the previous token may be used again once the grace is over: the answer that replaced
     it was lost. Sessions that began no later than ``cut_off`` were signed out.
