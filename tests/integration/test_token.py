@@ -251,7 +251,8 @@ def test_a_client_secret_is_refused_unless_it_is_empty(world: World) -> None:
 )
 def test_a_client_that_is_refused_is_told_why(world: World, changes: dict[str, str], description: str) -> None:
     phone = world.signed_in()
-    for answer in (phone.redeem("x", **changes), phone.refresh(**changes), phone.revoke(**changes)):
+    refresh = {"grant_type": "refresh_token", "client_id": CLIENT_ID, "refresh_token": phone.refresh_token} | changes
+    for answer in (phone.redeem("x", **changes), world.form("refresh", refresh), phone.revoke(**changes)):
         assert_refused(answer, "invalid_client", 401)
         assert answer.json["error_description"] == description
 

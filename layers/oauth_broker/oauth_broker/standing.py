@@ -37,8 +37,9 @@ class Terms:
     """By what a request is judged.
 
     A session that began or was refreshed after ``settled`` is answered again, not refreshed again: when the request
-    came in, less the grace. One that came within the grace stays within it, however long it waits; judged by the time of the
-    look, one that was given up could outlive the grace here and supersede the token that its app was given meanwhile.
+    came in, less the grace. One that came within the grace stays within it, however long it waits; judged by the time
+    of the look, one that was given up could outlive the grace here and supersede the token that its app was given
+    meanwhile.
     ``late_retry`` tells whether the previous token may be used again once the grace is over: the answer that replaced
     it was lost. Sessions that began no later than ``cut_off`` were signed out.
     """
