@@ -280,6 +280,14 @@ def test_each_snippet_says_what_to_fill_in(title: str) -> None:
         assert title == "By hand: curl" or code.count(pair[0]) == code.count(pair[1])
 
 
+def test_the_snippet_for_extensions_shares_one_item_and_holds_a_lock_around_the_refresh() -> None:
+    code = snippet("An app and its extensions: one session (Swift)")
+    for part in ("kSecAttrAccessGroup", "containerURL(forSecurityApplicationGroupIdentifier:", "flock(", "LOCK_EX"):
+        assert part in code
+    for pair in ("()", "[]", "{}"):
+        assert code.count(pair[0]) == code.count(pair[1])
+
+
 @pytest.mark.parametrize("title", SNIPPETS)
 def test_each_snippet_logs_the_id_by_which_the_operator_finds_why_a_session_ended(title: str) -> None:
     assert re.search("request_id|requestid", snippet(title))

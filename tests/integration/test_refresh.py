@@ -111,6 +111,21 @@ def test_the_refresh_endpoint_takes_json_with_or_without_a_grant_type(world: Wor
         assert_refused(post(body), "invalid_request")
 
 
+@pytest.mark.parametrize(("function", "path"), [("refresh", "/oauth2/refresh"), ("token", "/v1/oauth2/token")])
+def test_json_members_that_are_null_count_as_left_out(world: World, phone: Phone, function: str, path: str) -> None:
+    def post(**members: str | None) -> Answer:
+        headers = {"content-type": "application/json"}
+        return world.call(function, "POST", path, headers=headers, body=json.dumps(members))
+
+    needed = {"client_id": phone.client_id, "grant_type": "refresh_token", "refresh_token": phone.refresh_token}
+    absent = dict.fromkeys(("scope", "client_secret", "client_assertion", "code", "redirect_uri", "anything"))
+    for name in ("client_id", "refresh_token"):
+        assert post(**(needed | absent | {name: None})).body.count('"error"') == 1
+    assert world.aries.refresh_calls == 0
+    assert post(**needed, **absent).status == 200
+    assert world.aries.refresh_calls == 1
+
+
 @pytest.mark.parametrize("token", ["x", "a.1.b", "a" * 43 + ".0." + "b" * 43, "a" * 43 + ".01." + "b" * 43, "ä" * 43])
 def test_a_malformed_token_is_refused_without_any_call(world: World, token: str) -> None:
     assert_refused(world.phone().refresh(token))
@@ -136,6 +151,17 @@ def test_a_refresh_soon_after_the_last_gets_the_same_tokens_and_aries_is_not_cal
     assert (phone.access_token, phone.refresh_token) == before
     assert answer.json["expires_in"] == 3600 - GRACE + 1
     assert world.aries.refresh_calls == 0
+
+
+def test_the_grace_starts_when_the_code_is_redeemed(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    world.clock.time += 30
+    first = phone.redeem(code).json
+    world.clock.time += GRACE - 1
+    assert phone.refresh().json["access_token"] == first["access_token"]
+    world.clock.time += 1
+    assert phone.refresh().json["access_token"] != first["access_token"]
 
 
 def test_a_previous_token_within_the_grace_period_gets_the_identical_answer(world: World, phone: Phone) -> None:
@@ -212,6 +238,26 @@ def test_reuse_is_found_within_the_grace_too(world: World, phone: Phone) -> None
     phone.refresh()
     assert_refused(phone.refresh(first))
     assert phone.row()["status"] == "dead"
+
+
+def test_an_app_its_widget_and_its_watch_with_a_copy_of_one_token_each_are_signed_out(
+    world: World, phone: Phone
+) -> None:
+    copies = dict.fromkeys(("app", "widget", "watch"), phone.refresh_token)
+    for holder in copies:
+        copies[holder] = phone.refresh(copies[holder]).json["refresh_token"]
+        world.clock.time += GRACE + 1
+    assert_refused(phone.refresh(copies["app"]))
+    assert phone.row()["status"] == "dead"
+    assert_refused(phone.refresh(copies["watch"]))
+
+
+def test_an_app_and_its_extensions_that_share_one_copy_of_the_token_stay_signed_in(world: World, phone: Phone) -> None:
+    shared = phone.refresh_token
+    for _ in ("app", "widget", "app", "share sheet", "widget", "app"):
+        shared = phone.refresh(shared).json["refresh_token"]
+        world.clock.time += GRACE + 1
+    assert world.telemetry.counted("ReuseDetected") == 0
 
 
 def test_a_token_of_a_generation_to_come_means_a_restored_table_and_ends_nothing(world: World, phone: Phone) -> None:
@@ -320,8 +366,8 @@ def test_a_replay_of_an_access_token_that_is_over_is_put_off_until_the_grace_is(
     assert phone.refresh(token).status == 200
 
 
-@pytest.mark.parametrize("scope", [SCOPE + " market:information", "account:information", "admin", "a  b"])
-def test_another_scope_than_the_granted_one_is_refused_and_aries_is_not_called(
+@pytest.mark.parametrize("scope", [SCOPE + " market:information", "market:information", "account", "admin", "a  b"])
+def test_a_wider_scope_than_the_granted_one_is_refused_and_aries_is_not_called(
     world: World, phone: Phone, scope: str
 ) -> None:
     assert_refused(phone.refresh(scope=scope), "invalid_scope")
@@ -337,6 +383,36 @@ def test_a_scope_that_aries_narrows_later_is_told_to_the_app_and_the_session_liv
     world.aries.faults.append(Fault("members", members={"scope": "account:information"}))
     assert phone.refresh().json["scope"] == "account:information"
     world.clock.time += GRACE + 1
+    assert phone.refresh().json["scope"] == SCOPE
+
+
+@pytest.mark.parametrize("function", ["token", "refresh"])
+def test_the_scope_that_aries_narrowed_may_be_named_at_every_later_refresh(
+    world: World, phone: Phone, function: str
+) -> None:
+    world.aries.faults.append(Fault("members", members={"scope": "account:information"}))
+    told = phone.refresh(function=function).json["scope"]
+    assert told == "account:information"
+    # Within the grace, after it, and once Aries gives everything again.
+    for later in (0, GRACE + 1, GRACE + 1):
+        world.clock.time += later
+        assert phone.refresh(function=function, scope=told).status == 200
+    # The answer tells the scope that the token has (RFC 6749 section 5.1), not the one that was named.
+    assert phone.refresh(function=function, scope=told).json["scope"] == SCOPE
+    assert world.aries.refresh_calls == 3
+
+
+def test_a_narrower_scope_than_the_granted_one_costs_one_write_more_and_no_second_call_to_aries(
+    world: World, phone: Phone
+) -> None:
+    world.aws.made.clear()
+    assert phone.refresh(scope="order:execution").status == 200
+    assert world.aws.made.count("dynamodb:UpdateItem") == 3
+    assert world.aries.refresh_calls == 1
+
+
+def test_a_scope_that_aries_tells_in_another_order_is_told_sorted(world: World, phone: Phone) -> None:
+    world.aries.faults.append(Fault("members", members={"scope": " ".join(reversed(SCOPE.split()))}))
     assert phone.refresh().json["scope"] == SCOPE
 
 

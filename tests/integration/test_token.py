@@ -62,6 +62,14 @@ def test_a_page_written_for_aries_itself_redeems_and_refreshes_as_aries_document
     assert world.call("token", "GET", "/v1/oauth2/token").status == 405
 
 
+def test_a_page_written_for_aries_itself_may_send_null_for_what_it_does_not_have(world: World) -> None:
+    members = {"grant_type": "code", "client_id": CLIENT_ID, "code": world.phone().code(), "code_verifier": VERIFIER}
+    absent = dict.fromkeys(("redirect_uri", "client_secret", "scope", "state"))
+    headers = {"content-type": "application/json"}
+    answer = world.call("token", "POST", "/v1/oauth2/token", headers=headers, body=json.dumps(members | absent))
+    assert answer.status == 200
+
+
 def test_a_redeemed_code_gives_tokens_and_a_session(world: World) -> None:
     phone = world.phone()
     answer = phone.sign_in()
@@ -174,13 +182,31 @@ def test_a_repeated_parameter_is_an_invalid_request(world: World, repeated: str)
     assert phone.redeem(code).status == 200
 
 
-@pytest.mark.parametrize("name", ["grant_type", "code", "redirect_uri", "code_verifier"])
+@pytest.mark.parametrize("name", ["grant_type", "code", "code_verifier"])
 def test_a_missing_parameter_is_an_invalid_request_and_uses_nothing_up(world: World, name: str) -> None:
     phone = world.phone()
     code = phone.code()
     answer = phone.redeem(code, **{name: ""})
     assert_refused(answer, "invalid_request")
     assert phone.redeem(code).status == 200
+
+
+def test_a_code_may_be_redeemed_without_the_redirect_uri_as_oauth_2_1_does(world: World) -> None:
+    assert world.phone().sign_in().status == 200
+    phone = world.phone()
+    assert phone.redeem(phone.code(), redirect_uri="").status == 200
+    fields = {"grant_type": "authorization_code", "client_id": CLIENT_ID, "code_verifier": VERIFIER}
+    assert world.form("token", fields | {"code": world.phone().code()}).status == 200
+
+
+def test_without_the_redirect_uri_a_code_is_still_its_own_apps_and_verifiers(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    assert_refused(phone.redeem(code, redirect_uri="", code_verifier="A" * 43), "invalid_grant")
+    assert_refused(phone.redeem(code, redirect_uri="", client_id=OTHER_CLIENT_ID), "invalid_grant")
+    assert phone.redeem(code, redirect_uri="").status == 200
+    assert_refused(phone.redeem(code, redirect_uri=""), "invalid_grant")
+    assert phone.row()["status"] == "dead"
 
 
 @pytest.mark.parametrize("grant_type", ["password", "code", "client_credentials", "Authorization_Code"])
@@ -201,8 +227,34 @@ def test_an_unknown_client_is_refused_and_the_code_is_not_used_up(world: World, 
 def test_a_client_secret_is_refused_unless_it_is_empty(world: World) -> None:
     phone = world.phone()
     code = phone.code()
-    assert_refused(phone.redeem(code, client_secret="guess"), "invalid_client", 401)
+    answer = phone.redeem(code, client_secret="guess")
+    assert_refused(answer, "invalid_client", 401)
+    assert answer.json["error_description"] == (
+        "A client secret was sent, but this server has public clients alone. Send none."
+    )
     assert phone.redeem(code, client_secret="").status == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "description"),
+    [
+        ({"client_id": "nobody"}, "The client is not known."),
+        ({"client_id": ""}, "The parameter client_id is missing."),
+        (
+            {
+                "client_assertion": "x",
+                "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            },
+            "A client assertion was sent, but this server has public clients alone. Send none.",
+        ),
+    ],
+)
+def test_a_client_that_is_refused_is_told_why(world: World, changes: dict[str, str], description: str) -> None:
+    phone = world.signed_in()
+    refresh = {"grant_type": "refresh_token", "client_id": CLIENT_ID, "refresh_token": phone.refresh_token} | changes
+    for answer in (phone.redeem("x", **changes), world.form("refresh", refresh), phone.revoke(**changes)):
+        assert_refused(answer, "invalid_client", 401)
+        assert answer.json["error_description"] == description
 
 
 def test_basic_with_an_empty_password_counts_as_the_public_client(world: World) -> None:

@@ -1,7 +1,8 @@
 """Redirect URIs that attackers try in place of a registered one, made of it by rules: a corpus of thousands.
 
 After PortSwigger's and OWASP's lists of URL validation bypasses, RFC 9700 section 4.1 and the reports of servers that
-matched patterns, prefixes or parsed parts. No rule leaves a URI as it is, and none only changes a loopback port.
+matched patterns, prefixes or parsed parts. No rule leaves a URI as it is, and none only changes a loopback port. A rule
+may make another text that passes, as a loopback URI with a slash for its empty path: `corpus` leaves these out.
 """
 
 from __future__ import annotations

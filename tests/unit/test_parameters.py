@@ -219,11 +219,20 @@ def test_json_of_plain_strings_is_read_as_a_form_would_be(fields: dict[str, str]
     assert {name: parameters.get(name) for name in fields} == fields
 
 
-@pytest.mark.parametrize("value", ["1", "true", "null", "[]", '["a"]', "{}", "1.5", '"\\u00e9"', '"\\ud800"'])
+@pytest.mark.parametrize("value", ["1", "true", "[]", "[null]", '["a"]', "{}", "1.5", '"\\u00e9"', '"\\ud800"'])
 def test_a_json_member_that_is_not_a_plain_string_is_refused(value: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
         parse_form_or_json(posted(f'{{"a":"1","b":{value}}}', JSON))
     assert raised.value.reason == "malformed_json"
+
+
+def test_a_json_member_that_is_null_counts_as_left_out() -> None:
+    parameters = parse_form_or_json(posted('{"a":"1","b":null}', JSON))
+    assert parameters.get("a") == "1"
+    assert parameters.get("b") is None
+    with pytest.raises(InvalidRequest) as raised:
+        parameters.require("b")
+    assert raised.value.reason == "missing_b"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -29,11 +30,15 @@ PLAIN = (
 )
 LOOPBACK_ORIGINS = ("http://127.0.0.1", "http://[::1]", "http://localhost")
 REGISTERED = (*PLAIN, *(f"{origin}/callback" for origin in LOOPBACK_ORIGINS), "http://127.0.0.1")
-# All that may pass, written out: the registered strings, and the loopback URIs with each port that there is.
+# All that may pass, written out: the registered strings, and the loopback URIs with each port that there is and with
+# none, the one of an empty path with a slash too.
 ALLOWED = frozenset(REGISTERED).union(
-    f"{origin}:{port}{path}"
-    for origin, path in ((LOOPBACK_ORIGINS[0], ""), *((origin, "/callback") for origin in LOOPBACK_ORIGINS))
-    for port in range(1, 65536)
+    f"{origin}{port}{path}"
+    for origin, path in (
+        *((LOOPBACK_ORIGINS[0], path) for path in ("", "/")),
+        *((origin, "/callback") for origin in LOOPBACK_ORIGINS),
+    )
+    for port in ("", *(f":{number}" for number in range(1, 65536)))
 )
 APPS = {"app": {"redirect_uris": list(REGISTERED), "scopes": ["read"]}}
 SETTINGS = settings_with(APPS=json.dumps(APPS), DOMAIN_NAME="", SOURCE_LIMIT="0")
@@ -224,17 +229,17 @@ uris = st.one_of(
 
 
 def without_loopback_port(uri: str) -> str:
-    """The URI without the port, where it is on loopback: what two must have in common."""
+    """The URI without the port and with a path, where it is on loopback: what two must have in common."""
     origin = next((origin for origin in LOOPBACK_ORIGINS if uri.startswith(origin)), None)
     if origin is None:
         return uri
     rest = uri.removeprefix(origin)
     digits = len(rest) - len(rest.removeprefix(":").lstrip("0123456789")) if rest.startswith(":") else 0
-    return origin + rest[digits:]
+    return origin + re.sub(r"^(?!/)", "/", rest[digits:])
 
 
 @given(st.lists(uris, min_size=1, max_size=4), uris)
-def test_whatever_is_registered_only_that_passes_and_on_loopback_any_port_of_it(
+def test_whatever_is_registered_only_that_passes_and_on_loopback_any_port_and_the_empty_path_of_it(
     registered: list[str], asked: str
 ) -> None:
     (client,) = Registry.parse(json.dumps({"app": {"redirect_uris": registered, "scopes": ["read"]}})).clients

@@ -207,10 +207,47 @@ def test_a_loopback_uri_that_was_registered_with_a_port_passes_with_another_one_
     assert not client.allows_redirect("http://127.0.0.1:8080/cb?x=2")
 
 
-def test_a_loopback_uri_may_have_an_empty_path_and_then_has_no_other() -> None:
-    assert CLIENT.allows_redirect("http://127.0.0.1:5000")
-    for uri in ("http://127.0.0.1:5000/", "http://127.0.0.1:5000?", "http://127.0.0.1:5000?x=1", "http://127.0.0.1/"):
-        assert not CLIENT.allows_redirect(uri)
+@pytest.mark.parametrize("registered", ["http://127.0.0.1", "http://127.0.0.1/", "http://127.0.0.1:8080/"])
+def test_on_loopback_an_empty_path_and_a_slash_are_the_same_and_no_other_path_is(registered: str) -> None:
+    client = Client("app", (registered,), frozenset({"read"}))
+    for uri in ("http://127.0.0.1", "http://127.0.0.1/", "http://127.0.0.1:5000", "http://127.0.0.1:5000/"):
+        assert client.allows_redirect(uri)
+    for rest in (
+        "?",
+        "?x=1",
+        "/?",
+        "/?x=1",
+        "//",
+        "/.",
+        "/%2f",
+        "/%2F",
+        "/x",
+        "#",
+        "/#",
+        "\\",
+        "/\n",
+        "\n",
+        "/ ",
+        ";",
+        "@x",
+    ):
+        assert not client.allows_redirect(f"http://127.0.0.1{rest}")
+        assert not client.allows_redirect(f"http://127.0.0.1:5000{rest}")
+
+
+def test_on_loopback_an_empty_path_before_a_query_is_a_slash_too() -> None:
+    client = Client("app", ("http://localhost?x=1",), frozenset({"read"}))
+    assert client.allows_redirect("http://localhost:5000/?x=1")
+    assert client.allows_redirect("http://localhost:5000?x=1")
+    for uri in ("http://localhost:5000/?x=2", "http://localhost:5000/", "http://localhost:5000//?x=1"):
+        assert not client.allows_redirect(uri)
+
+
+@pytest.mark.parametrize("origin", ["https://app.example.com", "https://localhost", "https://127.0.0.1:8443"])
+def test_anywhere_else_an_empty_path_and_a_slash_are_two(origin: str) -> None:
+    assert not Client("app", (origin,), frozenset({"read"})).allows_redirect(f"{origin}/")
+    assert not Client("app", (f"{origin}/",), frozenset({"read"})).allows_redirect(origin)
+    assert not Client("app", (f"{origin}/cb",), frozenset({"read"})).allows_redirect(f"{origin}/cb/")
 
 
 def test_each_name_of_the_loopback_interface_is_registered_by_itself() -> None:
@@ -322,17 +359,22 @@ def near_misses(draw: st.DrawFn) -> str:
 
 
 def may_pass(uri: str) -> bool:
-    """The rule told another way: take a decimal port off a loopback URI, and what is left is registered as it is."""
+    """The rule told another way: take port and lone slash off a loopback URI, and what is left is registered as it is.
+
+    No loopback URI in REGISTERED has a slash as its path, or a query.
+    """
     for origin in ("http://127.0.0.1", "http://[::1]", "http://localhost"):
         if uri.startswith(origin + ":"):
             port, rest = re.findall(r"^([^/?]*)([\s\S]*)$", uri[len(origin) + 1 :])[0]
             if port in map(str, range(1, 65536)):
                 uri = origin + rest
+        if uri == f"{origin}/":
+            uri = origin
     return uri in REGISTERED
 
 
 @given(near_misses() | st.text(max_size=40))
-def test_only_a_registered_uri_or_a_registered_loopback_uri_with_another_port_passes(uri: str) -> None:
+def test_only_a_registered_uri_or_a_registered_loopback_uri_with_another_port_or_an_empty_path_passes(uri: str) -> None:
     assert CLIENT.allows_redirect(uri) is may_pass(uri)
 
 

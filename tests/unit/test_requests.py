@@ -124,12 +124,19 @@ def test_the_client_secret_of_aries_fifth_step_is_refused() -> None:
         parse_aries_token_request(as_json(REFRESH | {"client_secret": "secret"}), REGISTRY)
 
 
-@pytest.mark.parametrize("name", ["code", "redirect_uri", "code_verifier"])
+@pytest.mark.parametrize("name", ["code", "code_verifier"])
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_code_grant_without_one_of_its_parameters_is_an_invalid_request(name: str, value: str | None) -> None:
     with pytest.raises(InvalidRequest) as raised:
         parse_token_request(posted(encoded(CODE, {name: value})), REGISTRY)
     assert raised.value.reason == f"missing_{name}"
+
+
+@pytest.mark.parametrize("redirect_uri", [None, ""])
+def test_a_code_grant_need_not_name_the_redirect_uri(redirect_uri: str | None) -> None:
+    grant = parse_token_request(posted(encoded(CODE, {"redirect_uri": redirect_uri})), REGISTRY)
+    assert isinstance(grant, AuthorizationCodeGrant)
+    assert grant.redirect_uri is None
 
 
 @pytest.mark.parametrize("parse", [parse_token_request, parse_refresh_request])
@@ -143,7 +150,7 @@ def test_a_refresh_grant_is_read_from_the_form(parse: Parse) -> None:
     assert TOKEN not in repr(grant)
 
 
-@pytest.mark.parametrize("scope", [None, ""])
+@pytest.mark.parametrize("scope", [None, "", " "])
 def test_a_refresh_grant_need_not_name_a_scope(scope: str | None) -> None:
     assert parse_refresh_request(posted(encoded(REFRESH, {"scope": scope})), REGISTRY).scope is None
 
@@ -212,7 +219,7 @@ def test_any_repeated_parameter_is_an_invalid_request(parse: Parse, fields: Fiel
 def test_parameters_in_the_query_string_are_not_read(parse: Parse, fields: Fields) -> None:
     with pytest.raises(OAuthError):
         parse(posted("", query=encoded(fields, {})), REGISTRY)
-    for name in fields.keys() - {"grant_type"}:
+    for name in fields.keys() - {"grant_type", "redirect_uri"}:
         with pytest.raises(OAuthError):
             parse(posted(encoded(fields, {name: None}), query=encoded(fields, {})), REGISTRY)
 
@@ -237,6 +244,31 @@ def test_an_empty_client_secret_is_that_of_a_public_client_and_any_other_is_refu
     with pytest.raises(InvalidClient) as raised:
         parse(posted(encoded(fields, {"client_secret": "x"})), REGISTRY)
     assert raised.value.reason == "unexpected_secret"
+
+
+SECRET_SENT = "A client secret was sent, but this server has public clients alone. Send none."
+
+
+@every_endpoint
+@pytest.mark.parametrize(
+    ("changes", "authorization", "description"),
+    [
+        ({"client_secret": "x"}, None, SECRET_SENT),
+        ({"client_secret": "x", "client_assertion": "x"}, None, SECRET_SENT),
+        ({"client_id": None}, basic("app", "x"), SECRET_SENT),
+        ({"client_assertion": "x"}, None, SECRET_SENT.replace("secret", "assertion")),
+        ({"client_id": "nobody", "client_secret": "x"}, None, "The client is not known."),
+        ({"client_id": None}, None, "The parameter client_id is missing."),
+        ({"client_id": None}, basic(""), "The parameter client_id is missing."),
+        ({}, "Basic !", "The Basic credentials cannot be read."),
+    ],
+)
+def test_a_client_that_is_refused_is_told_why(
+    parse: Parse, fields: Fields, changes: Fields, authorization: str | None, description: str
+) -> None:
+    with pytest.raises(InvalidClient) as raised:
+        parse(posted(encoded(fields, changes), authorization=authorization), REGISTRY)
+    assert raised.value.description == description
 
 
 @every_endpoint

@@ -103,7 +103,7 @@ def expected(case: Case) -> set[Standing]:
     holds_previous = case.presented == "previous" and not case.first_generation
     holder = own and (case.presented == "current" or holds_previous)
     registered = holder and case.allowed
-    served = registered and case.scope in (None, "a b")
+    served = registered and case.scope in (None, "a b", "a")
     outside = served and not case.in_grace
     admitted = outside and (not holds_previous or case.late_retry)
     return {
@@ -182,13 +182,23 @@ def test_a_row_that_has_expired_and_is_not_deleted_yet_has_ended(left: int, stan
     [
         (None, Standing.READY),
         ("a b", Standing.READY),
-        ("a", Standing.WIDER),
+        ("a", Standing.READY),
+        ("b", Standing.READY),
         ("a b c", Standing.WIDER),
-        ("", Standing.WIDER),
+        ("c", Standing.WIDER),
+        ("ab", Standing.WIDER),
+        ("a b c d", Standing.WIDER),
     ],
 )
-def test_the_scope_asked_for_is_the_one_granted_or_refused(scope: str | None, standing: Standing) -> None:
+def test_a_scope_no_wider_than_the_granted_one_is_accepted_and_any_other_is_refused(
+    scope: str | None, standing: Standing
+) -> None:
     assert stand(ROW, replace(GRANT, scope=scope), TERMS, NOW) is standing
+
+
+def test_the_scope_of_the_newest_token_does_not_narrow_what_was_granted() -> None:
+    row = replace(ROW, token_scope="a")
+    assert stand(row, replace(GRANT, scope="a b"), TERMS, NOW) is Standing.READY
 
 
 def test_a_longer_grace_makes_a_replay_of_what_was_a_refresh() -> None:

@@ -1,7 +1,8 @@
 """Every failure that has a defined answer, one class each.
 
 ``code`` and ``status`` are what the app sees, ``description`` is public text, and ``reason`` is a short code for the
-log that says which of several causes it was. Nothing that a caller sent is ever repeated in a description.
+log that says which of several causes it was. A description repeats nothing that a caller sent, save for one short scope
+of plain characters (`requests`).
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ class InvalidRequest(OAuthError):
 
 
 class InvalidClient(OAuthError):
-    """The client is unknown, or tried to authenticate with a secret, which a public client does not have."""
+    """The client is unknown, or tried to authenticate, which a public client cannot."""
 
     code = "invalid_client"
     status = HTTPStatus.UNAUTHORIZED
 
-    def __init__(self, reason: str, *, basic: bool = False) -> None:
-        super().__init__("The client is not known.", reason)
+    def __init__(self, description: str, reason: str, *, basic: bool = False) -> None:
+        super().__init__(description, reason)
         self.basic = basic
 
 
@@ -60,7 +61,7 @@ class InvalidGrant(OAuthError):
 
 
 class InvalidScope(OAuthError):
-    """A scope that the app is not registered for, or that differs from what was granted."""
+    """A scope that the app is not registered for, or that is wider than the one that was granted."""
 
     code = "invalid_scope"
 

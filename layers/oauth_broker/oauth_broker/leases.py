@@ -34,7 +34,11 @@ class Leases:
         self._sign_ins = sign_ins
 
     def take(self, grant: RefreshTokenGrant, lease: Lease, terms: Terms, now: float) -> SignIn:
-        """Take the lease for the holder of the grant's token, under a new fence."""
+        """Take the lease for the holder of the grant's token, under a new fence.
+
+        A grant that names a scope takes it only where that is the granted one, value for value. Any other is `stand`'s
+        to judge.
+        """
         scope: dict[str, Value] = {} if grant.scope is None else {"scope": grant.scope}
         cut_off: dict[str, Value] = {"cut_off": terms.cut_off} if terms.cut_off else {}
         return self._sign_ins.update_and_read(

@@ -84,21 +84,27 @@ def parse_form(request: HttpRequest) -> Parameters:
 
 
 def parse_form_or_json(request: HttpRequest) -> Parameters:
-    """Parse a form body, or a JSON object whose members are strings; raises InvalidRequest for anything else."""
+    """Parse a form body, or a JSON object of strings and nulls; raises InvalidRequest for anything else."""
     return parse_json(request) if _media_type(request) == _JSON else parse_form(request)
 
 
 def parse_json(request: HttpRequest) -> Parameters:
-    """Parse a JSON object whose members are strings; raises InvalidRequest for anything else."""
+    """Parse a JSON object of ASCII strings and nulls; raises InvalidRequest for anything else.
+
+    A null counts as left out: many languages write one for a value that they do not have.
+    """
     if _media_type(request) != _JSON:
         raise InvalidRequest(f"The content type must be {_JSON}.", "content_type")
     try:
         members = parse_object(_text(request))
     except ValueError as error:
         raise InvalidRequest("The body is not a JSON object.", "malformed_json") from error
-    if not all(isinstance(value, str) and value.isascii() for value in members.values()):
-        raise InvalidRequest("Every member of the body must be a string.", "malformed_json")
-    return Parameters(members.items())
+    sent = {name: value for name, value in members.items() if value is not None}
+    if not all(isinstance(value, str) and value.isascii() for value in sent.values()):
+        raise InvalidRequest(
+            "Every member of the body must be a string of ASCII characters, or null.", "malformed_json"
+        )
+    return Parameters(sent.items())
 
 
 def _media_type(request: HttpRequest) -> str:

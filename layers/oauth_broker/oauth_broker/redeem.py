@@ -86,7 +86,7 @@ class Redeem:
             raise InvalidGrant("forged_code")
         if row.client_id != grant.client.client_id:
             raise InvalidGrant("foreign_client")
-        if row.redirect_uri != grant.redirect_uri:
+        if grant.redirect_uri not in (None, row.redirect_uri):
             raise InvalidGrant("other_redirect_uri")
         if not verifies(grant.code_verifier, row.app_code_challenge):
             raise InvalidGrant("wrong_verifier")

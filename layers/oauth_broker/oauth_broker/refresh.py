@@ -33,7 +33,7 @@ from oauth_broker.invocation import Invocation
 from oauth_broker.leases import LEASE_MARGIN_SECONDS, Lease, Leases
 from oauth_broker.pkce import base64url
 from oauth_broker.provider import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure
-from oauth_broker.requests import RefreshTokenGrant
+from oauth_broker.requests import RefreshTokenGrant, canonical_scope
 from oauth_broker.session_secret import SessionSecret
 from oauth_broker.session_store import READ_LAG_SECONDS, Kept, SessionStore
 from oauth_broker.settings import Settings
@@ -119,6 +119,9 @@ class Refresh:
                 answer = self._answer_as_found(refused.found, grant, terms, invocation, patience)
             if answer is not None:
                 return answer
+            # The scope that the app names was found granted. The lease's condition can only compare whole texts, and
+            # what a session was granted never changes.
+            grant = replace(grant, scope=None)
         raise Busy("too_little_time")
 
     def _take_lease(
@@ -167,7 +170,7 @@ class Refresh:
             case Standing.REPLAY:
                 return self._replay(row, invocation)
             case Standing.WIDER:
-                raise InvalidScope("The scope must be the one that was granted.")
+                raise InvalidScope("The scope must be no wider than the one that was granted.")
             case Standing.FOREIGN:
                 raise InvalidGrant("foreign_client")
             case Standing.CUT_OFF:
@@ -244,7 +247,7 @@ class Refresh:
             access_token=tokens.access_token,
             refresh_token=tokens.refresh_token or current.refresh_token,
             access_expires_at=tokens.expires_at,
-            scope=tokens.scope or current.scope,
+            scope=canonical_scope(tokens.scope or current.scope),
         )
         return self.store.keep(row, secret, invocation)
 

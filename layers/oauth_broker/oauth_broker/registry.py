@@ -51,11 +51,14 @@ class Client:
     android_packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def allows_redirect(self, redirect_uri: str) -> bool:
-        """Tell whether ``redirect_uri`` is registered: the same string, or a registered loopback URI with any port."""
+        """Tell whether ``redirect_uri`` is registered: the same string, or a registered loopback URI with any port.
+
+        On loopback an empty path and ``/`` are one path, because many libraries add or drop the slash by themselves.
+        """
         if redirect_uri in self.redirect_uris:
             return True
-        asked = _without_port(redirect_uri)
-        return asked is not None and any(_without_port(registered) == asked for registered in self.redirect_uris)
+        asked = _on_loopback(redirect_uri)
+        return asked is not None and any(_on_loopback(registered) == asked for registered in self.redirect_uris)
 
     def allows_scope(self, scope: str) -> bool:
         """Tell whether each of the space-separated scopes is registered."""
@@ -109,9 +112,16 @@ def read_text(file: Path) -> str:
         raise ConfigurationError(f"{file} is not UTF-8") from error
 
 
-def _without_port(uri: str) -> tuple[str, str] | None:
+def _on_loopback(uri: str) -> tuple[str, str] | None:
+    """Return what two loopback URIs must have in common, or None for any other URI: all but the port.
+
+    RFC 8252 section 7.3 lets the port vary. RFC 3986 section 6.2.3 makes an empty path the same as ``/``.
+    """
     match = _LOOPBACK.fullmatch(uri)
-    return (match[1], match[2]) if match else None
+    if match is None:
+        return None
+    origin, rest = match[1], match[2]
+    return origin, rest if rest.startswith("/") else f"/{rest}"
 
 
 def _refuse_redirect_uri(uri: str) -> str | None:

@@ -34,6 +34,10 @@ _RAW_STATE = re.compile(r'[!"$-~]{1,2048}')
 # What the authorization endpoint sent as `state`: 32 bytes in base64url.
 _PROVIDER_STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _PROVIDER_CODE = re.compile(r"[!-~]{1,4096}")
+# A scope that an error may repeat: no blank, no markup, shorter than a message or any of our tokens.
+_SHOWN_SCOPE = re.compile(r"[A-Za-z0-9._:/-]{1,40}")
+# OpenID Connect Core sections 3.1.2.1, 5.4 and 11: many libraries ask for some of them by default.
+_OPENID_SCOPES = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +100,39 @@ def _code_challenge(parameters: Parameters) -> str:
     return challenge
 
 
+def scope_values(scope: str) -> frozenset[str]:
+    """Return the values of a scope, whose order and repetition mean nothing (RFC 6749 section 3.3)."""
+    return frozenset(scope.split(" ")) - {""}
+
+
 def canonical_scope(scope: str) -> str:
     """Return the scope with its values sorted, so that equal sets are equal texts."""
-    return " ".join(sorted(set(scope.split(" "))))
+    return " ".join(sorted(scope_values(scope)))
+
+
+def _asked_scope(parameters: Parameters) -> str | None:
+    """Return the scope that an app names, canonical, or None. Blanks at its ends and doubled ones mean nothing."""
+    return canonical_scope(parameters.get("scope") or "") or None
 
 
 def _scope(parameters: Parameters, client: Client) -> str:
-    asked = parameters.get("scope")
+    asked = _asked_scope(parameters)
     if asked is None:
         # RFC 6749 section 3.3 lets the server choose a default: all that the app is registered for.
         return " ".join(sorted(client.scopes))
-    if not client.scopes.issuperset(asked.split(" ")):
-        raise InvalidScope("The app is not registered for this scope.")
-    return canonical_scope(asked)
+    unregistered = scope_values(asked) - client.scopes
+    if unregistered:
+        raise InvalidScope(_describe_unregistered(unregistered))
+    return asked
+
+
+def _describe_unregistered(scopes: frozenset[str]) -> str:
+    first = min(scopes)
+    which = f"the scope {first}" if _SHOWN_SCOPE.fullmatch(first) else "one of the scopes that it asks for"
+    described = f"The app is not registered for {which}."
+    if scopes & _OPENID_SCOPES:
+        described += " This server issues no ID tokens: leave out openid, profile and offline_access."
+    return described
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +173,14 @@ def _provider_error(parameters: Parameters) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationCodeGrant:
-    """RFC 6749 section 4.1.3 with RFC 7636 section 4.5."""
+    """RFC 6749 section 4.1.3 with RFC 7636 section 4.5. ``redirect_uri`` is None where the app did not name one.
+
+    OAuth 2.1 section 4.1.3 dropped the parameter: the code verifier binds the code to its app.
+    """
 
     client: Client
     code: Secret
-    redirect_uri: str
+    redirect_uri: str | None
     code_verifier: Secret
 
 
@@ -222,7 +249,7 @@ def _code_grant(client: Client, parameters: Parameters) -> AuthorizationCodeGran
     return AuthorizationCodeGrant(
         client,
         Secret(parameters.require("code")),
-        parameters.require("redirect_uri"),
+        parameters.get("redirect_uri"),
         Secret(parameters.require("code_verifier")),
     )
 
@@ -231,8 +258,7 @@ def _refresh_grant(client: Client, parameters: Parameters) -> RefreshTokenGrant:
     token = RefreshToken.parse(Secret(parameters.require("refresh_token")))
     if token is None:
         raise InvalidGrant("malformed_token")
-    scope = parameters.get("scope")
-    return RefreshTokenGrant(client, token, None if scope is None else canonical_scope(scope))
+    return RefreshTokenGrant(client, token, _asked_scope(parameters))
 
 
 def _identify_client(request: HttpRequest, parameters: Parameters, registry: Registry) -> Client:
@@ -243,10 +269,15 @@ def _identify_client(request: HttpRequest, parameters: Parameters, registry: Reg
     if client_id not in (None, name):
         raise InvalidRequest("Two different clients are named.", "two_clients")
     client = registry.find(name)
+    if client is None:
+        described = "The client is not known." if name else "The parameter client_id is missing."
+        raise InvalidClient(described, "unknown_client", basic=basic is not None)
     # RFC 7523 section 2.2: an assertion authenticates a client as a secret does, and neither is ever checked here.
-    authenticates = password or parameters.get("client_secret") or parameters.get("client_assertion")
-    if client is None or authenticates:
-        raise InvalidClient("unknown_client" if client is None else "unexpected_secret", basic=basic is not None)
+    secret = password or parameters.get("client_secret")
+    if secret or parameters.get("client_assertion"):
+        sent = "secret" if secret else "assertion"
+        described = f"A client {sent} was sent, but this server has public clients alone. Send none."
+        raise InvalidClient(described, "unexpected_secret", basic=basic is not None)
     return client
 
 
@@ -257,5 +288,5 @@ def _basic_credentials(request: HttpRequest) -> tuple[str, str] | None:
     try:
         name, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
     except (binascii.Error, ValueError) as error:
-        raise InvalidClient("malformed_basic", basic=True) from error
+        raise InvalidClient("The Basic credentials cannot be read.", "malformed_basic", basic=True) from error
     return unquote_plus(name), unquote_plus(password)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from oauth_broker.requests import RefreshTokenGrant
+from oauth_broker.requests import RefreshTokenGrant, scope_values
 from oauth_broker.sign_in import SignIn
 
 
@@ -14,9 +14,9 @@ class Standing(Enum):
 
     ``ENDED``: no such session, or none any more. ``FOREIGN``: another client's. ``CUT_OFF``: one that began before a
     mass sign-out. ``STRANGER``: neither the current nor the previous token; forged or superseded, which only the
-    session key tells. ``DISALLOWED``: the app is not registered for the session's scope any more. ``WIDER``: another
-    scope is asked for than was granted. ``REPLAY``: refreshed within the grace, to be answered again. ``SUPERSEDED``:
-    the previous token after the grace, where late retries are not allowed.
+    session key tells. ``DISALLOWED``: the app is not registered for the session's scope any more. ``WIDER``: a scope
+    is asked for that was not granted. ``REPLAY``: redeemed or refreshed within the grace, to be answered again.
+    ``SUPERSEDED``: the previous token after the grace, where late retries are not allowed.
     ``WAIT``: another worker holds the lease. ``READY``: the lease may be taken.
     """
 
@@ -36,9 +36,10 @@ class Standing(Enum):
 class Terms:
     """By what a request is judged.
 
-    A session that was refreshed after ``settled`` is answered again, not refreshed again: when the request came in,
-    less the grace. One that came within the grace stays within it, however long it waits; judged by the time of the
-    look, one that was given up could outlive the grace here and supersede the token that its app was given meanwhile.
+    A session that began or was refreshed after ``settled`` is answered again, not refreshed again: when the request
+    came in, less the grace. One that came within the grace stays within it, however long it waits; judged by the time
+    of the look, one that was given up could outlive the grace here and supersede the token that its app was given
+    meanwhile.
     ``late_retry`` tells whether the previous token may be used again once the grace is over: the answer that replaced
     it was lost. Sessions that began no later than ``cut_off`` were signed out.
     """
@@ -61,7 +62,9 @@ def stand(row: SignIn | None, grant: RefreshTokenGrant, terms: Terms, now: float
         return Standing.STRANGER
     if not grant.client.allows_scope(row.scope):
         return Standing.DISALLOWED
-    if grant.scope is not None and grant.scope != row.scope:
+    # RFC 6749 section 6 lets an app name less than was granted. It must: Aries may narrow a token, and the answer then
+    # tells the app the narrower scope, which many libraries name at the next refresh.
+    if not scope_values(grant.scope or "") <= scope_values(row.scope):
         return Standing.WIDER
     if row.rotated_at > terms.settled:
         return Standing.REPLAY
