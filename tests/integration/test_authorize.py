@@ -291,15 +291,19 @@ def test_a_person_is_never_sent_to_aries_with_a_sign_in_that_was_not_saved(world
     assert not answer.cookies
 
 
-def test_a_prefetch_gets_an_empty_answer_and_writes_nothing(world: World) -> None:
-    answer = world.call(
-        "authorize",
-        "GET",
-        "/oauth2/authorize",
-        query=world.phone().authorization_query(),
-        headers={"sec-purpose": "prefetch;prerender"},
-    )
-    assert (answer.status, answer.body, world.rows()) == (403, "", [])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-purpose": "prefetch;prerender"},
+        {"sec-purpose": "PREFETCH"},
+        {"purpose": "prefetch"},
+        {"x-moz": "prefetch"},
+    ],
+)
+def test_a_prefetch_gets_an_empty_answer_and_writes_nothing(world: World, headers: dict[str, str]) -> None:
+    query = world.phone().authorization_query()
+    answer = world.call("authorize", "GET", "/oauth2/authorize", query=query, headers=headers)
+    assert (answer.status, answer.body, answer.cookies, world.rows()) == (403, "", [], [])
 
 
 def test_another_method_is_refused(world: World) -> None:
