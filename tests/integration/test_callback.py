@@ -231,6 +231,13 @@ def test_a_scope_that_aries_does_not_name_is_the_scope_asked_for(world: World, p
     assert phone.redeem(phone.callback(returning).query["code"]).json["scope"] == phone.scope
 
 
+def test_a_code_that_aries_exchanges_with_another_success_than_200_begins_a_session(
+    world: World, phone: Phone, returning: str
+) -> None:
+    world.aries.faults.append(Fault("members", status=201))
+    assert phone.redeem(phone.callback(returning).query["code"]).status == 200
+
+
 def test_two_tabs_sign_in_at_once_and_both_succeed(world: World, phone: Phone) -> None:
     first, second = phone.authorize(), phone.authorize()
     returning = [phone.approve(second), phone.approve(first)]
