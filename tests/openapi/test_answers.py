@@ -46,6 +46,7 @@ def _browser_legs(asked: Answers) -> None:
     asked.come_back(browser, landing, **untapped)
     asked.authorize(browser, _CUSTOM_SCHEME, scope="unknown")
     asked.authorize(browser, scope="unknown")
+    asked.authorize(browser, prompt="none")
     asked.authorize(browser, client_id="unknown")
     asked.ask("GET", "/oauth2/authorize", headers={"Sec-Purpose": "prefetch"})
     for _ in range(7):  # The cookies of the oldest are removed.
