@@ -80,6 +80,8 @@ def _documents(asked: Answers) -> None:
         if method == "OPTIONS":
             for origin in (asked.origin, "https://foreign.example.com"):
                 asked.ask("OPTIONS", path, headers={**preflight, "Origin": origin})
+                headers = {"Origin": origin, "Access-Control-Request-Headers": "cache-control,sentry-trace"}
+                asked.ask("OPTIONS", path, headers={**preflight, **headers})
         elif path not in (*_POSTS, "/oauth2/authorize", "/oauth2/callback"):
             asked.ask("GET", path, headers={"Origin": asked.origin})
 
