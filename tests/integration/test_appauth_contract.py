@@ -233,10 +233,10 @@ def test_a_person_who_declines_is_an_error_that_both_know_and_comes_with_the_sta
 
 def test_every_error_that_the_broker_can_name_is_one_that_both_know() -> None:
     # Any other is TokenRequestErrors.OTHER or OIDErrorCodeOAuthOther: final, and nothing an app can act upon.
-    # But for the answers to request objects, of which neither makes any.
-    of_request_objects = {"request_not_supported", "request_uri_not_supported"}
+    # Neither makes a request object, nor says prompt=none by itself, so neither has to know the answers to these.
+    answers_to_others = {"request_not_supported", "request_uri_not_supported", "login_required"}
     codes = {error.code for error in OAuthError.__subclasses__()}
-    assert codes - of_request_objects <= TOKEN_ERRORS | AUTHORIZATION_ERRORS
+    assert codes - answers_to_others <= TOKEN_ERRORS | AUTHORIZATION_ERRORS
 
 
 @pytest.mark.parametrize("kind", FAILURES)

@@ -343,6 +343,36 @@ def test_unknown_parameters_are_ignored(world: World) -> None:
     assert world.phone().authorize(nonce="n", login_hint="me", audience="x").location.startswith("https://app.aries")
 
 
+@pytest.mark.parametrize("prompt", ["none", "none ", "none none"])
+def test_a_sign_in_without_a_person_is_refused_at_once_and_nothing_begins(world: World, prompt: str) -> None:
+    answer = world.phone().authorize(prompt=prompt)
+    assert_redirected(world, answer, "login_required")
+    assert not answer.cookies
+    assert world.telemetry.counted("SignInsStarted") == world.telemetry.counted("SignInsFailed") == 0
+
+
+@pytest.mark.parametrize("prompt", ["none login", "login none", "none consent select_account"])
+def test_the_prompt_none_beside_another_is_an_invalid_request(world: World, prompt: str) -> None:
+    assert_redirected(world, world.phone().authorize(prompt=prompt), "invalid_request")
+
+
+def test_a_request_that_is_wrong_is_told_so_before_it_is_refused_for_its_prompt(world: World) -> None:
+    phone = world.phone()
+    assert_redirected(world, phone.authorize(prompt="none", scope="admin"), "invalid_scope")
+    assert_redirected(world, phone.authorize(prompt="none", code_challenge=None), "invalid_request")
+    assert_redirected(
+        world, phone.authorize(phone.authorization_query(prompt="none") + "&prompt=none"), "invalid_request"
+    )
+    assert world.phone().authorize(prompt="none", client_id="nobody").status == 400
+
+
+@pytest.mark.parametrize("prompt", ["", "login", "consent", "login consent", "select_account", "NONE", "nonee"])
+def test_every_other_prompt_is_ignored_and_goes_no_further(world: World, prompt: str) -> None:
+    answer = world.phone().authorize(prompt=prompt)
+    assert answer.location.startswith("https://app.aries")
+    assert "prompt" not in answer.query
+
+
 @pytest.mark.parametrize("query", ["", "&&&", "%ff=1", "client_id=%ff", "a=1&" * 70])
 def test_a_query_that_cannot_be_read_gets_a_page(world: World, query: str) -> None:
     assert_local(world, world.phone().authorize(query))
@@ -368,15 +398,19 @@ def test_a_person_is_never_sent_to_aries_with_a_sign_in_that_was_not_saved(world
     assert not answer.cookies
 
 
-def test_a_prefetch_gets_an_empty_answer_and_writes_nothing(world: World) -> None:
-    answer = world.call(
-        "authorize",
-        "GET",
-        "/oauth2/authorize",
-        query=world.phone().authorization_query(),
-        headers={"sec-purpose": "prefetch;prerender"},
-    )
-    assert (answer.status, answer.body, world.rows()) == (403, "", [])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-purpose": "prefetch;prerender"},
+        {"sec-purpose": "PREFETCH"},
+        {"purpose": "prefetch"},
+        {"x-moz": "prefetch"},
+    ],
+)
+def test_a_prefetch_gets_an_empty_answer_and_writes_nothing(world: World, headers: dict[str, str]) -> None:
+    query = world.phone().authorization_query()
+    answer = world.call("authorize", "GET", "/oauth2/authorize", query=query, headers=headers)
+    assert (answer.status, answer.body, answer.cookies, world.rows()) == (403, "", [], [])
 
 
 def test_another_method_is_refused(world: World) -> None:

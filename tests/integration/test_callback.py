@@ -10,10 +10,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
+from oauth_broker import VERSION
 from oauth_broker.callback import CODE_SECONDS
 from oauth_broker.leases import LEASE_MARGIN_SECONDS
 from tests.local.aries import Fault
-from tests.support.world import APP_URI, ISSUER, Answer, Phone, World, running_world
+from tests.support.world import APP_URI, GRACE, ISSUER, Answer, Phone, World, running_world
 
 
 def assert_page(answer: Answer, status: int = 400) -> None:
@@ -65,6 +66,14 @@ def test_the_code_exchange_is_aries_third_step_to_the_letter(world: World, phone
     (body,) = world.token_requests()
     assert set(body) == {"client_id", "grant_type", "code", "redirect_uri", "code_verifier"}
     assert body["grant_type"] == "code"
+
+
+def test_aries_is_told_the_name_and_the_version_of_the_broker_with_every_grant(world: World, phone: Phone) -> None:
+    phone.sign_in()
+    world.clock.time += GRACE + 1
+    assert phone.refresh().status == 200
+    agents = [request.headers["user-agent"] for request in world.aries.requests if request.endpoint == "token"]
+    assert agents == [f"aries-token-broker/{VERSION}"] * 2
 
 
 def test_a_redirect_uri_with_a_query_keeps_it(world: World) -> None:
@@ -231,6 +240,13 @@ def test_a_scope_that_aries_does_not_name_is_the_scope_asked_for(world: World, p
     assert phone.redeem(phone.callback(returning).query["code"]).json["scope"] == phone.scope
 
 
+def test_a_code_that_aries_exchanges_with_another_success_than_200_begins_a_session(
+    world: World, phone: Phone, returning: str
+) -> None:
+    world.aries.faults.append(Fault("members", status=201))
+    assert phone.redeem(phone.callback(returning).query["code"]).status == 200
+
+
 def test_two_tabs_sign_in_at_once_and_both_succeed(world: World, phone: Phone) -> None:
     first, second = phone.authorize(), phone.authorize()
     returning = [phone.approve(second), phone.approve(first)]
@@ -239,7 +255,8 @@ def test_two_tabs_sign_in_at_once_and_both_succeed(world: World, phone: Phone) -
 
 
 def test_a_prefetch_gets_an_empty_answer_and_uses_nothing_up(world: World, phone: Phone, returning: str) -> None:
-    assert phone.callback(returning, headers={"sec-purpose": "prefetch"}).status == 403
+    for headers in ({"sec-purpose": "prefetch"}, {"sec-purpose": "PREFETCH"}, {"x-moz": "prefetch"}):
+        assert phone.callback(returning, headers=headers).status == 403
     assert phone.callback(returning).query["code"]
 
 

@@ -65,6 +65,11 @@ FOREIGN = [
 ]
 
 
+def varies_by(method: str) -> str:
+    """What a cache must tell apart: the answer to a preflight names the headers that were asked for."""
+    return "Origin, Access-Control-Request-Headers" if method == "OPTIONS" else "Origin"
+
+
 def cors_headers(answer: Answer) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name.startswith("access-control")}
 
@@ -83,18 +88,79 @@ def test_a_preflight_of_a_registered_origin_is_told_what_it_may_send(world: Worl
     headers = {
         "origin": ORIGIN,
         "access-control-request-method": method,
-        "access-control-request-headers": "content-type",
+        "access-control-request-headers": "authorization,content-type",
     }
     answer = world.call(function, "OPTIONS", path, headers=headers)
     assert (answer.status, answer.body) == (204, "")
     assert cors_headers(answer) == {
         "access-control-allow-origin": ORIGIN,
         "access-control-allow-methods": method,
-        # A form or JSON body, and HTTP Basic with an empty password, which some clients send.
-        "access-control-allow-headers": "Authorization, Content-Type",
+        "access-control-allow-headers": "authorization, content-type",
         "access-control-max-age": "600",
     }
-    assert answer.headers["vary"] == "Origin"
+    assert answer.headers["vary"] == "Origin, Access-Control-Request-Headers"
+
+
+def preflight(world: World, asked: str | None, origin: str = ORIGIN) -> Answer:
+    headers = {"origin": origin, "access-control-request-method": "POST"}
+    if asked is not None:
+        headers["access-control-request-headers"] = asked
+    return world.call("token", "OPTIONS", "/oauth2/token", headers=headers)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        # @capacitor-community/generic-oauth2, okta-auth-js, Sentry, and all at once.
+        "cache-control,content-type",
+        "content-type,x-okta-user-agent-extended",
+        "baggage,content-type,sentry-trace",
+        "authorization,baggage,cache-control,content-type,sentry-trace,traceparent,x-okta-user-agent-extended",
+        "X-Under_Score",
+        "a" * 1024,
+    ],
+)
+def test_a_page_of_a_registered_origin_may_send_whatever_headers_its_libraries_add(world: World, asked: str) -> None:
+    allowed = preflight(world, asked).headers["access-control-allow-headers"]
+    assert allowed.split(", ") == asked.split(",")
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed"),
+    [
+        (" Content-Type ,\tsentry-trace", "Content-Type, sentry-trace"),
+        ("content-type,,a b,x:y,\u00e9,\x00,(x),*,baggage", "content-type, baggage"),
+        ("content-type\r\nset-cookie: a=b,baggage", "baggage"),
+    ],
+)
+def test_of_the_headers_that_a_preflight_asks_for_only_names_come_back(world: World, asked: str, allowed: str) -> None:
+    assert preflight(world, asked).headers["access-control-allow-headers"] == allowed
+
+
+@pytest.mark.parametrize("asked", [None, "", ",", "*", " ", "a" * 1025, "x," * 600])
+def test_a_preflight_that_asks_for_none_or_for_too_much_is_told_the_headers_that_apps_need(
+    world: World, asked: str | None
+) -> None:
+    answer = preflight(world, asked)
+    assert (answer.status, answer.headers["access-control-allow-headers"]) == (204, "Authorization, Content-Type")
+
+
+def test_no_other_origin_is_told_what_headers_it_may_send(world: World) -> None:
+    for origin in FOREIGN:
+        answer = preflight(world, "content-type,sentry-trace", origin)
+        assert (answer.status, cors_headers(answer), answer.headers["vary"]) == (204, {}, varies_by("OPTIONS"))
+
+
+def test_a_token_request_with_the_headers_of_libraries_is_answered_as_ever(world: World) -> None:
+    phone = world.phone(
+        client_id=OTHER_CLIENT_ID, redirect_uri="https://web.example.com/callback", scope="account:information"
+    )
+    phone.sign_in()
+    fields = {"grant_type": "refresh_token", "client_id": OTHER_CLIENT_ID, "refresh_token": phone.refresh_token}
+    added = {"origin": ORIGIN, "cache-control": "no-store", "sentry-trace": "0-0-0", "baggage": "a=b"}
+    answer = world.form("token", fields, added)
+    assert answer.status == 200
+    assert_readable(answer)
 
 
 @READABLE
@@ -105,11 +171,11 @@ def test_no_other_origin_is_told_anything_and_a_cache_may_not_mix_them_up(
     for origin in FOREIGN:
         for asked in ("OPTIONS", method):
             answer = world.call(function, asked, path, headers={"origin": origin})
-            assert (cors_headers(answer), answer.headers["vary"]) == ({}, "Origin"), (origin, asked)
+            assert (cors_headers(answer), answer.headers["vary"]) == ({}, varies_by(asked)), (origin, asked)
     # A cache that keeps an answer without an origin must not give it to a page either.
     for asked in ("OPTIONS", method):
         answer = world.call(function, asked, path)
-        assert (cors_headers(answer), answer.headers["vary"]) == ({}, "Origin")
+        assert (cors_headers(answer), answer.headers["vary"]) == ({}, varies_by(asked))
 
 
 @pytest.mark.parametrize(("path", "function"), NAVIGATED.items())
@@ -121,8 +187,8 @@ def test_what_a_browser_navigates_to_is_read_across_origins_by_nobody(world: Wor
         for text in ("", query):
             answer = world.call(function, "GET", path, query=text, cookies=cookies, headers={"origin": origin})
             assert cors_headers(answer) == {}
-        preflight = {"origin": origin, "access-control-request-method": "GET"}
-        refused = world.call(function, "OPTIONS", path, headers=preflight)
+        asking = {"origin": origin, "access-control-request-method": "GET"}
+        refused = world.call(function, "OPTIONS", path, headers=asking)
         assert (refused.status, cors_headers(refused)) == (405, {})
 
 

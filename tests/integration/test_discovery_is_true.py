@@ -244,6 +244,14 @@ def claims_are_not_read(world: World, value: bool) -> None:
     assert world.phone().authorize(claims='{"userinfo":{}}').query["scope"] == SCOPE
 
 
+@checks("prompt_values_supported")
+def a_sign_in_without_a_person_is_answered_and_never_begun(world: World, value: list[str]) -> None:
+    # OpenID Connect Core section 3.1.2.6.
+    assert value == ["none"]
+    assert_sent_back(world.phone().authorize(prompt="none"), "login_required")
+    assert world.rows() == []
+
+
 @checks("subject_types_supported", "id_token_signing_alg_values_supported")
 def what_openid_discovery_demands_is_there_and_no_id_token_is_issued(world: World, value: list[str]) -> None:
     # OpenID Connect Discovery section 3 requires both, RS256 included; AppAuth refuses a document without them.

@@ -36,6 +36,7 @@ def test_both_discovery_documents_have_every_member_that_clients_demand(world: W
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
         "claims_parameter_supported": False,
+        "prompt_values_supported": ["none"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
     }

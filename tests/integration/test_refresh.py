@@ -340,9 +340,11 @@ def test_where_aries_omits_the_refresh_token_the_old_one_is_kept() -> None:
     ("fault", "expires_in"),
     [
         (Fault("members", omit=("expires_in",)), _DEFAULT_EXPIRES_IN),
-        (Fault("members", members={"expires_in": "3600"}), _DEFAULT_EXPIRES_IN),
-        (Fault("members", members={"expires_in": 0}), _DEFAULT_EXPIRES_IN),
-        (Fault("members", members={"expires_in": -1}), _DEFAULT_EXPIRES_IN),
+        (Fault("members", members={"expires_in": "soon"}), _DEFAULT_EXPIRES_IN),
+        (Fault("members", members={"expires_in": "300"}), 300),
+        (Fault("members", members={"expires_in": "3600"}), 3600),
+        (Fault("members", members={"expires_in": 0}), 1),
+        (Fault("members", members={"expires_in": -1}), 1),
         (Fault("members", members={"expires_in": True}), _DEFAULT_EXPIRES_IN),
         (Fault("members", members={"expires_in": None}), _DEFAULT_EXPIRES_IN),
         (Fault("members", raw_members={"expires_in": "1e400"}), _DEFAULT_EXPIRES_IN),
@@ -353,6 +355,19 @@ def test_where_aries_omits_the_refresh_token_the_old_one_is_kept() -> None:
 def test_an_odd_lifetime_becomes_a_safe_one(world: World, phone: Phone, fault: Fault, expires_in: int) -> None:
     world.aries.faults.append(fault)
     assert phone.refresh().json["expires_in"] == expires_in
+
+
+@pytest.mark.parametrize("status", [201, 202, 203])
+def test_tokens_that_aries_sends_with_another_success_are_kept_and_the_session_goes_on(
+    world: World, phone: Phone, status: int
+) -> None:
+    world.aries.faults.append(Fault("members", status=status))
+    answer = phone.refresh()
+    assert (answer.status, answer.json["expires_in"]) == (200, 3600)
+    world.clock.time += GRACE + 1
+    assert phone.refresh().status == 200
+    assert world.aries.refresh_calls == 2
+    assert world.telemetry.counted("ProviderErrors") == 0
 
 
 def test_a_replay_of_an_access_token_that_is_over_is_put_off_until_the_grace_is(world: World, phone: Phone) -> None:

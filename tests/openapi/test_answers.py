@@ -46,6 +46,7 @@ def _browser_legs(asked: Answers) -> None:
     asked.come_back(browser, landing, **untapped)
     asked.authorize(browser, _CUSTOM_SCHEME, scope="unknown")
     asked.authorize(browser, scope="unknown")
+    asked.authorize(browser, prompt="none")
     asked.authorize(browser, client_id="unknown")
     asked.ask("GET", "/oauth2/authorize", headers={"Sec-Purpose": "prefetch"})
     for _ in range(7):  # The cookies of the oldest are removed.
@@ -79,6 +80,8 @@ def _documents(asked: Answers) -> None:
         if method == "OPTIONS":
             for origin in (asked.origin, "https://foreign.example.com"):
                 asked.ask("OPTIONS", path, headers={**preflight, "Origin": origin})
+                headers = {"Origin": origin, "Access-Control-Request-Headers": "cache-control,sentry-trace"}
+                asked.ask("OPTIONS", path, headers={**preflight, **headers})
         elif path not in (*_POSTS, "/oauth2/authorize", "/oauth2/callback"):
             asked.ask("GET", path, headers={"Origin": asked.origin})
 

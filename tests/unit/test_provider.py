@@ -208,6 +208,21 @@ def test_the_tokens_of_a_complete_answer_are_kept() -> None:
         assert "canary" not in repr(tokens)
 
 
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 206, 299])
+def test_whole_tokens_are_taken_whatever_success_they_come_with(status: int) -> None:
+    for call in (Setup.exchange, Setup.refresh):
+        setup = Setup(Reply(status, ok().body))
+        assert call(setup).access_token == Secret("canary-access-1")
+        assert setup.telemetry.metrics == []
+
+
+@pytest.mark.parametrize("status", [100, 199, 300, 302, 400, 401, 500])
+def test_tokens_that_come_with_no_success_are_not_taken(status: int) -> None:
+    for call in (Setup.exchange, Setup.refresh):
+        setup = Setup(Reply(status, ok().body))
+        setup.failure(partial(call, setup))
+
+
 def test_the_life_of_a_token_counts_from_before_the_request_was_sent() -> None:
     setup = Setup(ok())
     setup.transport.meanwhile = lambda: setup.clock.sleep(7)
@@ -226,7 +241,7 @@ def test_an_odd_refresh_token_is_as_good_as_none_and_costs_no_access_token(token
 
 
 @pytest.mark.parametrize(
-    "raw", ['"3600"', "0", "-1", "true", "false", "null", "1e400", "-1e400", "0.5", "[]", "{}", '"x"']
+    "raw", ["true", "false", "null", "1e400", "[]", "{}", '"x"', '""', '"300s"', '"1e400"', '"nan"', '"9999999999"']
 )
 def test_an_odd_life_of_a_token_becomes_a_safe_one(raw: str) -> None:
     body = json.dumps(TOKENS).replace("3600", raw).encode()
@@ -239,6 +254,21 @@ def test_an_odd_life_of_a_token_becomes_a_safe_one(raw: str) -> None:
 )
 def test_a_plausible_life_is_taken_and_one_beyond_a_year_is_not(expires_in: float, kept: int) -> None:
     assert Setup(ok(expires_in=expires_in)).refresh().expires_at == NOW + kept
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [('"300"', 300), ('"3600"', 3600), ('"0300"', 300), ('" 300 "', 300), ('"300.9"', 300), ('"31536000"', 31_536_000)],
+)
+def test_a_life_in_a_string_is_the_number_that_it_says(raw: str, kept: int) -> None:
+    body = json.dumps(TOKENS).replace("3600", raw).encode()
+    assert Setup(Reply(200, body)).refresh().expires_at == NOW + kept
+
+
+@pytest.mark.parametrize("raw", ["0", "0.5", "-1", "-1e400", '"0"', '"-1"'])
+def test_a_life_of_no_time_becomes_a_second_and_never_the_default(raw: str) -> None:
+    body = json.dumps(TOKENS).replace("3600", raw).encode()
+    assert Setup(Reply(200, body)).refresh().expires_at == NOW + 1
 
 
 def test_a_missing_life_becomes_a_safe_one() -> None:
@@ -333,11 +363,12 @@ MALFORMED = [
 def test_a_malformed_success_says_nothing_and_is_not_asked_for_again(
     call: Callable[[Setup], ProviderTokens], body: bytes
 ) -> None:
-    setup = Setup(Reply(200, body))
-    failure = setup.failure(partial(call, setup))
-    assert failure.outcome is Outcome.AMBIGUOUS
-    assert failure.reason == "provider:malformed_answer"
-    assert len(setup.transport.sent) == 1
+    for status in (200, 201):
+        setup = Setup(Reply(status, body))
+        failure = setup.failure(partial(call, setup))
+        assert failure.outcome is Outcome.AMBIGUOUS
+        assert failure.reason == "provider:malformed_answer"
+        assert len(setup.transport.sent) == 1
 
 
 @pytest.mark.parametrize(
@@ -398,8 +429,8 @@ def test_the_log_tells_what_kind_of_failure_it_was(answer: Reply | Exception, re
 def test_any_answer_is_tokens_or_a_failure(status: int, body: bytes) -> None:
     for call in (Setup.exchange, Setup.refresh):
         failure = failure_of(ProviderFailure, partial(call, Setup(Reply(status, body))))
-        # Only a success of exactly 200 grants anything.
-        assert failure is not None or status == 200
+        # Only a success grants anything.
+        assert failure is not None or 200 <= status < 300
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 422, 429, 500])

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from oauth_broker import VERSION
 from oauth_broker.transport import NoReply, NotSent, Reply, RequestsTransport
 from tests.support.certificates import make_certificate, server_context
 from tests.unit.peer import (
@@ -41,6 +42,7 @@ def test_the_body_goes_out_as_it_is_and_the_answer_comes_back(transport: Request
     assert headers[b"content-length"] == str(len(BODY)).encode()
     assert headers[b"accept"] == b"application/json"
     assert headers[b"accept-encoding"] == b"identity"
+    assert headers[b"user-agent"] == f"aries-token-broker/{VERSION}".encode()
     assert b"authorization" not in headers
     assert b"cookie" not in headers
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from oauth_broker import VERSION
 from oauth_broker.transport import NoReply, NotSent, Reply, RequestsTransport
 from tests.unit.peer import Peer, Script, Wire, answer, answering, black_hole
 from tests.unit.posting import LATE, SECONDS, post
@@ -27,6 +28,7 @@ def test_the_status_is_returned_whatever_it_is(transport: RequestsTransport, sta
         assert status_of(transport, peer.url) == int(status[:3])
     (request,) = peer.requests
     assert request.startswith(b"GET /token HTTP/1.1\r\n")
+    assert f"user-agent: aries-token-broker/{VERSION}\r\n".encode() in request.lower()
     assert b"cookie" not in request.lower()
     assert b"content-length" not in request.lower()
 

@@ -62,11 +62,13 @@ class Endings:
         The row decides. The secret, to which nothing leads any more, is deleted at once where that works, and by
         cleanup in any case.
         """
+        now = self._clock.now()
         try:
-            self._sign_ins.end(session_id, "dead", reason, self._clock.now(), condition=condition, **values)
+            self._sign_ins.end(session_id, "dead", reason, now, condition=condition, **values)
         except Refused as refused:
-            # Ended by somebody else, or by this very write, repeated by the SDK: as good.
-            if refused.found is not None and refused.found.status not in ENDED:
+            # Another worker, or the SDK's retry of this write, already ended the session, or it has expired since the
+            # row was read. All count as success. Only a lost lease is left.
+            if refused.found is not None and refused.found.status not in ENDED and refused.found.is_live(now):
                 raise
         invocation.count("SessionsEnded", reason=reason)
         invocation.log("session_ended", level="warning", reason=reason)

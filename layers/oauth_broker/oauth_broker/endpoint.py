@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ from oauth_broker.settings import Settings
 
 # The browser lets a page of another origin read these headers of an answer.
 _EXPOSED = "Retry-After, WWW-Authenticate, apigw-requestid"
+# A form or JSON body, and HTTP Basic with an empty password.
+_ALLOWED = "Authorization, Content-Type"
+# RFC 9110 section 5.6.2, less the asterisk, which would allow every header.
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'+.^_`|~-]+")
+_MOST_ASKED_CHARACTERS = 1024
 
 Operation = Callable[[HttpRequest, Invocation], HttpResponse]
 
@@ -104,22 +110,33 @@ class Endpoint:
     def _cors_headers(self, request: HttpRequest) -> dict[str, str]:
         """The Fetch standard's CORS protocol, for the exact origins of the registered apps.
 
-        Never credentials: no endpoint that is read across origins takes a cookie.
+        Never credentials: no endpoint that is read across origins takes a cookie. So a page may send any header.
+        Libraries add some of their own (``Cache-Control``, ``sentry-trace``), which the functions do not read.
         """
         if not self.cors:
             return {}
+        is_preflight = request.method == "OPTIONS"
+        vary = {"vary": "Origin, Access-Control-Request-Headers" if is_preflight else "Origin"}
         origin = request.headers.get("origin", "")
         if origin not in self.settings.registry.origins:
-            return {"vary": "Origin"}
-        allowed = {"vary": "Origin", "access-control-allow-origin": origin}
-        if request.method != "OPTIONS":
+            return vary
+        allowed = {**vary, "access-control-allow-origin": origin}
+        if not is_preflight:
             return {**allowed, "access-control-expose-headers": _EXPOSED}
         return {
             **allowed,
             "access-control-allow-methods": self.method,
-            "access-control-allow-headers": "Authorization, Content-Type",
+            "access-control-allow-headers": _allowed_headers(request.headers.get("access-control-request-headers", "")),
             "access-control-max-age": "600",
         }
+
+
+def _allowed_headers(asked: str) -> str:
+    """Return the well-formed names that a preflight asks for; if there are none, the headers that apps need."""
+    if len(asked) > _MOST_ASKED_CHARACTERS:
+        return _ALLOWED
+    names = (name.strip() for name in asked.split(","))
+    return ", ".join(name for name in names if _HEADER_NAME.fullmatch(name)) or _ALLOWED
 
 
 def _count_sign_in(error: RedirectError, invocation: Invocation) -> None:

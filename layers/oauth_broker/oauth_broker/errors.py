@@ -90,6 +90,12 @@ class RequestUriNotSupported(OAuthError):
     code = "request_uri_not_supported"
 
 
+class LoginRequired(OAuthError):
+    """The app wants a sign-in without a person (OpenID Connect Core section 3.1.2.6), which there never is."""
+
+    code = "login_required"
+
+
 class AccessDenied(OAuthError):
     """The person, or Aries, said no."""
 

@@ -22,6 +22,10 @@ _SECURITY_HEADERS = {
 }
 
 
+# The Fetch standard's header, the one of older Chromium and Safari, and the one of older Firefox.
+_PURPOSES = ("sec-purpose", "purpose", "x-moz")
+
+
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
     """One request. Header names are lower case; ``body`` is as API Gateway hands it over, ``body_bytes`` as sent.
@@ -68,7 +72,7 @@ class HttpRequest:
     @property
     def is_prefetch(self) -> bool:
         """Whether a browser loads the page ahead of any click, so that nothing may be used up."""
-        return "prefetch" in self.headers.get("sec-purpose", self.headers.get("purpose", ""))
+        return any("prefetch" in self.headers.get(name, "").lower() for name in _PURPOSES)
 
     @property
     def opens_apps(self) -> bool:

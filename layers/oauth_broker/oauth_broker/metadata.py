@@ -58,6 +58,8 @@ class Metadata:
             "request_parameter_supported": False,
             "request_uri_parameter_supported": False,
             "claims_parameter_supported": False,
+            # Answered, always with login_required. Every other prompt is ignored.
+            "prompt_values_supported": ["none"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
         }

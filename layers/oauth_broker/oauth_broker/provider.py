@@ -24,7 +24,7 @@ from oauth_broker.transport import NoReply, NotSent, Reply, Transport
 CALL_SECONDS = 10
 # What must be left when Aries has answered, to store what it answered.
 KEEP_SECONDS = 10
-# Where Aries does not say how long an access token lives: long enough to be used, short enough to be renewed in time.
+# If Aries does not say how long an access token lives: long enough to be used, short enough to be renewed in time.
 _DEFAULT_EXPIRES_IN = 900
 _LONGEST_EXPIRES_IN = 365 * 24 * 60 * 60
 # RFC 6749 appendix A.12 and A.17, less the space; RFC 6749 section 3.3.
@@ -163,7 +163,8 @@ def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float) -> ProviderT
         members = parse_object(reply.body)
     except ValueError:
         members = {}
-    if reply.status != HTTPStatus.OK:
+    # A server that answers 201 has issued tokens too. A refresh token that it rotated would be lost with its answer.
+    if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
         error = members.get("error")
         outcome = dialect.outcome(reply.status, error)
         known = error if error in ("invalid_grant", "invalid_client") else "other"
@@ -187,6 +188,16 @@ def _is_token(value: Any) -> TypeGuard[str]:
 
 
 def _expires_in(value: Any) -> int:
-    # bool is an int to Python, not to JSON.
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return int(value) if is_number and 1 <= value <= _LONGEST_EXPIRES_IN else _DEFAULT_EXPIRES_IN
+    """Return the life of an access token in whole seconds: as Aries said it, at least one second.
+
+    Some servers send the number as a string. The default takes the place of what is no number, and of more than a year,
+    so it is never longer than what Aries said.
+    """
+    # bool is a number to Python, not to JSON.
+    if isinstance(value, bool):
+        return _DEFAULT_EXPIRES_IN
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return _DEFAULT_EXPIRES_IN
+    return int(max(1, seconds)) if seconds <= _LONGEST_EXPIRES_IN else _DEFAULT_EXPIRES_IN

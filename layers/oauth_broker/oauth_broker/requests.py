@@ -15,6 +15,7 @@ from oauth_broker.errors import (
     InvalidGrant,
     InvalidRequest,
     InvalidScope,
+    LoginRequired,
     OAuthError,
     RedirectError,
     RequestNotSupported,
@@ -73,7 +74,9 @@ class AuthorizationRequest:
                 raise InvalidRequest("The state is too long or malformed.", "malformed_state")
             parameters.refuse_repeated()
             _refuse_request_objects(parameters)
-            return cls(client, redirect_uri, state, _code_challenge(parameters), _scope(parameters, client))
+            checked = cls(client, redirect_uri, state, _code_challenge(parameters), _scope(parameters, client))
+            _refuse_silent(parameters)
+            return checked
         except OAuthError as error:
             raise RedirectError(error, error.reason, redirect_uri, state, client.client_id, "refused") from error
 
@@ -84,6 +87,19 @@ def _refuse_request_objects(parameters: Parameters) -> None:
         raise RequestNotSupported("Request objects are not supported.")
     if parameters.get("request_uri") is not None:
         raise RequestUriNotSupported("Request objects are not supported.")
+
+
+def _refuse_silent(parameters: Parameters) -> None:
+    """Refuse ``prompt=none`` at once (OpenID Connect Core section 3.1.2.1). Every other prompt is ignored.
+
+    Libraries load it in a hidden frame, where a page of Aries' would show nobody anything until the app gives up.
+    """
+    prompts = set((parameters.get("prompt") or "").split())
+    if "none" not in prompts:
+        return
+    if len(prompts) > 1:
+        raise InvalidRequest("The prompt none stands alone.", "prompt")
+    raise LoginRequired("A person has to sign in. Send the request without prompt=none.")
 
 
 def _code_challenge(parameters: Parameters) -> str:

@@ -80,9 +80,9 @@ class SessionStore:
         raise last
 
     def _refuse_ended(self, row: SignIn) -> None:
-        """Raise InvalidGrant where the session has ended since ``row`` was read."""
+        """Raise InvalidGrant if the session has ended or expired since ``row`` was read."""
         again = self._sign_ins.find(row.session_id)
-        if again is None or again.status != row.status:
+        if again is None or again.status != row.status or not again.is_live(self._clock.now()):
             raise InvalidGrant("session_ended")
 
     def earlier(self, row: SignIn) -> Kept | None:

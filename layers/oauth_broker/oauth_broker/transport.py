@@ -25,6 +25,10 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
 
+from oauth_broker import VERSION
+
+# RFC 9110 section 10.1.5. Without one, urllib3 names itself, and Aries could not tell the broker from other programs.
+_USER_AGENT = f"aries-token-broker/{VERSION}"
 # For each address of the host.
 _CONNECT_SECONDS = 2
 # No token answer comes near this; what is larger is not one.
@@ -250,7 +254,7 @@ def _prepared(method: str, url: str, body: bytes | None, headers: Mapping[str, s
     """Put a request together. Its own ``prepare`` parses the URL, which the settings have checked, again and again."""
     request = requests.PreparedRequest()
     request.method, request.url, request.body = method, url, body
-    request.headers = CaseInsensitiveDict({**headers, "accept-encoding": "identity"})
+    request.headers = CaseInsensitiveDict({**headers, "accept-encoding": "identity", "user-agent": _USER_AGENT})
     if body is not None:
         request.headers["content-length"] = str(len(body))
     return request

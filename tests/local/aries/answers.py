@@ -80,6 +80,8 @@ def spoil(fault: Fault, outcome: Outcome) -> Answer:
             return Answer(outcome.status, body, headers={"Content-Encoding": "gzip"})
         case "members" if outcome.status != 200:
             return proper(outcome)
+        case "members":
+            return Answer(fault.status or outcome.status, _spoilt_json(fault, outcome.body).encode())
         case _:
             return Answer(outcome.status, _spoilt_json(fault, outcome.body).encode())
 

@@ -28,7 +28,7 @@ FaultKind = Literal[
     "unknown_error",  # 422 (or `status`) {"error": `error`}
     "truncated",  # half of the body that Content-Length promises, then the connection is closed
     "wrong_content_type",  # the answer as text/plain
-    "members",  # a success body changed by `members`, `raw_members` and `omit`
+    "members",  # a success of 200 (or `status`), its body changed by `members`, `raw_members` and `omit`
 ]
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 When = Literal["before", "after"]
