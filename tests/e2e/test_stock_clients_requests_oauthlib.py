@@ -174,7 +174,7 @@ def test_while_aries_fails_the_tokens_are_kept_and_the_repeated_refresh_works(
 ) -> None:
     kept = dict(signed_in.session.token)
     broker.wait_out_the_grace()
-    # The library looks at no status: an answer without `error` and without a token is what it tells from a refusal.
+    # The library looks at no status, and reads what is no JSON as a form: one without `error` and without a token.
     with broker.aries_failing(fault), pytest.raises(MissingTokenError):
         signed_in.refresh()
     assert dict(signed_in.session.token) == kept

@@ -129,8 +129,8 @@ def answering(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
 
 
 def busy(form: dict[str, str], ask: Callable[[], str]) -> str:
-    body = json.dumps({"message": "Temporarily unavailable.", "request_id": "the-id"})
-    return json.dumps({"statusCode": 503, "headers": {"retry-after": "1"}, "body": body})
+    body = "Temporarily unavailable (request_id the-id)."
+    return json.dumps({"statusCode": 503, "headers": {"retry-after": "1", "content-type": "text/plain"}, "body": body})
 
 
 def unknown(form: dict[str, str], ask: Callable[[], str]) -> str:
@@ -193,7 +193,7 @@ def test_the_sign_in_by_hand_shows_any_other_refusal_of_its_code(
     done = run(script)
     assert (done.status, done.told, kept(script)) == (1, "", None)
     assert f"HTTP {status} from " in done.complaint
-    assert '"request_id": "the-id"' in done.complaint
+    assert re.search('request_id"?:? "?the-id', done.complaint)
 
 
 @pytest.mark.parametrize(("make", "status"), [(unknown, 401), (busy, 503)])
@@ -205,7 +205,7 @@ def test_the_sign_in_by_hand_keeps_its_tokens_where_the_refresh_fails_and_goes_o
     tokens = kept(script)
     assert (done.status, tokens is not None) == (1, True)
     assert f"HTTP {status} from " in done.complaint
-    assert '"request_id": "the-id"' in done.complaint
+    assert re.search('request_id"?:? "?the-id', done.complaint)
     assert done.complaint.endswith("its tokens are in aries-session.json: run this again.\n")
     assert run(script).status == 1
     assert kept(script) == tokens

@@ -79,7 +79,7 @@ PLANTED: dict[str, tuple[str, Callable[[str], Any]]] = {
     ),
     "the body of a temporary failure": (
         "error answer",
-        lambda text: json_response({"message": text}, HTTPStatus.SERVICE_UNAVAILABLE).to_event(),
+        lambda text: HttpResponse(HTTPStatus.SERVICE_UNAVAILABLE, text, {"content-type": "text/plain"}).to_event(),
     ),
     "a header of an error": (
         "header",

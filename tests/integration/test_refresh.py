@@ -39,7 +39,7 @@ def assert_refused(answer: Answer, error: str = "invalid_grant") -> None:
 
 def assert_busy(answer: Answer) -> None:
     assert answer.status == 503
-    assert set(answer.failure) == {"message"}
+    assert answer.sentence.startswith("Temporarily unavailable")
     assert int(answer.headers["retry-after"]) >= 1
 
 

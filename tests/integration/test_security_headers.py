@@ -170,13 +170,15 @@ def test_an_answer_of_every_kind_carries_every_security_header(world: World, kin
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
-def test_every_json_error_and_every_page_has_the_id_of_its_invocation_and_no_success_has_it(
+def test_every_failure_and_every_page_has_the_id_of_its_invocation_and_no_success_has_it(
     world: World, kind: str
 ) -> None:
     answer = ANSWERS[kind][1](world)
     content_type = answer.headers.get("content-type", "")
     if content_type.startswith("text/html"):
         assert answer.body.count(f"<small>Reference for support: {answer.request_id}</small>") == 1
+    elif answer.status >= 500:
+        assert answer.sentence
     elif answer.status >= 400 and answer.body:
         assert (content_type, answer.json["request_id"]) == ("application/json", answer.request_id)
     else:

@@ -153,6 +153,16 @@ class Answer:
         return members
 
     @property
+    def sentence(self) -> str:
+        """The body of a failure that passes, which has the id of this very invocation and is no JSON."""
+        assert self.headers["content-type"] == "text/plain; charset=utf-8"
+        words, separator, rest = self.body.partition(f" (request_id {self.request_id})")
+        assert (bool(separator), rest) == (True, ".")
+        # No JSON begins so.
+        assert words[:1].isupper()
+        return words
+
+    @property
     def location(self) -> str:
         return self.headers["location"]
 

@@ -43,10 +43,10 @@ def oauth_error(error: OAuthError, request_id: str) -> HttpResponse:
 
 
 def busy(error: Busy, request_id: str) -> HttpResponse:
-    """Return a temporary failure: no ``error`` member, since AppAuth takes one for final and signs the user out."""
-    members = {"message": "Temporarily unavailable. Nothing is lost; try the same request again."}
+    """Return 503: the same request succeeds after ``Retry-After`` seconds."""
+    sentence = f"Temporarily unavailable, nothing is lost: send the same request again (request_id {request_id})."
     headers = {"retry-after": str(max(1, ceil(error.retry_after)))}
-    return _failure(HTTPStatus.SERVICE_UNAVAILABLE, members, request_id, headers)
+    return _passing(HTTPStatus.SERVICE_UNAVAILABLE, sentence, headers)
 
 
 def method_not_allowed(error: MethodNotAllowed, request_id: str) -> HttpResponse:
@@ -62,13 +62,24 @@ def not_found(request_id: str) -> HttpResponse:
 
 def internal_error(request_id: str) -> HttpResponse:
     """Return 500, which says nothing of the defect."""
-    return _failure(HTTPStatus.INTERNAL_SERVER_ERROR, {"message": "Internal error"}, request_id)
+    sentence = f"Internal error: try again later (request_id {request_id})."
+    return _passing(HTTPStatus.INTERNAL_SERVER_ERROR, sentence)
+
+
+def _passing(status: HTTPStatus, sentence: str, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    """Return a failure that does not end the session, as plain text.
+
+    The body is no JSON object, because client libraries read one without looking at the status. AppAuth-Android takes a
+    member ``error`` for final and signs the user out. expo-auth-session and js-pkce take an object without ``error``
+    for tokens, which the app then keeps in place of its own.
+    """
+    return HttpResponse(status, sentence, {"content-type": "text/plain; charset=utf-8", **(headers or {})})
 
 
 def _failure(
     status: HTTPStatus, members: Mapping[str, str], request_id: str, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    """Return a failure as JSON, with the id of this invocation.
+    """Return a final failure as JSON, with the id of this invocation.
 
     An app logs the id and quotes it to the operator, who finds the reason under it. More libraries hand out the members
     of an error than its headers.

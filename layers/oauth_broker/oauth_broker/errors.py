@@ -129,9 +129,8 @@ class NotFound(BrokerError):
 class Busy(BrokerError):
     """A temporary failure: nothing is lost, the same request succeeds later.
 
-    Answered with 503, ``Retry-After`` (``retry_after`` in seconds) and JSON without an ``error`` member, since AppAuth
-    takes any JSON ``error`` for final and signs the user out. ``retriable`` tells whether the same AWS call may succeed
-    in a moment.
+    Answered with 503, ``Retry-After`` (``retry_after`` in seconds) and plain text, because client libraries take a JSON
+    object for tokens or for a final error. ``retriable`` tells whether the same AWS call may succeed in a moment.
     """
 
     def __init__(self, reason: str, retry_after: float = 1, *, retriable: bool = True) -> None:

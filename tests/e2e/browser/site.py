@@ -69,8 +69,8 @@ def site() -> Iterator[Site]:
         server.close()
 
 
-def bundle(source: Path, target: Path) -> None:
-    """Make one script of ``source`` and the npm packages that it imports."""
+def bundle(source: Path, target: Path, aliases: Mapping[str, Path] | None = None) -> None:
+    """Make one script of ``source`` and the npm packages that it imports; ``aliases`` stand in for packages."""
     subprocess.run(
         [
             _CLIENTS / "node_modules/.bin/esbuild",
@@ -81,6 +81,7 @@ def bundle(source: Path, target: Path) -> None:
             '--define:process.env.NODE_ENV="production"',
             "--log-level=warning",
             f"--outfile={target}",
+            *(f"--alias:{package}={module}" for package, module in (aliases or {}).items()),
         ],
         cwd=_CLIENTS,
         check=True,

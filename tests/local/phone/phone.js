@@ -160,17 +160,27 @@ async function post(url, fields, Refusal = SignInAgain) {
   throw new Temporary(`The service is busy. ${whetherSignedIn()} Try again later.`);
 }
 
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
 async function postOnce(url, body) {
   try {
     const response = await fetch(url, { method: "POST", body });
     const asked = Number(response.headers.get("Retry-After")) || DEFAULT_RETRY_SECONDS;
-    const read = await response.json().catch(() => null);
+    const text = await response.text();
+    const read = parsed(text);
     // Half of a success is none: the connection was lost in the middle of it.
     if (read === null && response.ok) return { status: 0, content: {}, wait: DEFAULT_RETRY_SECONDS, id: "" };
     const content = read ?? {};
-    // What the operator finds the request by: a failure has it in its body, any answer in a header.
-    const id = content.request_id
-      ? `request_id=${content.request_id}` : `apigw-requestid=${response.headers.get("apigw-requestid")}`;
+    // The operator finds the request by this id: a failure has it in its body, any answer in a header. A 503 and a 500
+    // are plain text.
+    const requestId = content.request_id ?? /\(request_id (\S+)\)/.exec(text)?.[1];
+    const id = requestId ? `request_id=${requestId}` : `apigw-requestid=${response.headers.get("apigw-requestid")}`;
     return { status: response.status, content, wait: Math.min(asked, LONGEST_RETRY_SECONDS), id };
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;

@@ -1,0 +1,111 @@
+"""Client libraries in Chromium, from an origin of their own: which of them still hold their tokens after a 503?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route
+
+from tests.e2e.browser.journey import WEB, WebBroker, press
+from tests.e2e.browser.site import PAGES, Site, bundle, site
+from tests.e2e.stock_clients import ACCOUNT, ARIES_FAILS, SCOPE
+from tests.local.aries import Fault
+
+pytestmark = pytest.mark.clients
+
+APPS = PAGES / "keeping"
+# A source in browser/keeping, and how its library tells the app that a refresh failed.
+TOLD = {
+    "oidc_client_ts.js": "Error",
+    "react_oidc_context.jsx": "Error",
+    "js_pkce.js": "SyntaxError",
+    "expo_auth_session.js": "SyntaxError",
+}
+# These take any JSON object without `error` for tokens.
+CREDULOUS = ["js_pkce.js", "expo_auth_session.js"]
+TOKEN_ENDPOINT = "**/oauth2/token"
+# The packages below expo-auth-session.
+NATIVE = [
+    "react-native",
+    "expo-modules-core",
+    "expo-constants",
+    "expo-crypto",
+    "expo-linking",
+    "expo-web-browser",
+]
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[Site]:
+    with site() as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def broker(app: Site) -> Iterator[WebBroker]:
+    with WebBroker(app.origin) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def library(
+    request: pytest.FixtureRequest, broker: WebBroker, app: Site, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """The app on this library is what the site serves."""
+    source: str = request.param
+    built = tmp_path_factory.mktemp("keeping")
+    bundle(APPS / source, built / "app.js", aliases=dict.fromkeys(NATIVE, APPS / "native.js"))
+    config = {"issuer": broker.issuer, "client_id": WEB, "scope": SCOPE, "account": broker.aries + ACCOUNT}
+    app.serve(built, APPS, config=config)
+    return source
+
+
+def takes(page: Page, step: str) -> Any:
+    return page.evaluate(f"steps.{step}()")
+
+
+def signed_in(page: Page, app: Site, broker: WebBroker) -> list[str]:
+    """Sign in, wait out the grace, and return the tokens that the app holds."""
+    page.goto(app.origin)
+    page.get_by_role("button", name="Sign in").click()
+    press(page, "Approve")
+    page.wait_for_url(f"{app.origin}/callback?**")
+    takes(page, "callback")
+    broker.wait_out_the_grace()
+    held: list[str] = takes(page, "held")
+    assert len({token for token in held if token}) == 2
+    return held
+
+
+@pytest.mark.parametrize(("fault", "seconds"), ARIES_FAILS)
+@pytest.mark.parametrize("library", TOLD, indirect=True, scope="module")
+def test_after_a_503_the_app_holds_its_old_tokens_and_the_next_refresh_works(
+    broker: WebBroker, app: Site, library: str, page: Page, fault: Fault, seconds: int
+) -> None:
+    kept = signed_in(page, app, broker)
+    with broker.aries_failing(fault), page.expect_response(TOKEN_ENDPOINT) as answer:
+        assert takes(page, "refresh") == TOLD[library]
+    assert answer.value.status == 503
+    assert takes(page, "held") == kept
+    assert takes(page, "account") == 200
+    broker.wait(seconds)
+    with broker.refreshes_at_aries(1):
+        assert takes(page, "refresh") is None
+    assert set(takes(page, "held")).isdisjoint(kept)
+    assert takes(page, "account") == 200
+
+
+@pytest.mark.parametrize("library", CREDULOUS, indirect=True, scope="module")
+def test_a_503_in_json_without_error_would_take_the_place_of_the_tokens(
+    broker: WebBroker, app: Site, library: str, page: Page
+) -> None:
+    def in_json(route: Route) -> None:
+        headers = {"access-control-allow-origin": app.origin}
+        route.fulfill(status=503, headers=headers, json={"message": "Service Unavailable"})
+
+    kept = signed_in(page, app, broker)
+    page.route(TOKEN_ENDPOINT, in_json)
+    assert takes(page, "refresh") is None
+    assert set(takes(page, "held")).isdisjoint(kept)
