@@ -202,6 +202,19 @@ class TestCodesAndTokens:
         assert victim.row()["status"] == "active"
         assert victim.refresh().status == 200
 
+    def test_made_up_tokens_of_a_real_session_to_revoke_write_to_the_limit_too(self, world: World) -> None:
+        victim = world.signed_in(source=ELSEWHERE)
+        before = victim.row()
+        world.aws.made.clear()
+        for number in range(FLOOD):
+            assert world.phone().revoke(f"{victim.session_id}.1.{session_id(number)}").status == 200
+        to_the_limit = ["dynamodb:UpdateItem", "secrets-manager:GetSecretValue"]
+        beyond = ["dynamodb:GetItem", "secrets-manager:GetSecretValue"]
+        assert world.aws.made == to_the_limit * LIMIT + beyond * (FLOOD - LIMIT)
+        assert victim.row() == before
+        assert victim.revoke().status == 200
+        assert victim.row()["status"] == "revoked"
+
     @staticmethod
     def _flood(world: World) -> None:
         tries: list[Answer] = [

@@ -218,6 +218,20 @@ def test_where_late_retries_are_not_allowed_a_previous_token_is_reuse_once_the_g
         assert phone.row()["status"] == "dead"
 
 
+@pytest.mark.parametrize(("late_retry", "longest"), [("revoke", 30), ("allow", LEASE_SECONDS)])
+def test_an_app_that_has_to_wait_for_another_worker_is_called_back_within_the_grace_where_late_retries_end_the_session(
+    late_retry: str, longest: int
+) -> None:
+    with running_world(LATE_RETRY=late_retry, REFRESH_GRACE_SECONDS="30") as world:
+        phone = ready(world)
+        world.aries.faults.append(Fault("server_error"))
+        assert_busy(phone.refresh())
+        # The lease is kept: as far as this one knows, somebody is at work who may commit at any moment.
+        held = phone.refresh()
+        assert_busy(held)
+        assert longest - 10 < int(held.headers["retry-after"]) <= longest
+
+
 def test_an_authentic_token_of_an_older_generation_ends_the_session(world: World, phone: Phone) -> None:
     first = phone.refresh_token
     for _ in range(2):

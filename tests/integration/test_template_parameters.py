@@ -55,7 +55,7 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
         ["{", "{}", "[]", "{trader-ios:{redirect_uris:[]}}", '{"a": ["redirect_uris"]', "x" * 941],
     ),
     "SessionDays": (["1", "30", "365"], ["0", "366", "many"]),
-    "RefreshGraceSeconds": (["30", "60", "300"], ["29", "301", "-1"]),
+    "RefreshGraceSeconds": (["40", "60", "300"], ["39", "301", "-1"]),
     "LateRetry": (["allow", "revoke"], ["", "deny"]),
     "SourceLimit": (["0", "1", "300", "6000"], ["", "-1", "6001", "1.5"]),
     "DomainName": (

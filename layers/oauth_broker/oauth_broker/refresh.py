@@ -161,7 +161,16 @@ class Refresh:
             if standing is not Standing.WAIT:
                 return self._resolve(standing, row, grant, invocation)
             invocation.count("LeaseWaits")
-        raise Busy("lease_held", row.lease_until - self._clock.now() if row else 1)
+        raise Busy("lease_held", self._until_lapsed(row) if row else 1)
+
+    def _until_lapsed(self, row: SignIn) -> float:
+        """Return after how many seconds an app may come back to a session that another worker holds.
+
+        The holder may still commit. Where late retries end the session, the app has to be back within the grace after
+        that.
+        """
+        seconds = row.lease_until - self._clock.now()
+        return seconds if self._late_retry else min(seconds, self._grace)
 
     def _resolve(
         self, standing: Standing, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation

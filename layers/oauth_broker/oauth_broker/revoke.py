@@ -41,12 +41,9 @@ class Revoke:
         if token is None:
             return
         invocation.concerns(token.session_id, client_id)
-        if self._limits.is_spent(client_id, invocation.source):
-            # Somebody there tries tokens: nothing is written for one of no session of the client's.
-            row = self._sign_ins.find(token.session_id)
-            if row is None or row.client_id != client_id:
-                return
         try:
+            if self._limits.is_spent(client_id, invocation.source):
+                self._refuse_unknown(token)
             self._end(
                 token, f"{_CLIENT} AND (handle_hash = :hash OR previous_hash = :hash)", client_id, hash=token.hash
             )
@@ -57,6 +54,12 @@ class Revoke:
         invocation.count("SignOuts")
         invocation.log("signed_out")
         delete_secret(self._vault, token.session_id, invocation)
+
+    def _refuse_unknown(self, token: RefreshToken) -> None:
+        """Raise Refused, as the write would, without writing: somebody at this address tries tokens."""
+        row = self._sign_ins.find(token.session_id)
+        if row is None or not (token.has_hash(row.handle_hash) or token.has_hash(row.previous_hash)):
+            raise Refused(row)
 
     def _end(self, token: RefreshToken, condition: str, client_id: str, **values: Value) -> None:
         now = self._clock.now()
