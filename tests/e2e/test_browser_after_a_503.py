@@ -22,6 +22,7 @@ TOLD = {
     "react_oidc_context.jsx": "Error",
     "js_pkce.js": "SyntaxError",
     "expo_auth_session.js": "SyntaxError",
+    "angular_oauth2_oidc.js": "HttpErrorResponse",
 }
 # These take any JSON object without `error` for tokens.
 CREDULOUS = ["js_pkce.js", "expo_auth_session.js"]
