@@ -181,7 +181,8 @@ check-build: build ## test what was built, where a python3.13 is at hand by impo
 .PHONY: lock
 lock: uv-is-there npm-is-there ## pin the newest allowed packages anew, with their hashes (needs uv and npm)
 	$(foreach lock,$(sort $(LOCKS) $(LOCKS_OF_THE_RUNTIME)),$(call pin,$(lock)))
-	cd ./$(CLIENTS:/node_modules/.ready=) && npm update --global=false --location=project --dry-run=false --package-lock=true
+	cd ./$(CLIENTS:/node_modules/.ready=) && npm update --global=false --location=project --dry-run=false --package-lock=true \
+	  --engine-strict=false
 
 # The layer's lock comes first (sort puts it there): the tests' lock takes its versions from it.
 define pin
@@ -224,10 +225,10 @@ define FIND_PYTHON.venv-beside
 python="$(PYTHON3_13)"; if [ -z "$$python" ]; then echo "This needs a python3.13: set PYTHON3_13 to one." >&2; exit 1; fi
 endef
 
-# The OAuth clients of the npm registry, as the lock file has them.
+# The OAuth clients of the npm registry, as the lock file has them. Angular names a newer Node.js than the bundler needs.
 $(CLIENTS): tests/e2e/clients/package-lock.json | npm-is-there
 	@echo "Installing OAuth clients into $(@D), once ..."
 	@cd ./$(<D) && npm ci --global=false --location=project --dry-run=false --package-lock=true --no-audit --no-fund --no-progress \
-	  --fetch-retries 1 --loglevel error >&2 || \
+	  --engine-strict=false --fetch-retries 1 --loglevel error >&2 || \
 	  { echo "$< was not installed. Can the npm registry be reached? npm_config_registry names another." >&2; exit 1; }
 	@touch $@

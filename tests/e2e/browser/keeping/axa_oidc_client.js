@@ -1,0 +1,39 @@
+// @axa-fr/oidc-client without its service worker: it holds the tokens in the page's sessionStorage.
+import { OidcClient } from '@axa-fr/oidc-client';
+import { app } from './app.js';
+
+// The library repeats a 503 without a pause. This waits as the broker says.
+async function patientFetch(url, options) {
+  for (;;) {
+    const answer = await fetch(url, options);
+    if (answer.status !== 503) return answer;
+    const seconds = Number(answer.headers.get('Retry-After')) || 1;
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  }
+}
+
+app(({ issuer, client_id, scope, redirectUri }) => {
+  const settings = { authority: issuer, client_id, redirect_uri: redirectUri, scope };
+  const client = OidcClient.getOrCreate(() => (window.patient ? patientFetch : fetch.bind(window)))(settings);
+
+  // How the app learns of it when the library refreshes by itself.
+  window.steps.renewed = () =>
+    new Promise((resolve) => {
+      client.subscribeEvents((name, { error }) => {
+        if (name === 'refreshTokensAsync_error') resolve(error.name);
+        if (name === 'token_renewed') resolve(null);
+      });
+      // The access token is about to expire: the library's own timer notices.
+      const { getTime } = Date.prototype;
+      Date.prototype.getTime = function inAnHour() {
+        return getTime.call(this) + 3_590_000;
+      };
+    });
+
+  return {
+    signIn: () => client.loginAsync(),
+    callback: () => client.loginCallbackAsync(),
+    refresh: () => client.renewTokensOrThrowAsync(),
+    held: () => client.tokens && [client.tokens.accessToken, client.tokens.refreshToken],
+  };
+});
