@@ -98,52 +98,6 @@ def test_after_a_503_the_app_holds_its_old_tokens_and_the_next_refresh_works(
     assert takes(page, "account") == 200
 
 
-AXA = pytest.mark.parametrize("library", ["axa_oidc_client.js"], indirect=True, scope="module")
-
-
-@AXA
-def test_axas_library_repeats_the_request_at_once_and_holds_new_tokens(
-    broker: WebBroker, app: Site, library: str, page: Page
-) -> None:
-    kept = signed_in(page, app, broker)
-    broker.aries_simulator.faults.append(Fault("too_many_requests"))
-    with broker.refreshes_at_aries(2):
-        assert takes(page, "refresh") is None
-    assert set(takes(page, "held")).isdisjoint(kept)
-    assert takes(page, "account") == 200
-
-
-# The broker's clock stands while the library repeats itself, so that the lease lasts.
-# The broker waits some seconds for the holder of the lease before each 503.
-@AXA
-@pytest.mark.parametrize(("step", "repeated"), [("refresh", 2), ("renewed", 5)])
-def test_axas_library_drops_its_tokens_at_the_second_503_and_where_it_renews_by_itself_at_the_fifth(
-    broker: WebBroker, app: Site, library: str, page: Page, step: str, repeated: int
-) -> None:
-    signed_in(page, app, broker)
-    statuses: list[int] = []
-    page.on("response", lambda answer: statuses.append(answer.status) if answer.url.endswith("/token") else None)
-    with broker.aries_failing(Fault("server_error")):
-        assert takes(page, step) == "OidcError"
-    assert takes(page, "held") is None
-    # The browser tells of an answer a little later than the page does.
-    page.wait_for_timeout(500)
-    assert statuses == [503] * repeated
-
-
-@AXA
-def test_axas_library_with_a_fetch_that_waits_holds_its_tokens(
-    broker: WebBroker, app: Site, library: str, page: Page
-) -> None:
-    page.add_init_script("window.patient = true")
-    kept = signed_in(page, app, broker)
-    for _ in range(2):
-        broker.aries_simulator.faults.append(Fault("too_many_requests", seconds=1))
-    with broker.refreshes_at_aries(3):
-        assert takes(page, "refresh") is None
-    assert set(takes(page, "held")).isdisjoint(kept)
-
-
 @pytest.mark.parametrize("library", CREDULOUS, indirect=True, scope="module")
 def test_a_503_in_json_without_error_would_take_the_place_of_the_tokens(
     broker: WebBroker, app: Site, library: str, page: Page
