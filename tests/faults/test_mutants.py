@@ -35,7 +35,7 @@ from tests.faults.seam import Fault, Kind
 from tests.faults.test_holders import beside_a_refresh, play
 from tests.faults.test_interleavings import TwoCallbacks, TwoRefreshes
 from tests.faults.test_lands_again import every_landing
-from tests.faults.test_refresh_faults import WINDOW, run, single_faults
+from tests.faults.test_refresh_faults import REFRESH, WINDOW, run, single_faults
 from tests.support.functions import FUNCTION_SECONDS
 from tests.support.world import GRACE
 
@@ -55,16 +55,6 @@ def single_of_every_rotation() -> None:
         single(rotation)
 
 
-# What a process does in a refresh that has read nothing yet, in its order.
-REFRESH = (
-    "cut-offs get_item",
-    "update_item",
-    "get_secret_value",
-    "client secret get_secret_value",
-    "Aries",
-    "put_secret_value",
-    "update_item",
-)
 PUT = REFRESH.index("put_secret_value") + 1
 
 
