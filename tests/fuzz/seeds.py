@@ -21,7 +21,14 @@ _REFRESH = f"grant_type=refresh_token&client_id=app&refresh_token={_TOKEN}&scope
 _CALLBACK = f"code=abc&state={'s' * 43}&iss=https://app.aries.example"
 _FORM = "content-type: application/x-www-form-urlencoded"
 _GRANTED = {"access_token": "a", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "r", "scope": "read"}
-_STORED = {"session_key": "k", "access_token": "a", "refresh_token": None, "access_expires_at": 1, "scope": "read"}
+_STORED = {
+    "session_key": "k",
+    "holder": "h",
+    "access_token": "a",
+    "refresh_token": None,
+    "access_expires_at": 1,
+    "scope": "read",
+}
 _APP = {
     "redirect_uris": ["https://app.example.com/callback", "com.example.app:/cb", "http://[::1]:1/cb"],
     "scopes": ["read"],

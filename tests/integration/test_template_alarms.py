@@ -20,6 +20,7 @@ ONCE_IS_ENOUGH = {
     "ProviderUnknownErrorAlarm",
     "RestoredFromBackupAlarm",
     "ReuseDetectedAlarm",
+    "RowsAlteredAlarm",
     # Nothing else tells of it, and nothing repeats it.
     "SecretAccessDeniedAlarm",
 }

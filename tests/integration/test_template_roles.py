@@ -12,7 +12,9 @@ import pytest
 from oauth_broker.escrow import Escrow
 from oauth_broker.secret import Secret
 from oauth_broker.session_secret import SessionSecret
+from oauth_broker.sign_in import SignIn
 from tests.support.functions import ROOT
+from tests.support.row_attributes import WRITTEN
 from tests.support.transformed import FUNCTIONS, SERVING, listed, of_type, plain, properties
 
 SECTION = "What each function may do"
@@ -46,6 +48,12 @@ VIA_SECRETS_MANAGER = {"kms:ViaService": "secretsmanager.${AWS::Region}.${AWS::U
 # These have no resource (Service Authorization Reference).
 NAMES_NO_RESOURCE = {"xray:PutTelemetryRecords", "xray:PutTraceSegments", "lambda:GetAccountSettings"}
 ESCROW = "for the escrow of a session"
+# DynamoDB lets a request name these attributes and no others.
+ATTRIBUTES = {
+    "the attributes of a begun sign-in": "Authorize",
+    "the attributes that finish a sign-in": "Callback",
+    "the attributes that end a session": "Revoke",
+}
 # The table's words for conditions, of a statement or of the stack.
 CONDITIONS: dict[str, dict[str, Any]] = {
     "": {},
@@ -61,10 +69,16 @@ CONDITIONS: dict[str, dict[str, Any]] = {
         "StringEquals": VIA_SECRETS_MANAGER,
         "StringLike": {"kms:EncryptionContext:SecretARN": SESSION_SECRETS},
     },
+    **{
+        words: {"ForAllValues:StringEquals": {"dynamodb:Attributes": WRITTEN[name]}}
+        for words, name in ATTRIBUTES.items()
+    },
     ESCROW: {
         "StringEquals": {"kms:EncryptionContext:purpose": "escrow"},
-        "ForAllValues:StringEquals": {"kms:EncryptionContextKeys": ["part", "purpose", "session_id"]},
-        "Null": {"kms:EncryptionContext:session_id": "false"},
+        "ForAllValues:StringEquals": {
+            "kms:EncryptionContextKeys": ["client_id", "fence", "part", "purpose", "session"]
+        },
+        "Null": {"kms:EncryptionContext:session": "false", "kms:EncryptionContext:fence": "false"},
     },
     "where there is one": {"if": "HasClientSecret"},
     "where there is one and the dialect is `standard`": {"if": "CodeGrantSendsSecret"},
@@ -203,10 +217,10 @@ def test_the_escrow_is_sealed_under_a_context_that_the_roles_allow() -> None:
         def decrypt(self, **_: Any) -> dict[str, bytes]:
             raise AssertionError("nothing is opened here")
 
-    Escrow(Kms, "key").seal("session", SessionSecret(Secret("k"), Secret("a" * 9000), None, 0, "scope"))
+    row = SignIn("session", "active", 0, client_id="app", fence=3)
+    Escrow(Kms, "key").seal(row, SessionSecret(Secret("k"), "holder", Secret("a" * 9000), None, 0, "scope"))
     keys = CONDITIONS[ESCROW]["ForAllValues:StringEquals"]["kms:EncryptionContextKeys"]
     assert contexts
     for context in contexts:
         assert context["purpose"] == "escrow"
-        assert context["session_id"] == "session"
-        assert context.keys() <= set(keys)
+        assert context.keys() == set(keys)

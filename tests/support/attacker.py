@@ -16,7 +16,7 @@ from tests.support.world import APP_URI, CLIENT_ID, OTHER_CLIENT_ID, Answer, Pho
 _ARIES_PATH = "/v1/oauth2/token"
 _COOKIE_NAME_LENGTH = 16
 _A_MAC = re.compile(r"[A-Za-z0-9_-]{43}")
-_GUESS = "A" * 43
+GUESS = "A" * 43
 # What else stands in a row or a line is known to everybody: names, URLs, scopes, words.
 _MAY_BE_A_SECRET = re.compile(r"[A-Za-z0-9._~=-]{16,}|__Host-.*")
 
@@ -54,11 +54,11 @@ class Attacker:
     def _spliced(self, middle: str) -> set[str]:
         """What was stolen, as it is and put in the place of the authenticator of every sign-in that is known."""
         made = {f"{one}.{middle}{two}" for one in self.session_ids for two in self.values if _A_MAC.fullmatch(two)}
-        return {*self.values, *made, *(f"{one}.{middle}{_GUESS}" for one in self.session_ids)}
+        return {*self.values, *made, *(f"{one}.{middle}{GUESS}" for one in self.session_ids)}
 
     def _codes(self) -> Iterator[Answer]:
-        verifiers = [value for value in self.values if len(value) >= len(_GUESS)] + [_GUESS]
-        codes = [code for code in self._spliced("") if "." in code] or [_GUESS]
+        verifiers = [value for value in self.values if len(value) >= len(GUESS)] + [GUESS]
+        codes = [code for code in self._spliced("") if "." in code] or [GUESS]
         for code, verifier in product(codes, verifiers):
             fields = {"client_id": CLIENT_ID, "redirect_uri": APP_URI, "code": code, "code_verifier": verifier}
             yield self._form("token", fields | {"grant_type": "authorization_code"})
@@ -77,7 +77,7 @@ class Attacker:
             yield self._form("revoke", {"client_id": client_id, "token": token})
 
     def _callbacks(self) -> Iterator[Answer]:
-        for state, cookie in product(self.values, [*self.values, _GUESS]):
+        for state, cookie in product(self.values, [*self.values, GUESS]):
             names = {f"__Host-signin-{session_id[:_COOKIE_NAME_LENGTH]}" for session_id in self._ids_of(state)}
             cookies = [f"{name}={cookie}" for name in names] + ([cookie] if "=" in cookie else [])
             query = urlencode({"state": state, "code": self.values[0]})

@@ -108,11 +108,14 @@ class AwsCalls:
     """``made`` lists the API calls as ``service:Operation``, retries of the SDK not counted apart.
 
     ``routine`` lists the readings of the cut-offs. ``concurrent_executions`` is what Lambda says of the account.
+    ``writes`` lists the bodies of the writes of rows, each with the ``function`` that was called last.
     """
 
     made: list[str] = field(default_factory=list)
     routine: list[str] = field(default_factory=list)
     concurrent_executions: int = 1000
+    function: str = ""
+    writes: list[tuple[str, bytes]] = field(default_factory=list)
     _failures: list[_Failure] = field(default_factory=list)
     _repeat: list[str] = field(default_factory=list)
     _dying_after: list[str] = field(default_factory=list)
@@ -195,6 +198,8 @@ class AwsCalls:
         # What every warm process reads again and again, whatever is asked of it, is no call of an operation.
         is_routine = _CUT_OFFS_KEY in (params.get("body") or b"")
         (self.routine if is_routine else self.made).append(f"{service}:{operation}")
+        if operation in ("PutItem", "UpdateItem"):
+            self.writes.append((self.function, params["body"]))
         if is_routine and self._routine_failure:
             raise NOT_APPLIED[self._routine_failure]()
         self._visits.pop(operation, lambda: None)()

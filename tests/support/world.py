@@ -244,6 +244,7 @@ class World:
     ) -> Answer:
         handler = via or self.handler(function)
         context = Context(self.clock.now, seconds)
+        self.aws.function = function
         answer = handler(http_event(method, path, **event), context)
         assert json.dumps(answer)
         return Answer(

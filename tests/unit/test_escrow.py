@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,13 +16,20 @@ from moto import mock_aws
 
 from oauth_broker.errors import Busy
 from oauth_broker.escrow import Escrow
+from oauth_broker.handles import session_reference
 from oauth_broker.secret import Secret
 from oauth_broker.session_secret import SessionSecret
+from oauth_broker.sign_in import SignIn
 from tests.support.drawn import secret_texts
 from tests.unit.fakes import client_error
 
-SESSION = "S" * 43
-SECRET = SessionSecret(Secret("canary-key"), Secret("canary-access"), Secret("canary-refresh"), 1_800_000_000, "a b")
+# A row whose lease is held: what is sealed for fence 7 is committed by it.
+ROW = SignIn("S" * 43, "active", 1_900_000_000, client_id="trader-ios", fence=7, committed_fence=6)
+SESSION_DIGEST = hashlib.sha256(b"log" + b"S" * 43).hexdigest()
+COMMITTED = replace(ROW, committed_fence=7)
+SECRET = SessionSecret(
+    Secret("canary-key"), "holder", Secret("canary-access"), Secret("canary-refresh"), 1_800_000_000, "a b"
+)
 LARGE = replace(SECRET, access_token=Secret("canary" * 2000))
 
 
@@ -78,19 +86,24 @@ def of_size(size: int) -> SessionSecret:
     return replace(SECRET, access_token=Secret("x" * (size - len(replace(SECRET, access_token=Secret("")).to_json()))))
 
 
+def opened(escrow: Escrow, sealed: tuple[bytes, ...]) -> SessionSecret:
+    """What is sealed, opened in the row that committed it."""
+    return escrow.open(replace(COMMITTED, escrow=sealed))
+
+
 def test_what_is_sealed_is_opened_again(escrow: Escrow) -> None:
-    sealed = escrow.seal(SESSION, SECRET)
+    sealed = escrow.seal(ROW, SECRET)
     assert len(sealed) == 1
-    assert escrow.open(SESSION, sealed) == SECRET
+    assert opened(escrow, sealed) == SECRET
 
 
 @pytest.mark.parametrize(("size", "parts"), [(4095, 1), (4096, 1), (4097, 2), (8192, 2), (8193, 3), (64 * 1024, 16)])
 def test_a_secret_is_sealed_in_parts_that_kms_takes(escrow: Escrow, kms: Kms, size: int, parts: int) -> None:
     secret = of_size(size)
-    sealed = escrow.seal(SESSION, secret)
+    sealed = escrow.seal(ROW, secret)
     assert len(sealed) == parts
     assert all(len(parameters["Plaintext"]) <= 4096 for _, parameters in kms.calls)
-    assert escrow.open(SESSION, sealed) == secret
+    assert opened(escrow, sealed) == secret
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -102,33 +115,50 @@ def test_a_secret_is_sealed_in_parts_that_kms_takes(escrow: Escrow, kms: Kms, si
 )
 def test_any_secret_comes_back(escrow: Escrow, key: str, access: str, refresh: str | None, scope: str) -> None:
     refresh_token = None if refresh is None else Secret(refresh)
-    secret = SessionSecret(Secret(key), Secret(access), refresh_token, 1_800_000_000, scope)
-    assert escrow.open(SESSION, escrow.seal(SESSION, secret)) == secret
+    secret = SessionSecret(Secret(key), "holder", Secret(access), refresh_token, 1_800_000_000, scope)
+    assert opened(escrow, escrow.seal(ROW, secret)) == secret
 
 
 def test_the_sealed_parts_show_nothing(escrow: Escrow) -> None:
-    assert not any(b"canary" in part for part in escrow.seal(SESSION, LARGE))
+    assert not any(b"canary" in part for part in escrow.seal(ROW, LARGE))
 
 
-def test_it_is_sealed_with_the_stacks_key_for_the_session_and_for_its_place(
+def test_it_is_sealed_with_the_stacks_key_for_the_session_its_app_its_fence_and_its_place(
     escrow: Escrow, kms: Kms, key_id: str
 ) -> None:
-    escrow.open(SESSION, escrow.seal(SESSION, of_size(5000)))
+    opened(escrow, escrow.seal(ROW, of_size(5000)))
     assert [name for name, _ in kms.calls] == ["encrypt", "encrypt", "decrypt", "decrypt"]
     assert all(parameters["KeyId"] == key_id for _, parameters in kms.calls)
-    # What one release has sealed, the next one must open: this is a stored form.
-    contexts = [{"purpose": "escrow", "session_id": SESSION, "part": part} for part in ("1/2", "2/2")]
+    # What one release has sealed, the next one must open: this is a stored form. CloudTrail shows it, so that the
+    # session id is not in it.
+    bound = {"purpose": "escrow", "session": SESSION_DIGEST, "client_id": "trader-ios", "fence": "7"}
+    contexts = [bound | {"part": part} for part in ("1/2", "2/2")]
     assert [parameters["EncryptionContext"] for _, parameters in kms.calls] == contexts * 2
 
 
-def test_what_was_sealed_for_one_session_does_not_open_for_another(escrow: Escrow) -> None:
-    sealed = escrow.seal(SESSION, SECRET)
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(COMMITTED, session_id="T" * 43),
+        replace(COMMITTED, client_id="trader-web"),
+        replace(COMMITTED, committed_fence=6),
+        replace(COMMITTED, committed_fence=8),
+    ],
+    ids=["another session", "another app", "an earlier fence", "a later fence"],
+)
+def test_what_was_sealed_for_one_row_does_not_open_in_another(escrow: Escrow, other: SignIn) -> None:
+    sealed = escrow.seal(ROW, SECRET)
     with pytest.raises(Busy):
-        escrow.open("T" * 43, sealed)
+        escrow.open(replace(other, escrow=sealed))
+
+
+def test_a_session_is_found_in_cloudtrail_by_what_log_lines_call_it() -> None:
+    assert SESSION_DIGEST.startswith(session_reference(ROW.session_id))
+    assert ROW.session_id not in SESSION_DIGEST
 
 
 def test_parts_open_only_together_and_in_their_order(escrow: Escrow) -> None:
-    sealed = escrow.seal(SESSION, of_size(3 * 4096))
+    sealed = escrow.seal(ROW, of_size(3 * 4096))
     assert len(sealed) == 3
     first, second, third = sealed
     for other in (
@@ -140,21 +170,21 @@ def test_parts_open_only_together_and_in_their_order(escrow: Escrow) -> None:
         (first,) * 3,
     ):
         with pytest.raises(Busy):
-            escrow.open(SESSION, other)
+            opened(escrow, other)
 
 
 @pytest.mark.parametrize(
     "spoil", [lambda part: part[:-1], lambda part: part[:-1] + bytes([part[-1] ^ 1]), lambda part: b"x"]
 )
 def test_a_spoilt_part_is_busy(escrow: Escrow, spoil: Any) -> None:
-    (part,) = escrow.seal(SESSION, SECRET)
+    (part,) = escrow.seal(ROW, SECRET)
     with pytest.raises(Busy):
-        escrow.open(SESSION, (spoil(part),))
+        opened(escrow, (spoil(part),))
 
 
 def test_nothing_at_all_is_busy(escrow: Escrow) -> None:
     with pytest.raises(Busy):
-        escrow.open(SESSION, ())
+        opened(escrow, ())
 
 
 def test_a_client_is_made_when_it_is_needed_and_then_once(kms: Kms, key_id: str) -> None:
@@ -167,7 +197,7 @@ def test_a_client_is_made_when_it_is_needed_and_then_once(kms: Kms, key_id: str)
     escrow = Escrow(make, key_id)
     assert made == []
     for _ in range(3):
-        escrow.open(SESSION, escrow.seal(SESSION, SECRET))
+        opened(escrow, escrow.seal(ROW, SECRET))
     assert len(made) == 1
 
 
@@ -182,7 +212,7 @@ def test_a_client_is_made_when_it_is_needed_and_then_once(kms: Kms, key_id: str)
 )
 def test_every_failure_of_kms_is_busy(failure: Exception) -> None:
     escrow = Escrow(lambda: Failing(failure), "key")
-    for call in (lambda: escrow.seal(SESSION, SECRET), lambda: escrow.open(SESSION, (b"x",))):
+    for call in (lambda: escrow.seal(ROW, SECRET), lambda: opened(escrow, (b"x",))):
         with pytest.raises(Busy) as raised:
             call()
         assert raised.value.reason.startswith("kms:")

@@ -200,7 +200,7 @@ def test_any_answer_of_aries_is_tokens_that_can_be_kept_or_a_failure(status: int
     assert status == 200
     assert NOW < tokens.expires_at <= NOW + 365 * 24 * 60 * 60
     # What is kept is read back the same.
-    secret = SessionSecret(Secret("k"), tokens.access_token, tokens.refresh_token, tokens.expires_at, "read")
+    secret = SessionSecret(Secret("k"), "h", tokens.access_token, tokens.refresh_token, tokens.expires_at, "read")
     assert SessionSecret.from_json(secret.to_json()) == secret
 
 

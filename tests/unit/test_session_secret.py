@@ -14,12 +14,15 @@ from oauth_broker.secret import Secret
 from oauth_broker.session_secret import SessionSecret
 from tests.support.drawn import secret_texts
 
-SECRET = SessionSecret(Secret("canary-key"), Secret("canary-access"), Secret("canary-refresh"), 1_800_000_000, "a b")
+SECRET = SessionSecret(
+    Secret("canary-key"), "holder", Secret("canary-access"), Secret("canary-refresh"), 1_800_000_000, "a b"
+)
 
 secrets = secret_texts(max_size=60).map(Secret)
 session_secrets = st.builds(
     SessionSecret,
     session_key=secrets,
+    holder=secret_texts(max_size=43),
     access_token=secrets,
     refresh_token=st.none() | secrets,
     access_expires_at=st.integers(0, 10**11),
@@ -36,8 +39,8 @@ def test_a_session_secret_comes_back_from_its_stored_form(secret: SessionSecret)
 
 def test_secrets_that_were_stored_once_can_still_be_read() -> None:
     stored = (
-        '{"session_key":"canary-key","access_token":"canary-access","refresh_token":"canary-refresh",'
-        '"access_expires_at":1800000000,"scope":"a b"}'
+        '{"session_key":"canary-key","holder":"holder","access_token":"canary-access",'
+        '"refresh_token":"canary-refresh","access_expires_at":1800000000,"scope":"a b"}'
     )
     assert SECRET.to_json() == stored
     assert SessionSecret.from_json(stored) == SECRET
@@ -62,6 +65,7 @@ def test_a_stored_form_that_lacks_a_member_is_busy() -> None:
     ("name", "raws"),
     [
         ("session_key", ["null", "5", "true", "[]", "{}"]),
+        ("holder", ["null", "5", "true", "[]", "{}"]),
         ("access_token", ["null", "5", "true", "[]", "{}"]),
         ("refresh_token", ["5", "true", "[]", "{}"]),
         ("access_expires_at", ["null", "true", "[]", "{}", '"x"', "1e400"]),

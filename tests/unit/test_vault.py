@@ -22,7 +22,9 @@ from tests.unit.fakes import client_error, failure_of
 SESSION = "S" * 43
 PREFIX = "stack/session/"
 KEY_ID = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"
-SECRET = SessionSecret(Secret("canary-key"), Secret("canary-access"), Secret("canary-refresh"), 1_800_000_000, "a b")
+SECRET = SessionSecret(
+    Secret("canary-key"), "holder", Secret("canary-access"), Secret("canary-refresh"), 1_800_000_000, "a b"
+)
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import urlencode
 
 from oauth_broker.clock import Clock
 from oauth_broker.cookies import BrowserCookies
 from oauth_broker.errors import Busy, RedirectError, TemporarilyUnavailable
-from oauth_broker.handles import digest, session_id_of, session_reference
+from oauth_broker.handles import digest, request_mac, session_id_of, session_reference
 from oauth_broker.invocation import Invocation
 from oauth_broker.messages import HttpRequest, HttpResponse, redirect
 from oauth_broker.pkce import base64url, challenge_of
@@ -66,6 +67,7 @@ class Authorize:
             reference=session_reference(session_id),
             timeline=(entry(now, "started"),),
         )
+        row = replace(row, request_mac=request_mac(browser, row.asked))
         invocation.concerns(session_id, row.client_id)
         try:
             self._sign_ins.save(row)

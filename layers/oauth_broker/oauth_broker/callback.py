@@ -25,7 +25,7 @@ from oauth_broker.errors import (
     ServerError,
     TemporarilyUnavailable,
 )
-from oauth_broker.handles import authorization_code, digest, session_id_of
+from oauth_broker.handles import authorization_code, digest, holder, request_mac, session_id_of
 from oauth_broker.invocation import Invocation
 from oauth_broker.leases import LEASE_MARGIN_SECONDS
 from oauth_broker.messages import HttpRequest, HttpResponse
@@ -121,7 +121,7 @@ class Callback:
         except Refused as refused:
             return self._answer_as_found(refused.found, browser, back, invocation)
         invocation.concerns(row.session_id, row.client_id)
-        self._refuse_removed(row, invocation)
+        self._refuse_claimed(row, browser, invocation)
         row = self._complete(row, callback.code, browser, invocation)
         invocation.log("code_issued")
         return _to_app(row, browser, back)
@@ -132,7 +132,7 @@ class Callback:
         row = self._sign_ins.fail_pending(
             browser.session_id, browser.hash, browser.lease_id, error, reason, self._clock.now()
         )
-        self._refuse_removed_redirect(row)
+        self._check(row, browser, invocation)
         raise _redirect_error(row, error, reason, "declined" if error == AccessDenied.code else "failed")
 
     def _claim(self, browser: _Browser, invocation: Invocation) -> SignIn:
@@ -152,7 +152,7 @@ class Callback:
             tokens = self._provider.exchange(code, Secret(row.code_verifier), row.provider_redirect_uri, invocation)
             if tokens.scope is not None and canonical_scope(tokens.scope) != row.scope:
                 raise self._fail(row, InvalidScope.code, "scope_differs", invocation)
-            version = self._store(row.session_id, tokens, row.scope, invocation)
+            version = self._store(row, tokens, invocation)
             return self._issue(row, tokens, version, browser, invocation)
         except ProviderFailure as failure:
             if failure.outcome is Outcome.MISCONFIGURED:
@@ -164,16 +164,17 @@ class Callback:
         except Busy as failure:
             raise self._fail(row, _error_code(passes=failure.retriable), failure.reason, invocation) from failure
 
-    def _store(self, session_id: str, tokens: ProviderTokens, scope: str, invocation: Invocation) -> str:
+    def _store(self, row: SignIn, tokens: ProviderTokens, invocation: Invocation) -> str:
         secret = SessionSecret(
             session_key=Secret(base64url(self._token_bytes(32))),
+            holder=holder(row.client_id, row.redirect_uri, row.app_code_challenge),
             access_token=tokens.access_token,
             refresh_token=tokens.refresh_token,
             access_expires_at=tokens.expires_at,
-            scope=scope,
+            scope=row.scope,
         )
         return self._backoff.until_done(
-            lambda: self._vault.create(session_id, secret),
+            lambda: self._vault.create(row.session_id, secret),
             lambda: invocation.remaining() - AWS_CALL_SECONDS - _RESERVE_SECONDS,
         )
 
@@ -208,7 +209,7 @@ class Callback:
     ) -> HttpResponse:
         """Answer a callback whose sign-in is not pending any more, or is not this browser's."""
         row = self._wait_for_holder(found, browser, invocation)
-        self._refuse_removed_redirect(row)
+        self._check(row, browser, invocation)
         match row.status:
             case "failed":
                 raise _redirect_error(row, row.failed_error, "reloaded_failed", "repeated")
@@ -234,18 +235,25 @@ class Callback:
                 break
         return row
 
-    def _refuse_removed(self, row: SignIn, invocation: Invocation) -> None:
-        """End a sign-in that this worker claimed if its redirect URI or its scope is not registered any more."""
+    def _refuse_claimed(self, row: SignIn, browser: _Browser, invocation: Invocation) -> None:
+        """End a sign-in that this worker claimed if it was altered or asks for what is not registered any more."""
         try:
-            client = self._refuse_removed_redirect(row)
-        except PageError:
-            self._fail(row, ServerError.code, "redirect_uri_removed", invocation)
+            client = self._check(row, browser, invocation)
+        except PageError as refusal:
+            self._fail(row, ServerError.code, refusal.reason, invocation)
             raise
         if not client.allows_scope(row.scope):
             raise self._fail(row, InvalidScope.code, "scope_removed", invocation)
 
-    def _refuse_removed_redirect(self, row: SignIn) -> Client:
-        """Return the app; raises PageError if its redirect URI is not registered any more: that is sent nothing."""
+    def _check(self, row: SignIn, browser: _Browser, invocation: Invocation) -> Client:
+        """Return the app, to which the browser may be redirected.
+
+        Raises PageError if the row does not hold any more what this browser began with, or if its redirect URI is not
+        registered any more. Nothing is sent there then.
+        """
+        if not hmac.compare_digest(row.request_mac, request_mac(browser.secret, row.asked)):
+            invocation.count("RowsAltered")
+            raise pages.unknown_sign_in("altered_row")
         client = self._settings.registry.find(row.client_id)
         if client is None or not client.allows_redirect(row.redirect_uri):
             raise pages.bad_link("redirect_uri_removed")

@@ -60,6 +60,13 @@ class InvalidGrant(OAuthError):
         super().__init__("The grant is invalid, expired or revoked. Sign in again.", reason)
 
 
+class ForgedToken(InvalidGrant):
+    """A refresh token that the broker did not make."""
+
+    def __init__(self) -> None:
+        super().__init__("forged_token")
+
+
 class InvalidScope(OAuthError):
     """A scope that the app is not registered for, or that is wider than the one that was granted."""
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from oauth_broker.aws import KmsClient, translated
+from oauth_broker.handles import session_digest
 from oauth_broker.session_secret import SessionSecret
+from oauth_broker.sign_in import SignIn
 
 # KMS encrypts at most 4,096 bytes a call; a value that is longer takes several.
 _PART_BYTES = 4096
@@ -24,26 +26,33 @@ class Escrow:
         self._made: KmsClient | None = None
         self._key_id = key_id
 
-    def seal(self, session_id: str, secret: SessionSecret) -> tuple[bytes, ...]:
-        """Return the sealed parts of ``secret``, each bound to the session and to its place among the parts."""
+    def seal(self, row: SignIn, secret: SessionSecret) -> tuple[bytes, ...]:
+        """Return the sealed parts of ``secret`` for a row whose lease's fence is to be committed.
+
+        Each part is bound to the session, its app, that fence, and its place among the parts.
+        """
         data = secret.to_json().encode()
         parts = [data[start : start + _PART_BYTES] for start in range(0, len(data), _PART_BYTES)]
         with translated("kms"):
             return tuple(
                 self._client().encrypt(
-                    KeyId=self._key_id, Plaintext=part, EncryptionContext=_context(session_id, index, len(parts))
+                    KeyId=self._key_id,
+                    Plaintext=part,
+                    EncryptionContext=_context(row, row.fence, index, len(parts)),
                 )["CiphertextBlob"]
                 for index, part in enumerate(parts)
             )
 
-    def open(self, session_id: str, sealed: tuple[bytes, ...]) -> SessionSecret:
-        """Return what ``seal`` sealed for the same session."""
+    def open(self, row: SignIn) -> SessionSecret:
+        """Return what ``seal`` sealed for the fence that the row committed."""
         with translated("kms"):
             data = b"".join(
                 self._client().decrypt(
-                    KeyId=self._key_id, CiphertextBlob=part, EncryptionContext=_context(session_id, index, len(sealed))
+                    KeyId=self._key_id,
+                    CiphertextBlob=part,
+                    EncryptionContext=_context(row, row.committed_fence, index, len(row.escrow)),
                 )["Plaintext"]
-                for index, part in enumerate(sealed)
+                for index, part in enumerate(row.escrow)
             )
         return SessionSecret.from_json(data)
 
@@ -53,5 +62,12 @@ class Escrow:
         return self._made
 
 
-def _context(session_id: str, index: int, count: int) -> dict[str, str]:
-    return {"purpose": "escrow", "session_id": session_id, "part": f"{index + 1}/{count}"}
+def _context(row: SignIn, fence: int, index: int, count: int) -> dict[str, str]:
+    """Return the encryption context, which CloudTrail shows: a digest of the session id in place of the id."""
+    return {
+        "purpose": "escrow",
+        "session": session_digest(row.session_id),
+        "client_id": row.client_id,
+        "fence": str(fence),
+        "part": f"{index + 1}/{count}",
+    }

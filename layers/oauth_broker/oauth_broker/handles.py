@@ -7,6 +7,7 @@ and the secret of a row can be found from the row's key alone.
 from __future__ import annotations
 
 import hmac
+import json
 import re
 import uuid
 from dataclasses import dataclass
@@ -31,9 +32,14 @@ def session_id_of(state: str) -> str:
     return digest(state)
 
 
+def session_digest(session_id: str) -> str:
+    """Return what CloudTrail may show of a session: 64 hex characters, of which the first 16 are its reference."""
+    return sha256(b"log" + session_id.encode()).hexdigest()
+
+
 def session_reference(session_id: str) -> str:
     """Return what a log line calls the session: 16 hex characters from which the session id cannot be computed."""
-    return sha256(b"log" + session_id.encode()).hexdigest()[:16]
+    return session_digest(session_id)[:16]
 
 
 def _mac(key: Secret, text: str) -> str:
@@ -47,6 +53,23 @@ def authorization_code(session_id: str, browser_secret: Secret) -> Secret:
     redirect again, and nobody else can.
     """
     return Secret(f"{session_id}.{_mac(browser_secret, session_id)}")
+
+
+def request_mac(browser_secret: Secret, asked: tuple[str, ...]) -> str:
+    """Return what proves that a row still holds what its own browser began with (``SignIn.asked``).
+
+    Only the browser has the key. Somebody who may write rows can change what the app asked for, but cannot make this of
+    it.
+    """
+    return _mac(browser_secret, json.dumps(asked))
+
+
+def holder(client_id: str, redirect_uri: str, code_challenge: str) -> str:
+    """Return what the secret of a session keeps of the app that may redeem the code.
+
+    The row says the same, but whoever may write rows could say it of any other app.
+    """
+    return digest(json.dumps([client_id, redirect_uri, code_challenge]))
 
 
 def session_id_of_code(code: Secret) -> str | None:

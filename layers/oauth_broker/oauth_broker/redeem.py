@@ -10,9 +10,9 @@ from oauth_broker.clock import Clock
 from oauth_broker.cut_offs import CutOffs
 from oauth_broker.ending import ENDED, Endings
 from oauth_broker.errors import InvalidGrant
-from oauth_broker.handles import RefreshToken, digest, session_id_of_code
+from oauth_broker.handles import RefreshToken, digest, holder, session_id_of_code
 from oauth_broker.invocation import Invocation
-from oauth_broker.pkce import base64url, verifies
+from oauth_broker.pkce import base64url, challenge_of, verifies
 from oauth_broker.requests import AuthorizationCodeGrant
 from oauth_broker.session_secret import SessionSecret
 from oauth_broker.session_store import SessionStore
@@ -66,6 +66,11 @@ class Redeem:
         if row.is_cut_off(self._cut_offs.of(row.client_id)):
             raise InvalidGrant("mass_sign_out")
         secret = self._store.committed(row)
+        proven = holder(grant.client.client_id, row.redirect_uri, challenge_of(grant.code_verifier))
+        if not hmac.compare_digest(secret.holder, proven):
+            # The row was proven, but not by the app that began the sign-in: somebody has written the row.
+            invocation.count("RowsAltered")
+            raise InvalidGrant("altered_row")
         token = RefreshToken.mint(row.session_id, 1, secret.session_key)
         refreshable = self._settings.can_refresh and secret.refresh_token is not None
         self._activate(row, token, secret, refreshable=refreshable)

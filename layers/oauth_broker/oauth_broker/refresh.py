@@ -6,7 +6,8 @@ What is promised, and the order of steps that gives it:
    by the row as found: refused, answered again (replay), made to wait, or let in once the lease has lapsed.
 2. **Roll forward.** A worker that died may have stored Aries' answer under an earlier fence. Each one since the last
    commit is looked for; the old Aries token is not sent before they all count as missing.
-3. **Read** the committed secret, by the version that the row names.
+3. **Read** the committed secret, by the version that the row names. The token must be authentic under its key: the row
+   says which token is current, but whoever may write rows could say so of any.
 4. **Post** to Aries, once under this lease (`provider`). After an outcome that is not known the lease is kept until it
    lapses, since the first request may still be under way.
 5. **Store** the answer, idempotently, under the version of this fence; where Secrets Manager refuses to the end, sealed
@@ -27,7 +28,15 @@ from oauth_broker.clock import Clock
 from oauth_broker.cut_offs import CutOffs
 from oauth_broker.dialect import Outcome
 from oauth_broker.ending import Endings
-from oauth_broker.errors import BrokerError, Busy, InvalidGrant, InvalidScope, OAuthError, UnsupportedGrantType
+from oauth_broker.errors import (
+    BrokerError,
+    Busy,
+    ForgedToken,
+    InvalidGrant,
+    InvalidScope,
+    OAuthError,
+    UnsupportedGrantType,
+)
 from oauth_broker.handles import RefreshToken
 from oauth_broker.invocation import Invocation
 from oauth_broker.leases import LEASE_MARGIN_SECONDS, Lease, Leases
@@ -177,7 +186,7 @@ class Refresh:
     ) -> TokenAnswer:
         match standing:
             case Standing.REPLAY:
-                return self._replay(row, invocation)
+                return self._replay(row, grant, invocation)
             case Standing.WIDER:
                 raise InvalidScope("The scope must be no wider than the one that was granted.")
             case Standing.FOREIGN:
@@ -200,7 +209,7 @@ class Refresh:
     def _judge_stranger(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> BrokerError:
         """Tell a superseded token, which two parties must be holding, from a forged one, which says nothing."""
         if not grant.token.is_authentic(self.store.committed(row).session_key):
-            return InvalidGrant("forged_token")
+            return ForgedToken()
         if grant.token.generation < row.generation:
             self.endings.end_reused(row.session_id, "token_reused", invocation)
             return InvalidGrant("token_reused")
@@ -208,8 +217,9 @@ class Refresh:
         invocation.count("RestoredFromBackup")
         return Busy("restored_from_backup", retry_after=60)
 
-    def _replay(self, row: SignIn, invocation: Invocation) -> TokenAnswer:
+    def _replay(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
         secret = self.store.committed(row)
+        _refuse_forged(secret, grant, invocation)
         now = self._clock.now()
         if secret.access_expires_at <= now:
             # An access token of less life than the grace: a dead one is no answer, and the next refresh is near.
@@ -222,10 +232,12 @@ class Refresh:
         """Refresh under the lease in ``row`` (steps 2 to 7); raises Refused where the lease was lost."""
         if not grant.client.allows_scope(row.scope):
             raise self._end_disallowed(row, invocation)
-        with self._given_back_if_busy(row, invocation):
+        with self._given_back(row, invocation):
             earlier = self._roll_forward(row, invocation)
+            current = earlier.secret if earlier else self.store.committed(row)
+            _refuse_forged(current, grant, invocation)
         # What was stored so long ago that its access token is over is no answer; its refresh token is Aries' newest.
-        kept = earlier if earlier and not self._is_over(earlier) else self._renew(row, earlier, invocation)
+        kept = earlier if earlier and not self._is_over(earlier) else self._renew(row, current, earlier, invocation)
         committed = self._commit(row, kept, grant, invocation)
         invocation.count("RefreshesSucceeded")
         invocation.log("refresh_succeeded")
@@ -241,11 +253,10 @@ class Refresh:
             invocation.log("rolled_forward")
         return kept
 
-    def _renew(self, row: SignIn, earlier: Kept | None, invocation: Invocation) -> Kept:
-        """Read, post and store (steps 3 to 5)."""
+    def _renew(self, row: SignIn, current: SessionSecret, earlier: Kept | None, invocation: Invocation) -> Kept:
+        """Post and store (steps 4 and 5)."""
         try:
-            with self._given_back_if_busy(row, invocation):
-                current = earlier.secret if earlier else self.store.committed(row)
+            with self._given_back(row, invocation):
                 if current.refresh_token is None:
                     raise InvalidGrant("not_refreshable")
                 tokens = self._provider.refresh(current.refresh_token, row.provider_redirect_uri, invocation)
@@ -265,7 +276,7 @@ class Refresh:
     ) -> Kept:
         match failure.outcome:
             case Outcome.DEAD:
-                with self._given_back_if_busy(row, invocation):
+                with self._given_back(row, invocation):
                     return self._newer_than(earlier, row, invocation)
             case Outcome.MISCONFIGURED:
                 invocation.count("ProviderMisconfigured")
@@ -315,12 +326,12 @@ class Refresh:
         return TokenAnswer(secret, RefreshToken.mint(row.session_id, row.generation, secret.session_key).text)
 
     @contextmanager
-    def _given_back_if_busy(self, row: SignIn, invocation: Invocation) -> Iterator[None]:
+    def _given_back(self, row: SignIn, invocation: Invocation) -> Iterator[None]:
         """Give the lease back where a step fails while nothing is under way at Aries and nothing was stored."""
         try:
             yield
-        except Busy as busy:
-            self._release(row, busy, invocation)
+        except (Busy, ForgedToken) as failure:
+            self._release(row, failure, invocation)
             raise
 
     def _release(self, row: SignIn, failure: BrokerError, invocation: Invocation) -> None:
@@ -332,3 +343,10 @@ class Refresh:
             write()
         except (Busy, Refused) as error:
             invocation.log("lease_not_updated", reason=error.reason)
+
+
+def _refuse_forged(secret: SessionSecret, grant: RefreshTokenGrant, invocation: Invocation) -> None:
+    """Raise ForgedToken if the token, which the row says is the session's, is not: somebody has written the row."""
+    if not grant.token.is_authentic(secret.session_key):
+        invocation.count("RowsAltered")
+        raise ForgedToken

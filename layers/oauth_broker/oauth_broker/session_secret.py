@@ -14,10 +14,12 @@ from oauth_broker.strict_json import parse_object
 class SessionSecret:
     """What is secret of a session. ``refresh_token`` is Aries'; None where Aries gave none.
 
-    ``session_key`` authenticates the broker's own refresh tokens; it is carried on unchanged from version to version.
+    ``session_key`` authenticates the broker's own refresh tokens. ``holder`` says who may redeem the code
+    (``handles.holder``). Both are carried on unchanged from version to version.
     """
 
     session_key: Secret
+    holder: str
     access_token: Secret
     refresh_token: Secret | None
     access_expires_at: int
@@ -28,6 +30,7 @@ class SessionSecret:
         return json.dumps(
             {
                 "session_key": self.session_key.reveal(),
+                "holder": self.holder,
                 "access_token": self.access_token.reveal(),
                 "refresh_token": self.refresh_token.reveal() if self.refresh_token else None,
                 "access_expires_at": self.access_expires_at,
@@ -43,13 +46,14 @@ class SessionSecret:
             match parse_object(text):
                 case {
                     "session_key": str(session_key),
+                    "holder": str(holder),
                     "access_token": str(access_token),
                     "refresh_token": str() | None as refresh_token,
                     "access_expires_at": int(expires_at),
                     "scope": str(scope),
                 } if not isinstance(expires_at, bool):
                     kept = None if refresh_token is None else Secret(refresh_token)
-                    return cls(Secret(session_key), Secret(access_token), kept, expires_at, scope)
+                    return cls(Secret(session_key), holder, Secret(access_token), kept, expires_at, scope)
         except ValueError as error:
             raise Busy("vault:malformed_secret") from error
         raise Busy("vault:malformed_secret")

@@ -62,7 +62,7 @@ class SessionStore:
         Manager answers so for a name that does not exist.
         """
         if row.escrow:
-            return self._escrow.open(row.session_id, row.escrow)
+            return self._escrow.open(row)
         last: Busy = Busy("vault:version_not_found")
 
         def read() -> SessionSecret | None:
@@ -122,7 +122,7 @@ class SessionStore:
                     vault_may_take_it, last = failure.retriable, failure
             if not vault_may_take_it or self._clock.now() >= vault_until:
                 try:
-                    sealed = self._escrow.seal(row.session_id, secret)
+                    sealed = self._escrow.seal(row, secret)
                 except Busy as failure:
                     last = failure
                 else:

@@ -21,6 +21,7 @@ class SignIn:
     code_verifier: str = ""
     provider_redirect_uri: str = ""
     browser_hash: str = ""
+    request_mac: str = ""
     code_hash: str = ""
     code_expires_at: int = 0
     failed_error: str = ""
@@ -43,6 +44,18 @@ class SignIn:
     def __repr__(self) -> str:
         """Name the state only: a row holds a verifier and hashes that belong in no log."""
         return f"SignIn(status={self.status!r})"
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """What the app asked for, which stays as it was when the sign-in began."""
+        return (
+            self.session_id,
+            self.client_id,
+            self.redirect_uri,
+            self.app_state,
+            self.app_code_challenge,
+            self.scope,
+        )
 
     def is_live(self, now: float) -> bool:
         """Tell whether the row has not expired, whatever DynamoDB has got round to deleting."""

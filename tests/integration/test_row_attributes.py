@@ -1,0 +1,52 @@
+"""A role that is limited to some attributes of rows lets the function do all that it does, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.local.aries import Fault
+from tests.support.row_attributes import WRITTEN, named_in
+from tests.support.world import GRACE, World
+
+
+def begin(world: World) -> None:
+    world.phone().authorize()
+
+
+def finish(world: World) -> None:
+    """Succeed, be declined, and fail after the claim; load each once more."""
+    for fault, declined in ((None, False), (None, True), (Fault("server_error"), False)):
+        phone = world.phone()
+        query = phone.approve(phone.authorize())
+        if fault is not None:
+            world.aries.faults.append(fault)
+        query = f"error=access_denied&state={phone.aries_state}" if declined else query
+        for _ in range(2):
+            phone.callback(query)
+
+
+def end(world: World) -> None:
+    """Sign out with the current token, the previous one and an older one."""
+    for refreshes in range(3):
+        phone = world.signed_in()
+        first = phone.refresh_token
+        for _ in range(refreshes):
+            world.clock.time += GRACE + 1
+            assert phone.refresh().status == 200
+        assert phone.revoke(first).status == 200
+        assert phone.row()["status"] == "revoked"
+
+
+@pytest.mark.parametrize(
+    ("function", "work"),
+    [("Authorize", begin), ("Callback", finish), ("Revoke", end)],
+    ids=["authorize", "callback", "revoke"],
+)
+def test_a_function_names_exactly_the_attributes_in_its_writes_that_its_role_allows(
+    world: World, function: str, work: Callable[[World], None]
+) -> None:
+    work(world)
+    named = [named_in(body) for writer, body in world.aws.writes if writer == function.lower()]
+    assert sorted(set().union(*named)) == WRITTEN[function]

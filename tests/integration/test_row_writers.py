@@ -1,0 +1,274 @@
+"""Who may write rows, whichever rows with whatever in them, gets no token and no code of anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from oauth_broker import handles, redeem, refresh
+from oauth_broker.handles import RefreshToken, digest, secret_version
+from oauth_broker.pkce import challenge_of
+from oauth_broker.secret import Secret
+from tests.integration.test_cases_stolen import (
+    is_active,
+    is_claimed,
+    is_escrowed,
+    is_failed,
+    is_issued,
+    is_leased,
+    is_pending,
+)
+from tests.support.attacker import GUESS, Attacker
+from tests.support.row_writer import Item, Right, RowWriter, forgeries, made_up_token
+from tests.support.world import GRACE, OTHER_CLIENT_ID, TABLE, Phone, World
+
+Stage = Callable[[World], Phone]
+
+
+def is_refreshed(world: World) -> Phone:
+    phone = world.signed_in()
+    world.clock.time += GRACE + 1
+    assert phone.refresh().status == 200
+    return phone
+
+
+def is_signed_out(world: World) -> Phone:
+    phone = world.signed_in()
+    assert phone.revoke().status == 200
+    return phone
+
+
+STAGES: tuple[Stage, ...] = (
+    is_pending,
+    is_claimed,
+    is_issued,
+    is_failed,
+    is_active,
+    is_leased,
+    is_escrowed,
+    is_refreshed,
+    is_signed_out,
+)
+RIGHTS: tuple[tuple[Right, ...], ...] = (("PutItem",), ("UpdateItem",), ("PutItem", "UpdateItem"))
+NAMES = list(forgeries("", 0))
+
+
+def by_name(stage: Any) -> str:
+    return "+".join(stage) if isinstance(stage, tuple) else str(stage.__name__)
+
+
+def item_of(world: World, phone: Phone) -> Item:
+    (item,) = [row for row in world.rows() if row["session_id"]["S"] == phone.session_id]
+    return item
+
+
+def write(world: World, rights: tuple[Right, ...], victim: Phone, forgery: str, row: Item) -> RowWriter:
+    """Forge the victim's row; ``row`` is what it is made of where it is put whole."""
+    writer = RowWriter(world, rights)
+    key = {"session_id": {"S": victim.session_id}}
+    writer.write(row | key, forgeries(victim.session_id, world.clock.now())[forgery])
+    return writer
+
+
+@pytest.mark.parametrize("forgery", NAMES)
+@pytest.mark.parametrize("rights", RIGHTS, ids=by_name)
+def test_a_forged_row_opens_no_session_whatever_state_it_was_in(
+    world: World, rights: tuple[Right, ...], forgery: str
+) -> None:
+    # Whole rows are made of the thief's own, which has all that an active row has.
+    own = item_of(world, world.signed_in())
+    for stage in STAGES:
+        victim = stage(world)
+        # A lease that somebody else holds would be waited for.
+        world.clock.time += GRACE + 1
+        called = len(world.token_requests())
+        # Where the row is put whole, the version of the victim's secret has to be guessed: it follows from the key.
+        guessed = {"secret_version": {"S": secret_version(victim.session_id, 0)}}
+        writer = write(world, rights, victim, forgery, own | guessed)
+        assert writer.loot(victim.session_id) == [], stage
+        assert len(world.token_requests()) == called, stage
+
+
+@pytest.mark.parametrize("forgery", NAMES)
+@pytest.mark.parametrize("rights", RIGHTS, ids=by_name)
+def test_without_the_check_of_the_token_or_of_the_holder_the_same_forgery_opens_the_session(
+    world: World, rights: tuple[Right, ...], forgery: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the attack is a real one, and the check is what stops it."""
+    victim = is_active(world)
+    monkeypatch.setattr(refresh, "_refuse_forged", lambda *_: None)
+    true = handles.holder(victim.client_id, victim.redirect_uri, challenge_of(Secret(victim.verifier)))
+    monkeypatch.setattr(redeem, "holder", lambda *_: true)
+    row = item_of(world, victim)
+    world.clock.time += GRACE + 1
+    assert write(world, rights, victim, forgery, row).loot(victim.session_id)
+
+
+@pytest.mark.parametrize("forgery", NAMES)
+def test_an_alarm_hears_of_a_forged_row_and_the_session_goes_on_once_the_row_is_put_right(
+    world: World, forgery: str
+) -> None:
+    victim = is_refreshed(world)
+    world.clock.time += GRACE + 1
+    before = item_of(world, victim)
+    writer = write(world, ("UpdateItem",), victim, forgery, before)
+    assert writer.loot(victim.session_id) == []
+    assert world.telemetry.counted("RowsAltered") >= 1
+    world.dynamodb.put_item(TableName=TABLE, Item=before)
+    assert victim.refresh().status == 200
+
+
+def test_a_lease_that_a_forged_token_took_is_given_back_at_once(world: World) -> None:
+    victim = is_refreshed(world)
+    world.clock.time += GRACE + 1
+    write(world, ("UpdateItem",), victim, "token 2 is the current one", {})
+    assert victim.refresh(made_up_token(victim.session_id, 2)).status == 400
+    assert "lease_until" not in victim.row()
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=by_name)
+def test_a_stolen_backup_that_is_put_back_opens_nothing(world: World, stage: Stage) -> None:
+    """Not for somebody who has read it, either."""
+    victim = stage(world)
+    backup = world.rows()
+    # To try all that stands in a row everywhere takes long; the other stages are tried so in another test.
+    thief = Attacker.with_all_in(world, backup) if stage in (is_issued, is_active) else None
+    # The victim's life goes on, where it has one.
+    world.clock.time += GRACE + 1
+    if victim.refresh_token and victim.row()["status"] == "active":
+        for _ in range(2):
+            victim.refresh()
+            world.clock.time += GRACE + 1
+    writer = RowWriter(world, ("PutItem",))
+    called = len(world.token_requests())
+    for item in backup:
+        # As old as it is, and as if it were of now.
+        for row in (item, item | {"expires_at": {"N": str(int(world.clock.now()) + 1000)}}):
+            writer.put(row)
+            assert thief is None or thief.loot() == []
+            assert writer.loot(victim.session_id) == []
+    assert len(world.token_requests()) == called
+
+
+def test_a_session_that_was_signed_out_stays_so_when_its_row_is_put_back(world: World) -> None:
+    """Even for its own app: the secret is gone."""
+    victim = is_refreshed(world)
+    world.clock.time += GRACE + 1
+    alive = item_of(world, victim)
+    assert victim.revoke().status == 200
+    RowWriter(world, ("PutItem",)).put(alive)
+    assert victim.refresh().status == 503
+
+
+ASKED: dict[str, Item] = {
+    "another app": {"client_id": {"S": OTHER_CLIENT_ID}, "redirect_uri": {"S": "https://web.example.com/callback"}},
+    "another app alone": {"client_id": {"S": OTHER_CLIENT_ID}},
+    "another redirect URI of the app": {"redirect_uri": {"S": "com.example.trader:/callback"}},
+    "another challenge": {"app_code_challenge": {"S": challenge_of(Secret(GUESS))}},
+    "another state": {"app_state": {"S": "others-state"}},
+    "more scopes": {"scope": {"S": "account:information market:information order:execution"}},
+}
+
+
+@pytest.mark.parametrize("changes", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize("rights", RIGHTS[:2], ids=by_name)
+@pytest.mark.parametrize("is_approved", [True, False], ids=["approved", "declined"])
+def test_a_sign_in_that_was_altered_while_its_person_was_at_aries_sends_nothing_anywhere(
+    world: World, rights: tuple[Right, ...], changes: Item, is_approved: bool
+) -> None:
+    victim = world.phone()
+    query = victim.approve(victim.authorize())
+    RowWriter(world, rights).write(item_of(world, victim), changes)
+    page = victim.callback(query if is_approved else f"error=access_denied&state={victim.aries_state}")
+    assert page.status == 400
+    assert "location" not in page.headers
+    assert world.token_requests() == []
+    assert world.session_secrets() == []
+    assert world.telemetry.counted("RowsAltered") == 1
+    # It is over, also where the row is put right again: Aries' code was never used.
+    assert victim.row()["status"] == "failed"
+
+
+@pytest.mark.parametrize("changes", ASKED.values(), ids=ASKED)
+def test_an_issued_sign_in_that_was_altered_sends_no_code_when_the_callback_is_loaded_again(
+    world: World, changes: Item
+) -> None:
+    victim = world.phone()
+    query = victim.approve(victim.authorize())
+    assert victim.callback(query).status == 302
+    RowWriter(world, ("UpdateItem",)).update(victim.session_id, changes)
+    page = victim.callback(query)
+    assert page.status == 400
+    assert "location" not in page.headers
+
+
+@pytest.mark.parametrize("name", ["another app", "another redirect URI of the app", "another challenge"])
+def test_a_code_is_redeemed_by_the_app_that_began_alone_whatever_the_row_says_now(world: World, name: str) -> None:
+    """The thief has the code, which came in a redirect, and everything else of its own."""
+    victim = world.phone()
+    code = victim.code()
+    changes = ASKED[name]
+    # The other app may have one scope alone, and would be refused for the others.
+    scope = {"scope": {"S": "account:information"}}
+    RowWriter(world, ("UpdateItem",)).update(victim.session_id, changes | ASKED["another challenge"] | scope)
+    thief = world.phone(
+        client_id=changes.get("client_id", {"S": victim.client_id})["S"],
+        redirect_uri=changes.get("redirect_uri", {"S": victim.redirect_uri})["S"],
+        verifier=GUESS,
+    )
+    assert thief.redeem(code).status == 400
+    assert world.telemetry.counted("RowsAltered") == 1
+    assert victim.row()["status"] == "issued"
+
+
+def test_who_began_it_is_not_told_by_the_redirect_uri_of_the_row_either(world: World) -> None:
+    """OAuth 2.1 lets a token request leave the redirect URI out."""
+    victim = world.phone()
+    code = victim.code()
+    RowWriter(world, ("UpdateItem",)).update(victim.session_id, ASKED["another redirect URI of the app"])
+    fields = {
+        "grant_type": "authorization_code",
+        "client_id": victim.client_id,
+        "code": code,
+        "code_verifier": victim.verifier,
+    }
+    assert world.form("token", fields).status == 400
+
+
+@pytest.mark.parametrize("what", ["escrow", "secret_version"])
+def test_tokens_of_one_session_do_not_open_by_the_row_of_another(world: World, what: str) -> None:
+    """The thief's own session is a good one, of the same app."""
+    victim = is_escrowed(world)
+    thief = is_refreshed(world)
+    world.clock.time += GRACE + 1
+    stolen = {what: item_of(world, victim)[what], "committed_fence": item_of(world, victim)["committed_fence"]}
+    called = len(world.token_requests())
+    RowWriter(world, ("UpdateItem",)).update(thief.session_id, stolen)
+    assert thief.refresh().status == 503
+    assert len(world.token_requests()) == called
+
+
+def test_an_answer_that_a_dead_worker_stored_is_committed_for_a_holder_alone(world: World) -> None:
+    victim = is_leased(world)
+    world.clock.time += GRACE + 1
+    fence = int(victim.row()["fence"])
+    stored = secret_version(victim.session_id, fence)
+    forged = made_up_token(victim.session_id, 1)
+    RowWriter(world, ("UpdateItem",)).update(victim.session_id, {"handle_hash": {"S": digest(forged)}})
+    assert victim.refresh(forged).status == 400
+    assert victim.row()["secret_version"] != stored
+    assert world.telemetry.counted("RowsAltered") == 1
+
+
+def test_a_token_of_the_session_is_what_the_row_alone_cannot_make(world: World) -> None:
+    """The other way round: who holds an authentic token, if an old one, and may write rows, has the session."""
+    victim = is_refreshed(world)
+    world.clock.time += GRACE + 1
+    old = RefreshToken.parse(Secret(victim.refresh_token))
+    assert old is not None
+    assert victim.refresh().status == 200
+    world.clock.time += GRACE + 1
+    RowWriter(world, ("UpdateItem",)).update(victim.session_id, {"handle_hash": {"S": old.hash}})
+    assert victim.refresh(old.text.reveal()).status == 200
