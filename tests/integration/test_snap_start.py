@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "ARIES_CLIENT_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aries-AbCdEf",
     "ARIES_AUTHORIZE_URL": f"{NEVER_LISTENING}/oauth2/authorize",
     "ARIES_TOKEN_URL": f"{NEVER_LISTENING}/v1/oauth2/token",
+    "ARIES_ISSUER": "",
     "PROVIDER_DIALECT": "aries",
     "APPS": json.dumps({"phone": {"redirect_uris": ["https://app.example.com/callback"], "scopes": ["a"]}}),
     "SESSION_DAYS": "30",

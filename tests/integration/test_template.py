@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "ARIES_CLIENT_SECRET_ARN": "AriesClientSecretArn",
     "ARIES_AUTHORIZE_URL": "AriesAuthorizeUrl",
     "ARIES_TOKEN_URL": "AriesTokenUrl",
+    "ARIES_ISSUER": "AriesIssuer",
     "PROVIDER_DIALECT": "ProviderDialect",
     "APPS": "Apps",
     "SESSION_DAYS": "SessionDays",

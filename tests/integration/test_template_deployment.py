@@ -36,6 +36,7 @@ CHANGES = {
     "AriesAuthorizeUrl": "https://aries.example/authorize",
     "AriesClientId": "another",
     "AriesClientSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aries-AbCdEf",
+    "AriesIssuer": "https://aries.example/realms/x",
     "AriesTokenUrl": "https://aries.example/token",
     "AwsEndpointUrl": "http://127.0.0.1:4566",
     "CertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/2",

@@ -44,6 +44,28 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
         ["https://api.aries.com/v1/oauth2/token", "http://localhost:8081/v1/oauth2/token"],
         ["", "http://api.aries.com/v1/oauth2/token", "http://127.0.0.1.evil.example/token", "ftp://api.aries.com/"],
     ),
+    "AriesIssuer": (
+        [
+            "",
+            "https://app.aries.com",
+            "https://kc.example/realms/x",
+            "https://kc.example:8443/realms/my%20realm",
+            "https://tenant.eu.auth0.com/",
+            "https://x.okta.com/oauth2/default",
+            "http://127.0.0.1:8081/realms/x",
+        ],
+        [
+            "http://kc.example/realms/x",
+            "https://kc.example/realms/x?y",
+            "https://kc.example/realms/x#y",
+            "https://kc.example?y",
+            "https://kc.example:443/realms/x",
+            "https://KC.example/realms/x",
+            'https://kc.example/"',
+            "kc.example",
+            f"https://kc.example/{'x' * 128}",
+        ],
+    ),
     "ProviderDialect": (["aries", "standard"], ["", "Aries", "other"]),
     "Apps": (
         [
@@ -147,6 +169,7 @@ class TestTheParameters:
         [
             ("AriesAuthorizeUrl", "ARIES_AUTHORIZE_URL"),
             ("AriesTokenUrl", "ARIES_TOKEN_URL"),
+            ("AriesIssuer", "ARIES_ISSUER"),
             ("AriesClientId", "ARIES_CLIENT_ID"),
             ("AriesClientSecretArn", "ARIES_CLIENT_SECRET_ARN"),
             ("Issuer", "ISSUER"),

@@ -27,6 +27,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "ARIES_CLIENT_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aries-AbCdEf",
     "ARIES_AUTHORIZE_URL": "https://app.aries.example/oauth2/authorize",
     "ARIES_TOKEN_URL": "https://api.aries.example/v1/oauth2/token",
+    "ARIES_ISSUER": "",
     "PROVIDER_DIALECT": "aries",
     "APPS": json.dumps({"app": {"redirect_uris": ["https://app.example.com/callback"], "scopes": ["read"]}}),
     "SESSION_DAYS": "30",

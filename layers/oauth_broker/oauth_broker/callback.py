@@ -98,13 +98,20 @@ class Callback:
         if request.is_prefetch:
             # Not a success: Chromium would give the empty answer of a prefetch to the visit that follows it.
             return HttpResponse(HTTPStatus.FORBIDDEN)
-        callback = ProviderCallback.parse(request, self._settings.aries_issuer)
+        callback = ProviderCallback.parse(request)
         issuer = self._settings.issuer_for(request.domain_name)
         session_id = session_id_of(callback.state)
         secret = BrowserCookies.for_issuer(issuer).find(session_id, request.cookies)
+        # RFC 9207 section 2.4: an answer that another server sent must not be processed.
+        is_foreign = callback.issuer not in (None, self._settings.aries_issuer)
         if secret is None:
-            raise pages.unknown_sign_in("no_cookie")
+            raise pages.unknown_sign_in("foreign_issuer" if is_foreign else "no_cookie")
         invocation.concerns(session_id)
+        if is_foreign:
+            # An alarm must hear of it, because a wrong AriesIssuer ends every sign-in. Without the cookie, anybody
+            # could have made the request up.
+            invocation.count("SignInsFailed", reason="foreign_issuer")
+            raise pages.unknown_sign_in("foreign_issuer")
         browser = _Browser(session_id, secret, base64url(self._token_bytes(16)))
         try:
             return self._proceed(callback, browser, WayBack(request, issuer, invocation.request_id), invocation)
