@@ -144,7 +144,12 @@ def cleanup(world: World) -> None:
 CASES: list[tuple[Callable[[World], None], list[Metric]]] = [
     (
         a_sign_in,
-        [("SignInsStarted", {}), ("ProviderLatency", {"grant": "code"}), ("SignInsSucceeded", {})],
+        [
+            ("SignInsStarted", {}),
+            ("ProviderLatency", {"grant": "code"}),
+            ("SecretsCreated", {}),
+            ("SignInsSucceeded", {}),
+        ],
     ),
     (a_sign_in_that_is_declined, [("SignInsDeclined", {"reason": "declined_by_provider"})]),
     (

@@ -34,6 +34,7 @@ ENVIRONMENT = {
     "REFRESH_GRACE_SECONDS": "60",
     "LATE_RETRY": "allow",
     "SOURCE_LIMIT": "300",
+    "SIGN_IN_LIMIT": "600",
     "TABLE_NAME": "sign-ins",
     "SECRET_PREFIX": "stack/session/",
     "KEY_ID": "key",

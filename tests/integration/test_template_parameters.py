@@ -80,6 +80,7 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
     "RefreshGraceSeconds": (["40", "60", "300"], ["39", "301", "-1"]),
     "LateRetry": (["allow", "revoke"], ["", "deny"]),
     "SourceLimit": (["0", "1", "300", "6000"], ["", "-1", "6001", "1.5"]),
+    "SignInLimit": (["0", "1", "600", "6000"], ["", "-1", "6001", "1.5"]),
     "DomainName": (
         ["", "auth.example.com", "a-b.example.co"],
         ["example", "Auth.example.com", "https://auth.example.com", "auth.example.com.", "-a.example.com", "a..b"],
@@ -116,6 +117,7 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
         ["", "arn:aws:sns:eu-west-1:123456789012:on-call"],
         ["on-call", "arn:aws:sqs:eu-west-1:123456789012:on-call", "arn:aws:sns:eu-west-1:123456789012:on-call.fifo"],
     ),
+    "ManySignIns": (["1", "2000", "200000"], ["", "0", "-1", "200001", "many"]),
     "LogRetentionDays": (["30", "365"], ["0", "2", "31"]),
     "LogLevel": (["INFO", "WARN", "ERROR"], ["", "info", "DEBUG", "TRACE"]),
     "DeletionProtection": (["true", "false"], ["", "yes"]),

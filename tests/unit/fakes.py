@@ -34,6 +34,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "REFRESH_GRACE_SECONDS": "60",
     "LATE_RETRY": "allow",
     "SOURCE_LIMIT": "300",
+    "SIGN_IN_LIMIT": "600",
     "TABLE_NAME": "sign-ins",
     "SECRET_PREFIX": "broker/session/",
     "KEY_ID": "arn:aws:kms:eu-west-1:123456789012:key/1",

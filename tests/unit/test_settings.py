@@ -198,7 +198,12 @@ def test_a_secret_prefix_that_secrets_manager_would_not_take_is_refused_by_name(
 
 @pytest.mark.parametrize(
     ("name", "lowest", "highest"),
-    [("SESSION_DAYS", 1, 365), ("REFRESH_GRACE_SECONDS", 1, 300), ("SOURCE_LIMIT", 0, 6000)],
+    [
+        ("SESSION_DAYS", 1, 365),
+        ("REFRESH_GRACE_SECONDS", 1, 300),
+        ("SOURCE_LIMIT", 0, 6000),
+        ("SIGN_IN_LIMIT", 0, 6000),
+    ],
 )
 def test_a_number_is_whole_and_in_its_range_or_refused_by_name(name: str, lowest: int, highest: int) -> None:
     for number in (lowest, 2, highest):

@@ -38,6 +38,7 @@ from oauth_broker.session_secret import SessionSecret
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import Refused, SignIns
+from oauth_broker.source_limits import HOUR, SourceLimits
 from oauth_broker.vault import Vault
 
 # The app's one-time code (RFC 6749 section 4.1.2 recommends at most ten minutes; apps redeem it within seconds).
@@ -89,6 +90,7 @@ class Callback:
         self._clock = clock
         self._token_bytes = token_bytes
         self._backoff = Backoff(clock, token_bytes)
+        self._limits = SourceLimits(settings.sign_in_limit, HOUR, clock)
 
     def __call__(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
         """Redirect the browser to the app with a one-time code, or with an error.
@@ -129,6 +131,7 @@ class Callback:
             return self._answer_as_found(refused.found, browser, back, invocation)
         invocation.concerns(row.session_id, row.client_id)
         self._refuse_removed(row, invocation)
+        self._refuse_floods(row, invocation)
         row = self._complete(row, callback.code, browser, invocation)
         invocation.log("code_issued")
         return _to_app(row, browser, back)
@@ -159,7 +162,9 @@ class Callback:
             tokens = self._provider.exchange(code, Secret(row.code_verifier), row.provider_redirect_uri, invocation)
             if tokens.scope is not None and canonical_scope(tokens.scope) != row.scope:
                 raise self._fail(row, InvalidScope.code, "scope_differs", invocation)
+            self._limits.spend(row.client_id, invocation.source)
             version = self._store(row.session_id, tokens, row.scope, invocation)
+            invocation.count("SecretsCreated")
             return self._issue(row, tokens, version, browser, invocation)
         except ProviderFailure as failure:
             if failure.outcome is Outcome.MISCONFIGURED:
@@ -250,6 +255,14 @@ class Callback:
             raise
         if not client.allows_scope(row.scope):
             raise self._fail(row, InvalidScope.code, "scope_removed", invocation)
+
+    def _refuse_floods(self, row: SignIn, invocation: Invocation) -> None:
+        """End a sign-in that this worker claimed if its app and source have finished too many: each makes a secret.
+
+        The row alone tells the app. To read it before the claim would cost every sign-in one more call.
+        """
+        if self._limits.is_spent(row.client_id, invocation.source):
+            raise self._fail(row, TemporarilyUnavailable.code, "too_many_sign_ins_from_source", invocation)
 
     def _refuse_removed_redirect(self, row: SignIn) -> Client:
         """Return the app; raises PageError if its redirect URI is not registered any more: that is sent nothing."""

@@ -44,6 +44,7 @@ class Settings:
     refresh_grace_seconds: int
     late_retry: bool
     source_limit: int
+    sign_in_limit: int
     table_name: str
     secret_prefix: str
     key_id: str
@@ -81,6 +82,7 @@ class Settings:
             refresh_grace_seconds=read.integer("REFRESH_GRACE_SECONDS", 1, 300),
             late_retry=read.choice("LATE_RETRY", {"allow": True, "revoke": False}),
             source_limit=read.integer("SOURCE_LIMIT", 0, 6000),
+            sign_in_limit=read.integer("SIGN_IN_LIMIT", 0, 6000),
             table_name=read.text("TABLE_NAME", _VISIBLE, "a table's name"),
             secret_prefix=read.text("SECRET_PREFIX", re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}"), "a name's beginning"),
             key_id=read.text("KEY_ID", _VISIBLE, "a KMS key's ARN"),
