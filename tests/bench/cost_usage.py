@@ -93,7 +93,7 @@ class Assumed:
     repeated: float = 0.02
     abandoned: float = 0.2
     # Of our own metrics with data in every hour: by service, and those by reason that something always happens to.
-    metrics: int = 30
+    metrics: int = 31
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ from tests.support.world import (
 )
 
 # Storms come from everywhere; here all of it would be one source.
-SETTINGS = Settings.from_environment(ENVIRONMENT | {"SOURCE_LIMIT": "0"})
+SETTINGS = Settings.from_environment(ENVIRONMENT | {"SOURCE_LIMIT": "0", "SIGN_IN_LIMIT": "0"})
 CLIENT = SETTINGS.registry.clients[0]
 # The same app after a deployment that took its scopes away.
 DISALLOWED = replace(CLIENT, scopes=frozenset({"something:else"}))

@@ -152,6 +152,7 @@ class RealWorld(World):
             "APPS": json.dumps(APPS),
             # Here all phones have one address.
             "SOURCE_LIMIT": "0",
+            "SIGN_IN_LIMIT": "0",
             "ARIES_CLIENT_SECRET_ARN": aws.create_secret("aries/client-secret", ARIES_CLIENT_SECRET),
             "ARIES_TOKEN_URL": self.aries.token_url,
             "KEY_ID": aws.create_key(),

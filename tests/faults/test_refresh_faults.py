@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from oauth_broker.source_limits import SourceLimits
+from oauth_broker.source_limits import MINUTE, SourceLimits
 from tests.faults.broker import LEASE_SECONDS, SETTINGS, Broker, Session, Violation, in_turn, signed_in
 from tests.faults.seam import Fault, Kind, Seam, faults_at
 from tests.support.world import GRACE
@@ -55,7 +55,7 @@ def run(rotation: str, faults: tuple[Fault, ...], patience: float, variant: str 
     """
     broker = Broker(rotation, settings=replace(SETTINGS, late_retry=variant != "revoke"))
     if variant == "limited":
-        broker.refresh._limits = broker.revoke._limits = Spent(1, broker.clock)
+        broker.refresh._limits = broker.revoke._limits = Spent(1, MINUTE, broker.clock)
     session = signed_in(broker)
     broker.seam.calls.clear()
     broker.seam.faults = in_turn(faults)

@@ -60,6 +60,7 @@ def _handler(name: str) -> tuple[Endpoint, FakeTelemetry]:
         "POWERTOOLS_METRICS_NAMESPACE": "Fuzz",
         "LOG_LEVEL": "INFO",
         "SOURCE_LIMIT": "0",
+        "SIGN_IN_LIMIT": "0",
     }
     telemetry = FakeTelemetry()
     parts = (environment, telemetry) if name == "metadata" else (environment, FakeClock(), telemetry)

@@ -91,7 +91,7 @@ def _is_loopback(uri: str) -> bool:
 def provider_callback(data: bytes) -> None:
     """What Aries sends the browser back with."""
     with suppress(PageError):
-        parsed = ProviderCallback.parse(http_request(query=_text(data)), _SETTINGS.aries_issuer)
+        parsed = ProviderCallback.parse(http_request(query=_text(data)))
         assert len(parsed.state) == 43
 
 

@@ -157,6 +157,60 @@ def test_an_answer_of_another_issuer_is_refused_and_uses_nothing_up(world: World
     assert phone.callback(returning + "&iss=https%3A%2F%2Fapp.aries.example").query["code"]
 
 
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "https://kc.example/realms/x",
+        "https://kc.example/realms/my%20realm",
+        "https://tenant.eu.auth0.com/",
+        "https://x.okta.com/oauth2/default",
+    ],
+)
+def test_the_issuer_that_is_configured_is_accepted_with_its_path_and_nothing_that_differs_from_it(issuer: str) -> None:
+    with running_world(ARIES_ISSUER=issuer) as world:
+        phone = world.phone()
+        returning = phone.approve(phone.authorize())
+        origin = "/".join(issuer.split("/")[:3])
+        differing = {f"{issuer}/", issuer[:-1], issuer.upper(), f"{issuer}?", origin, "https://app.aries.example"}
+        for other in sorted(differing):
+            assert_page(phone.callback(returning + "&" + urlencode({"iss": other})))
+        assert world.aries.token_calls == 0
+        assert phone.callback(returning + "&" + urlencode({"iss": issuer})).query["code"]
+
+
+@pytest.mark.parametrize("iss", ["", "&iss="])
+def test_an_answer_that_names_no_issuer_is_accepted_whatever_is_configured(iss: str) -> None:
+    with running_world(ARIES_ISSUER="https://kc.example/realms/x") as world:
+        phone = world.phone()
+        assert phone.callback(phone.approve(phone.authorize()) + iss).query["code"]
+
+
+@pytest.mark.parametrize("answer", ["approved", "declined"])
+def test_an_answer_of_another_issuer_to_the_sign_ins_own_browser_counts_as_a_sign_in_that_failed(
+    world: World, phone: Phone, returning: str, answer: str
+) -> None:
+    before = phone.row()
+    world.aws.made.clear()
+    query = returning if answer == "approved" else changed(returning, code=None, error="access_denied")
+    assert_page(phone.callback(query + "&iss=https%3A%2F%2Fapp.aries.example%2F"))
+    assert ("SignInsFailed", {"reason": "foreign_issuer"}) in world.telemetry.metrics
+    level, event, fields = world.telemetry.lines[-1]
+    assert (level, event, fields["reason"], len(fields["session"])) == ("info", "page_shown", "foreign_issuer", 16)
+    assert world.aws.counted() == {}
+    assert phone.row() == before
+
+
+def test_a_stranger_who_makes_up_an_issuer_sounds_no_alarm(world: World, phone: Phone, returning: str) -> None:
+    foreign = "&iss=https%3A%2F%2Fevil.example"
+    name = next(iter(phone.cookies))
+    for cookies in ([], [f"{name[:-1]}_=x"]):
+        for query in (f"state={'A' * 43}&code=x", returning):
+            answer = world.call("callback", "GET", "/oauth2/callback", query=query + foreign, cookies=cookies)
+            assert_page(answer)
+    assert world.telemetry.counted("SignInsFailed") == 0
+    assert world.telemetry.metrics.count(("PagesShown", {"reason": "foreign_issuer"})) == 4
+
+
 def test_a_reload_gets_the_same_redirect_while_the_code_lives_and_a_page_afterwards(
     world: World, phone: Phone, returning: str
 ) -> None:

@@ -68,6 +68,14 @@ def test_the_other_forms_that_sam_cli_takes_are_read_too(checked: Checked, form:
     assert checked() == (0, "samconfig.toml [default] can be used; apps.json registers web\n")
 
 
+def test_an_issuer_of_aries_with_a_path_can_be_used_and_one_with_a_query_is_refused(checked: Checked) -> None:
+    checked.configure(overrides(AriesIssuer="https://kc.example/realms/x"))
+    assert checked()[0] == 0
+    checked.configure(overrides(AriesIssuer="https://kc.example/realms/x?y=1"))
+    status, said = checked()
+    assert (status, "AriesIssuer must be empty or an https URL" in said) == (1, True)
+
+
 def test_apps_that_were_moved_into_the_file_need_a_word_in_the_parameters(checked: Checked) -> None:
     """CloudFormation keeps the last value of what is not named, and so the apps of the parameter."""
     checked.apps_file.write_text(json.dumps(APPS))

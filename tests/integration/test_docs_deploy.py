@@ -15,7 +15,7 @@ from botocore import xform_name
 
 from oauth_broker import configuration_checks
 from tests.support.functions import ROOT
-from tests.support.operations import custom_metrics
+from tests.support.operations import SECRETS, custom_metrics
 from tests.support.transformed import TEMPLATE, source
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text()
@@ -52,8 +52,10 @@ def test_every_resource_that_it_names_exists() -> None:
 
 def test_every_metric_that_it_names_exists() -> None:
     named = set(re.findall(r"--metric-name (\w+)", PAGE)) | set(re.findall(r"metric `(\w+)`", PAGE))
-    assert named == {"SecretAccessDenied", "SecretsDeleted"}
-    assert named <= custom_metrics().keys()
+    _, secrets, dimensions = SECRETS
+    assert named == {"SecretAccessDenied", "SecretsDeleted", secrets}
+    assert named - {secrets} <= custom_metrics().keys()
+    assert all(f"`{name}` (`{value}`)" in PAGE for name, value in dimensions.items())
 
 
 def test_its_limits_are_those_of_the_template_and_the_code() -> None:

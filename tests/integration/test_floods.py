@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from tests.support.world import APP_URI, GRACE, ISSUER, ORIGIN, OTHER_CLIENT_ID, Answer, Phone, World
+from tests.local.aries import Fault
+from tests.support.world import (
+    APP_URI,
+    GRACE,
+    ISSUER,
+    ORIGIN,
+    OTHER_CLIENT_ID,
+    Answer,
+    Phone,
+    World,
+    running_world,
+)
 
 LIMIT = 300
 FLOOD = LIMIT + 100
@@ -105,6 +118,119 @@ class TestSignIns:
                 "authorize", "GET", "/oauth2/authorize", query=phone.authorization_query(), via=unlimited
             )
             assert answer.location.startswith("https://app.aries.example/")
+
+
+FINISHED = 20
+TOO_MANY = "too_many_sign_ins_from_source"
+
+
+@pytest.fixture
+def hourly() -> Iterator[World]:
+    """A broker of which one source may finish 20 sign-ins of an app an hour."""
+    with running_world(SIGN_IN_LIMIT=str(FINISHED)) as world:
+        yield world
+
+
+def signs_in_by_script(world: World, times: int) -> list[tuple[Phone, str, Answer]]:
+    """A person with an account at Aries signs in five times a second, which SourceLimit allows.
+
+    Each sign-in comes with the query of its callback, and the answer.
+    """
+    made = []
+    for _ in range(times):
+        phone = world.phone()
+        returning = phone.approve(phone.authorize())
+        made.append((phone, returning, phone.callback(returning)))
+        world.clock.time += 0.2
+    return made
+
+
+class TestFinishedSignIns:
+    def test_a_person_who_signs_in_by_script_makes_no_more_secrets_than_the_limit(self, hourly: World) -> None:
+        answers = [answer for _, _, answer in signs_in_by_script(hourly, FINISHED + 15)]
+        assert all(answer.query["code"] for answer in answers[:FINISHED])
+        for answer in answers[FINISHED:]:
+            assert answer.location.startswith(APP_URI)
+            assert answer.query == {
+                "error": "temporarily_unavailable",
+                "error_description": "The sign-in failed for now. Try again in a moment.",
+                "iss": ISSUER,
+                "state": "app-state",
+            }
+        assert len(hourly.session_secrets()) == FINISHED
+        assert hourly.aries.token_calls == FINISHED
+
+    def test_both_alarms_on_sign_ins_hear_of_it_and_the_log_says_why(self, hourly: World) -> None:
+        signs_in_by_script(hourly, FINISHED + 15)
+        # ManySignInsAlarm, and SignInsFailAlarm.
+        assert hourly.telemetry.counted("SecretsCreated") == FINISHED
+        assert hourly.telemetry.metrics.count(("SignInsFailed", {"reason": TOO_MANY})) == 15
+        level, event, fields = hourly.telemetry.lines[-1]
+        assert (level, event, fields["reason"]) == ("info", "sign_in_failed", TOO_MANY)
+        assert "192.0.2.1" not in str(hourly.telemetry.lines)
+
+    def test_a_reload_beyond_it_says_the_same_and_costs_no_call_of_aries(self, hourly: World) -> None:
+        phone, returning, answer = signs_in_by_script(hourly, FINISHED + 1)[-1]
+        assert answer.query["error"] == "temporarily_unavailable"
+        assert (phone.row()["status"], phone.row()["failed_error"]) == ("failed", "temporarily_unavailable")
+        assert "code_verifier" not in phone.row()
+        # There is room again by then. A sign-in that was put off is begun anew, not taken up.
+        hourly.clock.time += 300
+        assert phone.callback(returning) == answer
+        assert hourly.aries.token_calls == FINISHED
+
+    def test_nobody_else_notices(self, hourly: World) -> None:
+        active = hourly.signed_in()
+        signs_in_by_script(hourly, FINISHED + 15)
+        assert hourly.phone(source=ELSEWHERE).sign_in().status == 200
+        assert other_app(hourly).sign_in().status == 200
+        hourly.clock.time += GRACE + 1
+        assert active.refresh().status == 200
+        assert active.revoke().status == 200
+
+    def test_it_lets_go_one_sign_in_at_a_time_and_after_an_hour_altogether(self, hourly: World) -> None:
+        signs_in_by_script(hourly, FINISHED + 15)
+        hourly.clock.time += 3600 / FINISHED
+        assert hourly.phone().sign_in().status == 200
+        hourly.clock.time += 3600
+        answers = [answer for _, _, answer in signs_in_by_script(hourly, FINISHED + 1)]
+        assert all(answer.query.get("code") for answer in answers[:FINISHED])
+        assert answers[FINISHED].query["error"] == "temporarily_unavailable"
+
+    def test_another_browser_cannot_end_a_sign_in_by_it(self, hourly: World) -> None:
+        honest = hourly.phone(source=ELSEWHERE)
+        returning = honest.approve(honest.authorize())
+        signs_in_by_script(hourly, FINISHED)
+        name = next(iter(honest.cookies))
+        for cookies in ([], [f"{name}={'A' * 43}"]):
+            answer = hourly.call("callback", "GET", "/oauth2/callback", query=returning, cookies=cookies)
+            assert answer.status == 400
+        assert honest.row()["status"] == "pending"
+        assert honest.redeem(honest.callback(returning).query["code"]).status == 200
+
+    def test_what_makes_no_secret_uses_nothing_up(self, hourly: World) -> None:
+        for _ in range(FINISHED):
+            hourly.aries.faults.append(Fault("invalid_grant"))
+            phone = hourly.phone()
+            assert phone.callback(phone.approve(phone.authorize())).query["error"] == "server_error"
+            declined = hourly.phone()
+            declined.authorize()
+            denied = declined.callback(f"state={declined.aries_state}&error=access_denied")
+            assert denied.query["error"] == "access_denied"
+            hourly.clock.time += 0.5
+        (phone, returning, answer), *_ = signs_in_by_script(hourly, FINISHED)
+        assert phone.callback(returning) == answer
+        assert len(hourly.session_secrets()) == FINISHED
+
+    def test_each_process_counts_by_itself(self, hourly: World) -> None:
+        signs_in_by_script(hourly, FINISHED)
+        phone, another = hourly.phone(), hourly.make_handler("callback")
+        returning = phone.approve(phone.authorize())
+        assert phone.callback(returning, via=another).query["code"]
+
+    def test_without_a_limit_there_is_none(self) -> None:
+        with running_world(SIGN_IN_LIMIT="0") as world:
+            assert all(answer.query["code"] for _, _, answer in signs_in_by_script(world, FINISHED + 15))
 
 
 class TestCodesAndTokens:

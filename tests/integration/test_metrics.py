@@ -9,10 +9,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from oauth_broker.handles import session_reference
+from oauth_broker.handles import digest, session_reference
 from oauth_broker.telemetry import PowertoolsTelemetry
 from tests.local.aries import Fault
 from tests.support.functions import ROOT, Context
+from tests.support.row_writer import RowWriter
 from tests.support.world import CLIENT_ID, GRACE, Phone, World
 
 Metric = tuple[str, dict[str, str]]
@@ -113,6 +114,13 @@ def a_table_restored_from_a_backup(world: World) -> None:
     phone.refresh()
 
 
+def a_row_that_somebody_wrote(world: World) -> None:
+    phone = refreshable(world)
+    forged = f"{phone.session_id}.1.{'A' * 43}"
+    RowWriter(world, ("UpdateItem",)).update(phone.session_id, {"handle_hash": {"S": digest(forged)}})
+    phone.refresh(forged)
+
+
 def a_sign_out(world: World) -> None:
     world.signed_in().revoke()
 
@@ -144,7 +152,12 @@ def cleanup(world: World) -> None:
 CASES: list[tuple[Callable[[World], None], list[Metric]]] = [
     (
         a_sign_in,
-        [("SignInsStarted", {}), ("ProviderLatency", {"grant": "code"}), ("SignInsSucceeded", {})],
+        [
+            ("SignInsStarted", {}),
+            ("ProviderLatency", {"grant": "code"}),
+            ("SecretsCreated", {}),
+            ("SignInsSucceeded", {}),
+        ],
     ),
     (a_sign_in_that_is_declined, [("SignInsDeclined", {"reason": "declined_by_provider"})]),
     (
@@ -186,6 +199,7 @@ CASES: list[tuple[Callable[[World], None], list[Metric]]] = [
         a_table_restored_from_a_backup,
         [("RestoredFromBackup", {}), ("RefreshesFailed", {"reason": "restored_from_backup"})],
     ),
+    (a_row_that_somebody_wrote, [("RowsAltered", {}), ("RefreshesRejected", {"reason": "forged_token"})]),
     (a_sign_out, [("SignOuts", {})]),
     (a_bug, [("InternalErrors", {})]),
     (a_removed_row, [("SecretsDeleted", {})]),

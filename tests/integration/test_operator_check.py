@@ -201,7 +201,14 @@ def test_an_authorize_url_that_fails_or_has_nothing_is_told_and_one_that_refuses
     with Peer(answering(answer(b"", status))) as peer:
         found = check(world, ARIES_AUTHORIZE_URL=peer.url)
     assert wrong(found) == ([] if is_well else ["aries_authorize"])
-    assert detail(found, "aries_authorize").endswith(f"HTTP status {status[:3]}")
+    assert f"HTTP status {status[:3]}" in detail(found, "aries_authorize")
+
+
+def test_the_issuer_that_sign_ins_may_come_back_with_is_told(world: World) -> None:
+    found = check(world, ARIES_ISSUER="https://kc.example/realms/x")
+    assert detail(found, "aries_authorize").endswith(
+        "the iss that comes back with a sign-in must be https://kc.example/realms/x"
+    )
 
 
 def test_after_a_rotation_the_new_secret_is_checked_and_not_a_kept_one(world: World) -> None:

@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "ARIES_CLIENT_SECRET_ARN": "AriesClientSecretArn",
     "ARIES_AUTHORIZE_URL": "AriesAuthorizeUrl",
     "ARIES_TOKEN_URL": "AriesTokenUrl",
+    "ARIES_ISSUER": "AriesIssuer",
     "PROVIDER_DIALECT": "ProviderDialect",
     "APPS": "Apps",
     "SESSION_DAYS": "SessionDays",
@@ -40,6 +41,7 @@ ENVIRONMENT = {
     "LATE_RETRY": "LateRetry",
     # Behind something of the owner's every request comes from the same few addresses.
     "SOURCE_LIMIT": {"Fn::If": ["HasIssuer", "0", "SourceLimit"]},
+    "SIGN_IN_LIMIT": {"Fn::If": ["HasIssuer", "0", "SignInLimit"]},
     "TABLE_NAME": "SignInsTable",
     "SECRET_PREFIX": "${AWS::StackName}/session/",
     "KEY_ID": "Key.Arn",

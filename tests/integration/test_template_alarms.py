@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from oauth_broker.dialect import Outcome
+from tests.bench.cost_prices import PriceList
 from tests.support.operations import NAMESPACE, STACK, Metric, access_log, assert_exists, saved_queries, widgets
-from tests.support.transformed import SERVING, deployed, of_type, plain, properties
+from tests.support.transformed import SERVING, deployed, of_type, plain, properties, source
 
 # Some need a person however rarely they happen: (threshold, periods of so many seconds that must be bad, of so many).
 ONCE_IS_ENOUGH = {
@@ -35,6 +36,8 @@ ALARMS = ONCE_IS_ENOUGH | {
     "FunctionErrorsAlarm",
     "FunctionThrottlesAlarm",
     "ManyRefreshesFailAlarm",
+    "ManySecretsAlarm",
+    "ManySignInsAlarm",
     "RefreshesFailAlarm",
     "RefreshesFailForAnHourAlarm",
     "SessionsEndAlarm",
@@ -66,7 +69,9 @@ class TestTheAlarms:
         assert of_type("AWS::CloudWatch::Alarm").keys() == ALARMS
 
     @pytest.mark.parametrize("name", sorted(ALARMS))
-    def test_each_watches_metrics_that_exist_of_this_stack_alone(self, name: str) -> None:
+    def test_each_watches_metrics_that_exist_of_this_stack_alone_save_for_the_secrets_of_the_account(
+        self, name: str
+    ) -> None:
         for metric in metrics_of(alarm(name)):
             assert_exists(metric)
 
@@ -152,6 +157,25 @@ class TestTheAlarms:
     def test_an_answer_of_aries_that_the_dialect_does_not_know_is_watched_by_its_kind(self) -> None:
         (metric,) = metrics_of(alarm("ProviderUnknownErrorAlarm"))
         assert metric == (NAMESPACE, "ProviderErrors", {"service": STACK, "kind": Outcome.UNKNOWN_ERROR.value})
+
+    def test_sign_ins_alarm_days_before_the_secrets_of_a_region_are_used_up(self) -> None:
+        """Each finished sign-in makes one. An hour's worth is asked for in two hours of three."""
+        quota = PriceList.load().quotas["secrets"].limit
+        watched = alarm("ManySignInsAlarm")
+        assert watched["Threshold"] == "ManySignIns"
+        assert (watched["DatapointsToAlarm"], watched["EvaluationPeriods"], watched["Period"]) == (2, 3, 3600)
+        parameters = source()["Parameters"]
+        assert quota / parameters["ManySignIns"]["Default"] > 10 * 24
+        # What one address and one process can make in the life of a session stays below the quota.
+        days = parameters["SessionDays"]["Default"]
+        assert parameters["SignInLimit"]["Default"] * 24 * days < quota
+
+    def test_secrets_alarm_at_four_fifths_of_what_a_region_holds(self) -> None:
+        watched = alarm("ManySecretsAlarm")
+        assert watched["Threshold"] == 0.8 * PriceList.load().quotas["secrets"].limit
+        # The metric has one value an hour, and the alarm asks for two of six.
+        assert (watched["DatapointsToAlarm"], watched["EvaluationPeriods"], watched["Period"]) == (2, 6, 3600)
+        assert watched["Statistic"] == "Maximum"
 
     def test_cleanup_alarms_long_before_its_records_are_given_up(self) -> None:
         (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()

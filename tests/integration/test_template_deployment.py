@@ -36,6 +36,7 @@ CHANGES = {
     "AriesAuthorizeUrl": "https://aries.example/authorize",
     "AriesClientId": "another",
     "AriesClientSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aries-AbCdEf",
+    "AriesIssuer": "https://aries.example/realms/x",
     "AriesTokenUrl": "https://aries.example/token",
     "AwsEndpointUrl": "http://127.0.0.1:4566",
     "CertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/2",
@@ -47,9 +48,11 @@ CHANGES = {
     "LateRetry": "revoke",
     "LogLevel": "ERROR",
     "LogRetentionDays": "90",
+    "ManySignIns": "500",
     "ProviderDialect": "standard",
     "RefreshGraceSeconds": "90",
     "SessionDays": "7",
+    "SignInLimit": "20",
     "SnapStart": "true",
     "SourceLimit": "20",
 }
@@ -131,7 +134,8 @@ class Configured:
 @cache
 def _configured(parameters: frozenset[tuple[str, str]]) -> Configured:
     # A number that is a parameter's default is none of a text's parts to SAM CLI.
-    template = Template({"AriesClientId": "aries", "SourceLimit": "300"} | dict(parameters), {"Key": {"Arn": "arn"}})
+    numbers = {"SourceLimit": "300", "SignInLimit": "600"}
+    template = Template({"AriesClientId": "aries"} | numbers | dict(parameters), {"Key": {"Arn": "arn"}})
     function = template.properties("TokenFunction")
     assert isinstance(template.properties("Configuration")["Content"], str)
     own = {name: function[name] for name in ("Environment", "Architectures", "SnapStart")}
@@ -189,10 +193,11 @@ class TestPublishing:
         before, after = configured(base), configured(base | {changed: CHANGES[changed]})
         assert (before.text != after.text) is (before.function != after.function)
 
-    def test_behind_something_of_the_owners_another_source_limit_changes_nothing(self) -> None:
+    @pytest.mark.parametrize("limit", ["SourceLimit", "SignInLimit"])
+    def test_behind_something_of_the_owners_another_limit_of_a_source_changes_nothing(self, limit: str) -> None:
         base = {"Issuer": "https://a.example"}
-        assert configured(base) == configured(base | {"SourceLimit": "20"})
-        assert configured({}).text != configured({"SourceLimit": "20"}).text
+        assert configured(base) == configured(base | {limit: "20"})
+        assert configured({}).text != configured({limit: "20"}).text
 
     def test_every_parameter_has_another_value_here(self) -> None:
         assert source()["Parameters"].keys() == CHANGES.keys()

@@ -44,6 +44,28 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
         ["https://api.aries.com/v1/oauth2/token", "http://localhost:8081/v1/oauth2/token"],
         ["", "http://api.aries.com/v1/oauth2/token", "http://127.0.0.1.evil.example/token", "ftp://api.aries.com/"],
     ),
+    "AriesIssuer": (
+        [
+            "",
+            "https://app.aries.com",
+            "https://kc.example/realms/x",
+            "https://kc.example:8443/realms/my%20realm",
+            "https://tenant.eu.auth0.com/",
+            "https://x.okta.com/oauth2/default",
+            "http://127.0.0.1:8081/realms/x",
+        ],
+        [
+            "http://kc.example/realms/x",
+            "https://kc.example/realms/x?y",
+            "https://kc.example/realms/x#y",
+            "https://kc.example?y",
+            "https://kc.example:443/realms/x",
+            "https://KC.example/realms/x",
+            'https://kc.example/"',
+            "kc.example",
+            f"https://kc.example/{'x' * 128}",
+        ],
+    ),
     "ProviderDialect": (["aries", "standard"], ["", "Aries", "other"]),
     "Apps": (
         [
@@ -58,6 +80,7 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
     "RefreshGraceSeconds": (["40", "60", "300"], ["39", "301", "-1"]),
     "LateRetry": (["allow", "revoke"], ["", "deny"]),
     "SourceLimit": (["0", "1", "300", "6000"], ["", "-1", "6001", "1.5"]),
+    "SignInLimit": (["0", "1", "600", "6000"], ["", "-1", "6001", "1.5"]),
     "DomainName": (
         ["", "auth.example.com", "a-b.example.co"],
         ["example", "Auth.example.com", "https://auth.example.com", "auth.example.com.", "-a.example.com", "a..b"],
@@ -94,6 +117,7 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
         ["", "arn:aws:sns:eu-west-1:123456789012:on-call"],
         ["on-call", "arn:aws:sqs:eu-west-1:123456789012:on-call", "arn:aws:sns:eu-west-1:123456789012:on-call.fifo"],
     ),
+    "ManySignIns": (["1", "2000", "200000"], ["", "0", "-1", "200001", "many"]),
     "LogRetentionDays": (["30", "365"], ["0", "2", "31"]),
     "LogLevel": (["INFO", "WARN", "ERROR"], ["", "info", "DEBUG", "TRACE"]),
     "DeletionProtection": (["true", "false"], ["", "yes"]),
@@ -147,6 +171,7 @@ class TestTheParameters:
         [
             ("AriesAuthorizeUrl", "ARIES_AUTHORIZE_URL"),
             ("AriesTokenUrl", "ARIES_TOKEN_URL"),
+            ("AriesIssuer", "ARIES_ISSUER"),
             ("AriesClientId", "ARIES_CLIENT_ID"),
             ("AriesClientSecretArn", "ARIES_CLIENT_SECRET_ARN"),
             ("Issuer", "ISSUER"),

@@ -127,7 +127,7 @@ def test_any_request_to_a_browser_endpoint_is_read_redirected_or_a_page(request:
     if isinstance(failure, RedirectError):
         assert failure.redirect_uri == "https://app.example.com/callback"
         assert failure.state is None or failure.state.isascii()
-    failure_of(PageError, partial(ProviderCallback.parse, request, SETTINGS.aries_issuer))
+    failure_of(PageError, partial(ProviderCallback.parse, request))
 
 
 @pytest.mark.parametrize("query", ["state=\ud800", "\udfff", "state=a&\udc80=b", "%ed%a0%80", "%ff", "a=%c0%80"])

@@ -41,7 +41,7 @@ ALLOWED = frozenset(REGISTERED).union(
     for port in ("", *(f":{number}" for number in range(1, 65536)))
 )
 APPS = {"app": {"redirect_uris": list(REGISTERED), "scopes": ["read"]}}
-SETTINGS = settings_with(APPS=json.dumps(APPS), DOMAIN_NAME="", SOURCE_LIMIT="0")
+SETTINGS = settings_with(APPS=json.dumps(APPS), DOMAIN_NAME="", SOURCE_LIMIT="0", SIGN_IN_LIMIT="0")
 CLIENT = SETTINGS.registry.clients[0]
 CORPUS = corpus(REGISTERED, ALLOWED.__contains__)
 REQUEST = {

@@ -16,7 +16,7 @@ from oauth_broker.errors import ConfigurationError
 from oauth_broker.settings import Settings, refuse_two_registrations
 from tests.unit.fakes import ENVIRONMENT, failure_of, settings_with
 
-OPTIONAL = ("ISSUER", "DOMAIN_NAME", "ARIES_CLIENT_SECRET_ARN")
+OPTIONAL = ("ISSUER", "DOMAIN_NAME", "ARIES_CLIENT_SECRET_ARN", "ARIES_ISSUER")
 REQUIRED = tuple(name for name in ENVIRONMENT if name not in OPTIONAL)
 URLS = ("ARIES_AUTHORIZE_URL", "ARIES_TOKEN_URL")
 
@@ -198,7 +198,12 @@ def test_a_secret_prefix_that_secrets_manager_would_not_take_is_refused_by_name(
 
 @pytest.mark.parametrize(
     ("name", "lowest", "highest"),
-    [("SESSION_DAYS", 1, 365), ("REFRESH_GRACE_SECONDS", 1, 300), ("SOURCE_LIMIT", 0, 6000)],
+    [
+        ("SESSION_DAYS", 1, 365),
+        ("REFRESH_GRACE_SECONDS", 1, 300),
+        ("SOURCE_LIMIT", 0, 6000),
+        ("SIGN_IN_LIMIT", 0, 6000),
+    ],
 )
 def test_a_number_is_whole_and_in_its_range_or_refused_by_name(name: str, lowest: int, highest: int) -> None:
     for number in (lowest, 2, highest):
@@ -326,5 +331,46 @@ def test_the_issuer_is_the_configured_one_or_follows_the_host_that_the_gateway_s
         ("http://[::1]:9/x", "http://[::1]:9"),
     ],
 )
-def test_the_issuer_of_aries_is_the_origin_of_its_authorize_url(url: str, issuer: str) -> None:
+def test_the_issuer_of_aries_is_the_origin_of_its_authorize_url_unless_it_is_named(url: str, issuer: str) -> None:
     assert settings_with(ARIES_AUTHORIZE_URL=url).aries_issuer == issuer
+    without = {name: value for name, value in ENVIRONMENT.items() if name != "ARIES_ISSUER"}
+    assert Settings.from_environment({**without, "ARIES_AUTHORIZE_URL": url}).aries_issuer == issuer
+    assert (
+        settings_with(ARIES_AUTHORIZE_URL=url, ARIES_ISSUER="https://a.example/").aries_issuer == "https://a.example/"
+    )
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "https://kc.example/realms/x",
+        "https://kc.example/realms/my%20realm",
+        "https://tenant.eu.auth0.com/",
+        "https://x.okta.com/oauth2/default",
+        "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbC123",
+        "https://login.example/tenant(1)/v2.0",
+        "https://kc.example:8443/realms/x",
+        "http://127.0.0.1:8081/realms/x",
+    ],
+)
+def test_an_issuer_of_aries_that_is_named_is_kept_character_by_character(issuer: str) -> None:
+    assert settings_with(ARIES_ISSUER=issuer).aries_issuer == issuer
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        *MALFORMED_ORIGINS[1:],
+        "https://kc.example/realms/x?y",
+        "https://kc.example/realms/x#y",
+        "https://kc.example?",
+        "https://kc.example/realms/x y",
+        "https://kc.example/realms/x\n",
+        "https://kc.example/realms/\u00e9",
+        "http://kc.example/realms/x",
+        "https://kc.example:443/realms/x",
+        "kc.example/realms/x",
+    ],
+)
+def test_a_malformed_issuer_of_aries_is_refused_by_name(issuer: str) -> None:
+    assert refusal(ARIES_ISSUER=issuer).startswith("ARIES_ISSUER")

@@ -19,7 +19,7 @@ from oauth_broker.secret import Secret
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import SIGN_IN_SECONDS, SignIns
-from oauth_broker.source_limits import SourceLimits
+from oauth_broker.source_limits import MINUTE, SourceLimits
 from oauth_broker.timeline import entry
 
 _SECRET_BYTES = 32
@@ -35,7 +35,7 @@ class Authorize:
         self._sign_ins = sign_ins
         self._clock = clock
         self._token_bytes = token_bytes
-        self._limits = SourceLimits(settings.source_limit, clock)
+        self._limits = SourceLimits(settings.source_limit, MINUTE, clock)
 
     def __call__(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
         """Redirect the browser to Aries, with a cookie that binds the sign-in to it.

@@ -38,6 +38,7 @@ from oauth_broker.session_secret import SessionSecret
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import Refused, SignIns
+from oauth_broker.source_limits import HOUR, SourceLimits
 from oauth_broker.vault import Vault
 
 # The app's one-time code (RFC 6749 section 4.1.2 recommends at most ten minutes; apps redeem it within seconds).
@@ -89,6 +90,7 @@ class Callback:
         self._clock = clock
         self._token_bytes = token_bytes
         self._backoff = Backoff(clock, token_bytes)
+        self._limits = SourceLimits(settings.sign_in_limit, HOUR, clock)
 
     def __call__(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
         """Redirect the browser to the app with a one-time code, or with an error.
@@ -98,13 +100,20 @@ class Callback:
         if request.is_prefetch:
             # Not a success: Chromium would give the empty answer of a prefetch to the visit that follows it.
             return HttpResponse(HTTPStatus.FORBIDDEN)
-        callback = ProviderCallback.parse(request, self._settings.aries_issuer)
+        callback = ProviderCallback.parse(request)
         issuer = self._settings.issuer_for(request.domain_name)
         session_id = session_id_of(callback.state)
         secret = BrowserCookies.for_issuer(issuer).find(session_id, request.cookies)
+        # RFC 9207 section 2.4: an answer that another server sent must not be processed.
+        is_foreign = callback.issuer not in (None, self._settings.aries_issuer)
         if secret is None:
-            raise pages.unknown_sign_in("no_cookie")
+            raise pages.unknown_sign_in("foreign_issuer" if is_foreign else "no_cookie")
         invocation.concerns(session_id)
+        if is_foreign:
+            # An alarm must hear of it, because a wrong AriesIssuer ends every sign-in. Without the cookie, anybody
+            # could have made the request up.
+            invocation.count("SignInsFailed", reason="foreign_issuer")
+            raise pages.unknown_sign_in("foreign_issuer")
         browser = _Browser(session_id, secret, base64url(self._token_bytes(16)))
         try:
             return self._proceed(callback, browser, WayBack(request, issuer, invocation.request_id), invocation)
@@ -122,6 +131,7 @@ class Callback:
             return self._answer_as_found(refused.found, browser, back, invocation)
         invocation.concerns(row.session_id, row.client_id)
         self._refuse_claimed(row, browser, invocation)
+        self._refuse_floods(row, invocation)
         row = self._complete(row, callback.code, browser, invocation)
         invocation.log("code_issued")
         return _to_app(row, browser, back)
@@ -152,7 +162,9 @@ class Callback:
             tokens = self._provider.exchange(code, Secret(row.code_verifier), row.provider_redirect_uri, invocation)
             if tokens.scope is not None and canonical_scope(tokens.scope) != row.scope:
                 raise self._fail(row, InvalidScope.code, "scope_differs", invocation)
+            self._limits.spend(row.client_id, invocation.source)
             version = self._store(row, tokens, invocation)
+            invocation.count("SecretsCreated")
             return self._issue(row, tokens, version, browser, invocation)
         except ProviderFailure as failure:
             if failure.outcome is Outcome.MISCONFIGURED:
@@ -244,6 +256,14 @@ class Callback:
             raise
         if not client.allows_scope(row.scope):
             raise self._fail(row, InvalidScope.code, "scope_removed", invocation)
+
+    def _refuse_floods(self, row: SignIn, invocation: Invocation) -> None:
+        """End a sign-in that this worker claimed if its app and source have finished too many: each makes a secret.
+
+        The row alone tells the app. To read it before the claim would cost every sign-in one more call.
+        """
+        if self._limits.is_spent(row.client_id, invocation.source):
+            raise self._fail(row, TemporarilyUnavailable.code, "too_many_sign_ins_from_source", invocation)
 
     def _check(self, row: SignIn, browser: _Browser, invocation: Invocation) -> Client:
         """Return the app, to which the browser may be redirected.

@@ -150,7 +150,8 @@ class ConfigurationChecks:
             raise _Wrong(f"there is nothing at ARIES_AUTHORIZE_URL: HTTP status {status}")
         if status >= 500:
             raise _Wrong(f"HTTP status {status}")
-        return f"answers with HTTP status {status}"
+        issuer = self._settings.aries_issuer
+        return f"answers with HTTP status {status}; the iss that comes back with a sign-in must be {issuer}"
 
     def _token_url(self) -> str:
         """Ask Aries, in its dialect, to renew what it never granted: what it refuses it for tells what it accepts."""

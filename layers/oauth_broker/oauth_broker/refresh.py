@@ -48,7 +48,7 @@ from oauth_broker.session_store import READ_LAG_SECONDS, Kept, SessionStore
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import Refused, SignIns
-from oauth_broker.source_limits import SourceLimits
+from oauth_broker.source_limits import MINUTE, SourceLimits
 from oauth_broker.standing import Standing, Terms, stand
 from oauth_broker.timeline import entry, extended
 
@@ -85,7 +85,7 @@ class Refresh:
         self._clock = clock
         self._token_bytes = token_bytes
         self._backoff = Backoff(clock, token_bytes)
-        self._limits = SourceLimits(settings.source_limit, clock)
+        self._limits = SourceLimits(settings.source_limit, MINUTE, clock)
 
     def __call__(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
         """Refresh the session of ``grant.token``, or answer again what the last refresh answered.

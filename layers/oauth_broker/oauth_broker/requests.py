@@ -153,14 +153,18 @@ def _describe_unregistered(scopes: frozenset[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ProviderCallback:
-    """What Aries sends the browser back with (Aries step 2): either an error or a code, or neither."""
+    """What Aries sends the browser back with (Aries step 2): either an error or a code, or neither.
+
+    ``issuer`` is the ``iss`` of RFC 9207, or None. It is not compared here.
+    """
 
     state: str = field(repr=False)
     code: Secret | None
     error: str | None = field(repr=False)
+    issuer: str | None = field(repr=False)
 
     @classmethod
-    def parse(cls, request: HttpRequest, provider_issuer: str) -> ProviderCallback:
+    def parse(cls, request: HttpRequest) -> ProviderCallback:
         """Check the callback's query; raises PageError where no sign-in can be found by it."""
         try:
             parameters = parse_query(request.raw_query)
@@ -168,12 +172,9 @@ class ProviderCallback:
             issuer = parameters.get("iss")
         except InvalidRequest as error:
             raise pages.unknown_sign_in(error.reason) from error
-        # RFC 9207 section 2.4: an answer that another server sent must not be processed.
-        if issuer not in (None, provider_issuer):
-            raise pages.unknown_sign_in("foreign_issuer")
         if _PROVIDER_STATE.fullmatch(state) is None:
             raise pages.unknown_sign_in("malformed_state")
-        return cls(state, _provider_code(parameters), _provider_error(parameters))
+        return cls(state, _provider_code(parameters), _provider_error(parameters), issuer)
 
 
 def _provider_code(parameters: Parameters) -> Secret | None:

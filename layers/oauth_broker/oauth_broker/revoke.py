@@ -14,7 +14,7 @@ from oauth_broker.session_store import SessionStore
 from oauth_broker.settings import Settings
 from oauth_broker.sign_in import SignIn, Value
 from oauth_broker.sign_ins import Refused, SignIns
-from oauth_broker.source_limits import SourceLimits
+from oauth_broker.source_limits import MINUTE, SourceLimits
 from oauth_broker.vault import Vault
 
 _CLIENT = "client_id = :client_id"
@@ -28,7 +28,7 @@ class Revoke:
         self._vault = vault
         self._store = store
         self._clock = clock
-        self._limits = SourceLimits(settings.source_limit, clock)
+        self._limits = SourceLimits(settings.source_limit, MINUTE, clock)
 
     def __call__(self, request: RevocationRequest, invocation: Invocation) -> None:
         """End the session of any authentic token of the client's, of whatever generation.

@@ -21,6 +21,8 @@ APPS_FILE = Path(__file__).parents[1] / "apps.json"
 
 _ORIGIN = re.compile(ORIGIN)
 _ENDPOINT = re.compile(rf"{ORIGIN}/[A-Za-z0-9._~/-]*")
+# RFC 8414 section 2: an issuer has neither a query nor a fragment. A realm's name may hold whatever a path may.
+_PROVIDER_ISSUER = re.compile(rf"{ORIGIN}(/[!$%&()*+,./0-9:;=@A-Z_a-z~-]*)?")
 _HOST_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _VISIBLE = re.compile(r"[!-~]+")
 
@@ -35,12 +37,14 @@ class Settings:
     aries_client_secret_arn: str
     aries_authorize_url: str
     aries_token_url: str
+    aries_issuer: str
     dialect: ProviderDialect
     registry: Registry
     session_days: int
     refresh_grace_seconds: int
     late_retry: bool
     source_limit: int
+    sign_in_limit: int
     table_name: str
     secret_prefix: str
     key_id: str
@@ -49,12 +53,6 @@ class Settings:
     def can_refresh(self) -> bool:
         """Whether a client secret is configured; without one Aries cannot refresh (Aries step 5)."""
         return bool(self.aries_client_secret_arn)
-
-    @property
-    def aries_issuer(self) -> str:
-        """The origin of Aries' authorize URL: the only ``iss`` accepted in its answers (RFC 9207 section 2.4)."""
-        parts = urlsplit(self.aries_authorize_url)
-        return f"{parts.scheme}://{parts.netloc}"
 
     def issuer_for(self, domain_name: str) -> str:
         """Return the issuer: the configured one, or that of the host name API Gateway says it serves.
@@ -77,12 +75,14 @@ class Settings:
             aries_client_secret_arn=read.text("ARIES_CLIENT_SECRET_ARN", _VISIBLE, "a secret's ARN", optional=True),
             aries_authorize_url=read.text("ARIES_AUTHORIZE_URL", _ENDPOINT, "an https URL without a query"),
             aries_token_url=read.text("ARIES_TOKEN_URL", _ENDPOINT, "an https URL without a query"),
+            aries_issuer=read.aries_issuer(),
             dialect=read.choice("PROVIDER_DIALECT", DIALECTS),
             registry=read.registry(apps_file or APPS_FILE),
             session_days=read.integer("SESSION_DAYS", 1, 365),
             refresh_grace_seconds=read.integer("REFRESH_GRACE_SECONDS", 1, 300),
             late_retry=read.choice("LATE_RETRY", {"allow": True, "revoke": False}),
             source_limit=read.integer("SOURCE_LIMIT", 0, 6000),
+            sign_in_limit=read.integer("SIGN_IN_LIMIT", 0, 6000),
             table_name=read.text("TABLE_NAME", _VISIBLE, "a table's name"),
             secret_prefix=read.text("SECRET_PREFIX", re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}"), "a name's beginning"),
             key_id=read.text("KEY_ID", _VISIBLE, "a KMS key's ARN"),
@@ -129,6 +129,14 @@ class _Reader:
         if value not in choices:
             raise ConfigurationError(f"{name} must be one of {', '.join(choices)}")
         return choices[value]
+
+    def aries_issuer(self) -> str:
+        """Return the only ``iss`` that is accepted in Aries' answers, by default its authorize URL's origin."""
+        what = "an https URL (http on loopback only) without a query or fragment"
+        if named := self.text("ARIES_ISSUER", _PROVIDER_ISSUER, what, optional=True):
+            return named
+        parts = urlsplit(self._environment["ARIES_AUTHORIZE_URL"])
+        return f"{parts.scheme}://{parts.netloc}"
 
     def registry(self, apps_file: Path) -> Registry:
         if text := self._environment.get("APPS", ""):

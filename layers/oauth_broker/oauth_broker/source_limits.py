@@ -1,4 +1,4 @@
-"""How much one source may do to one app before it has proved anything."""
+"""How much one source may do to one app."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from ipaddress import IPv6Address, ip_address
 
 from oauth_broker.clock import Clock
 
-_MINUTE = 60.0
+MINUTE = 60.0
+HOUR = 3600.0
 # Some 2 MB. An attacker with more addresses than this makes the longest silent ones forgotten, which forgives them.
 _MOST_PAIRS = 10_000
 # Whoever has one IPv6 address has its whole network (RFC 6177).
@@ -15,35 +16,36 @@ _IPV6_NETWORK_BITS = 64
 
 
 class SourceLimits:
-    """``per_minute`` requests for each pair of app and source, at once or spread out; 0 is no limit.
+    """``limit`` requests in ``window`` seconds for each pair of app and source, at once or spread out; 0 is no limit.
 
     A pair by itself, so that a flood spends nobody else's: neither another app's behind the same address nor another
     address' for the same app. In this process' memory, since a counter in the table would cost the very write that it
     is to save: a flood that keeps several processes busy gets as many times the limit.
     """
 
-    def __init__(self, per_minute: int, clock: Clock) -> None:
-        self._per_minute = per_minute
+    def __init__(self, limit: int, window: float, clock: Clock) -> None:
+        self._limit = limit
+        self._window = window
         self._clock = clock
         # When each pair, at the steady pace, has got what it took (the generic cell rate algorithm of ITU-T I.371).
         self._paid_until: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def is_spent(self, client_id: str, source: str) -> bool:
         """Tell whether the pair has used up what it may do for now."""
-        if not self._per_minute:
+        if not self._limit:
             return False
         until = self._paid_until.get((client_id, _network(source)), 0.0)
         # Half a request of room, so that what sums of fractions are short of is not one request more or less.
-        return until - self._clock.now() > _MINUTE - 0.5 * _MINUTE / self._per_minute
+        return until - self._clock.now() > self._window - 0.5 * self._window / self._limit
 
     def spend(self, client_id: str, source: str) -> None:
         """Count one more request of the pair."""
-        if not self._per_minute:
+        if not self._limit:
             return
         pair, now = (client_id, _network(source)), self._clock.now()
-        until = max(now, self._paid_until.pop(pair, now)) + _MINUTE / self._per_minute
-        # Never further ahead than a minute: however long a flood went on, a moment after it there is room again.
-        self._paid_until[pair] = min(until, now + _MINUTE)
+        until = max(now, self._paid_until.pop(pair, now)) + self._window / self._limit
+        # Never further ahead than the window: however long a flood went on, a moment after it there is room again.
+        self._paid_until[pair] = min(until, now + self._window)
         if len(self._paid_until) > _MOST_PAIRS:
             self._paid_until.popitem(last=False)
 
