@@ -38,7 +38,7 @@ def _plain(value: dict[str, Any]) -> Any:
 def _condition(expression: str) -> Callable[[Callable[[str, str, str], bool], Callable[[str], bool]], bool]:
     """Compile a condition into a function of how to compare and of how to tell that an attribute is missing."""
     source = re.sub(r"([#\w]+) (=|<=|>) (:\w+)", r'compare("\1", "\2", "\3")', expression)
-    source = re.sub(r"attribute_not_exists\((\w+)\)", r'missing("\1")', source)
+    source = re.sub(r"attribute_not_exists\((#?\w+)\)", r'missing("\1")', source)
     source = source.replace(" AND ", " and ").replace(" OR ", " or ")
     compiled: Callable[..., bool] = eval(f"lambda compare, missing: {source}", {})  # noqa: S307 - our own expression
     return compiled
@@ -99,8 +99,8 @@ class MemoryDynamoDb:
 
     def update_item(self, **parameters: Any) -> dict[str, Any]:
         names: dict[str, str] = parameters.get("ExpressionAttributeNames", {"#": ""})
-        values: dict[str, dict[str, Any]] = parameters["ExpressionAttributeValues"]
-        update, condition = parameters["UpdateExpression"], parameters["ConditionExpression"]
+        values: dict[str, dict[str, Any]] = parameters.get("ExpressionAttributeValues", {":": {}})
+        update, condition = parameters["UpdateExpression"], parameters.get("ConditionExpression", "")
         _refuse_what_aws_refuses(f"{update} {condition}", names, values)
         key = parameters["Key"]["session_id"]["S"]
         item = self.items.get(key)
@@ -114,7 +114,7 @@ class MemoryDynamoDb:
                 return False
             return _COMPARISONS[comparison](_plain(found), _plain(values[value]))
 
-        if not _condition(condition)(compare, lambda name: attribute(name) is None):
+        if condition and not _condition(condition)(compare, lambda name: attribute(name) is None):
             self._note(applied=False, item=item)
             raise client_error("ConditionalCheckFailedException", **({"Item": dict(item)} if item is not None else {}))
         new = dict(item or parameters["Key"])
@@ -128,7 +128,7 @@ class MemoryDynamoDb:
 
 def _refuse_what_aws_refuses(text: str, names: dict[str, str], values: dict[str, Any]) -> None:
     used_names, used_values = set(re.findall(r"#\w+", text)), set(re.findall(r":\w+", text))
-    if not names or not values or names.keys() - {"#"} != used_names or values.keys() != used_values:
+    if not names or not values or names.keys() - {"#"} != used_names or values.keys() - {":"} != used_values:
         raise client_error("ValidationException")
 
 
@@ -138,6 +138,7 @@ def _apply(item: Item, verb: str, clause: str, names: dict[str, str], values: di
             item.pop(names.get(clause, clause), None)
         case "ADD":
             name, value = clause.split(" ")
+            name = names.get(name, name)
             before = int(item.get(name, {"N": "0"})["N"])
             item[name] = {"N": str(before + int(values[value]["N"]))}
         case _:

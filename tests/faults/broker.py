@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +15,7 @@ from oauth_broker.answers import TokenAnswer
 from oauth_broker.authorize import Authorize
 from oauth_broker.callback import Callback
 from oauth_broker.client_secret import ClientSecret
-from oauth_broker.cut_offs import CutOffs
+from oauth_broker.control_item import ControlItem
 from oauth_broker.ending import Endings
 from oauth_broker.errors import Busy, OAuthError, PageError, RedirectError
 from oauth_broker.escrow import Escrow
@@ -70,11 +71,29 @@ class Violation(AssertionError):
     """A guarantee that did not hold."""
 
 
+@dataclass
+class Refusals:
+    """What Aries answers instead of doing anything, to the requests that ``applies`` is true of, and when it did."""
+
+    now: Callable[[], float]
+    reply: Reply | None = None
+    applies: Callable[[dict[str, str]], bool] = lambda request: True
+    answered_at: list[float] = field(default_factory=list)
+
+    def answer(self, request: dict[str, str]) -> Reply | None:
+        """The refusal of this request, or None where it is processed."""
+        if self.reply is None or not self.applies(request):
+            return None
+        self.answered_at.append(self.now())
+        return self.reply
+
+
 class SeamedAries:
     """The call to Aries, past the seam. What is under way there, or may yet arrive, is in flight (G1)."""
 
-    def __init__(self, seam: Seam, core: AriesCore, is_newest_stored: Callable[[], bool]) -> None:
+    def __init__(self, seam: Seam, core: AriesCore, is_newest_stored: Callable[[], bool], refusals: Refusals) -> None:
         self._seam = seam
+        self._refusals = refusals
         self._core = core
         self._is_newest_stored = is_newest_stored
         self.codes: list[str] = []
@@ -85,6 +104,10 @@ class SeamedAries:
         request = json.loads(body)
         if "refresh_token" in request and any(name == "Aries" for _, name, _ in self._seam.late):
             raise Violation("G1: a refresh was sent to Aries while another of the session may still arrive there")
+        refusal = self._refusals.answer(request)
+        if refusal is not None:
+            refused: Reply = self._seam.call("Aries", lambda: refusal)
+            return refused
         is_stored = self._is_newest_stored()
         reply: Reply = self._seam.call("Aries", lambda: self._processed(request))
         if reply.status != HTTPStatus.OK and "refresh_token" in request:
@@ -122,7 +145,16 @@ class Broker:
         self.dynamodb, self.secrets, self.kms = MemoryDynamoDb(), MemorySecretsManager(), MemoryKms()
         self.secrets.secrets[SETTINGS.aries_client_secret_arn] = {"v": ARIES_CLIENT_SECRET}
         self.secrets.current[SETTINGS.aries_client_secret_arn] = "v"
+        # A table of its own, so that the log of the other holds what was done to sessions alone.
+        self.control_table = MemoryDynamoDb()
+        self.refusals = Refusals(self.clock.now)
         self._compose()
+
+    def another_process(self) -> Broker:
+        """One more process over the same stores, which knows nothing yet of what this one has read."""
+        other = copy.copy(self)
+        other._compose()
+        return other
 
     def _compose(self) -> None:
         seam, clock, settings = self.seam, self.clock, self.settings
@@ -131,20 +163,20 @@ class Broker:
         self.store = SessionStore(
             self.sign_ins, self.vault, Escrow(lambda: SeamedClient(seam, self.kms), "key"), clock, self.token_bytes
         )
-        # A table of its own, so that the log of the other holds what was done to sessions alone.
-        self.cut_offs = cut_offs = CutOffs(SeamedClient(seam, MemoryDynamoDb(), "cut-offs"), "table", clock)
+        control = ControlItem(SeamedClient(seam, self.control_table, "cut-offs"), "table", clock)
         self.client_secret = ClientSecret(
             SeamedClient(seam, self.secrets, "client secret"), settings.aries_client_secret_arn, clock
         )
-        self.aries = SeamedAries(seam, self.core, self.is_aries_newest_stored_anywhere)
+        self.aries = SeamedAries(seam, self.core, self.is_aries_newest_stored_anywhere, self.refusals)
         self.provider = Provider(settings, self.aries, self.client_secret, clock)
         self.endings = Endings(self.sign_ins, self.vault, clock)
         self.authorize = Authorize(settings, self.sign_ins, clock, self.token_bytes)
         self.callback = Callback(settings, self.sign_ins, self.vault, self.provider, clock, self.token_bytes)
-        self.redeem = Redeem(settings, self.sign_ins, cut_offs, self.store, self.endings, clock, self.token_bytes)
         self.refresh = Refresh(
-            settings, self.sign_ins, cut_offs, self.store, self.provider, self.endings, clock, self.token_bytes
+            settings, self.sign_ins, control, self.store, self.provider, self.endings, clock, self.token_bytes
         )
+        self.cut_offs = cut_offs = self.refresh.cut_offs
+        self.redeem = Redeem(settings, self.sign_ins, cut_offs, self.store, self.endings, clock, self.token_bytes)
         self.revoke = Revoke(settings, self.sign_ins, self.vault, self.store, clock)
 
     def warm_up(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oauth_broker.cut_offs import KEPT_SECONDS
+from oauth_broker.control_item import KEPT_SECONDS
 from tests.support.world import CLIENT_ID, GRACE, OTHER_CLIENT_ID, TABLE, World
 
 

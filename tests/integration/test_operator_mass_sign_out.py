@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from oauth_broker.cut_offs import KEPT_SECONDS
+from oauth_broker.control_item import KEPT_SECONDS
 from oauth_broker.directory import PAGE_ROWS
 from oauth_broker.handles import secret_name, session_reference
 from oauth_broker.leases import LEASE_MARGIN_SECONDS

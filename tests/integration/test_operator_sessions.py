@@ -91,6 +91,7 @@ def test_a_session_is_told_with_its_timeline_and_nothing_secret(world: World) ->
         "generation": 2,
         "last_refreshed_at": "2027-01-15T08:01:01Z",
         "lease_held": False,
+        "paused_by_aries_until": None,
         "secret_in_escrow": False,
         "timeline": [
             {"at": START, "event": "started", "reason": None},

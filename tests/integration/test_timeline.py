@@ -72,8 +72,9 @@ def test_what_aries_answered_is_told_and_an_outage_takes_one_entry(world: World)
     phone = world.signed_in()
     world.clock.time += GRACE + 1
     for _ in range(5):
-        world.aries.faults.append(Fault("too_many_requests"))
+        world.aries.faults.append(Fault("too_many_requests", seconds=20))
         assert phone.refresh().status == 503
+        world.clock.time += 20
     reason = "refresh_failed provider:status_429:other"
     assert events(phone) == [*SIGNED_IN, reason]
     assert phone.refresh().status == 200

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.cut_offs import KEPT_SECONDS, CutOffs
+from oauth_broker.control_item import KEPT_SECONDS, ControlItem
+from oauth_broker.cut_offs import CutOffs
 from oauth_broker.errors import Busy
 from tests.unit.fakes import FakeClock, client_error
 
@@ -46,7 +47,7 @@ def table(clock: FakeClock) -> Table:
 
 @pytest.fixture
 def cut_offs(table: Table, clock: FakeClock) -> CutOffs:
-    return CutOffs(table, "sign-ins", clock)
+    return CutOffs(ControlItem(table, "sign-ins", clock))
 
 
 def test_where_there_was_no_mass_sign_out_there_is_no_cut_off(cut_offs: CutOffs, table: Table) -> None:

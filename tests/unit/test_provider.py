@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
@@ -579,3 +580,54 @@ def test_a_client_secret_refused_with_a_code_is_not_used_for_the_next_code_once_
     sent = [form(sent.body)["client_secret"] for sent in setup.transport.sent]
     assert sent[0] == "canary-secret-1"
     assert set(sent[1:]) == {"canary-secret-2"}
+
+
+# For how long Aries wants to be left alone.
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1", 1),
+        ("120", 120),
+        ("600", 600),
+        ("601", 600),
+        ("999999999", 600),
+        (formatdate(NOW + 90, usegmt=True), 90),
+        (formatdate(NOW + 90_000, usegmt=True), 600),
+        # Nothing that can be understood, or nothing to wait for: the default.
+        ("", 2),
+        ("0", 2),
+        ("-5", 2),
+        ("1.5", 2),
+        ("soon", 2),
+        ("9" * 400, 2),
+        ("Thu, 99 Foo 2026 00:00:00 GMT", 2),
+        ("Thu, 01 Jan 99999999999999999999 00:00:00 GMT", 2),
+        (formatdate(NOW - 90, usegmt=True), 2),
+    ],
+)
+def test_a_refusal_says_how_long_to_wait_at_most_ten_minutes(text: str, seconds: float) -> None:
+    setup = Setup(Reply(429, b"", text))
+    failure = failure_of(ProviderFailure, setup.refresh)
+    assert failure.retry_after == pytest.approx(seconds, abs=1)
+    assert failure.answered
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds", "answered"),
+    [
+        (error(401, "invalid_client"), 10, True),
+        (Reply(401, b"", "30"), 30, True),
+        (NotSent("x"), 2, False),
+        (NoReply("x"), 0, False),
+        (Reply(503, b"", "30"), 30, True),
+        (error(503), 0, True),
+        (error(400, "invalid_grant"), 0, True),
+    ],
+)
+def test_what_says_nothing_of_a_pause_has_one_by_default_after_a_refusal_alone(
+    answer: Reply | Exception, seconds: float, answered: bool
+) -> None:
+    failure = failure_of(ProviderFailure, Setup(answer).refresh)
+    assert (failure.retry_after, failure.answered) == (seconds, answered)

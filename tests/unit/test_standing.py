@@ -53,6 +53,7 @@ class Case:
     scope: str | None
     in_grace: bool
     leased: bool
+    held: bool
     late_retry: bool
     allowed: bool
 
@@ -69,7 +70,7 @@ class Case:
             created_at=int(NOW) - 500,
             previous_hash="" if self.first_generation else PREVIOUS.hash,
             rotated_at=NOW - GRACE + 0.001 * self.in_grace,
-            lease_id="lease" if self.leased else "",
+            lease_id="lease" if self.held else "",
             lease_until=NOW + 0.001 * self.leased,
         )
 
@@ -91,7 +92,7 @@ def every_case() -> Iterator[Case]:
     both = (False, True)
     scopes: tuple[str | None, ...] = (None, "a b", "a", "a b c")
     for row, status, live, own_client, cut_off in product(both, statuses, both, both, both):
-        for rest in product(presented, both, scopes, both, both, both, both):
+        for rest in product(presented, both, scopes, both, both, both, both, both):
             yield Case(row, status, live, own_client, cut_off, *rest)
 
 
@@ -117,7 +118,8 @@ def expected(case: Case) -> set[Standing]:
             (Standing.WIDER, registered and not served),
             (Standing.REPLAY, served and case.in_grace),
             (Standing.SUPERSEDED, outside and not admitted),
-            (Standing.WAIT, admitted and case.leased),
+            (Standing.WAIT, admitted and case.leased and case.held),
+            (Standing.PAUSED, admitted and case.leased and not case.held),
             (Standing.READY, admitted and not case.leased),
         )
         if holds

@@ -54,7 +54,7 @@ def test_an_answer_of_any_status_is_a_reply_and_the_request_is_not_repeated(
     transport: RequestsTransport, status: str
 ) -> None:
     with Peer(answering(answer(b"x", status, "Retry-After: 0", 'WWW-Authenticate: Basic realm="x"'))) as peer:
-        assert post(transport, peer.url) == Reply(int(status[:3]), b"x")
+        assert post(transport, peer.url) == Reply(int(status[:3]), b"x", "0")
         assert len(peer.requests) == 1
 
 

@@ -146,6 +146,10 @@ class Busy(BrokerError):
         self.retriable = retriable
 
 
+class Paused(Busy):
+    """Aries wants to be left alone for ``retry_after`` seconds; it has processed nothing."""
+
+
 class Throttled(Busy):
     """AWS refuses a call for its own limits. The reason is the service, a colon and AWS' error code."""
 

@@ -68,11 +68,15 @@ class Leases:
         """Give the lease and its fence back: nothing is under way at Aries, and nothing was stored under the fence."""
         self._give_fence_back(row, reason, now, " REMOVE lease_id, lease_until")
 
+    def pause(self, row: SignIn, reason: str, now: float, until: float) -> None:
+        """Give the lease and its fence back, and let nobody take it before ``until``: Aries wants to be left alone."""
+        self._give_fence_back(row, reason, now, ", lease_until = :until REMOVE lease_id", until=until)
+
     def settle(self, row: SignIn, reason: str, now: float) -> None:
         """Give the fence back and keep the lease: nothing was or will be stored, but Aries may still be at it."""
         self._give_fence_back(row, reason, now, "")
 
-    def _give_fence_back(self, row: SignIn, reason: str, now: float, also: str) -> None:
+    def _give_fence_back(self, row: SignIn, reason: str, now: float, also: str, **values: Value) -> None:
         # Fences without a stored answer would have to be looked for by every later worker, one outage long.
         self._sign_ins.update(
             row.session_id,
@@ -83,6 +87,7 @@ class Leases:
             timeline=extended(row.timeline, entry(now, "refresh_failed", reason)),
             fence=row.fence,
             lease_id=row.lease_id,
+            **values,
         )
 
     def commit(self, row: SignIn, token_hash: str, now: float) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from oauth_broker.aws import CALL_SECONDS
 from oauth_broker.clock import Clock
-from oauth_broker.cut_offs import EVERYONE, KEPT_SECONDS, CutOffs, scope_of
+from oauth_broker.control_item import KEPT_SECONDS
+from oauth_broker.cut_offs import EVERYONE, CutOffs, scope_of
 from oauth_broker.errors import Busy
 from oauth_broker.forced_sign_out import RESERVED_SECONDS
 from oauth_broker.invocation import Invocation

@@ -11,6 +11,7 @@ from oauth_broker import aws
 from oauth_broker.cleanup import Cleanup
 from oauth_broker.clock import Clock
 from oauth_broker.configuration_checks import ConfigurationChecks, settings_refused
+from oauth_broker.control_item import ControlItem
 from oauth_broker.cut_offs import CutOffs
 from oauth_broker.dead_letters import DeadLetters
 from oauth_broker.directory import Directory
@@ -45,7 +46,7 @@ class OperatorActions:
     def __init__(self, settings: Settings, dead_letter_queue_url: str, clock: Clock) -> None:
         dynamodb, secrets = aws.dynamodb(), aws.secretsmanager()
         sign_ins = SignIns(dynamodb, settings.table_name)
-        cut_offs = CutOffs(dynamodb, settings.table_name, clock)
+        cut_offs = CutOffs(ControlItem(dynamodb, settings.table_name, clock))
         directory = Directory(dynamodb, settings.table_name)
         sweeps = Sweeps(dynamodb, settings.table_name)
         vault = SecretsManagerVault(secrets, settings.secret_prefix, settings.key_id)

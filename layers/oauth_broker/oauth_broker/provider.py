@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, TypeGuard
 from urllib.parse import urlencode
@@ -27,6 +28,10 @@ KEEP_SECONDS = 10
 # If Aries does not say how long an access token lives: long enough to be used, short enough to be renewed in time.
 _DEFAULT_EXPIRES_IN = 900
 _LONGEST_EXPIRES_IN = 365 * 24 * 60 * 60
+# For how long Aries is left alone where it does not say: after "too many requests", and while it refuses our client,
+# which takes a person to mend.
+_PAUSES = {Outcome.REFUSED: 2, Outcome.MISCONFIGURED: 10}
+_LONGEST_PAUSE = 600
 # RFC 6749 appendix A.12 and A.17, less the space; RFC 6749 section 3.3.
 _TOKEN = re.compile(r"[!-~]+")
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*")
@@ -50,11 +55,17 @@ class ProviderTokens:
 
 
 class ProviderFailure(BrokerError):
-    """Aries granted nothing that can be used. ``outcome`` says what that means for the session."""
+    """Aries granted nothing that can be used. ``outcome`` says what that means for the session.
 
-    def __init__(self, outcome: Outcome, reason: str) -> None:
+    ``retry_after`` are the seconds for which Aries wants to be left alone, as it says or, after a refusal, by default.
+    They are 0 where nothing says so. ``answered`` tells whether Aries itself spoke.
+    """
+
+    def __init__(self, outcome: Outcome, reason: str, retry_after: float = 0, *, answered: bool = True) -> None:
         super().__init__(f"provider:{reason}")
         self.outcome = outcome
+        self.retry_after = retry_after or _PAUSES.get(outcome, 0)
+        self.answered = answered
 
 
 class Provider:
@@ -133,7 +144,7 @@ class Provider:
             finally:
                 milliseconds = (self._clock.now() - sent_at) * 1000
                 invocation.measure("ProviderLatency", milliseconds, grant=grant)
-            tokens = _tokens(reply, self._dialect, sent_at)
+            tokens = _tokens(reply, self._dialect, sent_at, self._clock.now())
             if grant == "code" and not tokens.is_bearer:
                 # Nothing is lost yet. On a refresh, tokens that Aries has already rotated are not thrown away for it.
                 raise ProviderFailure(Outcome.AMBIGUOUS, "token_type")
@@ -153,12 +164,12 @@ class Provider:
                 self._settings.aries_token_url, body.encode(), {"content-type": content_type}, CALL_SECONDS
             )
         except NotSent as error:
-            raise ProviderFailure(Outcome.REFUSED, f"not_sent:{error}") from error
+            raise ProviderFailure(Outcome.REFUSED, f"not_sent:{error}", answered=False) from error
         except NoReply as error:
-            raise ProviderFailure(Outcome.AMBIGUOUS, f"no_reply:{error}") from error
+            raise ProviderFailure(Outcome.AMBIGUOUS, f"no_reply:{error}", answered=False) from error
 
 
-def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float) -> ProviderTokens:
+def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float, now: float) -> ProviderTokens:
     try:
         members = parse_object(reply.body)
     except ValueError:
@@ -168,7 +179,7 @@ def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float) -> ProviderT
         error = members.get("error")
         outcome = dialect.outcome(reply.status, error)
         known = error if error in ("invalid_grant", "invalid_client") else "other"
-        raise ProviderFailure(outcome, f"status_{reply.status}:{known}")
+        raise ProviderFailure(outcome, f"status_{reply.status}:{known}", _retry_after(reply.retry_after, now))
     access_token, refresh_token = members.get("access_token"), members.get("refresh_token")
     scope = members.get("scope")
     if not _is_token(access_token):
@@ -181,6 +192,18 @@ def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float) -> ProviderT
         scope=scope if scope is None or (isinstance(scope, str) and _SCOPE.fullmatch(scope)) else "",
         is_bearer=str(members.get("token_type", "Bearer")).lower() == "bearer",
     )
+
+
+def _retry_after(text: str, now: float) -> float:
+    """Return the seconds of a ``Retry-After`` (RFC 9110 section 10.2.3), at most ten minutes; 0 where there is none."""
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        seconds = float(text)
+    else:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now
+        except (TypeError, ValueError, OverflowError):
+            return 0
+    return min(max(0.0, seconds), _LONGEST_PAUSE)
 
 
 def _is_token(value: Any) -> TypeGuard[str]:

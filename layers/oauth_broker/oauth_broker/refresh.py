@@ -9,7 +9,8 @@ What is promised, and the order of steps that gives it:
 3. **Read** the committed secret, by the version that the row names. The token must be authentic under its key: the row
    says which token is current, but whoever may write rows could say so of any.
 4. **Post** to Aries, once under this lease (`provider`). After an outcome that is not known the lease is kept until it
-   lapses, since the first request may still be under way.
+   lapses, since the first request may still be under way. If Aries refuses to serve, the session leaves it alone for as
+   long as it asks, and after several refusals in a row every session does (`pause`).
 5. **Store** the answer, idempotently, under the version of this fence; where Secrets Manager refuses to the end, sealed
    in the row.
 6. **Commit** in one conditional update: the only point at which the session changes.
@@ -25,6 +26,7 @@ from dataclasses import replace
 from oauth_broker.answers import TokenAnswer
 from oauth_broker.backoff import Backoff
 from oauth_broker.clock import Clock
+from oauth_broker.control_item import ControlItem
 from oauth_broker.cut_offs import CutOffs
 from oauth_broker.dialect import Outcome
 from oauth_broker.ending import Endings
@@ -35,11 +37,13 @@ from oauth_broker.errors import (
     InvalidGrant,
     InvalidScope,
     OAuthError,
+    Paused,
     UnsupportedGrantType,
 )
 from oauth_broker.handles import RefreshToken
 from oauth_broker.invocation import Invocation
 from oauth_broker.leases import LEASE_MARGIN_SECONDS, Lease, Leases
+from oauth_broker.pause import Pause
 from oauth_broker.pkce import base64url
 from oauth_broker.provider import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure
 from oauth_broker.requests import RefreshTokenGrant, canonical_scope
@@ -66,7 +70,7 @@ class Refresh:
         self,
         settings: Settings,
         sign_ins: SignIns,
-        cut_offs: CutOffs,
+        control: ControlItem,
         store: SessionStore,
         provider: Provider,
         endings: Endings,
@@ -78,7 +82,8 @@ class Refresh:
         self._late_retry = settings.late_retry
         self._sign_ins = sign_ins
         self._leases = Leases(sign_ins)
-        self.cut_offs = cut_offs
+        self.cut_offs = CutOffs(control)
+        self._pause = Pause(control, clock)
         self.store = store
         self._provider = provider
         self.endings = endings
@@ -115,15 +120,22 @@ class Refresh:
         cut_off = self._backoff.until_done(lambda: self.cut_offs.of(grant.client.client_id), patience)
         terms = Terms(arrived - self._grace, self._late_retry, cut_off)
 
-        if self._limits.is_spent(grant.client.client_id, invocation.source):
-            # Somebody there tries tokens: nothing more is written for bad ones, and a good one is served as ever.
+        is_paused = self._pause.left() > 0
+        if is_paused or self._limits.is_spent(grant.client.client_id, invocation.source):
+            # Somebody there tries tokens: nothing more is written for bad ones, and a good one is served as ever. Or
+            # Aries is left alone: what needs no call of it is answered.
             found = self._sign_ins.find(grant.token.session_id)
             answer = self._answer_as_found(found, grant, terms, invocation, patience)
             if answer is not None:
                 return answer
+            if is_paused:
+                self._sit_out(Paused("provider:paused", self._pause.left()), patience)
         while patience() > 0:
             try:
                 return self._work(self._take_lease(grant, terms, invocation, patience), grant, invocation)
+            except Paused as paused:
+                self._sit_out(paused, patience)
+                continue
             except Refused as refused:
                 answer = self._answer_as_found(refused.found, grant, terms, invocation, patience)
             if answer is not None:
@@ -167,10 +179,19 @@ class Refresh:
                 raise InvalidGrant("session_ended")
             if standing is Standing.READY:
                 return None
+            if standing is Standing.PAUSED:
+                self._sit_out(Paused("provider:paused", row.lease_until - self._clock.now()), patience)
+                continue
             if standing is not Standing.WAIT:
                 return self._resolve(standing, row, grant, invocation)
             invocation.count("LeaseWaits")
         raise Busy("lease_held", self._until_lapsed(row) if row else 1)
+
+    def _sit_out(self, paused: Paused, patience: Callable[[], float]) -> None:
+        """Wait for the end of a short pause, since not every app can bear a 503; raises ``paused`` where it is long."""
+        if paused.retry_after >= patience():
+            raise paused
+        self._clock.sleep(paused.retry_after)
 
     def _until_lapsed(self, row: SignIn) -> float:
         """Return after how many seconds an app may come back to a session that another worker holds.
@@ -239,6 +260,8 @@ class Refresh:
         # What was stored so long ago that its access token is over is no answer; its refresh token is Aries' newest.
         kept = earlier if earlier and not self._is_over(earlier) else self._renew(row, current, earlier, invocation)
         committed = self._commit(row, kept, grant, invocation)
+        if kept is not earlier:
+            self._note(self._pause.served, invocation)
         invocation.count("RefreshesSucceeded")
         invocation.log("refresh_succeeded")
         return self._answer(committed, kept.secret)
@@ -259,6 +282,7 @@ class Refresh:
             with self._given_back(row, invocation):
                 if current.refresh_token is None:
                     raise InvalidGrant("not_refreshable")
+                self._pause.admit()
                 tokens = self._provider.refresh(current.refresh_token, row.provider_redirect_uri, invocation)
         except ProviderFailure as failure:
             return self._after_failure(row, earlier, failure, invocation)
@@ -278,18 +302,20 @@ class Refresh:
             case Outcome.DEAD:
                 with self._given_back(row, invocation):
                     return self._newer_than(earlier, row, invocation)
-            case Outcome.MISCONFIGURED:
-                invocation.count("ProviderMisconfigured")
-                self._release(row, failure, invocation)
-                raise Busy(failure.reason, retry_after=10) from failure
-            case Outcome.REFUSED:
-                self._release(row, failure, invocation)
-                raise Busy(failure.reason, retry_after=2) from failure
+            case Outcome.MISCONFIGURED | Outcome.REFUSED:
+                if failure.outcome is Outcome.MISCONFIGURED:
+                    invocation.count("ProviderMisconfigured")
+                if failure.answered:
+                    self._note(self._pause.refused, invocation)
+                until = self._clock.now() + failure.retry_after
+                self._note(lambda: self._leases.pause(row, failure.reason, self._clock.now(), until), invocation)
+                raise Paused(failure.reason, failure.retry_after) from failure
             case Outcome.UNKNOWN_ERROR | Outcome.AMBIGUOUS:
                 # The lease is kept until it lapses: the request may still be under way, and a second one that meets it
                 # would look to Aries like the reuse of a stolen token.
                 self._note(lambda: self._leases.settle(row, failure.reason, self._clock.now()), invocation)
-                raise Busy(failure.reason, row.lease_until - self._clock.now()) from failure
+                wait = max(row.lease_until - self._clock.now(), failure.retry_after)
+                raise Busy(failure.reason, wait) from failure
 
     def _newer_than(self, refused: Kept | None, row: SignIn, invocation: Invocation) -> Kept:
         """Look once more for what an earlier worker stored, now that Aries has refused; end the session otherwise."""
@@ -338,11 +364,11 @@ class Refresh:
         self._note(lambda: self._leases.release(row, failure.reason, self._clock.now()), invocation)
 
     def _note(self, write: Callable[[], object], invocation: Invocation) -> None:
-        """Write what only saves the next worker time; the lease lapses by itself."""
+        """Write what only saves time or calls: a lease lapses by itself, and Aries asks anew for a pause."""
         try:
             write()
         except (Busy, Refused) as error:
-            invocation.log("lease_not_updated", reason=error.reason)
+            invocation.log("not_noted", reason=error.reason)
 
 
 def _refuse_forged(secret: SessionSecret, grant: RefreshTokenGrant, invocation: Invocation) -> None:

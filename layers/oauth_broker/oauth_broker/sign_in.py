@@ -67,7 +67,11 @@ class SignIn:
 
     def is_leased(self, now: float) -> bool:
         """Tell whether a worker holds the row."""
-        return self.lease_until > now
+        return bool(self.lease_id) and self.lease_until > now
+
+    def is_paused(self, now: float) -> bool:
+        """Tell whether nobody may ask Aries for the session yet (``Leases.pause``)."""
+        return not self.lease_id and self.lease_until > now
 
 
 _FRACTIONAL = frozenset({"rotated_at", "lease_until"})

@@ -17,7 +17,8 @@ class Standing(Enum):
     session key tells. ``DISALLOWED``: the app is not registered for the session's scope any more. ``WIDER``: a scope
     is asked for that was not granted. ``REPLAY``: redeemed or refreshed within the grace, to be answered again.
     ``SUPERSEDED``: the previous token after the grace, where late retries are not allowed.
-    ``WAIT``: another worker holds the lease. ``READY``: the lease may be taken.
+    ``WAIT``: another worker holds the lease. ``PAUSED``: Aries wants to be left alone for a while. ``READY``: the lease
+    may be taken.
     """
 
     ENDED = auto()
@@ -29,6 +30,7 @@ class Standing(Enum):
     REPLAY = auto()
     SUPERSEDED = auto()
     WAIT = auto()
+    PAUSED = auto()
     READY = auto()
 
 
@@ -70,4 +72,6 @@ def stand(row: SignIn | None, grant: RefreshTokenGrant, terms: Terms, now: float
         return Standing.REPLAY
     if not terms.late_retry and presented.has_hash(row.previous_hash):
         return Standing.SUPERSEDED
+    if row.is_paused(now):
+        return Standing.PAUSED
     return Standing.WAIT if row.is_leased(now) else Standing.READY

@@ -48,10 +48,11 @@ class NoReply(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer of any final status, with at most 24 KiB of body."""
+    """An answer of any final status, with at most 24 KiB of body, and its ``Retry-After`` as sent, or ''."""
 
     status: int
     body: bytes = field(repr=False)
+    retry_after: str = ""
 
 
 class Transport(Protocol):
@@ -215,7 +216,7 @@ class RequestsTransport:
         """See Transport."""
         all_headers = {**headers, "accept": "application/json"}
         with _Attempt(seconds) as attempt, self._answer("POST", url, body, all_headers, attempt, seconds) as response:
-            return Reply(response.status_code, _read(response))
+            return Reply(response.status_code, _read(response), response.headers.get("retry-after", ""))
 
     def status_of(self, url: str, seconds: float) -> int:
         """Send a GET and return the status of the answer; its body is not read, and its connection closed.

@@ -7,7 +7,7 @@ import os
 from oauth_broker import aws
 from oauth_broker.client_secret import ClientSecret
 from oauth_broker.clock import Clock
-from oauth_broker.cut_offs import CutOffs
+from oauth_broker.control_item import ControlItem
 from oauth_broker.ending import Endings
 from oauth_broker.escrow import Escrow
 from oauth_broker.provider import Provider
@@ -31,7 +31,7 @@ def make_refresh(
     return Refresh(
         settings,
         sign_ins,
-        CutOffs(dynamodb, settings.table_name, clock),
+        ControlItem(dynamodb, settings.table_name, clock),
         SessionStore(sign_ins, vault, Escrow(aws.kms, settings.key_id), clock, os.urandom),
         Provider(settings, RequestsTransport(), ClientSecret(secrets, settings.aries_client_secret_arn, clock), clock),
         Endings(sign_ins, vault, clock),

@@ -59,7 +59,8 @@ def spoil(fault: Fault, outcome: Outcome) -> Answer:
     """The answer that a fault makes of an outcome."""
     match fault.kind:
         case "server_error":
-            return Answer(fault.status or 503, _PAGE, "text/html")
+            headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
+            return Answer(fault.status or 503, _PAGE, "text/html", headers=headers)
         case "too_many_requests":
             return Answer(429, _error("rate_limited"), headers={"Retry-After": str(round(fault.seconds))})
         case "html":

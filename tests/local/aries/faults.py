@@ -10,7 +10,7 @@ FaultKind = Literal[
     "close",  # the connection is closed, no answer
     "hang",  # no answer for `seconds`, then the connection is closed
     "late",  # handled properly, `seconds` late ("before": then processed; "after": processed at once, answered then)
-    "server_error",  # `status` (503) with an HTML page
+    "server_error",  # `status` (503) with an HTML page and, where it is not empty, Retry-After: `retry_after`
     "too_many_requests",  # 429 with Retry-After: `seconds`
     "html",  # 200 with an HTML page
     "json_array",  # the answer inside an array
@@ -50,6 +50,7 @@ class Fault:
     seconds: float = 1.0
     status: int | None = None
     error: str = "temporarily_confused"
+    retry_after: str = ""
     members: Mapping[str, object] = field(default_factory=dict)
     raw_members: Mapping[str, str] = field(default_factory=dict)
     omit: Sequence[str] = ()

@@ -1,0 +1,128 @@
+"""Aries refuses to serve: how often it is asked all the same, by one session and by a thousand, and who notices.
+
+Every session here is served by a process of its own, which remembers nothing of what the others met: what bounds the
+calls is in the table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from http import HTTPStatus
+from itertools import pairwise
+
+import pytest
+
+from oauth_broker.control_item import KEPT_SECONDS
+from oauth_broker.transport import Reply
+from tests.faults.broker import Broker, Session
+from tests.faults.test_storm import Concurrent, signed_in
+from tests.support.world import GRACE
+
+SESSIONS = 1000
+MOST_CALLS_A_SECOND = 20
+# How long Aries refuses, and how often an app that does not obey Retry-After asks again.
+SECONDS = 30
+RUDE_PAUSE = 2.0
+
+REFUSALS = {
+    "429": Reply(429, b""),
+    "429 for 3 seconds": Reply(429, b"", "3"),
+    "429 for a minute": Reply(429, b"", "60"),
+    "401": Reply(401, b'{"error":"invalid_client"}'),
+    "401 for 5 seconds": Reply(401, b"{}", "5"),
+}
+
+
+def gathering(sessions: int) -> tuple[Broker, Concurrent, list[Session]]:
+    """Sessions that are ready to be refreshed, each in a process of its own."""
+    broker, clock = Broker("strict"), Concurrent()
+    broker.clock = clock
+    broker.refusals.now = clock.now
+    broker._compose()
+    found = [signed_in(broker) for _ in range(sessions)]
+    for session in found:
+        session.broker = broker.another_process()
+    clock.time += GRACE + 1
+    # Every call takes a moment, so that workers run side by side.
+    broker.seam.switch = lambda: clock.sleep(0.02)
+    return broker, clock, found
+
+
+def insisting(session: Session, clock: Concurrent, until: float) -> Callable[[], None]:
+    """An app that asks again and again, and never waits for as long as it is told to."""
+
+    def work() -> None:
+        while session.refresh().kind == "busy" and clock.now() < until:
+            clock.sleep(RUDE_PAUSE)
+
+    return work
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_a_thousand_sessions_leave_an_aries_that_refuses_alone_and_are_all_served_when_it_is_well(
+    refusal: Reply,
+) -> None:
+    broker, clock, sessions = gathering(SESSIONS)
+    broker.refusals.reply = refusal
+    began = clock.now()
+    clock.run([(index / SESSIONS, insisting(it, clock, began + SECONDS)) for index, it in enumerate(sessions)])
+    seconds = Counter(int(at - began) for at in broker.refusals.answered_at)
+    early = sum(calls for second, calls in seconds.items() if second < KEPT_SECONDS)
+    late = {second: calls for second, calls in seconds.items() if second >= KEPT_SECONDS}
+    print(
+        f"\nAries was asked {early} times in {KEPT_SECONDS} seconds, and then {sum(late.values())} times in {SECONDS}"
+    )
+    assert 0 < early <= SESSIONS
+    assert max(late.values(), default=0) <= MOST_CALLS_A_SECOND
+
+    broker.refusals.reply = None
+    # Longer than Aries asked any of them to wait.
+    clock.time += 60
+    well_since = clock.now()
+    before = broker.seam.calls.count("Aries")
+    clock.run([(index / SESSIONS, insisting(it, clock, well_since + 120)) for index, it in enumerate(sessions)])
+    assert all(session.token.split(".")[1] == "2" for session in sessions)
+    assert broker.seam.calls.count("Aries") - before == SESSIONS
+    assert clock.now() - well_since < 3 * KEPT_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("refusal", "seconds"),
+    zip(REFUSALS.values(), [2, 3, 60, 10, 5], strict=True),
+    ids=REFUSALS,
+)
+def test_fifty_refreshes_at_once_of_one_session_ask_aries_once_in_the_time_that_it_wants(
+    refusal: Reply, seconds: int
+) -> None:
+    broker, clock, (session,) = gathering(1)
+    broker.refusals.reply = refusal
+    began = clock.now()
+    alike = [Session(broker.another_process(), session.session_id, session.token) for _ in range(50)]
+    clock.run([(index / 50, insisting(it, clock, began + SECONDS)) for index, it in enumerate(alike)])
+    asked = broker.refusals.answered_at
+    assert 1 <= len(asked) <= (clock.now() - began) / seconds + 1
+    assert all(later - sooner >= seconds for sooner, later in pairwise(asked))
+
+
+def test_one_session_that_aries_refuses_again_and_again_holds_up_nobody_else() -> None:
+    """Aries may answer 401 for what is wrong with one person's grant: nobody documents it."""
+    broker, clock, sessions = gathering(200)
+    refused = sessions[0]
+    token = broker.committed(refused.session_id)
+    assert token is not None
+    assert token.refresh_token is not None
+    broker.refusals.reply = Reply(HTTPStatus.UNAUTHORIZED, b"{}")
+    broker.refusals.applies = lambda request: request.get("refresh_token") == token.refresh_token.reveal()
+    kinds: Counter[str] = Counter()
+
+    def one(session: Session) -> Callable[[], None]:
+        def work() -> None:
+            kinds[session.refresh().kind] += 1
+
+        return work
+
+    others = [(0.5 * index, one(session)) for index, session in enumerate(sessions[1:])]
+    clock.run([*others, (0.0, insisting(refused, clock, clock.now() + 100))])
+    assert len(broker.refusals.answered_at) >= 9
+    assert kinds == {"200": len(sessions) - 1}
