@@ -151,14 +151,15 @@ class Callback:
         try:
             tokens = self._provider.exchange(code, Secret(row.code_verifier), row.provider_redirect_uri, invocation)
             if tokens.scope is not None and canonical_scope(tokens.scope) != row.scope:
-                raise self._fail(row, InvalidScope.code, "scope_differs", invocation)
+                raise self._fail(row, InvalidScope.code, "scope_differs", invocation, may_have_a_secret=False)
             version = self._store(row.session_id, tokens, row.scope, invocation)
             return self._issue(row, tokens, version, browser, invocation)
         except ProviderFailure as failure:
             if failure.outcome is Outcome.MISCONFIGURED:
                 invocation.count("ProviderMisconfigured")
             passes = failure.outcome in (Outcome.REFUSED, Outcome.AMBIGUOUS)
-            raise self._fail(row, _error_code(passes=passes), failure.reason, invocation) from failure
+            code = _error_code(passes=passes)
+            raise self._fail(row, code, failure.reason, invocation, may_have_a_secret=False) from failure
         except Refused as refused:
             raise self._fail(row, ServerError.code, "took_too_long", invocation) from refused
         except Busy as failure:
@@ -195,9 +196,13 @@ class Callback:
         )
         return issued
 
-    def _fail(self, row: SignIn, error: str, reason: str, invocation: Invocation) -> RedirectError:
+    def _fail(
+        self, row: SignIn, error: str, reason: str, invocation: Invocation, *, may_have_a_secret: bool = True
+    ) -> RedirectError:
         try:
-            self._sign_ins.fail_claimed(row.session_id, row.lease_id, error, reason, self._clock.now())
+            self._sign_ins.fail_claimed(
+                row.session_id, row.lease_id, error, reason, self._clock.now(), may_have_a_secret=may_have_a_secret
+            )
         except (Busy, Refused) as unwritten:
             # The claim lapses by itself; until then a reload waits instead of being told.
             invocation.log("failure_not_noted", reason=unwritten.reason)
@@ -239,10 +244,10 @@ class Callback:
         try:
             client = self._refuse_removed_redirect(row)
         except PageError:
-            self._fail(row, ServerError.code, "redirect_uri_removed", invocation)
+            self._fail(row, ServerError.code, "redirect_uri_removed", invocation, may_have_a_secret=False)
             raise
         if not client.allows_scope(row.scope):
-            raise self._fail(row, InvalidScope.code, "scope_removed", invocation)
+            raise self._fail(row, InvalidScope.code, "scope_removed", invocation, may_have_a_secret=False)
 
     def _refuse_removed_redirect(self, row: SignIn) -> Client:
         """Return the app; raises PageError if its redirect URI is not registered any more: that is sent nothing."""
