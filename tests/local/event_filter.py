@@ -23,8 +23,10 @@ def lets_through(pattern: Mapping[str, Any], record: object) -> bool:
         if isinstance(wanted, Mapping):
             if not lets_through(wanted, value):
                 return False
+            continue
         # Every rule is read, so that none that is unknown here goes unnoticed behind one that holds.
-        elif not any([_holds(rule, value) for rule in wanted]):
+        held = [_holds(rule, value) for rule in wanted]
+        if not any(held):
             return False
     return True
 
