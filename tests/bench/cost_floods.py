@@ -87,8 +87,8 @@ def floods() -> list[Flood]:
     rate = limits()
     begins, returns = (rate[route] for route in _SIGN_IN_ROUTES)
     tokens = sum(rate[route] for route in _TOKEN_ROUTES)
-    # A begun sign-in writes its row, and the row's entry in the index by_reference. A made-up token is refused a write or,
-    # beyond SourceLimit, read for less.
+    # A begun sign-in writes its row, and the row's entry in the index by_reference. A made-up token is refused a write
+    # or, beyond SourceLimit, read for less.
     writes = {"authorize": BUDGET["authorize"].dynamodb["PutItem"] + 1, "callback": 1, "refresh": 1}
     both = {"authorize": begins, "callback": begins}
     return [
@@ -129,8 +129,8 @@ def deletions() -> str:
     days = begun / allowed / DAY_SECONDS
     cost = prices.prices["secret_call"].of(begun)
     return (
-        f"A day at the limit begins {begun:,.0f} sign-ins. If each cost a deletion, at {allowed} a second they would take"
-        f" {days:.0f} days and cost {cost:.0f} dollars more."
+        f"A day at the limit begins {begun:,.0f} sign-ins. If each cost a deletion, at {allowed} a second they would"
+        f" take {days:.0f} days and cost {cost:.0f} dollars more."
     )
 
 

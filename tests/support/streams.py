@@ -13,7 +13,7 @@ QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/dead-letters"
 
 
 def stream_record(
-    session_id: str, number: int, name: str = "REMOVE", at: float = 0.0, *, status: str = "active", **attributes: str
+    session_id: str, number: int, name: str = "REMOVE", at: float = 0.0, *, status: str = "active", **attributes: Any
 ) -> dict[str, Any]:
     """A record as GetRecords has it, of a row with these attributes before the change."""
     key = {"session_id": {"S": session_id}}

@@ -158,8 +158,8 @@ class Callback:
             if failure.outcome is Outcome.MISCONFIGURED:
                 invocation.count("ProviderMisconfigured")
             passes = failure.outcome in (Outcome.REFUSED, Outcome.AMBIGUOUS)
-            code = _error_code(passes=passes)
-            raise self._fail(row, code, failure.reason, invocation, may_have_a_secret=False) from failure
+            error = _error_code(passes=passes)
+            raise self._fail(row, error, failure.reason, invocation, may_have_a_secret=False) from failure
         except Refused as refused:
             raise self._fail(row, ServerError.code, "took_too_long", invocation) from refused
         except Busy as failure:
