@@ -146,7 +146,7 @@ def test_cleanup_tells_nothing_of_what_a_removed_row_held(
     world.telemetry = Written("cleanup-of-this-test")
     caplog.set_level("DEBUG")
     names = ("code_verifier", "browser_hash", "code_hash", "handle_hash", "previous_hash", "app_state", "lease_id")
-    canaries = {name: f"canary-of-the-{name}" for name in names}
+    canaries: dict[str, Any] = {name: f"canary-of-the-{name}" for name in names}
     records = [
         *(stream_record(f"canary-session-{state}", 7, status=state, **canaries) for state in ("pending", "active")),
         stream_record("canary-session-of-no-sense", 8, "TRUNCATE", **canaries),

@@ -94,7 +94,7 @@ def test_the_template_asks_for_all_of_it() -> None:
 # Every state that a row can be in, and one that a later release may bring.
 STATES = ["pending", "claimed", "issued", "active", "failed", "dead", "revoked", "a later release's"]
 # What decides, and what must not.
-ATTRIBUTES: list[dict[str, str]] = [
+ATTRIBUTES: list[dict[str, Any]] = [
     {name: value for name, value in pairs if value}
     for pairs in itertools.product(
         [("token_store", store) for store in ("", NO_TOKENS, "row")],

@@ -46,6 +46,8 @@ _TOLD_ATTRIBUTES = frozenset(
     {
         "client_id",
         "failed_error",
+        # The request of an operator that ended the session, perhaps.
+        "lease_id",
         "provider_redirect_uri",
         "redirect_uri",
         "reference",
