@@ -31,8 +31,8 @@ def bounds(month: Month, quotas: Mapping[str, Quota]) -> list[Bound]:
     rates = {
         "secret_updates": calls["PutSecretValue"],
         "secret_creations": calls["CreateSecret"],
-        # By the end of every row, its secret is deleted.
-        "secret_deletions": month.times()["authorize"],
+        # With its row goes the secret of every sign-in that came back from Aries.
+        "secret_deletions": month.times()["callback"],
         "secret_reads": calls["GetSecretValue"],
     }
     found = [_rate(quotas[name], count / MONTH_SECONDS, month) for name, count in rates.items()]

@@ -1,12 +1,14 @@
 """MiniStack, with what the broker needs of AWS and it lacks: run by the Python of .venv-ministack, as ``ministack``."""
 
 import json
+import runpy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ministack.app import main
 from ministack.core import iam_actions
-from ministack.services import dynamodb_streams, secretsmanager
+from ministack.services import dynamodb_streams, lambda_svc, secretsmanager
 from ministack.services.cloudformation import provisioners
 
 Response = tuple[int, dict[str, str], bytes]
@@ -60,6 +62,10 @@ _create_api = provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"]["create"
 provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"]["create"] = _import_api
 secretsmanager._create_secret = _create_secret_with_version
 iam_actions.extract_resource_arn = _resource_or_stream
+# Its own takes a field whose parent is absent for one that no rule holds for. Here only this file's folder can be
+# imported from.
+_lets_through = runpy.run_path(str(Path(__file__).parents[1] / "local" / "event_filter.py"))["lets_through"]
+lambda_svc._match_esm_filter = lambda record, pattern: _lets_through(pattern, record)
 # Saved queries are text for the console; of alarms, MiniStack takes neither all nor what the dashboard asks of them.
 for _kind in ("AWS::Logs::QueryDefinition", "AWS::CloudWatch::Alarm"):
     provisioners._RESOURCE_HANDLERS[_kind] = {

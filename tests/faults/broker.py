@@ -33,7 +33,7 @@ from oauth_broker.secret import Secret
 from oauth_broker.session_secret import SessionSecret
 from oauth_broker.session_store import SessionStore
 from oauth_broker.settings import Settings
-from oauth_broker.sign_in import SignIn, from_item
+from oauth_broker.sign_in import SignIn, from_item, may_have_a_secret
 from oauth_broker.sign_ins import SignIns
 from oauth_broker.transport import Reply
 from oauth_broker.vault import SecretsManagerVault
@@ -220,8 +220,10 @@ class Broker:
         return any(self.is_aries_newest_stored(session_id) for session_id in self.dynamodb.items)
 
     def assert_every_secret_has_a_row(self) -> None:
-        """Cleanup deletes the secret of every removed row, so that every secret must follow from some row."""
-        expected = {secret_name(PREFIX, session_id) for session_id in self.dynamodb.items}
+        """Every secret must follow from some row, and from one for which cleanup is called when it is removed."""
+        expected = {
+            secret_name(PREFIX, session_id) for session_id, row in self.dynamodb.items.items() if may_have_a_secret(row)
+        }
         left = {name for name in self.secrets.secrets if name.startswith(PREFIX)} - expected
         if left:
             raise Violation("a secret is left that cleanup would not remove")

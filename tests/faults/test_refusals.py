@@ -89,7 +89,7 @@ def test_a_thousand_sessions_leave_an_aries_that_refuses_alone_and_are_all_serve
 
 @pytest.mark.parametrize(
     ("refusal", "seconds"),
-    zip(REFUSALS.values(), [2, 3, 60, 10, 5], strict=True),
+    list(zip(REFUSALS.values(), [2, 3, 60, 10, 5], strict=True)),
     ids=REFUSALS,
 )
 def test_fifty_refreshes_at_once_of_one_session_ask_aries_once_in_the_time_that_it_wants(
@@ -109,11 +109,12 @@ def test_one_session_that_aries_refuses_again_and_again_holds_up_nobody_else() -
     """Aries may answer 401 for what is wrong with one person's grant: nobody documents it."""
     broker, clock, sessions = gathering(200)
     refused = sessions[0]
-    token = broker.committed(refused.session_id)
-    assert token is not None
-    assert token.refresh_token is not None
+    committed = broker.committed(refused.session_id)
+    assert committed is not None
+    assert committed.refresh_token is not None
+    token = committed.refresh_token.reveal()
     broker.refusals.reply = Reply(HTTPStatus.UNAUTHORIZED, b"{}")
-    broker.refusals.applies = lambda request: request.get("refresh_token") == token.refresh_token.reveal()
+    broker.refusals.applies = lambda request: request.get("refresh_token") == token
     kinds: Counter[str] = Counter()
 
     def one(session: Session) -> Callable[[], None]:

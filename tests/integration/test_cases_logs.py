@@ -10,6 +10,8 @@ import pytest
 
 from oauth_broker.telemetry import PowertoolsTelemetry
 from tests.local.aries import Fault
+from tests.support.functions import Context
+from tests.support.streams import stream_record
 from tests.support.world import (
     ARIES_CLIENT_SECRET,
     GRACE,
@@ -136,6 +138,33 @@ def test_no_secret_is_in_any_log_metric_or_error_whatever_goes_wrong(
     assert written.count("\n") >= len(world.telemetry.lines) + len(world.telemetry.metrics) > 40
     told = written + caplog.text + str(world.telemetry) + str(story.refused)
     assert [secret for secret in story.secrets if secret in told or quote(secret, safe="") in told] == []
+
+
+def test_cleanup_tells_nothing_of_what_a_removed_row_held(
+    world: World, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    world.telemetry = Written("cleanup-of-this-test")
+    caplog.set_level("DEBUG")
+    names = ("code_verifier", "browser_hash", "code_hash", "handle_hash", "previous_hash", "app_state", "lease_id")
+    canaries: dict[str, Any] = {name: f"canary-of-the-{name}" for name in names}
+    records = [
+        *(stream_record(f"canary-session-{state}", 7, status=state, **canaries) for state in ("pending", "active")),
+        stream_record("canary-session-of-no-sense", 8, "TRUNCATE", **canaries),
+        stream_record("", 9, **canaries),
+    ]
+    for record in records:
+        record["dynamodb"]["ApproximateCreationDateTime"] = 0
+        record["dynamodb"]["OldImage"]["escrow"] = {"L": [{"B": "Y2FuYXJ5LXNlYWw="}]}
+    for kind in ("not_deletable", "access_denied", "server_error"):
+        with world.aws.failing("DeleteSecret", kind):
+            world.handler("cleanup")({"Records": records}, Context(world.clock.now))
+    written = "".join(capsys.readouterr())
+    assert "secret_not_deleted" in written
+    assert "malformed_record" in written
+    assert "secret_access_denied" in written
+    told = written + str(world.telemetry)
+    assert "canary" not in told
+    assert "Y2FuYXJ5LXNlYWw" not in told + caplog.text
 
 
 def test_whatever_a_caller_or_aries_sends_is_one_json_line_an_event(

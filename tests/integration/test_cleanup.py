@@ -9,17 +9,15 @@ import pytest
 from oauth_broker.handles import secret_name, session_reference
 from tests.support.aws_calls import FAILURES
 from tests.support.functions import Context
+from tests.support.streams import stream_record
 from tests.support.world import PREFIX, World
 
 
 def record(session_id: str, number: str, name: str = "REMOVE") -> dict[str, Any]:
-    key = {"session_id": {"S": session_id}}
-    return {
-        "eventID": number,
-        "eventName": name,
-        "eventSource": "aws:dynamodb",
-        "dynamodb": {"Keys": key, "SequenceNumber": number, "StreamViewType": "KEYS_ONLY"},
-    }
+    """A record of a row that may have a secret, as Lambda hands it over."""
+    made = stream_record(session_id, int(number), name)
+    made["dynamodb"]["ApproximateCreationDateTime"] = 0
+    return made
 
 
 def clean(world: World, *records: dict[str, Any]) -> list[str]:

@@ -36,7 +36,7 @@ class Account:
             KeySchema=[key | {"KeyType": "HASH"}],
             AttributeDefinitions=[key | {"AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
-            StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"},
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "OLD_IMAGE"},
         )
         self.queue_url = self.sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
         vault = SecretsManagerVault(aws.secretsmanager(), PREFIX, "key")
@@ -44,7 +44,7 @@ class Account:
         self.letters = DeadLetters(aws.sqs(), self.queue_url, aws.dynamodbstreams(), cleanup)
 
     def sign_in(self, session_id: str) -> None:
-        self.dynamodb.put_item(TableName=TABLE, Item={"session_id": {"S": session_id}})
+        self.dynamodb.put_item(TableName=TABLE, Item={"session_id": {"S": session_id}, "status": {"S": "active"}})
         self.secretsmanager.create_secret(Name=secret_name(PREFIX, session_id), SecretString="canary")
 
     def refresh(self, session_id: str) -> None:

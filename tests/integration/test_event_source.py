@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,10 +10,19 @@ from typing import Any
 
 import pytest
 
+from oauth_broker.sign_in import NO_TOKENS, may_have_a_secret
 from tests.local.event_source import EventSourceMapping
 from tests.local.template import StreamTrigger
 from tests.support.removals import template_trigger
-from tests.support.streams import QUEUE_URL, STREAM_ARN, FakeQueue, FakeStreams, Shard, stream_record
+from tests.support.streams import (
+    QUEUE_URL,
+    STREAM_ARN,
+    FakeQueue,
+    FakeStreams,
+    Shard,
+    stream_record,
+    without_image,
+)
 
 NOW = 1_795_363_393.118
 QUEUE_ARN = f"arn:aws:sqs:eu-west-1:123456789012:{QUEUE_URL.rpartition('/')[2]}"
@@ -76,8 +86,42 @@ def test_the_template_asks_for_all_of_it() -> None:
     assert trigger.most_retries > 0
     assert 0 < trigger.most_age < 24 * 3600
     assert trigger.on_failure.endswith(":CleanupDeadLetterQueue")
-    assert trigger.wants({"eventName": "REMOVE"})
-    assert not trigger.wants({"eventName": "MODIFY"})
+    assert trigger.wants(stream_record("a", 1))
+    assert not trigger.wants(stream_record("a", 1, "MODIFY"))
+    assert not trigger.wants(stream_record("a", 1, "INSERT"))
+
+
+# Every state that a row can be in, and one that a later release may bring.
+STATES = ["pending", "claimed", "issued", "active", "failed", "dead", "revoked", "a later release's"]
+# What decides, and what must not.
+ATTRIBUTES: list[dict[str, Any]] = [
+    {name: value for name, value in pairs if value}
+    for pairs in itertools.product(
+        [("token_store", store) for store in ("", NO_TOKENS, "row")],
+        [("secret_version", version) for version in ("", "a-version")],
+        [("lease_id", lease) for lease in ("", "a-lease")],
+    )
+]
+
+
+@pytest.mark.parametrize("status", STATES)
+def test_the_templates_filter_says_of_every_row_what_the_code_says(status: str) -> None:
+    trigger = template_trigger()
+    for attributes in ATTRIBUTES:
+        removed = stream_record("a", 1, status=status, **attributes)
+        expected = status != "pending" and "token_store" not in attributes
+        assert may_have_a_secret(removed["dynamodb"]["OldImage"]) is expected
+        assert trigger.wants(removed) is expected
+        for view_type in ("KEYS_ONLY", "NEW_IMAGE"):
+            assert trigger.wants(without_image(removed, view_type))
+    assert may_have_a_secret(None)
+
+
+def test_the_templates_filter_says_of_the_control_items_what_the_code_says() -> None:
+    removed = stream_record("cut-offs", 1)
+    del removed["dynamodb"]["OldImage"]["status"]
+    assert not may_have_a_secret(removed["dynamodb"]["OldImage"])
+    assert not template_trigger().wants(removed)
 
 
 def test_batches_are_of_the_size_asked_for_and_come_in_order() -> None:
@@ -99,6 +143,15 @@ def test_what_the_filter_does_not_want_is_not_handed_over() -> None:
         ({"eventName": ["REMOVE"], "dynamodb": {"SequenceNumber": ["1", "3"]}}, [1, 3]),
         ({"eventName": ["INSERT"], "dynamodb": {"SequenceNumber": ["1", "3"]}}, []),
         ({"userIdentity": {"type": ["Service"]}}, []),
+        ({"userIdentity": {"type": [{"exists": False}]}}, [1, 2, 3]),
+        ({"eventName": [{"exists": False}]}, []),
+        ({"eventName": [{"exists": True}]}, [1, 2, 3]),
+        # An object is no leaf.
+        ({"dynamodb": [{"exists": True}]}, []),
+        ({"dynamodb": {"SequenceNumber": [{"anything-but": ["1", "3"]}]}}, [2]),
+        # What is absent is not anything.
+        ({"dynamodb": {"Absent": [{"anything-but": ["1"]}]}}, []),
+        ({"dynamodb": {"SequenceNumber": ["1", {"anything-but": ["1", "2"]}]}}, [1, 3]),
     ],
 )
 def test_a_filter_looks_into_the_record(pattern: dict[str, Any], wanted: list[int]) -> None:
@@ -106,9 +159,12 @@ def test_a_filter_looks_into_the_record(pattern: dict[str, Any], wanted: list[in
     assert [number for call in function.rounds(1) for number in call] == wanted
 
 
-def test_a_filter_that_it_does_not_know_is_not_taken_for_one_that_it_does() -> None:
-    function = Lambda({"a": shard(1)}, failing(), patterns=({"eventName": [{"prefix": "R"}]},))
-    with pytest.raises(NotImplementedError, match="prefix"):
+@pytest.mark.parametrize(
+    "rule", [{"prefix": "R"}, {"exists": "true"}, {"exists": True, "prefix": "R"}, {"anything-but": {"prefix": "R"}}]
+)
+def test_a_filter_that_it_does_not_know_is_not_taken_for_one_that_it_does(rule: dict[str, Any]) -> None:
+    function = Lambda({"a": shard(1)}, failing(), patterns=({"eventName": ["REMOVE", rule]},))
+    with pytest.raises(NotImplementedError, match="more than equality"):
         function.rounds(1)
 
 

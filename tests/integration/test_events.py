@@ -11,10 +11,12 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from oauth_broker.handles import RefreshToken, session_id_of, session_id_of_code
+from oauth_broker.handles import RefreshToken, digest, session_id_of, session_id_of_code, session_reference
 from oauth_broker.pkce import challenge_of
 from oauth_broker.secret import Secret
+from oauth_broker.sign_in import SignIn, from_item
 from tests.integration.test_template import ROUTES
+from tests.support.removals import template_trigger
 from tests.support.transformed import FUNCTIONS
 
 EVENTS = {path.stem: json.loads(path.read_text()) for path in (Path(__file__).parents[2] / "events").glob("*.json")}
@@ -76,3 +78,12 @@ def test_they_tell_one_sign_in_from_its_beginning_to_its_end() -> None:
     (removed,) = EVENTS["cleanup_removed"]["Records"]
     assert removed["eventName"] == "REMOVE"
     assert removed["dynamodb"]["Keys"] == {"session_id": {"S": session_id}}
+    # With what the row held: one that expired while the session was active.
+    image = removed["dynamodb"]["OldImage"]
+    assert template_trigger().wants(removed)
+    held = from_item(image)
+    assert (held.session_id, held.status, held.client_id) == (session_id, "active", redeemed["client_id"])
+    assert held.expires_at < removed["dynamodb"]["ApproximateCreationDateTime"]
+    assert held.code_hash == digest(redeemed["code"])
+    assert held.reference == session_reference(session_id)
+    assert image.keys() <= SignIn.__dataclass_fields__.keys()

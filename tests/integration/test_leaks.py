@@ -25,7 +25,9 @@ from oauth_broker.transport import NoReply, RequestsTransport
 from tests import conftest
 from tests.local.aries import AriesCore
 from tests.local.function_log import output_to, restore_stdout
+from tests.support.functions import Context
 from tests.support.leaks import WATCH, watching_requests
+from tests.support.streams import stream_record
 from tests.support.world import (
     APP_URI,
     ARIES_CLIENT_ID,
@@ -163,6 +165,23 @@ def test_what_aries_hands_out_is_secret_even_where_the_broker_never_reads_it() -
         status, tokens = core.token({**sent, "code": code, "code_verifier": VERIFIER})
         assert status == 200
         assert {ARIES_CLIENT_SECRET, code, tokens["access_token"], tokens["refresh_token"]} <= WATCH.secrets
+
+
+def test_what_the_row_of_a_removed_session_held_is_searched_for() -> None:
+    with planting():
+        removed = stream_record("the-id-of-a-session", 1, code_hash=CANARY, reference="0123456789abcdef")
+        removed["dynamodb"]["OldImage"]["escrow"] = {"L": [{"B": "c2VhbGVkIHRva2Vucw=="}]}
+        WATCH.removed([removed, {"dynamodb": {"Keys": {}}}, None])
+        assert WATCH.secrets == {"the-id-of-a-session", CANARY, "c2VhbGVkIHRva2Vucw=="}
+
+
+def test_cleanups_event_is_watched(world: World) -> None:
+    phone = world.signed_in()
+    with planting():
+        record = stream_record(phone.session_id, 1, browser_hash=CANARY)
+        record["dynamodb"]["ApproximateCreationDateTime"] = 0
+        assert world.handler("cleanup")({"Records": [record]}, Context(world.clock.now)) == {"batchItemFailures": []}
+        assert CANARY in WATCH.secrets
 
 
 @pytest.mark.parametrize(

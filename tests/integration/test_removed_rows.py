@@ -45,6 +45,13 @@ def is_declined(world: World) -> Phone:
     return phone
 
 
+def brings_a_code_that_aries_does_not_know(world: World) -> Phone:
+    phone = world.phone()
+    state = phone.authorize().query["state"]
+    assert phone.callback(f"code=made-up&state={state}").query["error"]
+    return phone
+
+
 def dies(operation: str) -> Callable[[World], Phone]:
     def dies_in_the_callback(world: World) -> Phone:
         phone = world.phone()
@@ -120,6 +127,7 @@ def is_signed_out(world: World) -> Phone:
 ENDS: list[tuple[Callable[[World], Phone], int, int]] = [
     (never_comes_back, 0, SIGN_IN_SECONDS),
     (is_declined, 0, DAY),
+    (brings_a_code_that_aries_does_not_know, 0, SIGN_IN_SECONDS),
     (is_not_redeemed, 1, SIGN_IN_SECONDS),
     (dies("CreateSecret"), 1, SIGN_IN_SECONDS),
     (dies("UpdateItem"), 0, SIGN_IN_SECONDS),
@@ -132,6 +140,8 @@ ENDS: list[tuple[Callable[[World], Phone], int, int]] = [
     (is_signed_out_while_secrets_cannot_be_deleted, 1, ENDED_ROW_SECONDS),
     (is_ended_for_reuse_while_secrets_cannot_be_deleted, 1, ENDED_ROW_SECONDS),
 ]
+# For these cleanup is not called: anybody can do so much as they like of it.
+WITHOUT_A_SECRET = [never_comes_back, is_declined, brings_a_code_that_aries_does_not_know]
 
 
 @pytest.mark.parametrize(("ends", "secrets", "seconds"), ENDS, ids=lambda value: getattr(value, "__name__", None))
@@ -145,9 +155,53 @@ def test_no_end_of_a_sign_in_or_a_session_leaves_a_secret_behind(
     removals.expire(seconds + 60)
     assert world.row(phone.session_id) is None
     removals.deliver()
-    assert removals.calls == [[phone.session_id]]
+    assert removals.calls == ([] if ends in WITHOUT_A_SECRET else [[phone.session_id]])
     assert world.session_secrets() == []
     assert removals.letters() == []
+
+
+@pytest.mark.parametrize("begins", WITHOUT_A_SECRET, ids=lambda value: value.__name__)
+def test_a_flood_of_sign_ins_that_come_to_nothing_never_calls_cleanup_and_holds_up_no_deletion(
+    world: World, removals: Removals, begins: Callable[[World], Phone]
+) -> None:
+    phone = is_signed_out_while_secrets_cannot_be_deleted(world)
+    for _ in range(150):
+        begins(world)
+    world.aws.made.clear()
+    removals.expire(DAY + 60)
+    assert world.rows() == []
+    removals.deliver()
+    assert removals.calls == [[phone.session_id]]
+    assert world.aws.made == ["secrets-manager:DeleteSecret"]
+
+
+def test_a_sign_in_that_failed_after_its_secret_was_asked_for_counts_as_one_that_has_it(
+    world: World, removals: Removals
+) -> None:
+    phone = world.phone()
+    returning = phone.approve(phone.authorize())
+    with world.aws.failing("CreateSecret", "timed_out_though_applied"):
+        phone.callback(returning)
+    assert phone.row()["status"] == "failed"
+    assert len(world.session_secrets()) == 1
+    removals.expire(SIGN_IN_SECONDS + 60)
+    removals.deliver()
+    assert removals.calls == [[phone.session_id]]
+    assert world.session_secrets() == []
+
+
+def test_a_row_that_failed_under_the_release_before_counts_as_one_that_may_have_a_secret(
+    world: World, removals: Removals
+) -> None:
+    phone = is_declined(world)
+    world.dynamodb.update_item(
+        TableName="sign-ins",
+        Key={"session_id": {"S": phone.session_id}},
+        UpdateExpression="REMOVE token_store",
+    )
+    removals.expire(SIGN_IN_SECONDS + 60)
+    removals.deliver()
+    assert removals.calls == [[phone.session_id]]
 
 
 def test_a_session_that_lives_keeps_its_secret_whatever_ends_beside_it(world: World, removals: Removals) -> None:
@@ -256,7 +310,7 @@ def test_a_shard_that_is_held_up_holds_up_no_other(world: World) -> None:
     elsewhere = world.signed_in().session_id
     poison(world, held_up)
     row = {"session_id": {"S": elsewhere}}
-    world.dynamodb.put_item(TableName="second", Item=row)
+    world.dynamodb.put_item(TableName="second", Item=row | {"status": {"S": "active"}})
     world.dynamodb.delete_item(TableName="second", Key=row)
     removals.deliver()
     assert sorted(world.session_secrets()) == sorted(secret_name(PREFIX, name) for name in (held_up, behind))
@@ -370,12 +424,13 @@ def test_records_that_grew_too_old_are_given_up_and_younger_ones_are_not(world: 
     assert world.session_secrets() == []
 
 
-def test_the_control_items_of_the_table_may_be_removed_like_any_row(world: World, removals: Removals) -> None:
+def test_the_control_items_of_the_table_may_be_removed_and_call_nothing(world: World, removals: Removals) -> None:
     living = world.signed_in()
     for key in ("cut-offs", "sweep:everyone", "sweep:client:trader-ios"):
         item = {"session_id": {"S": key}}
         world.dynamodb.put_item(TableName="sign-ins", Item=item)
         world.dynamodb.delete_item(TableName="sign-ins", Key=item)
     removals.deliver(3)
+    assert removals.calls == []
     assert removals.letters() == []
     assert world.session_secrets() == [secret_name(PREFIX, living.session_id)]

@@ -14,6 +14,8 @@ from samcli.lib.providers.provider import Api, Stack
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 
+from tests.local.event_filter import lets_through
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -53,7 +55,7 @@ class StreamTrigger:
 
     def wants(self, record: Mapping[str, Any]) -> bool:
         """Tell whether one of the filter patterns lets ``record`` through."""
-        return not self.patterns or any(_matches(pattern, record) for pattern in self.patterns)
+        return not self.patterns or any(lets_through(pattern, record) for pattern in self.patterns)
 
 
 class Template:
@@ -92,18 +94,3 @@ class Template:
             if event["Type"] == "DynamoDB"
         )
         return trigger
-
-
-def _matches(pattern: Mapping[str, Any], value: Any) -> bool:
-    """Tell whether ``value`` has what a filter pattern asks for; of Lambda's rules, equality alone is known here."""
-    if not isinstance(value, Mapping):
-        return False
-    for name, wanted in pattern.items():
-        if isinstance(wanted, Mapping):
-            if not _matches(wanted, value.get(name)):
-                return False
-        elif any(isinstance(rule, Mapping) for rule in wanted):
-            raise NotImplementedError(f"a filter by more than equality: {wanted}")
-        elif value.get(name) not in wanted:
-            return False
-    return True

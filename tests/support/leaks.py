@@ -1,8 +1,9 @@
 """A watch over every test: no secret that the product has handled may stand in anything that it wrote.
 
 Secrets are met where they enter and where they are made: in the type ``Secret``, in the requests (body, cookies,
-authorization, state and code of a callback), in what is sent to browsers (cookies, states and codes of redirects), and
-at the Aries simulator (its client secret, codes and tokens).
+authorization, state and code of a callback), in what is sent to browsers (cookies, states and codes of redirects), at
+the Aries simulator (its client secret, codes and tokens), and in the rows that cleanup is told of (ids, hashes, sealed
+tokens, the verifier of a sign-in under way).
 What is written is met at the telemetry, the error answers, the redirects and pages, the failures' reasons and
 descriptions, the operator's answers, and standard output, error and log as the test runner captures them.
 
@@ -24,6 +25,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import pytest
 import requests
 
+from oauth_broker.cleanup import Cleanup
 from oauth_broker.errors import BrokerError, OAuthError
 from oauth_broker.messages import HttpRequest, HttpResponse
 from oauth_broker.operator_endpoint import OperatorEndpoint
@@ -39,6 +41,22 @@ _SECRET_PARAMETERS = frozenset(
 )
 # What a redirect says beside them.
 _TOLD_PARAMETERS = frozenset({"error", "error_description", "error_uri"})
+# Of a row, what any log line may tell.
+_TOLD_ATTRIBUTES = frozenset(
+    {
+        "client_id",
+        "failed_error",
+        # The request of an operator that ended the session, perhaps.
+        "lease_id",
+        "provider_redirect_uri",
+        "redirect_uri",
+        "reference",
+        "scope",
+        "status",
+        "timeline",
+        "token_scope",
+    }
+)
 _LINK = re.compile(r'<a href="([^"]*)">')
 
 
@@ -112,6 +130,22 @@ class Watch:
             for location in _LINK.findall(event["body"])[:1]:
                 self._browser_is_given(unescape(location), ())
             self.wrote("page", _LINK.sub("", event["body"], count=1))
+
+    def removed(self, records: Iterable[object]) -> None:
+        """Meet what the rows held of which a stream tells that they were removed."""
+        for record in records:
+            match record:
+                case {"dynamodb": {"OldImage": Mapping() as image}}:
+                    for name in image.keys() - _TOLD_ATTRIBUTES:
+                        self._attribute(image[name])
+
+    def _attribute(self, value: object) -> None:
+        match value:
+            case {"S": str(text)} | {"B": str(text)}:
+                self.secret(text)
+            case {"L": [*parts]}:
+                for part in parts:
+                    self._attribute(part)
 
     def answer(self, answer: Answer) -> None:
         """Meet the secrets that functions in another process gave to an app or a browser."""
@@ -190,6 +224,7 @@ def watching() -> Iterator[Watch]:
         _after(HttpResponse, "to_event", lambda event, *_: WATCH.response(event)),
         _after(BrokerError, "__init__", lambda _, self, *given: wrote("failure", repr(self) + self.reason)),
         _after(OAuthError, "__init__", lambda _, self, *given, **named: wrote("failure", self.description)),
+        _after(Cleanup, "delete_secrets", lambda _, self, records, *more, **named: WATCH.removed(records)),
         _after(OperatorEndpoint, "__call__", lambda answer, *_: wrote("operator's answer", json.dumps(answer))),
         _after(AriesCore, "__init__", lambda _, self, client_id, client_secret, *rest, **named: secret(client_secret)),
         _after(AriesCore, "approve", lambda code, *_: secret(code)),

@@ -43,6 +43,7 @@ WRITTEN: dict[str, list[str]] = {
         "status",
         "timeline",
         "token_scope",
+        "token_store",
     ],
     "Revoke": [
         "client_id",

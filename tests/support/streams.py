@@ -12,9 +12,12 @@ STREAM_ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/sign-ins/stream/2026
 QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/dead-letters"
 
 
-def stream_record(session_id: str, number: int, name: str = "REMOVE", at: float = 0.0) -> dict[str, Any]:
-    """A record as GetRecords has it."""
+def stream_record(
+    session_id: str, number: int, name: str = "REMOVE", at: float = 0.0, *, status: str = "active", **attributes: Any
+) -> dict[str, Any]:
+    """A record as GetRecords has it, of a row with these attributes before the change."""
     key = {"session_id": {"S": session_id}}
+    image = key | {name: {"S": value} for name, value in {"status": status, **attributes}.items()}
     return {
         "eventID": str(number),
         "eventName": name,
@@ -23,9 +26,16 @@ def stream_record(session_id: str, number: int, name: str = "REMOVE", at: float 
             "ApproximateCreationDateTime": datetime.fromtimestamp(at, UTC),
             "Keys": key,
             "SequenceNumber": str(number),
-            "StreamViewType": "KEYS_ONLY",
+            "StreamViewType": "OLD_IMAGE",
+            **({} if name == "INSERT" else {"OldImage": image}),
         },
     }
+
+
+def without_image(record: dict[str, Any], view_type: str = "KEYS_ONLY") -> dict[str, Any]:
+    """The same record of a stream that has no old images."""
+    told = {name: value for name, value in record["dynamodb"].items() if name != "OldImage"}
+    return record | {"dynamodb": told | {"StreamViewType": view_type}}
 
 
 def failed(code: str) -> ClientError:

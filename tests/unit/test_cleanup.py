@@ -17,7 +17,7 @@ from oauth_broker.handles import session_reference
 from oauth_broker.invocation import Invocation
 from oauth_broker.session_secret import SessionSecret
 from tests.support.functions import Context
-from tests.support.streams import stream_record
+from tests.support.streams import stream_record, without_image
 from tests.unit.fakes import FakeClock, FakeTelemetry
 
 FUNCTION_SECONDS = 60.0
@@ -235,9 +235,50 @@ def test_other_changes_than_removals_are_left_alone(broker: Arrangement) -> None
     assert broker.vault.calls == []
 
 
+@pytest.mark.parametrize("status", ["claimed", "issued", "active", "failed", "dead", "revoked", "a later release's"])
+def test_a_row_that_may_have_a_secret_has_it_deleted(broker: Arrangement, status: str) -> None:
+    assert broker.clean(stream_record("a", 1, status=status)) == []
+    assert broker.vault.deleted == ["a"]
+
+
+@pytest.mark.parametrize(
+    "removed",
+    [
+        stream_record("a", 1, status="pending"),
+        *(stream_record("a", 1, status=status, token_store="none") for status in ("failed", "active", "dead")),
+        stream_record("a", 1, status="active", token_store="row"),
+    ],
+)
+def test_a_row_that_cannot_have_a_secret_costs_no_deletion(broker: Arrangement, removed: dict[str, Any]) -> None:
+    assert broker.clean(removed, stream_record("b", 2)) == []
+    assert broker.vault.deleted == ["b"]
+    assert broker.telemetry.lines == []
+
+
+@pytest.mark.parametrize("view_type", ["KEYS_ONLY", "NEW_IMAGE"])
+def test_a_record_without_an_old_image_counts_as_one_that_may_have_a_secret(
+    broker: Arrangement, view_type: str
+) -> None:
+    assert broker.clean(without_image(stream_record("a", 1), view_type)) == []
+    assert broker.vault.deleted == ["a"]
+
+
+@pytest.mark.parametrize("image", [None, "?", []])
+def test_an_old_image_that_makes_no_sense_counts_as_none(broker: Arrangement, image: Any) -> None:
+    record = stream_record("a", 1)
+    record["dynamodb"]["OldImage"] = image
+    assert broker.clean(record) == []
+    assert broker.vault.deleted == ["a"]
+
+
 @pytest.mark.parametrize("key", ["cut-offs", "sweep:everyone", "sweep:client:trader-ios"])
-def test_the_control_items_of_the_table_are_as_harmless_as_any_row(broker: Arrangement, key: str) -> None:
-    assert broker.clean(stream_record(key, 1)) == []
+def test_the_control_items_of_the_table_have_no_status_and_no_secret(broker: Arrangement, key: str) -> None:
+    removed = stream_record(key, 1)
+    del removed["dynamodb"]["OldImage"]["status"]
+    assert broker.clean(removed) == []
+    assert broker.vault.calls == []
+    # Without the image nobody can tell, and what does not exist is deleted at no harm.
+    assert broker.clean(without_image(removed)) == []
     assert broker.telemetry.lines == []
 
 

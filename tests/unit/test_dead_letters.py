@@ -14,7 +14,16 @@ from oauth_broker.dead_letters import DeadLetters, Redriven
 from oauth_broker.errors import Busy
 from oauth_broker.invocation import Invocation
 from tests.support.functions import Context
-from tests.support.streams import QUEUE_URL, STREAM_ARN, FakeQueue, FakeStreams, Shard, failed, stream_record
+from tests.support.streams import (
+    QUEUE_URL,
+    STREAM_ARN,
+    FakeQueue,
+    FakeStreams,
+    Shard,
+    failed,
+    stream_record,
+    without_image,
+)
 from tests.unit.fakes import FakeClock, FakeTelemetry
 from tests.unit.test_cleanup import FakeVault, busy
 
@@ -98,6 +107,19 @@ def test_a_letter_about_one_record(broker: Arrangement) -> None:
     broker.put(letter(109, 109))
     assert broker.redrive() == Redriven(redriven=1, secrets_deleted=1)
     assert broker.vault.deleted == names(109)
+
+
+def test_rows_that_cannot_have_a_secret_lie_between_and_cost_no_deletion(broker: Arrangement) -> None:
+    broker.shard.records[4] = stream_record("session-104", 104, status="pending")
+    broker.put(letter(103, 105))
+    assert broker.redrive() == Redriven(redriven=1, secrets_deleted=2)
+    assert broker.vault.deleted == names(103, 105)
+
+
+def test_a_letter_about_a_stream_of_keys_alone_is_done(broker: Arrangement) -> None:
+    broker.shard.records[:] = [without_image(record) for record in broker.shard.records]
+    broker.put(letter(103, 105))
+    assert broker.redrive() == Redriven(redriven=1, secrets_deleted=3)
 
 
 def test_sequence_numbers_are_numbers_and_not_texts(broker: Arrangement) -> None:

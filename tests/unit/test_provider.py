@@ -609,7 +609,7 @@ def test_a_client_secret_refused_with_a_code_is_not_used_for_the_next_code_once_
 )
 def test_a_refusal_says_how_long_to_wait_at_most_ten_minutes(text: str, seconds: float) -> None:
     setup = Setup(Reply(429, b"", text))
-    failure = failure_of(ProviderFailure, setup.refresh)
+    failure = setup.failure()
     assert failure.retry_after == pytest.approx(seconds, abs=1)
     assert failure.answered
 
@@ -629,5 +629,5 @@ def test_a_refusal_says_how_long_to_wait_at_most_ten_minutes(text: str, seconds:
 def test_what_says_nothing_of_a_pause_has_one_by_default_after_a_refusal_alone(
     answer: Reply | Exception, seconds: float, answered: bool
 ) -> None:
-    failure = failure_of(ProviderFailure, Setup(answer).refresh)
+    failure = Setup(answer).failure()
     assert (failure.retry_after, failure.answered) == (seconds, answered)

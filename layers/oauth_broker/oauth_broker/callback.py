@@ -161,7 +161,7 @@ class Callback:
         try:
             tokens = self._provider.exchange(code, Secret(row.code_verifier), row.provider_redirect_uri, invocation)
             if tokens.scope is not None and canonical_scope(tokens.scope) != row.scope:
-                raise self._fail(row, InvalidScope.code, "scope_differs", invocation)
+                raise self._fail(row, InvalidScope.code, "scope_differs", invocation, may_have_a_secret=False)
             self._limits.spend(row.client_id, invocation.source)
             version = self._store(row, tokens, invocation)
             invocation.count("SecretsCreated")
@@ -170,7 +170,8 @@ class Callback:
             if failure.outcome is Outcome.MISCONFIGURED:
                 invocation.count("ProviderMisconfigured")
             passes = failure.outcome in (Outcome.REFUSED, Outcome.AMBIGUOUS)
-            raise self._fail(row, _error_code(passes=passes), failure.reason, invocation) from failure
+            error = _error_code(passes=passes)
+            raise self._fail(row, error, failure.reason, invocation, may_have_a_secret=False) from failure
         except Refused as refused:
             raise self._fail(row, ServerError.code, "took_too_long", invocation) from refused
         except Busy as failure:
@@ -208,9 +209,13 @@ class Callback:
         )
         return issued
 
-    def _fail(self, row: SignIn, error: str, reason: str, invocation: Invocation) -> RedirectError:
+    def _fail(
+        self, row: SignIn, error: str, reason: str, invocation: Invocation, *, may_have_a_secret: bool = True
+    ) -> RedirectError:
         try:
-            self._sign_ins.fail_claimed(row.session_id, row.lease_id, error, reason, self._clock.now())
+            self._sign_ins.fail_claimed(
+                row.session_id, row.lease_id, error, reason, self._clock.now(), may_have_a_secret=may_have_a_secret
+            )
         except (Busy, Refused) as unwritten:
             # The claim lapses by itself; until then a reload waits instead of being told.
             invocation.log("failure_not_noted", reason=unwritten.reason)
@@ -252,10 +257,10 @@ class Callback:
         try:
             client = self._check(row, browser, invocation)
         except PageError as refusal:
-            self._fail(row, ServerError.code, refusal.reason, invocation)
+            self._fail(row, ServerError.code, refusal.reason, invocation, may_have_a_secret=False)
             raise
         if not client.allows_scope(row.scope):
-            raise self._fail(row, InvalidScope.code, "scope_removed", invocation)
+            raise self._fail(row, InvalidScope.code, "scope_removed", invocation, may_have_a_secret=False)
 
     def _refuse_floods(self, row: SignIn, invocation: Invocation) -> None:
         """End a sign-in that this worker claimed if its app and source have finished too many: each makes a secret.
@@ -263,7 +268,8 @@ class Callback:
         The row alone tells the app. To read it before the claim would cost every sign-in one more call.
         """
         if self._limits.is_spent(row.client_id, invocation.source):
-            raise self._fail(row, TemporarilyUnavailable.code, "too_many_sign_ins_from_source", invocation)
+            error, reason = TemporarilyUnavailable.code, "too_many_sign_ins_from_source"
+            raise self._fail(row, error, reason, invocation, may_have_a_secret=False)
 
     def _check(self, row: SignIn, browser: _Browser, invocation: Invocation) -> Client:
         """Return the app, to which the browser may be redirected.

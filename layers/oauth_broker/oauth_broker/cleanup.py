@@ -1,4 +1,4 @@
-"""The table's stream of removed rows: delete the secret of every one."""
+"""The table's stream of removed rows: delete the secret of every one that may have one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from oauth_broker.clock import Clock
 from oauth_broker.ending import note_not_allowed
 from oauth_broker.errors import Busy, NotAllowed, Throttled
 from oauth_broker.invocation import Invocation
+from oauth_broker.sign_in import may_have_a_secret
 from oauth_broker.vault import Vault
 
 # `batchItemFailures`: the items that failed. Lambda repeats the batch from the lowest of them on.
@@ -51,10 +52,14 @@ class _Removal:
 
 
 class Cleanup:
-    """Deletes secrets whose row is gone, whatever state it was in: the secret's name follows from the row's key.
+    """Deletes secrets whose row is gone. The secret's name follows from the row's key.
 
-    The table's control items have no secret under the name that follows from their key, and to delete what does not
-    exist is a success, as is a repetition. So a record is never told apart from another by what its row was.
+    Secrets Manager takes 50 deletions a second, and sign-outs need them. Anybody may begin sign-ins, so a removed row
+    that cannot have a secret costs none: the template's filter leaves it out of the stream that is handed over here,
+    and its old image is looked at once more. A record without an old image counts as one that may have a secret. To
+    delete a secret that does not exist is a success, as is a repetition.
+
+    The old image holds what the row held. Nothing of it is logged.
 
     Every failure may be Secrets Manager's as a whole or one secret's alone. So a failed deletion is tried again after
     all the others, and after pauses that grow: where all fail nobody hammers at a service that is throttled or down,
@@ -80,7 +85,7 @@ class Cleanup:
     def delete_secrets(
         self, records: Iterable[object], invocation: Invocation, *, patience: float = math.inf
     ) -> Outcome:
-        """Delete the secret of every row that ``records``, as a DynamoDB stream has them, say was removed.
+        """Delete the secret of every row that ``records``, as a DynamoDB stream has them, say was removed, if any.
 
         It goes on until the invocation is about to end or nothing has been deleted for ``patience`` seconds. A record
         of a wrong shape fails like any other, since it may be a removal; where it has no sequence number, that is '',
@@ -174,10 +179,12 @@ def _report(invocation: Invocation, session_id: str, reason: str) -> None:
 
 
 def _parsed(records: Iterable[object]) -> tuple[list[_Removal], list[str]]:
-    """Return the removals among ``records``, and the sequence numbers of those records that make no sense."""
+    """Return the removals among ``records`` that may leave a secret, and the numbers of records that make no sense."""
     removals, malformed = [], []
     for record in records:
         match record:
+            case {"eventName": "REMOVE", "dynamodb": {"OldImage": image}} if not may_have_a_secret(image):
+                continue
             case {
                 "eventName": "REMOVE",
                 "dynamodb": {"Keys": {"session_id": {"S": str(session_id)}}, "SequenceNumber": str(number)},

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+# The value of the attribute token_store in the row of a sign-in that failed before a secret was asked for.
+NO_TOKENS = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,26 @@ def from_item(item: dict[str, Any]) -> SignIn:
 
     known = SignIn.__dataclass_fields__
     return SignIn(**{name: plain(name, value) for name, value in item.items() if name in known})
+
+
+def may_have_a_secret(old_image: object) -> bool:
+    """Tell from a removed row, as a stream has it, whether a secret may be left; None if the stream has no images.
+
+    A row has no secret if it is pending, or if it says in ``token_store`` where its tokens are instead. The table's
+    control items have no status and no secret. A claimed row may have a secret that it never recorded. An ended row may
+    have one that could not be deleted.
+
+    The filter of the event source mapping in the template says the same. A test compares the two.
+    """
+    if not isinstance(old_image, Mapping):
+        return True
+    match old_image:
+        case {"token_store": _}:
+            return False
+        case {"status": {"S": status}}:
+            return bool(status != "pending")
+        case _:
+            return False
 
 
 Value = str | float | tuple[bytes, ...] | tuple[str, ...]

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from oauth_broker.aws import DynamoDbClient, error_code, translated
 from oauth_broker.errors import BrokerError
-from oauth_broker.sign_in import SignIn, Value, from_item, to_item, to_value
+from oauth_broker.sign_in import NO_TOKENS, SignIn, Value, from_item, to_item, to_value
 from oauth_broker.timeline import entry
 
 # Seconds that a dead or revoked row is kept, for repeated sign-outs and for support.
@@ -113,10 +113,12 @@ class SignIns:
         return self.update_and_read(
             session_id,
             entry(now, "failed", reason),
-            "SET #status = :failed, failed_error = :error, lease_id = :lease_id REMOVE code_verifier",
+            "SET #status = :failed, failed_error = :error, lease_id = :lease_id, token_store = :no_tokens"
+            " REMOVE code_verifier",
             "#status = :pending AND expires_at > :now AND browser_hash = :browser_hash",
             lambda found: found.status == "failed" and found.lease_id == lease_id,
             failed="failed",
+            no_tokens=NO_TOKENS,
             pending="pending",
             error=error,
             browser_hash=browser_hash,
@@ -124,13 +126,23 @@ class SignIns:
             now=int(now),
         )
 
-    def fail_claimed(self, session_id: str, lease_id: str, error: str, reason: str, now: float) -> None:
-        """Fail a sign-in that this worker claimed; a reload of the callback is answered with the same error."""
+    def fail_claimed(
+        self, session_id: str, lease_id: str, error: str, reason: str, now: float, *, may_have_a_secret: bool
+    ) -> None:
+        """Fail a sign-in that this worker claimed; a reload of the callback is answered with the same error.
+
+        ``may_have_a_secret`` is False only if this worker never asked for a secret: nobody else ever will, since a
+        sign-in is claimed once. Cleanup is not called for such a row.
+        """
+        no_secret: dict[str, Value] = {} if may_have_a_secret else {"no_tokens": NO_TOKENS}
         self.update(
             session_id,
             entry(now, "failed", reason),
-            "SET #status = :failed, failed_error = :error REMOVE code_verifier, lease_until",
+            "SET #status = :failed, failed_error = :error"
+            + ("" if may_have_a_secret else ", token_store = :no_tokens")
+            + " REMOVE code_verifier, lease_until",
             "#status = :claimed AND lease_id = :lease_id AND expires_at > :now",
+            **no_secret,
             failed="failed",
             claimed="claimed",
             error=error,
