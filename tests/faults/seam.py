@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ReadTimeoutError
 
-from oauth_broker.transport import NoReply, NotSent
+from oauth_broker.transport import NoReply, NotSent, Reply
 
 
 class Kind(Enum):
@@ -27,11 +27,20 @@ class Kind(Enum):
     REPEATED = "applied, answer lost, repeated by the SDK"
     AGAIN = "applied, and lands once more, later"
     DROPPED = "no reply, never processed"
+    REFUSED = "refused for now"
 
 
 AWS_KINDS = (Kind.DIES_BEFORE, Kind.DIES_AFTER, Kind.NOT_APPLIED, Kind.APPLIED, Kind.LATE, Kind.REPEATED, Kind.AGAIN)
 # Nobody repeats a request to Aries, so that none lands twice.
-ARIES_KINDS = (Kind.DIES_BEFORE, Kind.DIES_AFTER, Kind.NOT_APPLIED, Kind.APPLIED, Kind.LATE, Kind.DROPPED)
+ARIES_KINDS = (
+    Kind.DIES_BEFORE,
+    Kind.DIES_AFTER,
+    Kind.NOT_APPLIED,
+    Kind.APPLIED,
+    Kind.LATE,
+    Kind.DROPPED,
+    Kind.REFUSED,
+)
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,8 @@ class Seam:
                 raise ProcessDied
             case Kind.NOT_APPLIED if name == "Aries":
                 raise NotSent("made by a test")
+            case Kind.REFUSED:
+                return Reply(429, b"")
             case Kind.APPLIED:
                 _ignoring_errors(effect)
             case Kind.LATE:

@@ -52,11 +52,12 @@ class Step(IntEnum):
     STORING = 8  # put Aries' answer into the vault, or seal it for the commit to carry
     COMMITTING = 9
     RELEASING = 10  # give the lease and its fence back
-    SETTLING = 11  # give the fence back and keep the lease
-    ANSWERING = 12  # after the commit
-    REPLAYING = 13  # answer again what was committed within the grace
-    REUSING = 14  # a superseded token was presented: end the session
-    WAITING_BLINDLY = 15  # a mutant's: wait for the winner without having been judged
+    PAUSING = 11  # give both back, and let nobody take the lease for a while
+    SETTLING = 12  # give the fence back and keep the lease
+    ANSWERING = 13  # after the commit
+    REPLAYING = 14  # answer again what was committed within the grace
+    REUSING = 15  # a superseded token was presented: end the session
+    WAITING_BLINDLY = 16  # a mutant's: wait for the winner without having been judged
 
 
 class Row(NamedTuple):
@@ -66,7 +67,7 @@ class Row(NamedTuple):
     is_fresh: bool = False  # within the grace of the last commit
     fence: int = 0
     lease: int = 0
-    is_leased: bool = False  # the lease has not lapsed
+    is_leased: bool = False  # the lease has not lapsed; without a lease, Aries wants to be left alone
     grant: int = NEWEST
     is_skewed: bool = False  # the generation has run ahead of the hash: by a mutant only
 
@@ -116,7 +117,7 @@ class Late(NamedTuple):
     token: int = 0
     grant: int = 0
     found: int = 0
-    releases: bool = False
+    giving_back: Step = Step.RELEASING
 
 
 class Budget(NamedTuple):

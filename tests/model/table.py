@@ -17,6 +17,7 @@ from tests.model.state import (
     Late,
     State,
     Status,
+    Step,
     Version,
     Worker,
 )
@@ -31,13 +32,15 @@ def take(state: State, token: int, lease: int) -> State | None:
     return state._replace(row=row._replace(fence=row.fence + 1, lease=lease, is_leased=True))
 
 
-def give_back(state: State, fence: int, lease: int, *, releases: bool) -> State | None:
-    """Give the fence back, and with `releases` the lease."""
+def give_back(state: State, fence: int, lease: int, how: Step) -> State | None:
+    """Give the fence back, and the lease unless `how` is `SETTLING`. After `PAUSING` nobody may take it for a while."""
     row = state.row
     if row.status is not Status.ACTIVE or row.fence != fence or row.lease != lease:
         return None
     row = row._replace(fence=fence - 1)
-    return state._replace(row=row._replace(lease=0, is_leased=False) if releases else row)
+    if how is Step.SETTLING:
+        return state._replace(row=row)
+    return state._replace(row=row._replace(lease=0, is_leased=how is Step.PAUSING))
 
 
 def end(state: State, status: Status) -> State | None:

@@ -20,6 +20,12 @@ from tests.model.state import (
 )
 from tests.model.variant import Rotation, Variant
 
+_GIVING_BACK = {
+    Step.RELEASING: "gives the lease and its fence back",
+    Step.PAUSING: "gives the lease and its fence back, for nobody to take it for a while",
+    Step.SETTLING: "gives the fence back, keeps the lease",
+}
+
 
 class Work:
     """Moves of a worker that has taken the lease. `rest` is the state without it throughout."""
@@ -38,6 +44,7 @@ class Work:
             Step.STORING: self._storing,
             Step.COMMITTING: self._committing,
             Step.RELEASING: self._giving_back,
+            Step.PAUSING: self._giving_back,
             Step.SETTLING: self._giving_back,
         }
 
@@ -81,7 +88,7 @@ class Work:
             broken = "G1: two refreshes are in flight at Aries"
         sent = plus(rest, worker._replace(step=Step.IN_FLIGHT))
         yield Move(f"sends an Aries token of age {worker.grant} to Aries", sent, broken)
-        yield from self._fails(rest, worker, Step.RELEASING, "Aries declines (429, not reached, misconfigured)")
+        yield from self._fails(rest, worker, Step.PAUSING, "Aries declines (429, not reached, misconfigured)")
 
     def _in_flight(self, rest: State, worker: Worker) -> Moves:
         for accepted, after in aries.process(rest, worker.grant, self._rotation):
@@ -213,17 +220,16 @@ class Work:
     def _finished(worker: Worker, answered: int) -> Worker:
         return Worker(Step.ANSWERING, worker.holder, answered, predates=True)
 
-    # Giving back: `Leases.release` and `Leases.settle`, tried once.
+    # Giving back: `Leases.release`, `Leases.pause` and `Leases.settle`, tried once.
 
     def _giving_back(self, rest: State, worker: Worker) -> Moves:
-        releases = worker.step is Step.RELEASING
-        what = "gives the lease and its fence back" if releases else "gives the fence back, keeps the lease"
-        given = table.give_back(rest, worker.fence, worker.lease, releases=releases)
+        what = _GIVING_BACK[worker.step]
+        given = table.give_back(rest, worker.fence, worker.lease, worker.step)
         yield Move(f"{what}: 503", rest if given is None else given, answer="503 failed")
         if given is None:
             return
         if failed := spend(rest, errors=1):
             yield Move("cannot give the fence back: 503", failed, answer="503 failed")
         if failed := spend(rest, lates=1):
-            late = Late(Kind.GIVE_BACK, worker.lease, worker.fence, releases=releases)
+            late = Late(Kind.GIVE_BACK, worker.lease, worker.fence, giving_back=worker.step)
             yield Move(f"{what}, which may land late: 503", plus_late(failed, late), answer="503 failed")

@@ -50,6 +50,8 @@ class World:
         if self._variant.lease_never_lapses:
             return False
         lease = state.row.lease
+        if not lease:
+            return True
         return not any(worker.lease == lease for worker in state.workers) and not any(
             late.kind is Kind.POST and late.lease == lease for late in state.late
         )
@@ -102,7 +104,7 @@ class World:
                 if committed := table.commit(rest, late, Holder.NOBODY, self._variant):
                     yield Move("late: the commit is applied", committed)
             case Kind.GIVE_BACK:
-                if given := table.give_back(rest, late.fence, late.lease, releases=late.releases):
+                if given := table.give_back(rest, late.fence, late.lease, late.giving_back):
                     yield Move("late: the fence is given back", given)
 
     def _stored(self, rest: State, late: Late) -> State:
