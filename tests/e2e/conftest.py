@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.e2e.browser.chromium import running_chromium
+from tests.e2e.browser.journey import WebBroker
 from tests.e2e.browser.site import PAGES, Site, site
 
 
@@ -17,6 +18,20 @@ def website() -> Iterator[Site]:
     with site() as website:
         website.serve(PAGES / "plain")
         yield website
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[Site]:
+    """The site of a single-page app, which a test serves."""
+    with site() as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def broker(app: Site) -> Iterator[WebBroker]:
+    """A broker that knows the app. A module with other apps has one of its own."""
+    with WebBroker(app.origin) as broker:
+        yield broker
 
 
 @pytest.fixture(scope="module")

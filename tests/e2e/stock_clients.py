@@ -84,12 +84,13 @@ class Broker(LocalStack):
         assert self.aries_simulator.refresh_calls - before == expected
 
     @contextmanager
-    def aries_failing(self, fault: Fault) -> Iterator[None]:
-        """Fail the one refresh of the block, and check that it was made."""
+    def aries_failing(self, fault: Fault, times: int = 1) -> Iterator[None]:
+        """Fail the one refresh of the block, or so many, and check that they were made."""
         faults = self.aries_simulator.faults
-        faults.append(fault)
+        for _ in range(times):
+            faults.append(fault)
         try:
-            with self.refreshes_at_aries(1):
+            with self.refreshes_at_aries(times):
                 yield
             assert len(faults) == 0
         finally:

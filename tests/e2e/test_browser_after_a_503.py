@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route
 
 from tests.e2e.browser.journey import WEB, WebBroker, press
-from tests.e2e.browser.site import PAGES, Site, bundle, site
+from tests.e2e.browser.site import PAGES, Site, bundle
 from tests.e2e.stock_clients import ACCOUNT, ARIES_FAILS, SCOPE
 from tests.local.aries import Fault
 
@@ -36,18 +35,6 @@ NATIVE = [
     "expo-linking",
     "expo-web-browser",
 ]
-
-
-@pytest.fixture(scope="module")
-def app() -> Iterator[Site]:
-    with site() as app:
-        yield app
-
-
-@pytest.fixture(scope="module")
-def broker(app: Site) -> Iterator[WebBroker]:
-    with WebBroker(app.origin) as broker:
-        yield broker
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +83,46 @@ def test_after_a_503_the_app_holds_its_old_tokens_and_the_next_refresh_works(
         assert takes(page, "refresh") is None
     assert set(takes(page, "held")).isdisjoint(kept)
     assert takes(page, "account") == 200
+
+
+AXA = pytest.mark.parametrize("library", ["axa_oidc_client.js"], indirect=True, scope="module")
+
+
+@AXA
+def test_axas_library_repeats_the_request_at_once_and_holds_new_tokens(
+    broker: WebBroker, app: Site, library: str, page: Page
+) -> None:
+    kept = signed_in(page, app, broker)
+    broker.aries_simulator.faults.append(Fault("too_many_requests"))
+    with broker.refreshes_at_aries(2):
+        assert takes(page, "refresh") is None
+    assert set(takes(page, "held")).isdisjoint(kept)
+    assert takes(page, "account") == 200
+
+
+# Aries says at once that it is busy, so that the broker answers every request at once.
+@AXA
+@pytest.mark.parametrize(("step", "repeated"), [("refresh", 2), ("renewed", 5)])
+def test_axas_library_drops_its_tokens_at_the_second_503_and_where_it_renews_by_itself_at_the_fifth(
+    broker: WebBroker, app: Site, library: str, page: Page, step: str, repeated: int
+) -> None:
+    signed_in(page, app, broker)
+    with broker.aries_failing(Fault("too_many_requests"), repeated):
+        assert takes(page, step) == "OidcError"
+    assert takes(page, "held") is None
+
+
+@AXA
+def test_axas_library_with_a_fetch_that_waits_holds_its_tokens(
+    broker: WebBroker, app: Site, library: str, page: Page
+) -> None:
+    page.add_init_script("window.patient = true")
+    kept = signed_in(page, app, broker)
+    for _ in range(2):
+        broker.aries_simulator.faults.append(Fault("too_many_requests", seconds=1))
+    with broker.refreshes_at_aries(3):
+        assert takes(page, "refresh") is None
+    assert set(takes(page, "held")).isdisjoint(kept)
 
 
 @pytest.mark.parametrize("library", CREDULOUS, indirect=True, scope="module")

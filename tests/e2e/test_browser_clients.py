@@ -24,12 +24,6 @@ TOKEN_OF_THE_PAGE = "sessionStorage.getItem('access_token')"
 
 
 @pytest.fixture(scope="module")
-def app() -> Iterator[Site]:
-    with site() as app:
-        yield app
-
-
-@pytest.fixture(scope="module")
 def react_app() -> Iterator[Site]:
     with site() as app:
         yield app

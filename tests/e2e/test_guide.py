@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from playwright.sync_api import Error, Page
 
 from tests.e2e.browser.journey import WEB, WebBroker, press
-from tests.e2e.browser.site import Site, bundle, site
+from tests.e2e.browser.site import Site, bundle
 from tests.e2e.stock_clients import GRACE_SECONDS
 from tests.local.aries import Fault
 from tests.support.guide import filled, snippet
@@ -156,18 +155,6 @@ def test_the_react_native_snippet_logs_the_id_of_the_answer_that_ended_its_sessi
 ) -> None:
     told = told_by_react_native(REFUSED.replace("GIVEN", given), tmp_path)
     assert told == [f"The session was refused, request_id {id_logged}"]
-
-
-@pytest.fixture(scope="module")
-def app() -> Iterator[Site]:
-    with site() as app:
-        yield app
-
-
-@pytest.fixture(scope="module")
-def broker(app: Site) -> Iterator[WebBroker]:
-    with WebBroker(app.origin) as broker:
-        yield broker
 
 
 @pytest.fixture

@@ -54,7 +54,20 @@ def _clauses(expression: str) -> dict[str, list[str]]:
     }
 
 
-@dataclass(frozen=True)
+@cache
+def _used(text: str) -> tuple[set[str], set[str]]:
+    """The names and the values that an expression uses."""
+    return set(re.findall(r"#\w+", text)), set(re.findall(r":\w+", text))
+
+
+@cache
+def _appended(value: str) -> tuple[str, str, str] | None:
+    """The list, what it is where there is none, and what is appended; None for another value."""
+    found = re.fullmatch(r"list_append\(if_not_exists\((\w+), (:\w+)\), (:\w+)\)", value)
+    return found and (found[1], found[2], found[3])
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """One look at a row, or one change of it: by which worker, and the row as it was then left."""
 
@@ -64,18 +77,19 @@ class Access:
 
 
 class MemoryDynamoDb:
-    """One table, keyed by ``session_id``. ``log`` is all that was done to it, by the worker whose turn it was."""
+    """One table, keyed by ``session_id``. ``log`` is all that was done to it, by the worker whose turn it was.
+
+    An item is never changed: every write puts another one in its place.
+    """
 
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
         self.log: list[Access] = []
+        self.writes = 0
         self.worker = 0
 
-    @property
-    def writes(self) -> int:
-        return sum(access.applied for access in self.log)
-
     def _note(self, *, applied: bool, item: Item | None) -> None:
+        self.writes += applied
         self.log.append(Access(self.worker, applied, item))
 
     def put_item(self, *, TableName: str, Item: Item, **condition: str) -> dict[str, Any]:  # noqa: N803
@@ -127,7 +141,7 @@ class MemoryDynamoDb:
 
 
 def _refuse_what_aws_refuses(text: str, names: dict[str, str], values: dict[str, Any]) -> None:
-    used_names, used_values = set(re.findall(r"#\w+", text)), set(re.findall(r":\w+", text))
+    used_names, used_values = _used(text)
     if not names or not values or names.keys() - {"#"} != used_names or values.keys() - {":"} != used_values:
         raise client_error("ValidationException")
 
@@ -147,11 +161,11 @@ def _apply(item: Item, verb: str, clause: str, names: dict[str, str], values: di
 
 
 def _set_to(item: Item, value: str, values: dict[str, Any]) -> dict[str, Any]:
-    appended = re.fullmatch(r"list_append\(if_not_exists\((\w+), (:\w+)\), (:\w+)\)", value)
+    appended = _appended(value)
     if appended is None:
         plain: dict[str, Any] = values[value]
         return plain
-    name, default, more = appended.groups()
+    name, default, more = appended
     return {"L": item.get(name, values[default])["L"] + values[more]["L"]}
 
 

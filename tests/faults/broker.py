@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -37,7 +38,7 @@ from oauth_broker.sign_in import SignIn, from_item, may_have_a_secret
 from oauth_broker.sign_ins import SignIns
 from oauth_broker.transport import Reply
 from oauth_broker.vault import SecretsManagerVault
-from tests.faults.aws import MemoryDynamoDb, MemoryKms, MemorySecretsManager
+from tests.faults.aws import Item, MemoryDynamoDb, MemoryKms, MemorySecretsManager
 from tests.faults.seam import ProcessDied, Seam, SeamedClient
 from tests.local.aries import AriesCore
 from tests.support.functions import FUNCTION_SECONDS, Context
@@ -65,6 +66,10 @@ DISALLOWED = replace(CLIENT, scopes=frozenset({"something:else"}))
 LEASE_SECONDS = FUNCTION_SECONDS + LEASE_MARGIN_SECONDS
 # Long enough for the previous token to be accepted again whenever a test retries, in a grace of Aries' own.
 ARIES_GRACE_SECONDS = 10_000
+
+
+# A schedule looks at what is stored after every answer, and before every call to Aries: each text is read once.
+_read = lru_cache(maxsize=64)(SessionSecret.from_json)
 
 
 class Violation(AssertionError):
@@ -143,6 +148,8 @@ class Broker:
             now=self.clock.now,
         )
         self.dynamodb, self.secrets, self.kms = MemoryDynamoDb(), MemorySecretsManager(), MemoryKms()
+        # The rows as last read, each beside the item that it was read from.
+        self._rows: dict[str, tuple[Item, SignIn]] = {}
         self.secrets.secrets[SETTINGS.aries_client_secret_arn] = {"v": ARIES_CLIENT_SECRET}
         self.secrets.current[SETTINGS.aries_client_secret_arn] = "v"
         # A table of its own, so that the log of the other holds what was done to sessions alone.
@@ -191,11 +198,16 @@ class Broker:
 
     def row(self, session_id: str) -> SignIn | None:
         item = self.dynamodb.items.get(session_id)
-        return from_item(item) if item else None
+        if item is None:
+            return None
+        known = self._rows.get(session_id)
+        if known is None or known[0] is not item:
+            known = self._rows[session_id] = item, from_item(item)
+        return known[1]
 
     def versions(self, session_id: str) -> dict[str, SessionSecret]:
         stored = self.secrets.secrets.get(secret_name(PREFIX, session_id), {})
-        return {version: SessionSecret.from_json(text) for version, text in stored.items()}
+        return {version: _read(text) for version, text in stored.items()}
 
     def committed(self, session_id: str) -> SessionSecret | None:
         """What the row names as committed, if it is there."""
@@ -204,7 +216,7 @@ class Broker:
             return None
         if row.escrow:
             texts = [json.loads(part)[1] for part in row.escrow]
-            return SessionSecret.from_json("".join(texts))
+            return _read("".join(texts))
         return self.versions(session_id).get(row.secret_version)
 
     def is_aries_newest_stored(self, session_id: str) -> bool:

@@ -79,12 +79,14 @@ class ProcessDied(BaseException):
 class Seam:
     """Numbers the calls of a run from 1 on, and lets the planned faults happen.
 
-    ``switch`` is where a scheduler may give another worker its turn: before every call. ``late`` are the effects that
+    ``switch`` is where a scheduler may give another worker its turn: before every call. ``misfit`` is called where the
+    fault that is planned for a call cannot befall it. ``late`` are the effects that
     have not landed yet, each with the number of the call before which it lands. ``last`` is the last effect of a name.
     """
 
     faults: Mapping[int, Fault] = field(default_factory=dict)
     switch: Callable[[], None] = lambda: None
+    misfit: Callable[[], None] = lambda: None
     calls: list[str] = field(default_factory=list)
     injected: list[tuple[str, Kind]] = field(default_factory=list)
     late: list[tuple[int, str, Callable[[], Any]]] = field(default_factory=list)
@@ -95,9 +97,13 @@ class Seam:
         self.switch()
         self.calls.append(name)
         self.last[name] = effect
-        self._land(len(self.calls))
+        if self.late:
+            self._land(len(self.calls))
         fault = self.faults.get(len(self.calls))
-        if fault is None or not may_befall(fault.kind, name):
+        if fault is None:
+            return effect()
+        if not may_befall(fault.kind, name):
+            self.misfit()
             return effect()
         self.injected.append((name, fault.kind))
         return self._fail(name, fault, effect)

@@ -7,14 +7,15 @@ token is durable with us.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 
 from oauth_broker.source_limits import MINUTE, SourceLimits
 from tests.faults.broker import LEASE_SECONDS, SETTINGS, Broker, Session, Violation, in_turn, signed_in
-from tests.faults.seam import Fault, Kind, Seam, faults_at
+from tests.faults.seam import Fault, Kind, Seam, faults_at, may_befall
 from tests.support.world import GRACE
 
 ROTATIONS = ("strict", "grace", "family")
@@ -106,11 +107,27 @@ def single_faults(rotation: str, patience: float, variant: str = "") -> list[Out
     outcomes: list[Outcome] = []
     at = 1
     while True:
-        found = [run(rotation, (fault,), patience, variant) for fault in faults_at(at, range(MAX_DELAY))]
-        if not any(outcome.injected for outcome in found):
+        found = injected_at(at, range(MAX_DELAY), 1, lambda fault: run(rotation, (fault,), patience, variant))
+        if not found:
             return outcomes
-        outcomes += [outcome for outcome in found if outcome.injected]
+        outcomes += found
         at += 1
+
+
+def injected_at(at: int, delays: Iterable[int], number: int, run: Callable[[Fault], Outcome]) -> list[Outcome]:
+    """Run every fault that may befall the call ``at``, the fault of that ``number`` in its run; [] without that call.
+
+    A process may die at any call: the first run tells which call it is.
+    """
+    first, *others = faults_at(at, delays)
+    assert first.kind is Kind.DIES_BEFORE
+    outcome = run(first)
+    if len(outcome.injected) < number:
+        return []
+    call, _ = outcome.injected[-1]
+    outcomes = [outcome, *(run(other) for other in others if may_befall(other.kind, call))]
+    assert all(len(outcome.injected) == number for outcome in outcomes)
+    return outcomes
 
 
 # The window, by name: what may be lost where Aries rotates strictly. A call to Aries that was processed and whose
@@ -161,6 +178,10 @@ def test_a_single_fault_loses_no_more_where_late_retries_are_refused_or_the_addr
     numbers(f"{variant}: {len(outcomes)} schedules of one fault, {sum(o.lost for o in outcomes)} lost in the window")
 
 
+def run_pair(rotation: str, first: Fault, second: Fault) -> Outcome:
+    return run(rotation, (first, second), LEASE_SECONDS)
+
+
 @pytest.mark.parametrize("rotation", ROTATIONS)
 def test_a_pair_of_faults_loses_the_session_in_that_window_and_nowhere_else(
     numbers: Callable[[str], None], rotation: str
@@ -170,8 +191,7 @@ def test_a_pair_of_faults_loses_the_session_in_that_window_and_nowhere_else(
         reached = False
         for fault in faults_at(first, DELAYS):
             for second in range(first + 1, 60):
-                outcomes = [run(rotation, (fault, other), LEASE_SECONDS) for other in faults_at(second, DELAYS)]
-                outcomes = [outcome for outcome in outcomes if len(outcome.injected) == 2]
+                outcomes = injected_at(second, DELAYS, 2, partial(run_pair, rotation, fault))
                 if not outcomes:
                     break
                 reached = True

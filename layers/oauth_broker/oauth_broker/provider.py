@@ -34,6 +34,7 @@ _PAUSES = {Outcome.REFUSED: 2, Outcome.MISCONFIGURED: 10}
 _LONGEST_PAUSE = 600
 # RFC 6749 appendix A.12 and A.17, less the space; RFC 6749 section 3.3.
 _TOKEN = re.compile(r"[!-~]+")
+_DIGITS = re.compile(r"[0-9]+")
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*")
 
 
@@ -213,11 +214,11 @@ def _is_token(value: Any) -> TypeGuard[str]:
 def _expires_in(value: Any) -> int:
     """Return the life of an access token in whole seconds: as Aries said it, at least one second.
 
-    Some servers send the number as a string. The default takes the place of what is no number, and of more than a year,
-    so it is never longer than what Aries said.
+    Some servers send the number as a string of digits. The default takes the place of what is no number, and of more
+    than a year, so it is never longer than what Aries said.
     """
-    # bool is a number to Python, not to JSON.
-    if isinstance(value, bool):
+    # bool is a number to Python, not to JSON. float() reads more strings than other parsers: "1_000", "3e2" and "NaN".
+    if isinstance(value, bool) or (isinstance(value, str) and _DIGITS.fullmatch(value) is None):
         return _DEFAULT_EXPIRES_IN
     try:
         seconds = float(value)

@@ -16,7 +16,11 @@ app(({ issuer, client_id, scope, redirectUri }) => {
     while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
   };
   return {
-    signIn: () => auth.signinRedirect(),
+    async signIn() {
+      // React may not have rendered yet when the button is pressed.
+      await rendered(() => auth);
+      await auth.signinRedirect();
+    },
     // The provider redeems the code by itself.
     callback: () => rendered(() => auth?.isAuthenticated),
     // The hook throws nothing: it tells of the failure in `error`.
