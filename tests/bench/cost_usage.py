@@ -85,7 +85,7 @@ class Assumed:
     answer_bytes: int = 1_000
     # Of the function's own lines, by operation; of Lambda's lines and the access log's, by request.
     log_bytes: Mapping[str, int] = field(
-        default_factory=lambda: {"authorize": 475, "callback": 515, "redeem": 480, "refresh": 760, "cleanup": 230}
+        default_factory=lambda: {"authorize": 475, "callback": 740, "redeem": 480, "refresh": 760, "cleanup": 230}
     )
     platform_log_bytes: int = 1_300
     log_months: float = 1.0

@@ -13,20 +13,24 @@ from typing import Any
 
 import pytest
 
+from oauth_broker import pause as pause_module
 from oauth_broker import refresh as refresh_module
 from oauth_broker import standing, vault
 from oauth_broker.callback import Callback
+from oauth_broker.control_item import ControlItem
 from oauth_broker.dialect import Outcome
 from oauth_broker.errors import Busy, InvalidGrant
 from oauth_broker.escrow import Escrow
 from oauth_broker.handles import secret_version
 from oauth_broker.leases import Leases
+from oauth_broker.pause import Pause
 from oauth_broker.provider import Provider, ProviderFailure
 from oauth_broker.refresh import Refresh
 from oauth_broker.secret import Secret
 from oauth_broker.session_store import SessionStore
 from oauth_broker.sign_in import SignIn
 from oauth_broker.standing import Standing
+from oauth_broker.transport import Reply
 from oauth_broker.vault import SecretsManagerVault
 from tests.faults.aws import MemoryDynamoDb, client_error
 from tests.faults.broker import LEASE_SECONDS, Broker, Session, Violation, in_turn, signed_in
@@ -36,6 +40,11 @@ from tests.faults.test_holders import beside_a_refresh, play
 from tests.faults.test_interleavings import TwoCallbacks, TwoRefreshes
 from tests.faults.test_lands_again import every_landing
 from tests.faults.test_refresh_faults import REFRESH, WINDOW, run, single_faults
+from tests.faults.test_refusals import (
+    asking_for_a_thousand_sessions,
+    asking_for_one_session,
+    one_refused_session_among_many,
+)
 from tests.support.functions import FUNCTION_SECONDS
 from tests.support.world import GRACE
 
@@ -375,6 +384,37 @@ def _with_committed_fence(row: SignIn, fence: int) -> SignIn:
     return replace(row, committed_fence=fence)
 
 
+def forgetting_that_aries_refused_a_session(patch: Patch) -> None:
+    patch.setattr(Leases, "pause", lambda self, row, reason, now, until: self.release(row, reason, now))
+
+
+def telling_no_other_process_that_aries_refuses(patch: Patch) -> None:
+    patch.setattr(Pause, "refused", lambda self: None)
+
+
+def letting_everybody_in_when_a_pause_is_over(patch: Patch) -> None:
+    patch.setattr(ControlItem, "swap", lambda self, name, seen, number: True)
+
+
+def no_end_of_a_pause(patch: Patch) -> None:
+    patch.setattr(Pause, "served", lambda self: None)
+
+
+def pausing_for_one_refusal(patch: Patch) -> None:
+    patch.setattr(pause_module, "_REFUSALS_IN_A_ROW", 1)
+
+
+A_MOMENT = Reply(429, b"", "3")
+
+
+def a_session_that_aries_refuses() -> None:
+    asking_for_one_session(A_MOMENT, 3)
+
+
+def a_thousand_sessions_that_aries_refuses() -> None:
+    asking_for_a_thousand_sessions(A_MOMENT)
+
+
 MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], object]]] = [
     (lease_shorter_than_the_work, two_refreshes),
     (no_lease_margin, a_worker_stopped_at_its_very_end),
@@ -395,6 +435,11 @@ MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], object]]] = [
     (a_commit_that_adds, single),
     (releasing_the_lease_after_an_ambiguous_answer, lambda: single("family")),
     (looking_back_one_fence_only, two_deaths),
+    (forgetting_that_aries_refused_a_session, a_session_that_aries_refuses),
+    (telling_no_other_process_that_aries_refuses, a_thousand_sessions_that_aries_refuses),
+    (letting_everybody_in_when_a_pause_is_over, a_thousand_sessions_that_aries_refuses),
+    (no_end_of_a_pause, a_thousand_sessions_that_aries_refuses),
+    (pausing_for_one_refusal, one_refused_session_among_many),
 ]
 
 

@@ -61,8 +61,14 @@ def insisting(session: Session, clock: Concurrent, until: float) -> Callable[[],
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
 def test_a_thousand_sessions_leave_an_aries_that_refuses_alone_and_are_all_served_when_it_is_well(
-    refusal: Reply,
+    numbers: Callable[[str], None], refusal: Reply
 ) -> None:
+    early, late = asking_for_a_thousand_sessions(refusal)
+    numbers(f"{SESSIONS} sessions: Aries was asked {early} times in {KEPT_SECONDS} s, then {late} times in {SECONDS}")
+
+
+def asking_for_a_thousand_sessions(refusal: Reply) -> tuple[int, int]:
+    """Have all ask again and again; return how often Aries was asked in the first seconds, and how often later."""
     broker, clock, sessions = gathering(SESSIONS)
     broker.refusals.reply = refusal
     began = clock.now()
@@ -70,9 +76,6 @@ def test_a_thousand_sessions_leave_an_aries_that_refuses_alone_and_are_all_serve
     seconds = Counter(int(at - began) for at in broker.refusals.answered_at)
     early = sum(calls for second, calls in seconds.items() if second < KEPT_SECONDS)
     late = {second: calls for second, calls in seconds.items() if second >= KEPT_SECONDS}
-    print(
-        f"\nAries was asked {early} times in {KEPT_SECONDS} seconds, and then {sum(late.values())} times in {SECONDS}"
-    )
     assert 0 < early <= SESSIONS
     assert max(late.values(), default=0) <= MOST_CALLS_A_SECOND
 
@@ -85,6 +88,7 @@ def test_a_thousand_sessions_leave_an_aries_that_refuses_alone_and_are_all_serve
     assert all(session.token.split(".")[1] == "2" for session in sessions)
     assert broker.seam.calls.count("Aries") - before == SESSIONS
     assert clock.now() - well_since < 3 * KEPT_SECONDS
+    return early, sum(late.values())
 
 
 @pytest.mark.parametrize(
@@ -95,6 +99,11 @@ def test_a_thousand_sessions_leave_an_aries_that_refuses_alone_and_are_all_serve
 def test_fifty_refreshes_at_once_of_one_session_ask_aries_once_in_the_time_that_it_wants(
     refusal: Reply, seconds: int
 ) -> None:
+    asking_for_one_session(refusal, seconds)
+
+
+def asking_for_one_session(refusal: Reply, seconds: int) -> None:
+    """Have fifty requests ask again and again for a session that Aries refuses for so many seconds."""
     broker, clock, (session,) = gathering(1)
     broker.refusals.reply = refusal
     began = clock.now()
@@ -106,6 +115,10 @@ def test_fifty_refreshes_at_once_of_one_session_ask_aries_once_in_the_time_that_
 
 
 def test_one_session_that_aries_refuses_again_and_again_holds_up_nobody_else() -> None:
+    one_refused_session_among_many()
+
+
+def one_refused_session_among_many() -> None:
     """Aries may answer 401 for what is wrong with one person's grant: nobody documents it."""
     broker, clock, sessions = gathering(200)
     refused = sessions[0]

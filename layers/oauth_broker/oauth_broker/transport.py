@@ -52,7 +52,7 @@ class Reply:
 
     status: int
     body: bytes = field(repr=False)
-    retry_after: str = ""
+    retry_after: str = field(default="", repr=False)
 
 
 class Transport(Protocol):
