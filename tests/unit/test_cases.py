@@ -11,12 +11,12 @@ import pytest
 
 from tests.support.functions import ROOT
 
-CASES = [str(number) for number in range(1, 51)] + ["41a", "41b", "41c"]
+CASES = [str(number) for number in range(1, 51)] + ["35a", "41a", "41b", "41c", "45a"]
 # How many requirements each section of OWASP ASVS 5.0, chapter V10, has.
 REQUIREMENTS = {1: 2, 2: 3, 3: 5, 4: 16, 5: 5, 6: 2, 7: 3}
 ASVS = [f"V10.{section}.{number}" for section, most in REQUIREMENTS.items() for number in range(1, most + 1)]
 SOURCES = (
-    r"RFC (?:6749|6750|7009|7636|8252|8414|9101|9207|9700) (?:section [1-9]\d?(?:\.\d+){0,3}|appendix [A-F])",
+    r"RFC (?:6585|6749|6750|7009|7636|8252|8414|9101|9110|9207|9700) (?:section [1-9]\d?(?:\.\d+){0,3}|appendix [A-F])",
     r"OAuth 2\.1 section [1-9]\d?(?:\.\d+){0,3}",
     # Of the other chapters those alone that cases name.
     r"ASVS V(?:10\.[1-7]|13\.[23]|15\.[34]|16\.[245])\.[1-9]\d?",

@@ -15,6 +15,7 @@ _UNTIL = "aries_paused_until"
 _REFUSALS = "aries_refusals"
 # Refusals in a row, of whichever sessions. Fewer may be about one session or person, and must hold up nobody else.
 _REFUSALS_IN_A_ROW = 5
+_CLOCKS_DIFFER_SECONDS = 5
 # As long as a call may take, so that one at a time finds out whether Aries is well again.
 _SECONDS = CALL_SECONDS
 
@@ -32,8 +33,12 @@ class Pause:
         self._clock = clock
 
     def left(self) -> float:
-        """Return for how many seconds the process knows that Aries is to be left alone, 0 where it may be asked."""
-        return max(0.0, self._item.numbers().get(_UNTIL, 0) - self._clock.now())
+        """Return for how many seconds the process knows that Aries is to be left alone, 0 where it may be asked.
+
+        A time further ahead than any pause, of a clock that is wrong, say, holds up nobody.
+        """
+        seconds = self._item.numbers().get(_UNTIL, 0) - self._clock.now()
+        return seconds if 0 < seconds <= _SECONDS + _CLOCKS_DIFFER_SECONDS else 0
 
     def admit(self) -> None:
         """Raise Paused unless Aries may be asked now. Who is let in after a pause prolongs it for the others."""
