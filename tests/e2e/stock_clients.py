@@ -30,9 +30,12 @@ GRACE_SECONDS = 60
 # Longer than the lease that a refresh keeps whose outcome at Aries is unknown.
 LEASE_OVER_SECONDS = 120
 
+# For which Aries wants to be left alone: longer than the broker waits for an app.
+PAUSE_SECONDS = 20
+
 # How Aries fails without the session being lost, and when a client may expect its repeated refresh to succeed.
 ARIES_FAILS = [
-    (Fault("too_many_requests"), 0),
+    (Fault("too_many_requests", seconds=PAUSE_SECONDS), PAUSE_SECONDS),
     (Fault("server_error"), LEASE_OVER_SECONDS),
     (Fault("html"), LEASE_OVER_SECONDS),
 ]

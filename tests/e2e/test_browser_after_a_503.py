@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page, Response, Route
 
 from tests.e2e.browser.journey import WEB, WebBroker, press
 from tests.e2e.browser.site import PAGES, Site, bundle
-from tests.e2e.stock_clients import ACCOUNT, ARIES_FAILS, SCOPE
+from tests.e2e.stock_clients import ACCOUNT, ARIES_FAILS, PAUSE_SECONDS, SCOPE
 from tests.local.aries import Fault
 
 pytestmark = pytest.mark.clients
@@ -93,22 +93,33 @@ def test_axas_library_repeats_the_request_at_once_and_holds_new_tokens(
     broker: WebBroker, app: Site, library: str, page: Page
 ) -> None:
     kept = signed_in(page, app, broker)
-    broker.aries_simulator.faults.append(Fault("too_many_requests"))
-    with broker.refreshes_at_aries(2):
-        assert takes(page, "refresh") is None
+    sent: list[Route] = []
+
+    def wait_before_the_second(route: Route) -> None:
+        if sent:
+            broker.wait(PAUSE_SECONDS)
+        sent.append(route)
+        route.continue_()
+
+    page.route(TOKEN_ENDPOINT, wait_before_the_second)
+    answers = statuses(page)
+    broker.aries_simulator.faults.append(Fault("too_many_requests", seconds=PAUSE_SECONDS))
+    assert takes(page, "refresh") is None
+    assert answers == [503, 200]
     assert set(takes(page, "held")).isdisjoint(kept)
     assert takes(page, "account") == 200
 
 
-# Aries says at once that it is busy, so that the broker answers every request at once.
 @AXA
 @pytest.mark.parametrize(("step", "repeated"), [("refresh", 2), ("renewed", 5)])
 def test_axas_library_drops_its_tokens_at_the_second_503_and_where_it_renews_by_itself_at_the_fifth(
     broker: WebBroker, app: Site, library: str, page: Page, step: str, repeated: int
 ) -> None:
     signed_in(page, app, broker)
-    with broker.aries_failing(Fault("too_many_requests"), repeated):
+    answers = statuses(page)
+    with broker.aries_failing(Fault("too_many_requests", seconds=600)):
         assert takes(page, step) == "OidcError"
+    assert answers == [503] * repeated
     assert takes(page, "held") is None
 
 
@@ -118,11 +129,25 @@ def test_axas_library_with_a_fetch_that_waits_holds_its_tokens(
 ) -> None:
     page.add_init_script("window.patient = true")
     kept = signed_in(page, app, broker)
-    for _ in range(2):
-        broker.aries_simulator.faults.append(Fault("too_many_requests", seconds=1))
-    with broker.refreshes_at_aries(3):
+    answers = statuses(page)
+    # In real time: a little longer than the broker waits itself.
+    broker.aries_simulator.faults.append(Fault("too_many_requests", seconds=7))
+    with broker.refreshes_at_aries(2):
         assert takes(page, "refresh") is None
+    assert answers == [503, 200]
     assert set(takes(page, "held")).isdisjoint(kept)
+
+
+def statuses(page: Page) -> list[int]:
+    """What the token endpoint answers to the page from now on."""
+    found: list[int] = []
+
+    def note(answer: Response) -> None:
+        if answer.request.method == "POST" and answer.url.endswith("/oauth2/token"):
+            found.append(answer.status)
+
+    page.on("response", note)
+    return found
 
 
 @pytest.mark.parametrize("library", CREDULOUS, indirect=True, scope="module")

@@ -43,7 +43,7 @@ from tests.faults.test_refresh_faults import REFRESH, WINDOW, run, single_faults
 from tests.faults.test_refusals import (
     asking_for_a_thousand_sessions,
     asking_for_one_session,
-    one_refused_session_among_many,
+    refused_beside_served,
 )
 from tests.support.functions import FUNCTION_SECONDS
 from tests.support.world import GRACE
@@ -389,7 +389,7 @@ def forgetting_that_aries_refused_a_session(patch: Patch) -> None:
 
 
 def telling_no_other_process_that_aries_refuses(patch: Patch) -> None:
-    patch.setattr(Pause, "refused", lambda self: None)
+    patch.setattr(Pause, "refused", lambda self, reference: None)
 
 
 def letting_everybody_in_when_a_pause_is_over(patch: Patch) -> None:
@@ -401,7 +401,11 @@ def no_end_of_a_pause(patch: Patch) -> None:
 
 
 def pausing_for_one_refusal(patch: Patch) -> None:
-    patch.setattr(pause_module, "_REFUSALS_IN_A_ROW", 1)
+    patch.setattr(pause_module, "_REFUSED_SESSIONS", 1)
+
+
+def pausing_before_a_success_is_known(patch: Patch) -> None:
+    patch.setattr(pause_module, "KEPT_SECONDS", 0)
 
 
 A_MOMENT = Reply(429, b"", "3")
@@ -413,6 +417,14 @@ def a_session_that_aries_refuses() -> None:
 
 def a_thousand_sessions_that_aries_refuses() -> None:
     asking_for_a_thousand_sessions(A_MOMENT)
+
+
+def a_refused_session_in_a_small_deployment() -> None:
+    refused_beside_served(1, 60, 60.0, 401)
+
+
+def refused_sessions_in_a_larger_one() -> None:
+    refused_beside_served(10, 200, 0.5, 429)
 
 
 MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], object]]] = [
@@ -439,7 +451,8 @@ MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], object]]] = [
     (telling_no_other_process_that_aries_refuses, a_thousand_sessions_that_aries_refuses),
     (letting_everybody_in_when_a_pause_is_over, a_thousand_sessions_that_aries_refuses),
     (no_end_of_a_pause, a_thousand_sessions_that_aries_refuses),
-    (pausing_for_one_refusal, one_refused_session_among_many),
+    (pausing_for_one_refusal, a_refused_session_in_a_small_deployment),
+    (pausing_before_a_success_is_known, refused_sessions_in_a_larger_one),
 ]
 
 

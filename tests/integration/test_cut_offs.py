@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from oauth_broker.control_item import KEPT_SECONDS
+from tests.support.operator import EVERYONE, operate
+from tests.support.row_writer import RowWriter
 from tests.support.world import CLIENT_ID, GRACE, OTHER_CLIENT_ID, TABLE, World
 
 
@@ -102,3 +106,25 @@ def test_a_warm_process_reads_them_once_in_their_time_however_much_it_serves(wor
         assert phone.refresh().status == 200
         world.clock.time += KEPT_SECONDS / 20
     assert world.aws.routine == ["dynamodb:GetItem"]
+
+
+# What somebody may write who may write the item.
+HOSTILE = [{"S": "x"}, {"N": "9999999999999"}, {"NULL": True}]
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=str)
+@pytest.mark.parametrize("scope", ["everyone", f"client:{CLIENT_ID}"])
+def test_what_no_mass_sign_out_has_written_signs_nobody_out_and_keeps_nobody_signed_in(
+    world: World, scope: str, value: dict[str, Any]
+) -> None:
+    RowWriter(world, ("UpdateItem",)).update("cut-offs", {scope: value})
+    world.clock.time += KEPT_SECONDS
+    phone = world.signed_in()
+    world.clock.time += GRACE + 1
+    assert phone.refresh().status == 200
+    command = EVERYONE if scope == "everyone" else {"action": "revoke_all", "client_id": CLIENT_ID}
+    assert "error" not in operate(world, **command)
+    world.clock.time += KEPT_SECONDS
+    assert phone.refresh().status == 400
+    world.clock.time += 1
+    assert world.signed_in().refresh().status == 200

@@ -7,8 +7,17 @@ from typing import Any
 
 import pytest
 
+from oauth_broker.control_item import KEPT_SECONDS
+from oauth_broker.handles import session_reference
+from oauth_broker.leases import LEASE_MARGIN_SECONDS
+from oauth_broker.utc import utc
 from tests.local.aries import Fault
-from tests.support.world import GRACE, Phone, World
+from tests.support.functions import FUNCTION_SECONDS
+from tests.support.operator import operate, reference
+from tests.support.row_writer import RowWriter
+from tests.support.world import GRACE, Phone, World, running_world
+
+LEASE_SECONDS = FUNCTION_SECONDS + LEASE_MARGIN_SECONDS
 
 
 @pytest.fixture
@@ -78,47 +87,104 @@ def test_an_outage_that_says_how_long_it_takes_is_passed_on_where_that_is_longer
     assert phone.refresh().headers["retry-after"] == "120"
 
 
+def refused_sessions(world: World, ready: int) -> list[Phone]:
+    """Sessions of which Aries has just refused so many that all leave it alone, and some more."""
+    phones: list[Phone] = []
+    places: set[str] = set()
+    # Each of the first takes a place of its own in the control item.
+    while len(places) < 5:
+        phone = world.signed_in()
+        place = session_reference(phone.session_id)[0]
+        if place not in places:
+            places.add(place)
+            phones.append(phone)
+    phones += [world.signed_in() for _ in range(ready)]
+    world.clock.time += GRACE + 1
+    world.aries.faults.append(too_many(60, grant_type="refresh_token"))
+    for phone in phones[:5]:
+        assert phone.refresh().headers["retry-after"] == "60"
+    world.clock.time += KEPT_SECONDS
+    return phones[5:]
+
+
 def test_what_needs_no_call_of_aries_is_served_while_everybody_leaves_it_alone(world: World) -> None:
-    refused = [world.signed_in() for _ in range(5)]
     other = world.signed_in()
     world.clock.time += GRACE + 1
     superseded = other.refresh_token
     assert other.refresh().status == 200
-    world.aries.faults.append(too_many(60, grant_type="refresh_token"))
-    for phone in refused:
-        assert phone.refresh().headers["retry-after"] == "60"
+    (prober,) = refused_sessions(world, 1)
+    assert prober.refresh().headers["retry-after"] == "60"
     called = world.aries.refresh_calls
-    # Within the grace of its refresh.
-    assert other.refresh(superseded).json["refresh_token"] == other.refresh_token
+    newest = other.refresh_token
+    world.clock.time += 2
+    assert other.refresh(superseded).status == 503
     assert other.refresh(f"{other.session_id}.2.{'A' * 43}").status == 400
-    assert other.revoke().status == 200
-    assert other.refresh().status == 400
-    assert world.signed_in().access_token
+    assert other.revoke(newest).status == 200
+    assert other.refresh(newest).status == 400
+    fresh = world.signed_in()
+    # Within the grace of its sign-in.
+    assert fresh.refresh(fresh.refresh_token).json["refresh_token"] == fresh.refresh_token
     assert world.aries.refresh_calls == called
 
 
-def test_the_sixth_session_is_told_to_wait_and_costs_one_read_and_no_call_of_aries(world: World) -> None:
-    phones = [world.signed_in() for _ in range(6)]
-    world.clock.time += GRACE + 1
-    world.aries.faults.append(too_many(60, grant_type="refresh_token"))
-    for phone in phones[:5]:
-        phone.refresh()
+def test_in_a_pause_one_session_asks_and_the_next_is_told_to_wait_and_costs_one_read(world: World) -> None:
+    prober, other = refused_sessions(world, 2)
+    called = world.aries.refresh_calls
+    assert prober.refresh().headers["retry-after"] == "60"
     world.aws.made.clear()
-    answer = phones[5].refresh()
+    answer = other.refresh()
     assert (answer.status, answer.headers["retry-after"]) == (503, "10")
     assert world.aws.made == ["dynamodb:GetItem"]
-    assert world.aries.refresh_calls == 5
+    assert world.aries.refresh_calls == called + 1
 
 
-def test_the_first_success_ends_the_pause_for_all(world: World) -> None:
-    phones = [world.signed_in() for _ in range(7)]
-    world.clock.time += GRACE + 1
-    world.aries.faults.append(too_many(5, grant_type="refresh_token"))
-    for phone in phones[:5]:
-        phone.refresh(seconds=24)
+@pytest.mark.parametrize("answers", ["tokens", "invalid_grant"])
+def test_the_first_answer_that_is_no_refusal_ends_the_pause_for_all(world: World, answers: str) -> None:
+    first, second = refused_sessions(world, 2)
     world.aries.faults.clear()
-    world.clock.time += 10
-    for phone in phones[5:]:
-        assert phone.refresh().status == 200
-    item = world.row("cut-offs") or {}
-    assert not item.keys() & {"aries_paused_until", "aries_refusals"}
+    if answers == "invalid_grant":
+        # Its user took the grant back at Aries.
+        world.aries.faults.append(Fault("invalid_grant", grant_type="refresh_token"))
+    assert first.refresh().status == (200 if answers == "tokens" else 400)
+    assert second.refresh().status == 200
+    assert set(world.row("cut-offs") or {}) <= {"session_id"}
+
+
+@pytest.mark.parametrize("value", [{"S": "x"}, {"N": "9" * 30}, {"N": "-1"}, {"NULL": True}], ids=str)
+@pytest.mark.parametrize("name", ["aries_paused_until", "aries_refused_0"])
+def test_what_somebody_wrote_in_the_place_of_a_pause_shuts_nobody_out(
+    world: World, name: str, value: dict[str, Any]
+) -> None:
+    (phone,) = refused_sessions(world, 1)
+    world.aries.faults.clear()
+    RowWriter(world, ("UpdateItem",)).update("cut-offs", {name: value})
+    world.clock.time += KEPT_SECONDS
+    assert phone.refresh().status == 200
+    assert world.telemetry.counted("InternalErrors") == 0
+
+
+def test_the_operator_is_told_until_when_a_session_leaves_aries_alone(world: World, phone: Phone) -> None:
+    world.aries.faults.append(too_many(60))
+    phone.refresh()
+    answer = operate(world, action="session", session=reference(phone))
+    assert answer["paused_by_aries_until"] == utc(world.clock.now() + 60)
+    assert answer["lease_held"] is False
+    RowWriter(world, ("UpdateItem",)).update(phone.session_id, {"lease_until": {"N": "1e30"}})
+    assert operate(world, action="session", session=reference(phone))["paused_by_aries_until"][:4] == "9999"
+
+
+@pytest.mark.parametrize("said", ["600", "20"])
+def test_where_late_retries_end_the_session_an_outage_sends_no_app_away_for_longer_than_the_grace(said: str) -> None:
+    """Another process of the app may refresh meanwhile; the one that obeys is no thief."""
+    with running_world(rotation="same", LATE_RETRY="revoke") as world:
+        phone = world.signed_in()
+        world.clock.time += GRACE + 1
+        token = phone.refresh_token
+        world.aries.faults.append(Fault("server_error", retry_after=said))
+        told = int(phone.refresh(token).headers["retry-after"])
+        assert told <= GRACE
+        world.clock.time += LEASE_SECONDS
+        assert phone.refresh(token).status == 200
+        world.clock.time += told - LEASE_SECONDS
+        assert phone.refresh(token).status == 200
+        assert phone.row()["status"] == "active"

@@ -50,9 +50,9 @@ NAMES_NO_RESOURCE = {"xray:PutTelemetryRecords", "xray:PutTraceSegments", "lambd
 ESCROW = "for the escrow of a session"
 # DynamoDB lets a request name these attributes and no others.
 ATTRIBUTES = {
-    "the attributes of a begun sign-in": "Authorize",
-    "the attributes that finish a sign-in": "Callback",
-    "the attributes that end a session": "Revoke",
+    "the attributes of a begun sign-in, of sign-ins alone": "Authorize",
+    "the attributes that finish a sign-in, of sign-ins alone": "Callback",
+    "the attributes that end a session, of sign-ins alone": "Revoke",
 }
 # The table's words for conditions, of a statement or of the stack.
 CONDITIONS: dict[str, dict[str, Any]] = {
@@ -70,7 +70,10 @@ CONDITIONS: dict[str, dict[str, Any]] = {
         "StringLike": {"kms:EncryptionContext:SecretARN": SESSION_SECRETS},
     },
     **{
-        words: {"ForAllValues:StringEquals": {"dynamodb:Attributes": WRITTEN[name]}}
+        words: {
+            "ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": ["cut-offs", "sweep:*"]},
+            "ForAllValues:StringEquals": {"dynamodb:Attributes": WRITTEN[name]},
+        }
         for words, name in ATTRIBUTES.items()
     },
     ESCROW: {

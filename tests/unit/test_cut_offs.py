@@ -47,7 +47,7 @@ def table(clock: FakeClock) -> Table:
 
 @pytest.fixture
 def cut_offs(table: Table, clock: FakeClock) -> CutOffs:
-    return CutOffs(ControlItem(table, "sign-ins", clock))
+    return CutOffs(ControlItem(table, "sign-ins", clock), clock)
 
 
 def test_where_there_was_no_mass_sign_out_there_is_no_cut_off(cut_offs: CutOffs, table: Table) -> None:

@@ -13,7 +13,8 @@ from tests.faults.aws import MemoryDynamoDb, client_error
 from tests.unit.fakes import FakeClock
 
 PAUSE_SECONDS = 10
-REFUSALS = 5
+# Of sessions that take a place each, by the first digit of what log lines call them.
+REFERENCES = [f"{digit:x}" + "0" * 15 for digit in range(16)]
 
 
 class Process:
@@ -23,13 +24,16 @@ class Process:
         self.item = ControlItem(table, "table", clock)
         self.pause = Pause(self.item, clock)
 
-    @property
-    def may_ask(self) -> bool:
+    def may_ask(self, *, was_refused: bool = False) -> bool:
         try:
-            self.pause.admit()
+            self.pause.admit(was_refused=was_refused)
         except Paused:
             return False
         return True
+
+    def meets_refusals(self, sessions: int = 5) -> None:
+        for reference in REFERENCES[:sessions]:
+            self.pause.refused(reference)
 
 
 @pytest.fixture
@@ -47,95 +51,141 @@ def processes(table: MemoryDynamoDb, clock: FakeClock) -> list[Process]:
     return [Process(table, clock) for _ in range(3)]
 
 
-def stored(table: MemoryDynamoDb) -> dict[str, str]:
-    return {name: value["N"] for name, value in table.items.get("cut-offs", {}).items() if "N" in value}
+def who_may_ask(processes: list[Process]) -> list[bool]:
+    return [process.may_ask() for process in processes]
 
 
-def test_fewer_refusals_in_a_row_than_five_pause_nobody(processes: list[Process], table: MemoryDynamoDb) -> None:
-    for _ in range(REFUSALS - 1):
-        processes[0].pause.refused()
-    assert stored(table) == {"aries_refusals": "4"}
-    assert all(process.may_ask for process in processes)
+def stored(table: MemoryDynamoDb) -> set[str]:
+    return {name for name, value in table.items.get("cut-offs", {}).items() if "N" in value}
 
 
-def test_five_of_whichever_processes_pause_all_of_them_within_the_time_that_they_keep_the_item(
+def test_fewer_refused_sessions_than_five_pause_nobody_however_often_they_are_refused(
+    processes: list[Process], clock: FakeClock
+) -> None:
+    for _ in range(100):
+        processes[0].meets_refusals(4)
+        clock.time += 1
+    assert who_may_ask(processes) == [True, True, True]
+
+
+def test_five_refused_sessions_pause_everybody_once_every_process_knows_of_them(
     processes: list[Process], clock: FakeClock
 ) -> None:
     first, second, third = processes
-    assert third.may_ask
-    for number in range(REFUSALS):
-        (first, second)[number % 2].pause.refused()
-    assert (first.may_ask, second.may_ask) == (False, True)
-    clock.time += KEPT_SECONDS
-    assert [process.may_ask for process in processes] == [False, False, False]
-    assert third.pause.left() == PAUSE_SECONDS - KEPT_SECONDS
-
-
-def test_after_a_pause_one_asks_and_the_others_wait_as_long_again(processes: list[Process], clock: FakeClock) -> None:
-    for _ in range(REFUSALS):
-        processes[0].pause.refused()
-    clock.time += PAUSE_SECONDS
-    assert [process.may_ask for process in processes] == [True, False, False]
-    clock.time += PAUSE_SECONDS - 0.01
-    assert [process.may_ask for process in processes] == [False, False, False]
+    assert third.may_ask()
+    for number, reference in enumerate(REFERENCES[:5]):
+        (first, second)[number % 2].pause.refused(reference)
+    clock.time += KEPT_SECONDS - 0.01
+    assert who_may_ask(processes) == [True, True, True]
     clock.time += 0.01
-    assert [process.may_ask for process in reversed(processes)] == [True, False, False]
+    # One of them asks in the pause.
+    assert who_may_ask([third, second, first]) == [True, False, False]
 
 
-def test_a_success_ends_the_pause_and_sets_the_count_back(
+def test_in_a_pause_one_asks_and_the_others_wait_as_long_again(processes: list[Process], clock: FakeClock) -> None:
+    processes[0].meets_refusals()
+    clock.time += KEPT_SECONDS
+    for _ in range(3):
+        assert who_may_ask(processes) == [True, False, False]
+        assert processes[1].pause.left() == PAUSE_SECONDS
+        clock.time += PAUSE_SECONDS - 0.01
+        assert who_may_ask(processes) == [False, False, False]
+        clock.time += 0.01
+
+
+def test_sessions_that_were_refused_themselves_let_others_go_first(processes: list[Process], clock: FakeClock) -> None:
+    first, second, _ = processes
+    first.meets_refusals()
+    clock.time += KEPT_SECONDS
+    assert not first.may_ask(was_refused=True)
+    clock.time += PAUSE_SECONDS - 0.01
+    assert not first.may_ask(was_refused=True)
+    clock.time += 0.01
+    assert first.may_ask(was_refused=True)
+    # It was refused again. The next one goes before it once more.
+    clock.time += PAUSE_SECONDS
+    assert not first.may_ask(was_refused=True)
+    assert second.may_ask()
+
+
+def test_a_success_ends_the_pause_and_forgets_the_refusals(
     processes: list[Process], clock: FakeClock, table: MemoryDynamoDb
 ) -> None:
-    for _ in range(REFUSALS):
-        processes[0].pause.refused()
-    clock.time += PAUSE_SECONDS
-    assert processes[0].may_ask
-    assert not processes[1].may_ask
-    processes[0].pause.served()
-    assert stored(table) == {}
+    processes[0].meets_refusals(16)
     clock.time += KEPT_SECONDS
-    assert all(process.may_ask for process in processes)
+    assert who_may_ask(processes) == [True, False, False]
+    processes[0].pause.served()
+    assert stored(table) == set()
+    clock.time += KEPT_SECONDS
+    assert who_may_ask(processes) == [True, True, True]
+
+
+def test_a_success_before_the_pause_begins_keeps_it_away(processes: list[Process], clock: FakeClock) -> None:
+    first, second, _ = processes
+    first.meets_refusals(4)
+    assert second.may_ask()
+    first.pause.refused(REFERENCES[5])
+    second.pause.served()
+    clock.time += KEPT_SECONDS
+    assert who_may_ask(processes) == [True, True, True]
 
 
 def test_a_success_costs_nothing_where_nothing_was_refused(processes: list[Process], table: MemoryDynamoDb) -> None:
-    assert processes[0].may_ask
-    reads = len(table.log)
+    assert processes[0].may_ask()
+    calls = len(table.log)
     processes[0].pause.served()
-    assert len(table.log) == reads
+    assert len(table.log) == calls
+
+
+def test_a_refusal_costs_nothing_where_its_place_is_taken(processes: list[Process], table: MemoryDynamoDb) -> None:
+    processes[0].meets_refusals(1)
+    calls = len(table.log)
+    processes[0].meets_refusals(1)
+    assert len(table.log) == calls
+
+
+def test_the_item_stays_small_however_many_sessions_are_refused(
+    processes: list[Process], table: MemoryDynamoDb
+) -> None:
+    for number in range(1000):
+        processes[number % 3].pause.refused(f"{number:04x}"[::-1] + "0" * 12)
+    assert len(stored(table)) == 16
 
 
 @pytest.mark.parametrize("ahead", [16, 1e6, 1e12])
-def test_a_time_that_no_process_sets_holds_up_nobody(
+def test_a_time_that_no_process_sets_holds_up_nobody_for_longer_than_a_pause(
     processes: list[Process], clock: FakeClock, table: MemoryDynamoDb, ahead: float
 ) -> None:
-    table.items["cut-offs"] = {
-        "session_id": {"S": "cut-offs"},
-        "aries_paused_until": {"N": f"{clock.time + ahead:.3f}"},
-    }
-    # Who asks first sets it right; the others wait for that one.
-    assert [process.may_ask for process in processes] == [True, False, False]
-    processes[0].pause.served()
+    processes[0].meets_refusals()
     clock.time += KEPT_SECONDS
-    assert all(process.may_ask for process in processes)
+    table.items["cut-offs"] |= {"aries_paused_until": {"N": f"{clock.time + ahead:.3f}"}}
+    # Who asks first sets it right; the others wait for that one.
+    assert who_may_ask(processes) == [True, False, False]
+    clock.time += PAUSE_SECONDS
+    assert who_may_ask(processes) == [True, False, False]
 
 
-def test_the_cut_offs_stay_where_they_are(processes: list[Process], table: MemoryDynamoDb) -> None:
-    item = processes[0].item
-    assert item.raise_to("everyone", 100) == 100
-    for _ in range(REFUSALS):
-        processes[1].pause.refused()
-    processes[1].pause.served()
-    assert stored(table) == {"everyone": "100"}
-    assert item.raise_to("everyone", 99) == 100
-    assert item.raise_to("everyone", 100) == 100
+@pytest.mark.parametrize("value", [{"S": "x"}, {"N": "1e100"}], ids=["a text", "a time of the far future"])
+@pytest.mark.parametrize("name", ["aries_paused_until", *(f"aries_refused_{digit:x}" for digit in range(5))])
+def test_what_somebody_else_wrote_is_no_refusal_and_no_crash(
+    processes: list[Process], clock: FakeClock, table: MemoryDynamoDb, name: str, value: dict[str, str]
+) -> None:
+    table.items["cut-offs"] = {"session_id": {"S": "cut-offs"}, name: value}
+    processes[0].meets_refusals(4)
+    clock.time += KEPT_SECONDS
+    assert who_may_ask(processes) == [True, True, True]
+    processes[0].pause.served()
 
 
 def test_a_table_that_fails_is_busy(processes: list[Process], table: MemoryDynamoDb) -> None:
     def throttled(**_: object) -> object:
         raise client_error("ThrottlingException")
 
-    for _ in range(REFUSALS):
-        processes[0].pause.refused()
+    processes[0].meets_refusals(4)
     table.update_item = table.get_item = throttled  # type: ignore[assignment]
-    for call in (processes[0].pause.refused, processes[0].pause.served, processes[1].pause.admit):
-        with pytest.raises(Busy):
-            call()
+    with pytest.raises(Busy):
+        processes[0].pause.refused(REFERENCES[5])
+    with pytest.raises(Busy):
+        processes[0].pause.served()
+    with pytest.raises(Busy):
+        processes[1].pause.admit(was_refused=False)

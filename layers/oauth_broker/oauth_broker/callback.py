@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Literal, NoReturn
@@ -109,16 +110,25 @@ class Callback:
         if secret is None:
             raise pages.unknown_sign_in("foreign_issuer" if is_foreign else "no_cookie")
         invocation.concerns(session_id)
-        if is_foreign:
-            # An alarm must hear of it, because a wrong AriesIssuer ends every sign-in. Without the cookie, anybody
-            # could have made the request up.
-            invocation.count("SignInsFailed", reason="foreign_issuer")
-            raise pages.unknown_sign_in("foreign_issuer")
         browser = _Browser(session_id, secret, base64url(self._token_bytes(16)))
+        if is_foreign:
+            raise self._of_foreign_issuer(browser, invocation)
         try:
             return self._proceed(callback, browser, WayBack(request, issuer, invocation.request_id), invocation)
         except Busy as error:
             raise pages.try_again(error.reason) from error
+
+    def _of_foreign_issuer(self, browser: _Browser, invocation: Invocation) -> PageError:
+        """Return the page for an answer of another issuer, which uses nothing up.
+
+        An alarm must hear of it, because a wrong AriesIssuer ends every sign-in: it counts as a failed sign-in if it
+        came to the browser of one. Anybody could have made up any other.
+        """
+        with suppress(Busy):
+            row = self._sign_ins.find(browser.session_id)
+            if row is not None and hmac.compare_digest(row.browser_hash, browser.hash):
+                invocation.count("SignInsFailed", reason="foreign_issuer")
+        return pages.unknown_sign_in("foreign_issuer")
 
     def _proceed(
         self, callback: ProviderCallback, browser: _Browser, back: WayBack, invocation: Invocation

@@ -18,6 +18,8 @@ from oauth_broker.clock import Clock
 KEY = "cut-offs"
 # After so many seconds a number that was written is known to every process.
 KEPT_SECONDS = 5
+# By which the clocks of two processes may differ.
+CLOCKS_DIFFER_SECONDS = 5
 
 
 class ControlItem:
@@ -53,29 +55,21 @@ class ControlItem:
             )
         return _numbers(answer.get("Item", {}))
 
-    def raise_to(self, name: str, number: float) -> float:
-        """Set a number that never goes down; return the one that then stands. Repeating it is safe."""
-        self._set(name, number, "attribute_not_exists(#name) OR #name <= :number", {})
+    def raise_to(self, name: str, number: float, most: float) -> float:
+        """Set a number that never goes down; return the one that then stands. Repeating it is safe.
+
+        What is more than ``most``, or no number, was put there by somebody else, and is replaced.
+        """
+        values = {":most": _value(most), ":type": {"S": "N"}}
+        is_none = "attribute_not_exists(#name) OR NOT attribute_type(#name, :type)"
+        self._set(name, number, f"{is_none} OR #name <= :number OR #name > :most", values)
         return self._kept[name]
 
     def swap(self, name: str, seen: float, number: float) -> bool:
-        """Set a number if it is still ``seen``; tell whether this call did."""
+        """Set a number if it is still ``seen``, which is 0 for none; tell whether this call did."""
+        if not seen:
+            return self._set(name, number, "attribute_not_exists(#name)", {})
         return self._set(name, number, "#name = :seen", {":seen": _value(seen)})
-
-    def add(self, name: str) -> float:
-        """Count one more, and return how many there are. A call that is repeated may count twice."""
-        now = self._clock.now()
-        with translated("dynamodb"):
-            answer = self._client.update_item(
-                TableName=self._table_name,
-                Key={"session_id": {"S": KEY}},
-                UpdateExpression="ADD #name :one",
-                ExpressionAttributeNames={"#name": name},
-                ExpressionAttributeValues={":one": {"N": "1"}},
-                ReturnValues="ALL_NEW",
-            )
-        self._keep(_numbers(answer["Attributes"]), now)
-        return self._kept[name]
 
     def remove(self, *names: str) -> None:
         """Remove numbers. Already absent is success."""

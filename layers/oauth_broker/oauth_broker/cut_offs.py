@@ -5,7 +5,8 @@ The cut-offs are numbers of the control item, so that a mass sign-out takes effe
 
 from __future__ import annotations
 
-from oauth_broker.control_item import ControlItem
+from oauth_broker.clock import Clock
+from oauth_broker.control_item import CLOCKS_DIFFER_SECONDS, ControlItem
 
 EVERYONE = "everyone"
 
@@ -16,10 +17,14 @@ def scope_of(client_id: str) -> str:
 
 
 class CutOffs:
-    """The cut-offs, as the process knows the control item. Every method raises Busy where DynamoDB fails."""
+    """The cut-offs, as the process knows the control item. Every method raises Busy where DynamoDB fails.
 
-    def __init__(self, item: ControlItem) -> None:
+    A cut-off of the future is none: no mass sign-out sets it, and it would end sessions that begin later.
+    """
+
+    def __init__(self, item: ControlItem, clock: Clock) -> None:
         self._item = item
+        self._clock = clock
 
     def of(self, client_id: str) -> int:
         """Return the second up to which sessions of the app are over, 0 where there is none.
@@ -27,15 +32,22 @@ class CutOffs:
         Raises Busy where that cannot be known: nobody who was signed out is let in because DynamoDB fails.
         """
         numbers = self._item.numbers()
-        return int(max(numbers.get(EVERYONE, 0), numbers.get(scope_of(client_id), 0)))
+        return max(self._past(numbers, EVERYONE), self._past(numbers, scope_of(client_id)))
 
     def standing(self, scope: str) -> int:
         """Return the cut-off of one scope as it is now, 0 where there is none."""
-        return int(self._item.read().get(scope, 0))
+        return self._past(self._item.read(), scope)
 
     def set(self, scope: str, second: int) -> int:
         """Sign out all sessions of the scope that began up to ``second``; return the cut-off that then stands.
 
         That is ``second``, or a later one: no cut-off ever moves back. Repeating it is safe.
         """
-        return int(self._item.raise_to(scope, second))
+        return int(self._item.raise_to(scope, second, self._most()))
+
+    def _past(self, numbers: dict[str, float], scope: str) -> int:
+        number = numbers.get(scope, 0)
+        return int(number) if number <= self._most() else 0
+
+    def _most(self) -> float:
+        return self._clock.now() + CLOCKS_DIFFER_SECONDS

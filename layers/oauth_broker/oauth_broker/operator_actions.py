@@ -46,7 +46,7 @@ class OperatorActions:
     def __init__(self, settings: Settings, dead_letter_queue_url: str, clock: Clock) -> None:
         dynamodb, secrets = aws.dynamodb(), aws.secretsmanager()
         sign_ins = SignIns(dynamodb, settings.table_name)
-        cut_offs = CutOffs(ControlItem(dynamodb, settings.table_name, clock))
+        cut_offs = CutOffs(ControlItem(dynamodb, settings.table_name, clock), clock)
         directory = Directory(dynamodb, settings.table_name)
         sweeps = Sweeps(dynamodb, settings.table_name)
         vault = SecretsManagerVault(secrets, settings.secret_prefix, settings.key_id)

@@ -7,15 +7,16 @@ tells all of them.
 from __future__ import annotations
 
 from oauth_broker.clock import Clock
-from oauth_broker.control_item import ControlItem
+from oauth_broker.control_item import CLOCKS_DIFFER_SECONDS, KEPT_SECONDS, ControlItem
 from oauth_broker.errors import Paused
 from oauth_broker.provider import CALL_SECONDS
 
 _UNTIL = "aries_paused_until"
-_REFUSALS = "aries_refusals"
-# Refusals in a row, of whichever sessions. Fewer may be about one session or person, and must hold up nobody else.
-_REFUSALS_IN_A_ROW = 5
-_CLOCKS_DIFFER_SECONDS = 5
+_REFUSED = "aries_refused_"
+# A refused session takes one of sixteen places, always the same one, so that the item stays small.
+_PLACE_DIGITS = 1
+# Fewer sessions may be refused for reasons of their own, and must hold up nobody else.
+_REFUSED_SESSIONS = 5
 # As long as a call may take, so that one at a time finds out whether Aries is well again.
 _SECONDS = CALL_SECONDS
 
@@ -23,9 +24,10 @@ _SECONDS = CALL_SECONDS
 class Pause:
     """A circuit breaker for refreshes. Every method raises Busy where DynamoDB fails.
 
-    Five refusals in a row begin a pause of ten seconds. After it one worker asks Aries while the others wait on for as
-    long. A success ends the pause for all, and any success sets the refusals that its process knows of back to none.
-    What Aries asks of one session is remembered in its row and may be longer.
+    A refusal is noted until the next success of any session. The pause begins when five sessions have been refused
+    and five seconds later nobody has been served: by then every process knows of the refusals, so that a success
+    would have removed them. In the pause one worker asks Aries every ten seconds while the others wait. A success
+    ends it for all. What Aries asks of one session is remembered in its row, and may be longer.
     """
 
     def __init__(self, item: ControlItem, clock: Clock) -> None:
@@ -37,30 +39,46 @@ class Pause:
 
         A time further ahead than any pause, of a clock that is wrong, say, holds up nobody.
         """
-        seconds = self._item.numbers().get(_UNTIL, 0) - self._clock.now()
-        return seconds if 0 < seconds <= _SECONDS + _CLOCKS_DIFFER_SECONDS else 0
+        numbers, now = self._item.numbers(), self._clock.now()
+        left = numbers.get(_UNTIL, 0) - now
+        return left if now >= _begins_at(numbers) and 0 < left <= _SECONDS + CLOCKS_DIFFER_SECONDS else 0
 
-    def admit(self) -> None:
-        """Raise Paused unless Aries may be asked now. Who is let in after a pause prolongs it for the others."""
-        seen = self._item.numbers().get(_UNTIL, 0)
-        if not seen:
+    def admit(self, *, was_refused: bool) -> None:
+        """Raise Paused unless Aries may be asked now. Who is let in during a pause prolongs it for the others.
+
+        ``was_refused`` tells whether Aries has refused this very session last. Others go first: they tell more.
+        """
+        numbers, now = self._item.numbers(), self._clock.now()
+        if now < _begins_at(numbers):
             return
+        seen = numbers.get(_UNTIL, 0)
+        goes_first_at = max(_begins_at(numbers), seen if self.left() or seen <= now else 0)
         if self.left():
             raise _paused(self.left())
-        is_first = self._item.swap(_UNTIL, seen, self._clock.now() + _SECONDS)
+        if was_refused and now < goes_first_at + _SECONDS:
+            raise _paused(goes_first_at + _SECONDS - now)
+        is_first = self._item.swap(_UNTIL, seen, now + _SECONDS)
         # Unless another worker has just found that Aries is well.
         if not is_first and self.left():
             raise _paused(self.left())
 
-    def refused(self) -> None:
-        """Count that Aries refused to serve."""
-        if self._item.add(_REFUSALS) >= _REFUSALS_IN_A_ROW:
-            self._item.raise_to(_UNTIL, self._clock.now() + _SECONDS)
+    def refused(self, reference: str) -> None:
+        """Note that Aries refused to serve the session that log lines call ``reference``."""
+        place = _REFUSED + reference[:_PLACE_DIGITS]
+        if place not in self._item.known():
+            self._item.swap(place, 0, self._clock.now())
 
     def served(self) -> None:
         """Note that Aries served. That costs nothing while the process knows of no refusal."""
-        if self._item.known().keys() & {_UNTIL, _REFUSALS}:
-            self._item.remove(_UNTIL, _REFUSALS)
+        names = [name for name in self._item.known() if name.startswith(_REFUSED) or name == _UNTIL]
+        if names:
+            self._item.remove(*names)
+
+
+def _begins_at(numbers: dict[str, float]) -> float:
+    """Return when a pause begins by what is noted: five seconds after the fifth session was refused, or never."""
+    refused = sorted(at for name, at in numbers.items() if name.startswith(_REFUSED))
+    return refused[_REFUSED_SESSIONS - 1] + KEPT_SECONDS if len(refused) >= _REFUSED_SESSIONS else float("inf")
 
 
 def _paused(seconds: float) -> Paused:

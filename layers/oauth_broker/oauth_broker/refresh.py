@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from oauth_broker.answers import TokenAnswer
+from oauth_broker.aws import CALL_SECONDS as AWS_CALL_SECONDS
 from oauth_broker.backoff import Backoff
 from oauth_broker.clock import Clock
 from oauth_broker.control_item import ControlItem
@@ -54,7 +55,7 @@ from oauth_broker.sign_in import SignIn
 from oauth_broker.sign_ins import Refused, SignIns
 from oauth_broker.source_limits import MINUTE, SourceLimits
 from oauth_broker.standing import Standing, Terms, stand
-from oauth_broker.timeline import entry, extended
+from oauth_broker.timeline import entry, extended, was_refused
 
 # What a refresh may take from the lease on: looking for earlier answers, Aries, storing.
 _WORK_SECONDS = CALL_SECONDS + KEEP_SECONDS + READ_LAG_SECONDS
@@ -82,7 +83,7 @@ class Refresh:
         self._late_retry = settings.late_retry
         self._sign_ins = sign_ins
         self._leases = Leases(sign_ins)
-        self.cut_offs = CutOffs(control)
+        self.cut_offs = CutOffs(control, clock)
         self._pause = Pause(control, clock)
         self.store = store
         self._provider = provider
@@ -196,10 +197,15 @@ class Refresh:
     def _until_lapsed(self, row: SignIn) -> float:
         """Return after how many seconds an app may come back to a session that another worker holds.
 
-        The holder may still commit. Where late retries end the session, the app has to be back within the grace after
-        that.
+        The holder may still commit.
         """
-        seconds = row.lease_until - self._clock.now()
+        return self._within_grace(row.lease_until - self._clock.now())
+
+    def _within_grace(self, seconds: float) -> float:
+        """Return after how many seconds an app may come back, where a commit may follow in which it has no part.
+
+        Where late retries end the session, the app has to be back within the grace after that commit.
+        """
         return seconds if self._late_retry else min(seconds, self._grace)
 
     def _resolve(
@@ -282,7 +288,7 @@ class Refresh:
             with self._given_back(row, invocation):
                 if current.refresh_token is None:
                     raise InvalidGrant("not_refreshable")
-                self._pause.admit()
+                self._pause.admit(was_refused=was_refused(row.timeline))
                 tokens = self._provider.refresh(current.refresh_token, row.provider_redirect_uri, invocation)
         except ProviderFailure as failure:
             return self._after_failure(row, earlier, failure, invocation)
@@ -300,21 +306,24 @@ class Refresh:
     ) -> Kept:
         match failure.outcome:
             case Outcome.DEAD:
+                # Aries serves, if not this session.
+                self._note(self._pause.served, invocation)
                 with self._given_back(row, invocation):
                     return self._newer_than(earlier, row, invocation)
             case Outcome.MISCONFIGURED | Outcome.REFUSED:
                 if failure.outcome is Outcome.MISCONFIGURED:
                     invocation.count("ProviderMisconfigured")
-                if failure.answered:
-                    self._note(self._pause.refused, invocation)
                 until = self._clock.now() + failure.retry_after
                 self._note(lambda: self._leases.pause(row, failure.reason, self._clock.now(), until), invocation)
+                if failure.answered:
+                    self._note(lambda: self._pause.refused(row.reference), invocation)
                 raise Paused(failure.reason, failure.retry_after) from failure
             case Outcome.UNKNOWN_ERROR | Outcome.AMBIGUOUS:
                 # The lease is kept until it lapses: the request may still be under way, and a second one that meets it
                 # would look to Aries like the reuse of a stolen token.
                 self._note(lambda: self._leases.settle(row, failure.reason, self._clock.now()), invocation)
-                wait = max(row.lease_until - self._clock.now(), failure.retry_after)
+                # Another worker may commit once the lease lapses.
+                wait = max(row.lease_until - self._clock.now(), self._within_grace(failure.retry_after))
                 raise Busy(failure.reason, wait) from failure
 
     def _newer_than(self, refused: Kept | None, row: SignIn, invocation: Invocation) -> Kept:
@@ -364,7 +373,13 @@ class Refresh:
         self._note(lambda: self._leases.release(row, failure.reason, self._clock.now()), invocation)
 
     def _note(self, write: Callable[[], object], invocation: Invocation) -> None:
-        """Write what only saves time or calls: a lease lapses by itself, and Aries asks anew for a pause."""
+        """Write what only saves time or calls: a lease lapses by itself, and Aries asks anew for a pause.
+
+        The answer goes first: the write is left out where it might take the time that is left.
+        """
+        if invocation.remaining() < AWS_CALL_SECONDS + _COMMIT_SECONDS:
+            invocation.log("not_noted", reason="too_little_time")
+            return
         try:
             write()
         except (Busy, Refused) as error:

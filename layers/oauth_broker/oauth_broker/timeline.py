@@ -27,6 +27,11 @@ def extended(timeline: tuple[str, ...], new: str) -> tuple[str, ...]:
     return (*kept, new)[-LENGTH:]
 
 
+def was_refused(timeline: tuple[str, ...]) -> bool:
+    """Tell whether the last thing that happened to the session was an answer of Aries that was none."""
+    return bool(timeline) and _what(timeline[-1]).startswith("refresh_failed provider:status_")
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """One entry, read: ``at`` is in seconds since 1970, ``reason`` is '' where there is none."""

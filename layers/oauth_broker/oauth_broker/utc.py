@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+_LAST_SECOND = 253_402_300_799
+
 
 def utc(seconds: float) -> str | None:
-    """Return seconds since 1970 as ISO 8601 in UTC, to the second; None for 0, which stands for never."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
+    """Return seconds since 1970 as ISO 8601 in UTC, to the second; None for 0, which stands for never.
+
+    What is later than the year 9999 is told as its end.
+    """
+    return (
+        datetime.fromtimestamp(min(int(seconds), _LAST_SECOND), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
+    )
