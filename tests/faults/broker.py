@@ -252,6 +252,8 @@ class Result:
 
     kind: str
     answer: TokenAnswer | None = None
+    # Where it is busy: the seconds after which it is to come back.
+    retry_after: float = 0
 
 
 @dataclass
@@ -315,8 +317,8 @@ def observe(operation: Any) -> Result:
         answer = operation()
     except ProcessDied:
         return Result("died")
-    except Busy:
-        return Result("busy")
+    except Busy as busy:
+        return Result("busy", retry_after=busy.retry_after)
     except OAuthError as error:
         return Result(error.code)
     return Result("200", answer if isinstance(answer, TokenAnswer) else None)

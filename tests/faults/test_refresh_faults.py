@@ -52,12 +52,16 @@ class Spent(SourceLimits):
 def run(rotation: str, faults: tuple[Fault, ...], patience: float, variant: str = "") -> Outcome:
     """Refresh under faults, let them stop and the lease lapse, retry as an app would, and check the guarantees.
 
-    In the variant ``revoke`` a late retry ends the session; in ``limited`` the app's address is beyond its limit.
+    In the variant ``revoke`` a late retry ends the session; in ``limited`` the app's address is beyond its limit; in
+    ``paused`` Aries has refused five other sessions, and this one is the first to ask again.
     """
     broker = Broker(rotation, settings=replace(SETTINGS, late_retry=variant != "revoke"))
     if variant == "limited":
         broker.refresh._limits = broker.revoke._limits = Spent(1, MINUTE, broker.clock)
     session = signed_in(broker)
+    if variant == "paused":
+        noted = {f"aries_refused_{place}": {"N": f"{broker.clock.time - GRACE:.0f}"} for place in range(5)}
+        broker.control_table.items["cut-offs"] = {"session_id": {"S": "cut-offs"}, **noted}
     broker.seam.calls.clear()
     broker.seam.faults = in_turn(faults)
     in_window = False
@@ -167,8 +171,10 @@ def test_a_single_fault_loses_the_session_in_the_one_window_and_nowhere_else(
     numbers(f"{rotation}: {len(outcomes)} schedules of one fault, {sum(o.lost for o in outcomes)} lost in the window")
 
 
-@pytest.mark.parametrize(("variant", "more"), [("revoke", set()), ("limited", {"get_item"})])
-def test_a_single_fault_loses_no_more_where_late_retries_are_refused_or_the_address_is_beyond_its_limit(
+@pytest.mark.parametrize(
+    ("variant", "more"), [("revoke", set()), ("limited", {"get_item"}), ("paused", {"cut-offs update_item"})]
+)
+def test_a_single_fault_loses_no_more_where_late_retries_or_addresses_are_limited_or_aries_has_refused_others(
     numbers: Callable[[str], None], variant: str, more: set[str]
 ) -> None:
     # As soon as the broker's own Retry-After says, which is within the grace.

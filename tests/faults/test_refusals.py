@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
+from math import ceil
 
 import pytest
 
@@ -24,6 +25,8 @@ MOST_CALLS_A_SECOND = 20
 # How long Aries refuses, and how often an app that does not obey Retry-After asks again.
 SECONDS = 30
 RUDE_PAUSE = 2.0
+# A pause for everybody, and as long again for sessions that were refused themselves.
+LONGEST_PAUSE = 20
 # In this harness: who was let in a moment before asks a moment after.
 MOST_SECONDS_OF_A_CALL = 0.1
 
@@ -51,11 +54,13 @@ def gathering(sessions: int) -> tuple[Broker, Concurrent, list[Session]]:
     return broker, clock, found
 
 
-def insisting(session: Session, clock: Concurrent, until: float) -> Callable[[], None]:
-    """An app that asks again and again, and never waits for as long as it is told to."""
+def insisting(session: Session, clock: Concurrent, until: float, told: list[float] | None = None) -> Callable[[], None]:
+    """An app that asks again and again, and never waits for as long as it is ``told`` to."""
 
     def work() -> None:
-        while session.refresh().kind == "busy" and clock.now() < until:
+        while (result := session.refresh()).kind == "busy" and clock.now() < until:
+            if told is not None:
+                told.append(max(1, ceil(result.retry_after)))
             clock.sleep(RUDE_PAUSE)
 
     return work
@@ -74,7 +79,10 @@ def asking_for_a_thousand_sessions(refusal: Reply) -> tuple[int, int]:
     broker, clock, sessions = gathering(SESSIONS)
     broker.refusals.reply = refusal
     began = clock.now()
-    clock.run([(index / SESSIONS, insisting(it, clock, began + SECONDS)) for index, it in enumerate(sessions)])
+    told: list[float] = []
+    clock.run([(index / SESSIONS, insisting(it, clock, began + SECONDS, told)) for index, it in enumerate(sessions)])
+    # As long as Aries asks, or the pause lasts, that another session's refusals began.
+    assert 0 < min(told) <= max(told) <= max(LONGEST_PAUSE, float(refusal.retry_after or 0))
     # Five seconds after the fifth session was refused.
     known_at = broker.refusals.answered_at[4] + KEPT_SECONDS + MOST_SECONDS_OF_A_CALL
     early = sum(at < known_at for at in broker.refusals.answered_at)
@@ -112,7 +120,10 @@ def asking_for_one_session(refusal: Reply, seconds: int) -> None:
     broker.refusals.reply = refusal
     began = clock.now()
     alike = [Session(broker.another_process(), session.session_id, session.token) for _ in range(50)]
-    clock.run([(index / 50, insisting(it, clock, began + SECONDS)) for index, it in enumerate(alike)])
+    told: list[float] = []
+    clock.run([(index / 50, insisting(it, clock, began + SECONDS, told)) for index, it in enumerate(alike)])
+    # What is left of the time that Aries wants, or of the pause that a probe of this very session begins.
+    assert 0 < min(told) <= max(told) <= max(LONGEST_PAUSE, seconds)
     asked = broker.refusals.answered_at
     assert 1 <= len(asked) <= (clock.now() - began) / seconds + 1
     assert all(later - sooner >= seconds for sooner, later in pairwise(asked))

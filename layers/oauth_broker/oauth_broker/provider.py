@@ -34,7 +34,7 @@ _PAUSES = {Outcome.REFUSED: 2, Outcome.MISCONFIGURED: 10}
 _LONGEST_PAUSE = 600
 # RFC 6749 appendix A.12 and A.17, less the space; RFC 6749 section 3.3.
 _TOKEN = re.compile(r"[!-~]+")
-_DIGITS = re.compile(r"[0-9]+")
+_WHOLE_NUMBER = re.compile(r"\s*([+-]?\d{1,15})")
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*")
 
 
@@ -214,11 +214,15 @@ def _is_token(value: Any) -> TypeGuard[str]:
 def _expires_in(value: Any) -> int:
     """Return the life of an access token in whole seconds: as Aries said it, at least one second.
 
-    Some servers send the number as a string of digits. The default takes the place of what is no number, and of more
-    than a year, so it is never longer than what Aries said.
+    Some servers send the number as a string. If the string goes on after it ("300s", "300.5"), the whole number at its
+    beginning counts. The default takes the place of what is no number, and of more than a year, so it is never longer
+    than what Aries said.
     """
-    # bool is a number to Python, not to JSON. float() reads more strings than other parsers: "1_000", "3e2" and "NaN".
-    if isinstance(value, bool) or (isinstance(value, str) and _DIGITS.fullmatch(value) is None):
+    if isinstance(value, str):
+        begun = _WHOLE_NUMBER.match(value)
+        value = int(begun[1]) if begun else None
+    # bool is a number to Python, not to JSON.
+    if isinstance(value, bool):
         return _DEFAULT_EXPIRES_IN
     try:
         seconds = float(value)
