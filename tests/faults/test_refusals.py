@@ -15,7 +15,7 @@ import pytest
 
 from oauth_broker.control_item import KEPT_SECONDS
 from oauth_broker.transport import Reply
-from tests.faults.broker import Broker, Session
+from tests.faults.broker import LEASE_SECONDS, Broker, Session
 from tests.faults.test_storm import Concurrent, signed_in
 from tests.support.functions import FUNCTION_SECONDS
 from tests.support.world import GRACE
@@ -122,8 +122,8 @@ def asking_for_one_session(refusal: Reply, seconds: int) -> None:
     alike = [Session(broker.another_process(), session.session_id, session.token) for _ in range(50)]
     told: list[float] = []
     clock.run([(index / 50, insisting(it, clock, began + SECONDS, told)) for index, it in enumerate(alike)])
-    # What is left of the time that Aries wants, or of the pause that a probe of this very session begins.
-    assert 0 < min(told) <= max(told) <= max(LONGEST_PAUSE, seconds)
+    # What is left of the time that Aries wants, or of the lease of the one that is asking just then.
+    assert 0 < min(told) <= max(told) <= max(LEASE_SECONDS, seconds)
     asked = broker.refusals.answered_at
     assert 1 <= len(asked) <= (clock.now() - began) / seconds + 1
     assert all(later - sooner >= seconds for sooner, later in pairwise(asked))
