@@ -152,7 +152,6 @@ def _apply(item: Item, verb: str, clause: str, names: dict[str, str], values: di
             item.pop(names.get(clause, clause), None)
         case "ADD":
             name, value = clause.split(" ")
-            name = names.get(name, name)
             before = int(item.get(name, {"N": "0"})["N"])
             item[name] = {"N": str(before + int(values[value]["N"]))}
         case _:

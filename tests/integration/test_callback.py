@@ -15,6 +15,7 @@ from oauth_broker.callback import CODE_SECONDS
 from oauth_broker.handles import session_id_of
 from oauth_broker.leases import LEASE_MARGIN_SECONDS
 from tests.local.aries import Fault
+from tests.support.parameters import ISSUERS_WITH_A_PATH
 from tests.support.world import APP_URI, GRACE, ISSUER, Answer, Phone, World, running_world
 
 
@@ -158,15 +159,7 @@ def test_an_answer_of_another_issuer_is_refused_and_uses_nothing_up(world: World
     assert phone.callback(returning + "&iss=https%3A%2F%2Fapp.aries.example").query["code"]
 
 
-@pytest.mark.parametrize(
-    "issuer",
-    [
-        "https://kc.example/realms/x",
-        "https://kc.example/realms/my%20realm",
-        "https://tenant.eu.auth0.com/",
-        "https://x.okta.com/oauth2/default",
-    ],
-)
+@pytest.mark.parametrize("issuer", ISSUERS_WITH_A_PATH)
 def test_the_issuer_that_is_configured_is_accepted_with_its_path_and_nothing_that_differs_from_it(issuer: str) -> None:
     with running_world(ARIES_ISSUER=issuer) as world:
         phone = world.phone()

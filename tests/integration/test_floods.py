@@ -47,6 +47,17 @@ def flooded(world: World) -> World:
     return world
 
 
+def assert_put_off(answer: Answer, description: str) -> None:
+    """The app is told that its person may try again."""
+    assert answer.location.startswith(APP_URI)
+    assert answer.query == {
+        "error": "temporarily_unavailable",
+        "error_description": description,
+        "iss": ISSUER,
+        "state": "app-state",
+    }
+
+
 class TestSignIns:
     def test_a_flood_writes_no_more_than_the_limit_and_is_told_to_try_again(self, world: World) -> None:
         attacker = world.phone()
@@ -54,13 +65,7 @@ class TestSignIns:
         assert len(world.rows()) == LIMIT
         assert world.aws.counted() == {"dynamodb": LIMIT}
         for answer in answers[LIMIT:]:
-            assert answer.location.startswith(APP_URI)
-            assert answer.query == {
-                "error": "temporarily_unavailable",
-                "error_description": "Too many sign-ins from this network. Try again in a moment.",
-                "iss": ISSUER,
-                "state": "app-state",
-            }
+            assert_put_off(answer, "Too many sign-ins from this network. Try again in a moment.")
             assert answer.cookies == []
 
     def test_other_sources_and_other_apps_sign_in_meanwhile(self, flooded: World) -> None:
@@ -150,13 +155,7 @@ class TestFinishedSignIns:
         answers = [answer for _, _, answer in signs_in_by_script(hourly, FINISHED + 15)]
         assert all(answer.query["code"] for answer in answers[:FINISHED])
         for answer in answers[FINISHED:]:
-            assert answer.location.startswith(APP_URI)
-            assert answer.query == {
-                "error": "temporarily_unavailable",
-                "error_description": "The sign-in failed for now. Try again in a moment.",
-                "iss": ISSUER,
-                "state": "app-state",
-            }
+            assert_put_off(answer, "The sign-in failed for now. Try again in a moment.")
         assert len(hourly.session_secrets()) == FINISHED
         assert hourly.aries.token_calls == FINISHED
 

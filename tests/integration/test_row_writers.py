@@ -11,15 +11,8 @@ from oauth_broker import handles, redeem, refresh
 from oauth_broker.handles import RefreshToken, digest, secret_version
 from oauth_broker.pkce import challenge_of
 from oauth_broker.secret import Secret
-from tests.integration.test_cases_stolen import (
-    is_active,
-    is_claimed,
-    is_escrowed,
-    is_failed,
-    is_issued,
-    is_leased,
-    is_pending,
-)
+from tests.integration import test_cases_stolen
+from tests.integration.test_cases_stolen import is_active, is_escrowed, is_issued, is_leased
 from tests.support.attacker import GUESS, Attacker
 from tests.support.row_writer import Item, Right, RowWriter, forgeries, made_up_token
 from tests.support.world import GRACE, OTHER_CLIENT_ID, TABLE, Phone, World
@@ -40,17 +33,7 @@ def is_signed_out(world: World) -> Phone:
     return phone
 
 
-STAGES: tuple[Stage, ...] = (
-    is_pending,
-    is_claimed,
-    is_issued,
-    is_failed,
-    is_active,
-    is_leased,
-    is_escrowed,
-    is_refreshed,
-    is_signed_out,
-)
+STAGES: tuple[Stage, ...] = (*test_cases_stolen.STAGES, is_refreshed, is_signed_out)
 RIGHTS: tuple[tuple[Right, ...], ...] = (("PutItem",), ("UpdateItem",), ("PutItem", "UpdateItem"))
 NAMES = list(forgeries("", 0))
 

@@ -6,6 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+# Of AriesIssuer: those of Keycloak, Auth0 and Okta. Each names a tenant by its path or ends in a slash.
+ISSUERS_WITH_A_PATH = [
+    "https://kc.example/realms/x",
+    "https://kc.example/realms/my%20realm",
+    "https://tenant.eu.auth0.com/",
+    "https://x.okta.com/oauth2/default",
+]
+
 
 def is_accepted(parameter: Mapping[str, Any], value: str) -> bool:
     """Whether CloudFormation takes the value: a pattern must match all of it."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from oauth_broker.dialect import ARIES, STANDARD
 from oauth_broker.errors import ConfigurationError
 from oauth_broker.settings import Settings, refuse_two_registrations
+from tests.support.parameters import ISSUERS_WITH_A_PATH
 from tests.unit.fakes import ENVIRONMENT, failure_of, settings_with
 
 OPTIONAL = ("ISSUER", "DOMAIN_NAME", "ARIES_CLIENT_SECRET_ARN", "ARIES_ISSUER")
@@ -343,10 +344,7 @@ def test_the_issuer_of_aries_is_the_origin_of_its_authorize_url_unless_it_is_nam
 @pytest.mark.parametrize(
     "issuer",
     [
-        "https://kc.example/realms/x",
-        "https://kc.example/realms/my%20realm",
-        "https://tenant.eu.auth0.com/",
-        "https://x.okta.com/oauth2/default",
+        *ISSUERS_WITH_A_PATH,
         "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbC123",
         "https://login.example/tenant(1)/v2.0",
         "https://kc.example:8443/realms/x",

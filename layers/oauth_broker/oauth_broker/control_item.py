@@ -18,8 +18,6 @@ from oauth_broker.clock import Clock
 KEY = "cut-offs"
 # After so many seconds a number that was written is known to every process.
 KEPT_SECONDS = 5
-# By which the clocks of two processes may differ.
-CLOCKS_DIFFER_SECONDS = 5
 
 
 class ControlItem:
@@ -74,39 +72,33 @@ class ControlItem:
     def remove(self, *names: str) -> None:
         """Remove numbers. Already absent is success."""
         short = {f"#n{index}": name for index, name in enumerate(names)}
-        now = self._clock.now()
-        with translated("dynamodb"):
-            answer = self._client.update_item(
-                TableName=self._table_name,
-                Key={"session_id": {"S": KEY}},
-                UpdateExpression=f"REMOVE {', '.join(short)}",
-                ExpressionAttributeNames=short,
-                ReturnValues="ALL_NEW",
-            )
-        self._keep(_numbers(answer["Attributes"]), now)
+        self._update(UpdateExpression=f"REMOVE {', '.join(short)}", ExpressionAttributeNames=short)
 
     def _set(self, name: str, number: float, condition: str, values: dict[str, Any]) -> bool:
-        now, is_set = self._clock.now(), True
+        return self._update(
+            UpdateExpression="SET #name = :number",
+            ConditionExpression=condition,
+            ExpressionAttributeNames={"#name": name},
+            ExpressionAttributeValues={":number": _value(number), **values},
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+
+    def _update(self, **parameters: Any) -> bool:
+        """Update the item, and know it as it then is; tell whether its condition, if it has one, was met."""
+        now, is_met = self._clock.now(), True
         with translated("dynamodb"):
             try:
                 answer = self._client.update_item(
-                    TableName=self._table_name,
-                    Key={"session_id": {"S": KEY}},
-                    UpdateExpression="SET #name = :number",
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames={"#name": name},
-                    ExpressionAttributeValues={":number": _value(number), **values},
-                    ReturnValues="ALL_NEW",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    TableName=self._table_name, Key={"session_id": {"S": KEY}}, ReturnValues="ALL_NEW", **parameters
                 )
                 item = answer["Attributes"]
             except ClientError as error:
                 if error_code(error) != "ConditionalCheckFailedException":
                     raise
                 refused: Any = error.response
-                item, is_set = refused.get("Item", {}), False
+                item, is_met = refused.get("Item", {}), False
         self._keep(_numbers(item), now)
-        return is_set
+        return is_met
 
     def _keep(self, numbers: dict[str, float], now: float) -> None:
         self._kept = numbers

@@ -7,7 +7,7 @@ tells all of them.
 from __future__ import annotations
 
 from oauth_broker.clock import Clock
-from oauth_broker.control_item import CLOCKS_DIFFER_SECONDS, KEPT_SECONDS, ControlItem
+from oauth_broker.control_item import KEPT_SECONDS, ControlItem
 from oauth_broker.errors import Paused
 from oauth_broker.provider import CALL_SECONDS
 
@@ -19,6 +19,8 @@ _PLACE_DIGITS = 1
 _REFUSED_SESSIONS = 5
 # As long as a call may take, so that one at a time finds out whether Aries is well again.
 _SECONDS = CALL_SECONDS
+# By which the clocks of two processes may differ.
+_CLOCKS_DIFFER_SECONDS = 5
 
 
 class Pause:
@@ -41,26 +43,27 @@ class Pause:
         """
         numbers, now = self._item.numbers(), self._clock.now()
         left = numbers.get(_UNTIL, 0) - now
-        return left if now >= _begins_at(numbers) and 0 < left <= _SECONDS + CLOCKS_DIFFER_SECONDS else 0
+        return left if now >= _begins_at(numbers) and 0 < left <= _SECONDS + _CLOCKS_DIFFER_SECONDS else 0
 
     def admit(self, *, was_refused: bool) -> None:
         """Raise Paused unless Aries may be asked now. Who is let in during a pause prolongs it for the others.
 
         ``was_refused`` tells whether Aries has refused this very session last. Others go first: they tell more.
         """
+        if left := self.left():
+            raise paused(left)
         numbers, now = self._item.numbers(), self._clock.now()
-        if now < _begins_at(numbers):
+        begins_at, seen = _begins_at(numbers), numbers.get(_UNTIL, 0)
+        if now < begins_at:
             return
-        seen = numbers.get(_UNTIL, 0)
-        goes_first_at = max(_begins_at(numbers), seen if self.left() or seen <= now else 0)
-        if self.left():
-            raise _paused(self.left())
-        if was_refused and now < goes_first_at + _SECONDS:
-            raise _paused(goes_first_at + _SECONDS - now)
+        # Since the pause began or, if somebody has asked in it, since that one's time was over.
+        waited = now - max(begins_at, seen if seen <= now else 0)
+        if was_refused and waited < _SECONDS:
+            raise paused(_SECONDS - waited)
         is_first = self._item.swap(_UNTIL, seen, now + _SECONDS)
         # Unless another worker has just found that Aries is well.
-        if not is_first and self.left():
-            raise _paused(self.left())
+        if not is_first and (left := self.left()):
+            raise paused(left)
 
     def refused(self, reference: str) -> None:
         """Note that Aries refused to serve the session that log lines call ``reference``."""
@@ -81,5 +84,6 @@ def _begins_at(numbers: dict[str, float]) -> float:
     return refused[_REFUSED_SESSIONS - 1] + KEPT_SECONDS if len(refused) >= _REFUSED_SESSIONS else float("inf")
 
 
-def _paused(seconds: float) -> Paused:
+def paused(seconds: float) -> Paused:
+    """Return the failure of a request that comes while Aries is to be left alone for ``seconds``."""
     return Paused("provider:paused", seconds)

@@ -44,7 +44,7 @@ from oauth_broker.errors import (
 from oauth_broker.handles import RefreshToken
 from oauth_broker.invocation import Invocation
 from oauth_broker.leases import LEASE_MARGIN_SECONDS, Lease, Leases
-from oauth_broker.pause import Pause
+from oauth_broker.pause import Pause, paused
 from oauth_broker.pkce import base64url
 from oauth_broker.provider import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure
 from oauth_broker.requests import RefreshTokenGrant, canonical_scope
@@ -130,12 +130,12 @@ class Refresh:
             if answer is not None:
                 return answer
             if is_paused:
-                self._sit_out(Paused("provider:paused", self._pause.left()), patience)
+                self._sit_out(paused(self._pause.left()), patience)
         while patience() > 0:
             try:
                 return self._work(self._take_lease(grant, terms, invocation, patience), grant, invocation)
-            except Paused as paused:
-                self._sit_out(paused, patience)
+            except Paused as refusal:
+                self._sit_out(refusal, patience)
                 continue
             except Refused as refused:
                 answer = self._answer_as_found(refused.found, grant, terms, invocation, patience)
@@ -181,18 +181,18 @@ class Refresh:
             if standing is Standing.READY:
                 return None
             if standing is Standing.PAUSED:
-                self._sit_out(Paused("provider:paused", row.lease_until - self._clock.now()), patience)
+                self._sit_out(paused(row.lease_until - self._clock.now()), patience)
                 continue
             if standing is not Standing.WAIT:
                 return self._resolve(standing, row, grant, invocation)
             invocation.count("LeaseWaits")
         raise Busy("lease_held", self._until_lapsed(row) if row else 1)
 
-    def _sit_out(self, paused: Paused, patience: Callable[[], float]) -> None:
-        """Wait for the end of a short pause, since not every app can bear a 503; raises ``paused`` where it is long."""
-        if paused.retry_after >= patience():
-            raise paused
-        self._clock.sleep(paused.retry_after)
+    def _sit_out(self, refusal: Paused, patience: Callable[[], float]) -> None:
+        """Wait for the end of a short pause, since not every app can bear a 503; raises ``refusal`` if it is long."""
+        if refusal.retry_after >= patience():
+            raise refusal
+        self._clock.sleep(refusal.retry_after)
 
     def _until_lapsed(self, row: SignIn) -> float:
         """Return after how many seconds an app may come back to a session that another worker holds.

@@ -76,7 +76,7 @@ class SessionDesk:
             # The first generation came from the sign-in.
             "last_refreshed_at": utc(row.rotated_at) if row.generation > 1 else None,
             "lease_held": row.is_leased(now),
-            "paused_by_aries_until": utc(int(row.lease_until)) if row.is_paused(now) else None,
+            "paused_by_aries_until": utc(row.lease_until) if row.is_paused(now) else None,
             "secret_in_escrow": bool(row.escrow),
             "timeline": [
                 {"at": utc(transition.at), "event": transition.event, "reason": transition.reason or None}
