@@ -59,7 +59,7 @@ def pytest_configure() -> None:
 @pytest.fixture(autouse=True)
 def _no_apps_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nor does a file of apps that somebody deploys with."""
-    monkeypatch.setattr("oauth_broker.settings.APPS_FILE", tmp_path / "apps.json")
+    monkeypatch.setattr("oauth_broker.config.settings.APPS_FILE", tmp_path / "apps.json")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from oauth_broker import aws, snap_start
-from oauth_broker.authorize import Authorize
 from oauth_broker.clock import Clock, SystemClock
-from oauth_broker.endpoint import Endpoint
-from oauth_broker.invocation import Telemetry
-from oauth_broker.settings import Settings
-from oauth_broker.sign_ins import SignIns
-from oauth_broker.telemetry import PowertoolsTelemetry
+from oauth_broker.config.settings import Settings
+from oauth_broker.operations.authorize import Authorize
+from oauth_broker.operations.endpoint import Endpoint
+from oauth_broker.runtime import aws, snap_start
+from oauth_broker.runtime.invocation import Telemetry
+from oauth_broker.runtime.telemetry import PowertoolsTelemetry
+from oauth_broker.sessions.table import SignIns
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from oauth_broker import aws, snap_start
-from oauth_broker.callback import Callback
-from oauth_broker.client_secret import ClientSecret
+from oauth_broker.aries.client import Provider
+from oauth_broker.aries.client_secret import ClientSecret
+from oauth_broker.aries.transport import RequestsTransport
 from oauth_broker.clock import Clock, SystemClock
-from oauth_broker.endpoint import Endpoint
-from oauth_broker.invocation import Telemetry
-from oauth_broker.provider import Provider
-from oauth_broker.settings import Settings
-from oauth_broker.sign_ins import SignIns
-from oauth_broker.telemetry import PowertoolsTelemetry
-from oauth_broker.transport import RequestsTransport
-from oauth_broker.vault import SecretsManagerVault
+from oauth_broker.config.settings import Settings
+from oauth_broker.operations.callback import Callback
+from oauth_broker.operations.endpoint import Endpoint
+from oauth_broker.runtime import aws, snap_start
+from oauth_broker.runtime.invocation import Telemetry
+from oauth_broker.runtime.telemetry import PowertoolsTelemetry
+from oauth_broker.sessions.secret_store import SecretsManagerVault
+from oauth_broker.sessions.table import SignIns
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:

@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from oauth_broker import aws
-from oauth_broker.cleanup import BatchResponse, Cleanup
 from oauth_broker.clock import Clock, SystemClock
-from oauth_broker.invocation import Invocation, LambdaContext, Telemetry
-from oauth_broker.settings import Settings
-from oauth_broker.telemetry import PowertoolsTelemetry
-from oauth_broker.vault import SecretsManagerVault
+from oauth_broker.config.settings import Settings
+from oauth_broker.operations.cleanup import BatchResponse, Cleanup
+from oauth_broker.runtime import aws
+from oauth_broker.runtime.invocation import Invocation, LambdaContext, Telemetry
+from oauth_broker.runtime.telemetry import PowertoolsTelemetry
+from oauth_broker.sessions.secret_store import SecretsManagerVault
 
 Handler = Callable[[Mapping[str, Any], LambdaContext], BatchResponse]
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from oauth_broker.checked_configuration import CheckedConfiguration, put
+from oauth_broker.operations.checked_configuration import CheckedConfiguration, put
 
 lambda_handler = CheckedConfiguration(put)

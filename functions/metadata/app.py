@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from oauth_broker import snap_start
-from oauth_broker.endpoint import Endpoint
-from oauth_broker.invocation import Telemetry
-from oauth_broker.metadata import Metadata
-from oauth_broker.settings import Settings
-from oauth_broker.telemetry import PowertoolsTelemetry
+from oauth_broker.config.settings import Settings
+from oauth_broker.operations.endpoint import Endpoint
+from oauth_broker.operations.metadata import Metadata
+from oauth_broker.runtime import snap_start
+from oauth_broker.runtime.invocation import Telemetry
+from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 
 
 def make_handler(environment: Mapping[str, str], telemetry: Telemetry) -> Endpoint:

@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 
 from oauth_broker.clock import Clock, SystemClock
-from oauth_broker.invocation import Telemetry
-from oauth_broker.operator_actions import make_actions
-from oauth_broker.operator_endpoint import OperatorEndpoint
-from oauth_broker.telemetry import PowertoolsTelemetry
+from oauth_broker.operator.actions import make_actions
+from oauth_broker.operator.endpoint import OperatorEndpoint
+from oauth_broker.runtime.invocation import Telemetry
+from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> OperatorEndpoint:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from oauth_broker import aws, snap_start
 from oauth_broker.clock import Clock, SystemClock
-from oauth_broker.endpoint import Endpoint
-from oauth_broker.escrow import Escrow
-from oauth_broker.invocation import Invocation, Telemetry
-from oauth_broker.messages import HttpRequest, HttpResponse, json_response
-from oauth_broker.requests import parse_revocation_request
-from oauth_broker.revoke import Revoke
-from oauth_broker.session_store import SessionStore
-from oauth_broker.settings import Settings
-from oauth_broker.sign_ins import SignIns
-from oauth_broker.telemetry import PowertoolsTelemetry
-from oauth_broker.vault import SecretsManagerVault
+from oauth_broker.config.settings import Settings
+from oauth_broker.oauth.requests import parse_revocation_request
+from oauth_broker.operations.endpoint import Endpoint
+from oauth_broker.operations.revoke import Revoke
+from oauth_broker.runtime import aws, snap_start
+from oauth_broker.runtime.invocation import Invocation, Telemetry
+from oauth_broker.runtime.telemetry import PowertoolsTelemetry
+from oauth_broker.sessions.escrow import Escrow
+from oauth_broker.sessions.secret_store import SecretsManagerVault
+from oauth_broker.sessions.table import SignIns
+from oauth_broker.sessions.token_store import SessionStore
+from oauth_broker.web.http import HttpRequest, HttpResponse, json_response
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:

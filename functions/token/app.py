@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from oauth_broker import aws, snap_start
 from oauth_broker.clock import Clock, SystemClock
-from oauth_broker.endpoint import Endpoint
-from oauth_broker.invocation import Invocation, Telemetry
-from oauth_broker.messages import HttpRequest, HttpResponse
-from oauth_broker.redeem import Redeem
-from oauth_broker.requests import (
+from oauth_broker.config.settings import Settings
+from oauth_broker.oauth.requests import (
     AuthorizationCodeGrant,
     RefreshTokenGrant,
     parse_aries_token_request,
     parse_token_request,
 )
-from oauth_broker.settings import Settings
-from oauth_broker.sign_ins import SignIns
-from oauth_broker.telemetry import PowertoolsTelemetry
-from oauth_broker.wiring import make_refresh
+from oauth_broker.operations.endpoint import Endpoint
+from oauth_broker.operations.parts import make_refresh
+from oauth_broker.operations.redeem import Redeem
+from oauth_broker.runtime import aws, snap_start
+from oauth_broker.runtime.invocation import Invocation, Telemetry
+from oauth_broker.runtime.telemetry import PowertoolsTelemetry
+from oauth_broker.sessions.table import SignIns
+from oauth_broker.web.http import HttpRequest, HttpResponse
 
 ARIES_PATH = "/v1/oauth2/token"
 

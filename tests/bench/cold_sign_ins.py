@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
 
-from oauth_broker.handles import RefreshToken, session_reference
-from oauth_broker.pkce import challenge_of
-from oauth_broker.secret import Secret
+from oauth_broker.oauth.pkce import challenge_of
+from oauth_broker.oauth.tokens import RefreshToken
+from oauth_broker.secret import Secret, session_reference
 from tests.local.apps import PHONE
 from tests.local.aries import approve
 from tests.local.stack import LocalStack

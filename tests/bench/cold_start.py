@@ -40,9 +40,9 @@ def handler(told: dict[str, Any]) -> Request:
 def ordinary(told: dict[str, Any]) -> Request:
     """Import everything and make every client up front, as handlers ordinarily do; then the function."""
     package = importlib.import_module("oauth_broker")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"oauth_broker.{module.name}")
-    aws = importlib.import_module("oauth_broker.aws")
+    for module in pkgutil.walk_packages(package.__path__, "oauth_broker."):
+        importlib.import_module(module.name)
+    aws = importlib.import_module("oauth_broker.runtime.aws")
     for service in ("dynamodb", "secretsmanager", "kms", "dynamodbstreams", "sqs"):
         getattr(aws, service)()
     return handler(told)

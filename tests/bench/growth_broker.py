@@ -127,7 +127,7 @@ def _expect(answer: dict[str, Any], status: int) -> dict[str, Any]:
 
 
 def _load(functions: dict[str, str], clock: MovedClock) -> dict[str, Handler]:
-    telemetry = importlib.import_module("oauth_broker.telemetry").PowertoolsTelemetry(os.environ)
+    telemetry = importlib.import_module("oauth_broker.runtime.telemetry").PowertoolsTelemetry(os.environ)
     handlers: dict[str, Handler] = {}
     for name, folder in functions.items():
         spec = importlib.util.spec_from_file_location(f"function_{name}", Path(folder) / "app.py")

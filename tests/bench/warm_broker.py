@@ -129,7 +129,7 @@ def trust(certificate: str) -> None:
 
 
 def _load(functions: dict[str, str], clock: SteppedClock) -> dict[str, Callable[[Answer, Context], Answer]]:
-    telemetry = importlib.import_module("oauth_broker.telemetry").PowertoolsTelemetry(os.environ)
+    telemetry = importlib.import_module("oauth_broker.runtime.telemetry").PowertoolsTelemetry(os.environ)
     handlers: dict[str, Callable[[Answer, Context], Answer]] = {}
     for name, folder in functions.items():
         spec = importlib.util.spec_from_file_location(f"function_{name}", Path(folder) / "app.py")

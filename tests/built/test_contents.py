@@ -100,7 +100,8 @@ def test_a_function_is_its_handler_alone() -> None:
 
 def test_the_shared_layer_is_the_package_as_it_stands() -> None:
     sources = ROOT / "layers" / "oauth_broker" / "oauth_broker"
-    expected = {f"python/oauth_broker/{path.name}": path.read_bytes() for path in sources.glob("*.py")}
+    paths = {path.relative_to(sources): path for path in sources.rglob("*.py")}
+    expected = {f"python/oauth_broker/{name}": path.read_bytes() for name, path in paths.items()}
     assert without_bytecode(files_in(BROKER_LAYER)) == expected.keys()
     assert {name: (BROKER_LAYER / name).read_bytes() for name in expected} == expected
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from oauth_broker import aws
+from oauth_broker.runtime import aws
 from tests.built.artifacts import (
     BROKER_LAYER,
     DEPENDENCIES_LAYER,

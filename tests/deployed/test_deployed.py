@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.handles import session_reference
+from oauth_broker.secret import session_reference
 from tests.deployed.account import Account, SamFailed
 from tests.local.aries import AriesCore, AriesSimulator
 from tests.support.functions import FUNCTION_SECONDS, http_event

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.messages import HttpRequest
+from oauth_broker.web.http import HttpRequest
 from tests.local.containers import ContainersFailed, ContainerStack
 from tests.local.serving import HOST
 from tests.local.template import ROOT

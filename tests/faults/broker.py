@@ -12,32 +12,32 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from oauth_broker.answers import TokenAnswer
-from oauth_broker.authorize import Authorize
-from oauth_broker.callback import Callback
-from oauth_broker.client_secret import ClientSecret
-from oauth_broker.control_item import ControlItem
-from oauth_broker.ending import Endings
+from oauth_broker.aries.client import Provider
+from oauth_broker.aries.client_secret import ClientSecret
+from oauth_broker.aries.transport import Reply
+from oauth_broker.config.clients import Client
+from oauth_broker.config.settings import Settings
 from oauth_broker.errors import Busy, OAuthError, PageError, RedirectError
-from oauth_broker.escrow import Escrow
-from oauth_broker.handles import RefreshToken, secret_name, session_id_of
-from oauth_broker.invocation import Invocation
-from oauth_broker.leases import LEASE_MARGIN_SECONDS
-from oauth_broker.messages import HttpRequest, HttpResponse
-from oauth_broker.provider import Provider
-from oauth_broker.redeem import Redeem
-from oauth_broker.refresh import Refresh
-from oauth_broker.registry import Client
-from oauth_broker.requests import AuthorizationCodeGrant, RefreshTokenGrant, RevocationRequest
-from oauth_broker.revoke import Revoke
+from oauth_broker.oauth.requests import AuthorizationCodeGrant, RefreshTokenGrant, RevocationRequest
+from oauth_broker.oauth.tokens import RefreshToken, secret_name, session_id_of
+from oauth_broker.operations.authorize import Authorize
+from oauth_broker.operations.callback import Callback
+from oauth_broker.operations.endpoint import TokenAnswer
+from oauth_broker.operations.redeem import Redeem
+from oauth_broker.operations.refresh import Refresh
+from oauth_broker.operations.revoke import Revoke
+from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret
-from oauth_broker.session_secret import SessionSecret
-from oauth_broker.session_store import SessionStore
-from oauth_broker.settings import Settings
-from oauth_broker.sign_in import SignIn, from_item, may_have_a_secret
-from oauth_broker.sign_ins import SignIns
-from oauth_broker.transport import Reply
-from oauth_broker.vault import SecretsManagerVault
+from oauth_broker.sessions.control_item import ControlItem
+from oauth_broker.sessions.escrow import Escrow
+from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
+from oauth_broker.sessions.row import SignIn, from_item, may_have_a_secret
+from oauth_broker.sessions.secret_store import SecretsManagerVault
+from oauth_broker.sessions.session_end import Endings
+from oauth_broker.sessions.session_secret import SessionSecret
+from oauth_broker.sessions.table import SignIns
+from oauth_broker.sessions.token_store import SessionStore
+from oauth_broker.web.http import HttpRequest, HttpResponse
 from tests.faults.aws import Item, MemoryDynamoDb, MemoryKms, MemorySecretsManager
 from tests.faults.seam import ProcessDied, Seam, SeamedClient
 from tests.local.aries import AriesCore

@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ReadTimeoutError
 
-from oauth_broker.transport import NoReply, NotSent, Reply
+from oauth_broker.aries.transport import NoReply, NotSent, Reply
 
 
 class Kind(Enum):

@@ -23,10 +23,10 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from oauth_broker.handles import secret_name
-from oauth_broker.leases import LEASE_MARGIN_SECONDS
-from oauth_broker.provider import CALL_SECONDS
-from oauth_broker.transport import NoReply, Reply, RequestsTransport
+from oauth_broker.aries.client import CALL_SECONDS
+from oauth_broker.aries.transport import NoReply, Reply, RequestsTransport
+from oauth_broker.oauth.tokens import secret_name
+from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.local.aries import FAULT_KINDS, Fault, FaultKind
 from tests.local.aries.faults import When
 from tests.local.template import ROOT

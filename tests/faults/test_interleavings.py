@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from oauth_broker.errors import PageError, RedirectError
-from oauth_broker.messages import HttpResponse
+from oauth_broker.web.http import HttpResponse
 from tests.faults.broker import (
     DISALLOWED,
     LEASE_SECONDS,

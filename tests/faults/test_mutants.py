@@ -13,25 +13,26 @@ from typing import Any
 
 import pytest
 
-from oauth_broker import pause as pause_module
-from oauth_broker import refresh as refresh_module
-from oauth_broker import standing, vault
-from oauth_broker.callback import Callback
-from oauth_broker.control_item import ControlItem
-from oauth_broker.dialect import Outcome
+from oauth_broker.aries.client import Provider, ProviderFailure
+from oauth_broker.aries.transport import Reply
+from oauth_broker.config.dialect import Outcome
 from oauth_broker.errors import Busy, InvalidGrant
-from oauth_broker.escrow import Escrow
-from oauth_broker.handles import secret_version
-from oauth_broker.leases import Leases
-from oauth_broker.pause import Pause
-from oauth_broker.provider import Provider, ProviderFailure
-from oauth_broker.refresh import Refresh
+from oauth_broker.oauth.tokens import secret_version
+from oauth_broker.operations import pause as pause_module
+from oauth_broker.operations import refresh as refresh_module
+from oauth_broker.operations.callback import Callback
+from oauth_broker.operations.pause import Pause
+from oauth_broker.operations.refresh import Refresh
 from oauth_broker.secret import Secret
-from oauth_broker.session_store import SessionStore
-from oauth_broker.sign_in import SignIn
-from oauth_broker.standing import Standing
-from oauth_broker.transport import Reply
-from oauth_broker.vault import SecretsManagerVault
+from oauth_broker.sessions import secret_store as vault
+from oauth_broker.sessions import verdict as standing
+from oauth_broker.sessions.control_item import ControlItem
+from oauth_broker.sessions.escrow import Escrow
+from oauth_broker.sessions.leases import Leases
+from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.secret_store import SecretsManagerVault
+from oauth_broker.sessions.token_store import SessionStore
+from oauth_broker.sessions.verdict import Standing
 from tests.faults.aws import MemoryDynamoDb, client_error
 from tests.faults.broker import LEASE_SECONDS, Broker, Session, Violation, in_turn, signed_in
 from tests.faults.scheduler import every_schedule

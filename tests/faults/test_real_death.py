@@ -27,8 +27,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from oauth_broker.handles import secret_name, secret_version
-from oauth_broker.session_secret import SessionSecret
+from oauth_broker.oauth.tokens import secret_name, secret_version
+from oauth_broker.sessions.session_secret import SessionSecret
 from tests.faults.processes import RealWorld
 from tests.support.world import GRACE, PREFIX, Answer, Phone
 

@@ -13,7 +13,7 @@ from functools import partial
 
 import pytest
 
-from oauth_broker.source_limits import MINUTE, SourceLimits
+from oauth_broker.operations.rate_limits import MINUTE, SourceLimits
 from tests.faults.broker import LEASE_SECONDS, SETTINGS, Broker, Session, Violation, in_turn, signed_in
 from tests.faults.seam import Fault, Kind, Seam, faults_at, may_befall
 from tests.support.world import GRACE

@@ -13,8 +13,8 @@ from math import ceil
 
 import pytest
 
-from oauth_broker.control_item import KEPT_SECONDS
-from oauth_broker.transport import Reply
+from oauth_broker.aries.transport import Reply
+from oauth_broker.sessions.control_item import KEPT_SECONDS
 from tests.faults.broker import LEASE_SECONDS, Broker, Session
 from tests.faults.test_storm import Concurrent, signed_in
 from tests.support.functions import FUNCTION_SECONDS

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from oauth_broker.errors import PageError, RedirectError
-from oauth_broker.messages import HttpResponse
+from oauth_broker.web.http import HttpResponse
 from tests.faults.broker import LEASE_SECONDS, Broker, Browser, Violation, code_in, in_turn, location, signed_in
 from tests.faults.seam import faults_at
 from tests.support.world import GRACE

@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any, NoReturn
 from unittest import mock
 
-from oauth_broker import aws
-from oauth_broker.endpoint import Endpoint
+from oauth_broker.operations.endpoint import Endpoint
+from oauth_broker.runtime import aws
 from tests.support.functions import http_event, load_function
 from tests.unit.fakes import ENVIRONMENT, FakeClock, FakeContext, FakeTelemetry, client_error
 

@@ -6,17 +6,13 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from oauth_broker.client_secret import ClientSecret
-from oauth_broker.cookies import BrowserCookies
+from oauth_broker.aries.client import Provider, ProviderFailure
+from oauth_broker.aries.client_secret import ClientSecret
+from oauth_broker.aries.transport import Reply
+from oauth_broker.config.clients import Registry
+from oauth_broker.config.settings import Settings
 from oauth_broker.errors import Busy, ConfigurationError, InvalidRequest, OAuthError, PageError, RedirectError
-from oauth_broker.handles import RefreshToken, session_id_of_code
-from oauth_broker.invocation import Invocation
-from oauth_broker.operator_commands import parse_command
-from oauth_broker.operator_errors import InvalidCommand
-from oauth_broker.parameters import parse_form_or_json, parse_query, raw_query_value
-from oauth_broker.provider import Provider, ProviderFailure
-from oauth_broker.registry import Registry
-from oauth_broker.requests import (
+from oauth_broker.oauth.requests import (
     AuthorizationRequest,
     ProviderCallback,
     parse_aries_token_request,
@@ -24,10 +20,14 @@ from oauth_broker.requests import (
     parse_revocation_request,
     parse_token_request,
 )
+from oauth_broker.oauth.tokens import RefreshToken, session_id_of_code
+from oauth_broker.operator.commands import parse_command
+from oauth_broker.operator.errors import InvalidCommand
+from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret
-from oauth_broker.session_secret import SessionSecret
-from oauth_broker.settings import Settings
-from oauth_broker.transport import Reply
+from oauth_broker.sessions.session_secret import SessionSecret
+from oauth_broker.web.cookies import BrowserCookies
+from oauth_broker.web.parameters import parse_form_or_json, parse_query, raw_query_value
 from tests.fuzz.handlers import any_request
 from tests.fuzz.planted import planted
 from tests.unit.fakes import (

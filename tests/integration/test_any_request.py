@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oauth_broker.endpoint import Endpoint
+from oauth_broker.operations.endpoint import Endpoint
 from tests.support.drawn import secret_texts
 from tests.support.functions import Context, http_event
 from tests.support.world import APP_URI, CLIENT_ID, ORIGIN, SCOPE, VERIFIER, World

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 import pytest
 
 from oauth_broker.errors import OAuthError
-from oauth_broker.leases import LEASE_MARGIN_SECONDS
+from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.local.aries import Fault
 from tests.local.aries.faults import FaultKind
 from tests.support.aws_calls import FAILURES

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import pytest
 
-from oauth_broker.handles import session_id_of
-from oauth_broker.sign_ins import SIGN_IN_SECONDS
+from oauth_broker.oauth.tokens import session_id_of
+from oauth_broker.sessions.table import SIGN_IN_SECONDS
 from tests.support.world import (
     APP_URI,
     ARIES_CLIENT_ID,

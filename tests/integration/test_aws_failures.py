@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oauth_broker.leases import LEASE_MARGIN_SECONDS
+from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.support.aws_calls import FAILURES
 from tests.support.world import GRACE, Answer, World
 

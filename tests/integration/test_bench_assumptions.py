@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.telemetry import PowertoolsTelemetry
+from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 from tests.bench.budget import BUDGET
 from tests.bench.cost_usage import Assumed
 from tests.support.world import ENVIRONMENT, GRACE, TABLE, World

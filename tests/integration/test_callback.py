@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 
 from oauth_broker import VERSION
-from oauth_broker.callback import CODE_SECONDS
-from oauth_broker.handles import session_id_of
-from oauth_broker.leases import LEASE_MARGIN_SECONDS
+from oauth_broker.oauth.tokens import session_id_of
+from oauth_broker.operations.callback import CODE_SECONDS
+from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.local.aries import Fault
 from tests.support.parameters import ISSUERS_WITH_A_PATH
 from tests.support.world import APP_URI, GRACE, ISSUER, Answer, Phone, World, running_world

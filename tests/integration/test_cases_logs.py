@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote
 
 import pytest
 
-from oauth_broker.telemetry import PowertoolsTelemetry
+from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 from tests.local.aries import Fault
 from tests.support.functions import Context
 from tests.support.streams import stream_record

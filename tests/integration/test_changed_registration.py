@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from oauth_broker.timeline import transitions
+from oauth_broker.sessions.row import transitions
 from tests.support.aws_calls import ProcessDied
 from tests.support.operator import KINDS, at_call
 from tests.support.world import APP_URI, APPS, CLIENT_ID, GRACE, SCOPE, Answer, Phone, World, running_world

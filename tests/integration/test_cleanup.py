@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.handles import secret_name, session_reference
+from oauth_broker.oauth.tokens import secret_name
+from oauth_broker.secret import session_reference
 from tests.support.aws_calls import FAILURES
 from tests.support.functions import Context
 from tests.support.streams import stream_record

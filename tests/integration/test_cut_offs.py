@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.control_item import KEPT_SECONDS
+from oauth_broker.sessions.control_item import KEPT_SECONDS
 from tests.support.operator import EVERYONE, operate
 from tests.support.row_writer import RowWriter
 from tests.support.world import CLIENT_ID, GRACE, OTHER_CLIENT_ID, TABLE, World

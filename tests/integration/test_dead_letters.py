@@ -11,12 +11,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from oauth_broker import aws
-from oauth_broker.cleanup import Cleanup
-from oauth_broker.dead_letters import DeadLetters, Redriven
-from oauth_broker.handles import secret_name
-from oauth_broker.invocation import Invocation
-from oauth_broker.vault import SecretsManagerVault
+from oauth_broker.oauth.tokens import secret_name
+from oauth_broker.operations.cleanup import Cleanup
+from oauth_broker.operator.dead_letters import DeadLetters, Redriven
+from oauth_broker.runtime import aws
+from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.secret_store import SecretsManagerVault
 from tests.unit.fakes import FakeClock, FakeContext, FakeTelemetry
 
 PREFIX = "stack/session/"

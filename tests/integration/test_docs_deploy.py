@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore import xform_name
 
-from oauth_broker import configuration_checks
+from oauth_broker.operator import checks as configuration_checks
 from tests.support.functions import ROOT
 from tests.support.operations import SECRETS, custom_metrics
 from tests.support.transformed import TEMPLATE, source

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.sign_in import NO_TOKENS, may_have_a_secret
+from oauth_broker.sessions.row import NO_TOKENS, may_have_a_secret
 from tests.local.event_source import EventSourceMapping
 from tests.local.template import StreamTrigger
 from tests.support.removals import template_trigger

@@ -11,10 +11,10 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from oauth_broker.handles import RefreshToken, digest, session_id_of, session_id_of_code, session_reference
-from oauth_broker.pkce import challenge_of
-from oauth_broker.secret import Secret
-from oauth_broker.sign_in import SignIn, from_item
+from oauth_broker.oauth.pkce import challenge_of
+from oauth_broker.oauth.tokens import RefreshToken, session_id_of, session_id_of_code
+from oauth_broker.secret import Secret, digest, session_reference
+from oauth_broker.sessions.row import SignIn, from_item
 from tests.integration.test_template import ROUTES
 from tests.support.removals import template_trigger
 from tests.support.transformed import FUNCTIONS

@@ -91,7 +91,9 @@ def test_a_function_loads_only_what_it_uses(function: str) -> None:
     modules = loaded(function, ENVIRONMENT)
     assert ("boto3" in modules) == (function not in ("metadata", "configuration"))
     assert ("requests" in modules) == (function in ("callback", "token", "refresh", "operator", "configuration"))
-    assert ("oauth_broker.vault" in modules) == (function not in ("authorize", "metadata", "configuration"))
+    assert ("oauth_broker.sessions.secret_store" in modules) == (
+        function not in ("authorize", "metadata", "configuration")
+    )
     assert not modules & {"pydantic", "aws_xray_sdk", "aws_lambda_powertools.event_handler", "moto"}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from oauth_broker.handles import RefreshToken, secret_name
+from oauth_broker.oauth.tokens import RefreshToken, secret_name
 from oauth_broker.secret import Secret
 from tests.local.aries import Fault
 from tests.support.operator import operate, reference

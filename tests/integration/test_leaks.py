@@ -15,13 +15,13 @@ from urllib.parse import quote, urlencode
 import pytest
 import requests
 
-from oauth_broker import answers
+from oauth_broker.aries.transport import NoReply, RequestsTransport
 from oauth_broker.errors import InvalidGrant, InvalidRequest
-from oauth_broker.messages import HttpResponse, json_response, page, redirect
-from oauth_broker.pkce import challenge_of
+from oauth_broker.oauth.pkce import challenge_of
+from oauth_broker.operations import endpoint as answers
+from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 from oauth_broker.secret import Secret
-from oauth_broker.telemetry import PowertoolsTelemetry
-from oauth_broker.transport import NoReply, RequestsTransport
+from oauth_broker.web.http import HttpResponse, json_response, page, redirect
 from tests import conftest
 from tests.local.aries import AriesCore
 from tests.local.function_log import output_to, restore_stdout

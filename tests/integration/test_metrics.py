@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from oauth_broker.handles import digest, session_reference
-from oauth_broker.telemetry import PowertoolsTelemetry
+from oauth_broker.runtime.telemetry import PowertoolsTelemetry
+from oauth_broker.secret import digest, session_reference
 from tests.local.aries import Fault
 from tests.support.functions import ROOT, Context
 from tests.support.row_writer import RowWriter
@@ -216,7 +216,7 @@ def test_what_happens_is_counted(world: World, happens: Callable[[World], None],
 
 def metrics_of_the_code() -> set[str]:
     """What the package counts and measures, read from its source."""
-    trees = [ast.parse(path.read_text()) for path in (ROOT / "layers" / "oauth_broker" / "oauth_broker").glob("*.py")]
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "layers" / "oauth_broker" / "oauth_broker").rglob("*.py")]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     names = [
         constant.value

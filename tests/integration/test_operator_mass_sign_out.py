@@ -10,12 +10,13 @@ from unittest import mock
 
 import pytest
 
-from oauth_broker.control_item import KEPT_SECONDS
-from oauth_broker.directory import PAGE_ROWS
-from oauth_broker.handles import secret_name, session_reference
-from oauth_broker.leases import LEASE_MARGIN_SECONDS
-from oauth_broker.mass_sign_out import IN_EFFECT_SECONDS
-from oauth_broker.sweeper import ROWS_PER_SECOND
+from oauth_broker.oauth.tokens import secret_name
+from oauth_broker.operator.mass_sign_out import IN_EFFECT_SECONDS
+from oauth_broker.operator.search import PAGE_ROWS
+from oauth_broker.operator.sweep import ROWS_PER_SECOND
+from oauth_broker.secret import session_reference
+from oauth_broker.sessions.control_item import KEPT_SECONDS
+from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.support.aws_calls import NOT_APPLIED, ProcessDied
 from tests.support.functions import FUNCTION_SECONDS
 from tests.support.operator import (

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.handles import secret_name
-from oauth_broker.leases import LEASE_MARGIN_SECONDS
-from oauth_broker.sign_ins import ENDED_ROW_SECONDS
+from oauth_broker.oauth.tokens import secret_name
+from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
+from oauth_broker.sessions.table import ENDED_ROW_SECONDS
 from tests.support.functions import FUNCTION_SECONDS
 from tests.support.operator import OPERATOR, assert_none_is_seen, audited, operate, reference, secrets_of
 from tests.support.removals import Removals

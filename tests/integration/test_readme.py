@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from oauth_broker.registry import Registry
+from oauth_broker.config.clients import Registry
 from tests.local.apps import local_apps
 from tests.support.functions import ROOT
 from tests.support.operations import saved_queries

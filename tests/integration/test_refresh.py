@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from oauth_broker.handles import RefreshToken, secret_name, secret_version
-from oauth_broker.leases import LEASE_MARGIN_SECONDS
-from oauth_broker.provider import _DEFAULT_EXPIRES_IN
+from oauth_broker.aries.client import _DEFAULT_EXPIRES_IN
+from oauth_broker.oauth.tokens import RefreshToken, secret_name, secret_version
 from oauth_broker.secret import Secret
+from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.local.aries import Fault
 from tests.support.world import (
     ARIES_CLIENT_SECRET,

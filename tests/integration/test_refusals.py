@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.control_item import KEPT_SECONDS
-from oauth_broker.handles import session_reference
-from oauth_broker.leases import LEASE_MARGIN_SECONDS
-from oauth_broker.utc import utc
+from oauth_broker.operator.utc import utc
+from oauth_broker.secret import session_reference
+from oauth_broker.sessions.control_item import KEPT_SECONDS
+from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.local.aries import Fault
 from tests.support.functions import FUNCTION_SECONDS
 from tests.support.operator import operate, reference

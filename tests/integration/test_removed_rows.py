@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.dead_letters import Redriven
-from oauth_broker.handles import secret_name
-from oauth_broker.sign_ins import ENDED_ROW_SECONDS, SIGN_IN_SECONDS
+from oauth_broker.oauth.tokens import secret_name
+from oauth_broker.operator.dead_letters import Redriven
+from oauth_broker.sessions.table import ENDED_ROW_SECONDS, SIGN_IN_SECONDS
 from tests.support.aws_calls import FAILURES
 from tests.support.removals import Removals, add_stream, session, template_trigger
 from tests.support.world import PREFIX, Phone, World

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from oauth_broker import handles, redeem, refresh
-from oauth_broker.handles import RefreshToken, digest, secret_version
-from oauth_broker.pkce import challenge_of
-from oauth_broker.secret import Secret
+from oauth_broker.oauth import tokens as handles
+from oauth_broker.oauth.pkce import challenge_of
+from oauth_broker.oauth.tokens import RefreshToken, secret_version
+from oauth_broker.operations import redeem, refresh
+from oauth_broker.secret import Secret, digest
 from tests.integration import test_cases_stolen
 from tests.integration.test_cases_stolen import is_active, is_escrowed, is_issued, is_leased
 from tests.support.attacker import GUESS, Attacker

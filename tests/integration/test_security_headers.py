@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from oauth_broker.messages import HttpRequest
+from oauth_broker.web.http import HttpRequest
 from tests.local.aries import Fault
 from tests.support.world import GRACE, OTHER_CLIENT_ID, Answer, World
 

@@ -88,7 +88,7 @@ class TestInitialising:
     @pytest.mark.parametrize("function", FUNCTIONS)
     def test_has_the_process_reseed_when_it_is_restored(self, function: str) -> None:
         found = snapshot("init", function, environment=os.environ | ENVIRONMENT)
-        assert found["hooks"] == ["oauth_broker.snap_start.reseed"]
+        assert found["hooks"] == ["oauth_broker.runtime.snap_start.reseed"]
 
 
 def test_two_copies_of_a_process_have_nothing_in_common_that_must_differ() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.dialect import Outcome
+from oauth_broker.config.dialect import Outcome
 from tests.bench.cost_prices import PriceList
 from tests.support.operations import NAMESPACE, STACK, Metric, access_log, assert_exists, saved_queries, widgets
 from tests.support.transformed import SERVING, deployed, of_type, plain, properties, source

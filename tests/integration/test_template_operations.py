@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.invocation import Invocation, OperatorAction
-from oauth_broker.telemetry import PowertoolsTelemetry
+from oauth_broker.runtime.invocation import Invocation, OperatorAction
+from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 from tests.support import emitted
 from tests.support.functions import Context
 from tests.support.operations import (

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oauth_broker.dialect import ARIES, DIALECTS, ProviderDialect
+from oauth_broker.config.dialect import ARIES, DIALECTS, ProviderDialect
 from tests.support.parameters import broken_rules, evaluate, is_accepted
 from tests.support.transformed import FUNCTIONS, plain, properties, source
 from tests.unit.fakes import settings_with

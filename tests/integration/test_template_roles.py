@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.escrow import Escrow
 from oauth_broker.secret import Secret
-from oauth_broker.session_secret import SessionSecret
-from oauth_broker.sign_in import SignIn
+from oauth_broker.sessions.escrow import Escrow
+from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.session_secret import SessionSecret
 from tests.support.functions import ROOT
 from tests.support.row_attributes import WRITTEN
 from tests.support.transformed import FUNCTIONS, SERVING, listed, of_type, plain, properties

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from oauth_broker.timeline import transitions
+from oauth_broker.sessions.row import transitions
 from tests.local.aries import Fault
 from tests.support.world import GRACE, OTHER_CLIENT_ID, Phone, World
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from oauth_broker.config.clients import ORIGIN
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.registry import ORIGIN
 from tests.local.apps import read_apps
 from tests.local.environment import ProcessEnvironment, apart_from_the_callers_aws
 from tests.local.serving import HOST, PortTaken

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from oauth_broker.config.clients import Registry, read_text
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.registry import Registry, read_text
 
 PHONE = "phone"
 SCOPES = ("user:information", "account:information", "order:execution", "market:information")

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from oauth_broker.config.clients import Registry, read_text
+from oauth_broker.config.settings import APPS_FILE, Settings, refuse_two_registrations
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.registry import Registry, read_text
-from oauth_broker.settings import APPS_FILE, Settings, refuse_two_registrations
-from oauth_broker.telemetry import PowertoolsTelemetry
+from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
 
-from oauth_broker.handles import session_reference
+from oauth_broker.secret import session_reference
 from tests.local.apps import PHONE
 from tests.local.aries import approve
 from tests.local.stack import LocalStack

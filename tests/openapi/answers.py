@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
-from oauth_broker.pkce import challenge_of
+from oauth_broker.oauth.pkce import challenge_of
 from oauth_broker.secret import Secret
 from tests.local.apps import PHONE
 from tests.local.aries import Fault, approve

@@ -19,7 +19,7 @@ from botocore.validate import ParamValidator
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
-from oauth_broker.control_item import KEY
+from oauth_broker.sessions.control_item import KEY
 from tests.support import account_settings
 
 

@@ -33,7 +33,7 @@ def events() -> set[str]:
 
 
 def _calls() -> Iterator[tuple[str, ast.Call]]:
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 yield node.func.attr, node

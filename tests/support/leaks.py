@@ -25,11 +25,11 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import pytest
 import requests
 
-from oauth_broker.cleanup import Cleanup
 from oauth_broker.errors import BrokerError, OAuthError
-from oauth_broker.messages import HttpRequest, HttpResponse
-from oauth_broker.operator_endpoint import OperatorEndpoint
+from oauth_broker.operations.cleanup import Cleanup
+from oauth_broker.operator.endpoint import OperatorEndpoint
 from oauth_broker.secret import Secret
+from oauth_broker.web.http import HttpRequest, HttpResponse
 from tests.local import function_log
 from tests.local.aries import AriesCore
 from tests.support.world import Answer, Recorded

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any, cast
 from unittest import mock
 
-from oauth_broker.handles import session_reference
+from oauth_broker.secret import session_reference
 from tests.support.aws_calls import APPLIED, FAILURES, NOT_APPLIED, ProcessDied
 from tests.support.functions import Context
 from tests.support.world import ARIES_CLIENT_SECRET, Phone, World

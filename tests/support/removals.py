@@ -10,11 +10,11 @@ from typing import Any
 
 import boto3
 
-from oauth_broker import aws
-from oauth_broker.cleanup import Cleanup
-from oauth_broker.dead_letters import DeadLetters, Redriven
-from oauth_broker.invocation import Invocation
-from oauth_broker.vault import SecretsManagerVault
+from oauth_broker.operations.cleanup import Cleanup
+from oauth_broker.operator.dead_letters import DeadLetters, Redriven
+from oauth_broker.runtime import aws
+from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.secret_store import SecretsManagerVault
 from tests.local.event_source import EventSourceMapping
 from tests.local.sweeper import Expiry
 from tests.local.template import StreamTrigger, Template

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from oauth_broker.handles import digest
-from oauth_broker.pkce import challenge_of
-from oauth_broker.secret import Secret
+from oauth_broker.oauth.pkce import challenge_of
+from oauth_broker.secret import Secret, digest
 from tests.support.attacker import GUESS
 from tests.support.leaks import WATCH
 from tests.support.world import APP_URI, CLIENT_ID, GRACE, TABLE, World

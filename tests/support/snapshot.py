@@ -146,7 +146,7 @@ def sign_in(names: list[str]) -> list[dict[str, Any]]:
 
 def _watch_leases() -> list[str]:
     taken: list[str] = []
-    leases = importlib.import_module("oauth_broker.leases").Leases
+    leases = importlib.import_module("oauth_broker.sessions.leases").Leases
     take = leases.take
 
     def watched(self: Any, grant: Any, lease: Any, *rest: Any) -> Any:

@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import boto3
 from moto import mock_aws
 
-from oauth_broker.handles import RefreshToken, session_id_of
-from oauth_broker.pkce import challenge_of
+from oauth_broker.oauth.pkce import challenge_of
+from oauth_broker.oauth.tokens import RefreshToken, session_id_of
 from oauth_broker.secret import Secret
 from tests.local.aries import AriesCore, AriesSimulator
 from tests.support.aws_calls import AwsCalls

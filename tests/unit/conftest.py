@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from oauth_broker.transport import RequestsTransport
+from oauth_broker.aries.transport import RequestsTransport
 from tests.support.certificates import make_certificate
 
 # Bounded, so that all unit tests together stay a matter of seconds; no database, so that a run leaves no files behind.

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from oauth_broker.invocation import Level
-from oauth_broker.messages import HttpRequest
-from oauth_broker.settings import Settings
+from oauth_broker.config.settings import Settings
+from oauth_broker.runtime.invocation import Level
+from oauth_broker.web.http import HttpRequest
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oauth_broker.transport import NoReply, NotSent, Reply, RequestsTransport
+from oauth_broker.aries.transport import NoReply, NotSent, Reply, RequestsTransport
 from tests.unit.peer import Peer, Script
 
 # The deadline of a call that meets it, and what it may take on top on a busy machine: every test that could miss it

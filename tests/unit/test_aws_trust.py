@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from botocore import httpsession
 
-from oauth_broker import aws
 from oauth_broker.errors import Busy
-from oauth_broker.sign_ins import SignIns
+from oauth_broker.runtime import aws
+from oauth_broker.sessions.table import SignIns
 from tests.local.aws import CREDENTIALS, REGION
 from tests.support.certificates import make_certificate, server_context
 from tests.unit.peer import Peer, answer, answering_once

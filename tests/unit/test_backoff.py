@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.backoff import Backoff
+from oauth_broker.clock import Backoff
 from tests.unit.fakes import NOW, FakeClock
 
 

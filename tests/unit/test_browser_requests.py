@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oauth_broker.config.clients import Registry
 from oauth_broker.errors import (
     BrokerError,
     InvalidRequest,
@@ -23,8 +24,7 @@ from oauth_broker.errors import (
     RedirectError,
     UnsupportedResponseType,
 )
-from oauth_broker.registry import Registry
-from oauth_broker.requests import AuthorizationRequest, ProviderCallback, canonical_scope
+from oauth_broker.oauth.requests import AuthorizationRequest, ProviderCallback, canonical_scope
 from oauth_broker.secret import Secret
 from tests.support.drawn import secret_texts
 from tests.unit.fakes import failure_of, http_request

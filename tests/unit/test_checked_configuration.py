@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from oauth_broker import checked_configuration, settings
-from oauth_broker.checked_configuration import CheckedConfiguration, NotTaken, put
+from oauth_broker.config import settings
+from oauth_broker.operations import checked_configuration
+from oauth_broker.operations.checked_configuration import CheckedConfiguration, NotTaken, put
 from tests.support.functions import ROOT
 from tests.unit.fakes import ENVIRONMENT
 from tests.unit.peer import Peer, answer, answering
@@ -182,7 +183,7 @@ def test_the_url_by_which_anybody_could_answer_is_in_nothing_that_lambda_logs_of
 
 def test_apps_in_two_places_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "apps.json"
-    monkeypatch.setattr("oauth_broker.settings.APPS_FILE", file)
+    monkeypatch.setattr("oauth_broker.config.settings.APPS_FILE", file)
     assert answered(GOOD)["Status"] == "SUCCESS"
     file.write_text("{}")
     assert "by the parameter and by apps.json" in answered(GOOD)["Reason"]

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.aws import CALL_SECONDS
-from oauth_broker.cleanup import Cleanup, Outcome
 from oauth_broker.errors import Busy, NotAllowed, Throttled
-from oauth_broker.handles import session_reference
-from oauth_broker.invocation import Invocation
-from oauth_broker.session_secret import SessionSecret
+from oauth_broker.operations.cleanup import Cleanup, Outcome
+from oauth_broker.runtime.aws import CALL_SECONDS
+from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.secret import session_reference
+from oauth_broker.sessions.session_secret import SessionSecret
 from tests.support.functions import Context
 from tests.support.streams import stream_record, without_image
 from tests.unit.fakes import FakeClock, FakeTelemetry

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError
 from moto import mock_aws
 
-from oauth_broker.client_secret import ClientSecret
+from oauth_broker.aries.client_secret import ClientSecret
 from oauth_broker.errors import Busy
 from oauth_broker.secret import Secret
 from tests.unit.fakes import FakeClock, FakeSecretsManager, client_error

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.cookies import BrowserCookies
 from oauth_broker.secret import Secret
+from oauth_broker.web.cookies import BrowserCookies
 from tests.support.drawn import secret_texts
 
 SESSION = "abcdefghijklmnop" + "Q" * 27

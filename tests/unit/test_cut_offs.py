@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.control_item import KEPT_SECONDS, ControlItem
-from oauth_broker.cut_offs import CutOffs
 from oauth_broker.errors import Busy
+from oauth_broker.sessions.control_item import KEPT_SECONDS, ControlItem
+from oauth_broker.sessions.not_before import CutOffs
 from tests.unit.fakes import FakeClock, client_error
 
 

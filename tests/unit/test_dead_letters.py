@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.cleanup import Cleanup
-from oauth_broker.dead_letters import DeadLetters, Redriven
 from oauth_broker.errors import Busy
-from oauth_broker.invocation import Invocation
+from oauth_broker.operations.cleanup import Cleanup
+from oauth_broker.operator.dead_letters import DeadLetters, Redriven
+from oauth_broker.runtime.invocation import Invocation
 from tests.support.functions import Context
 from tests.support.streams import (
     QUEUE_URL,

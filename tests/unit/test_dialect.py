@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.dialect import ARIES, DIALECTS, STANDARD, Outcome, ProviderDialect
+from oauth_broker.config.dialect import ARIES, DIALECTS, STANDARD, Outcome, ProviderDialect
 
 every_dialect = pytest.mark.parametrize("dialect", [ARIES, STANDARD])
 errors = st.sampled_from(["invalid_grant", "invalid_client", "invalid_request", "unauthorized_client", "INVALID_GRANT"])

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from oauth_broker.errors import Busy
-from oauth_broker.escrow import Escrow
-from oauth_broker.handles import session_reference
-from oauth_broker.secret import Secret
-from oauth_broker.session_secret import SessionSecret
-from oauth_broker.sign_in import SignIn
+from oauth_broker.secret import Secret, session_reference
+from oauth_broker.sessions.escrow import Escrow
+from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.session_secret import SessionSecret
 from tests.support.drawn import secret_texts
 from tests.unit.fakes import client_error
 

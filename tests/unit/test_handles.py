@@ -13,17 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.handles import (
+from oauth_broker.oauth.tokens import (
     RefreshToken,
     authorization_code,
-    digest,
     secret_name,
     secret_version,
     session_id_of,
     session_id_of_code,
-    session_reference,
 )
-from oauth_broker.secret import Secret
+from oauth_broker.secret import Secret, digest, session_reference
 from tests.support.drawn import secret_texts
 
 BASE64URL = string.ascii_letters + string.digits + "-_"

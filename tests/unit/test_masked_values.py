@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 import oauth_broker
-from oauth_broker.answers import TokenAnswer
-from oauth_broker.handles import RefreshToken
-from oauth_broker.messages import HttpRequest, HttpResponse
+from oauth_broker.oauth.tokens import RefreshToken
+from oauth_broker.operations.endpoint import TokenAnswer
 from oauth_broker.secret import Secret
-from oauth_broker.sign_in import SignIn
+from oauth_broker.sessions.row import SignIn
+from oauth_broker.web.http import HttpRequest, HttpResponse
 
 CANARY = "canary-5f1c"
 # What holds, or may hold, a secret in plain text: the wire, and the row. What of it is harmless may be shown.
@@ -27,8 +27,8 @@ RAW = {"HttpRequest", "HttpResponse", "SignIn", "Reply", "ProviderCallback", "Au
 
 
 def classes() -> Iterator[type[Any]]:
-    for module in pkgutil.iter_modules(oauth_broker.__path__):
-        loaded = importlib.import_module(f"oauth_broker.{module.name}")
+    for module in pkgutil.walk_packages(oauth_broker.__path__, "oauth_broker."):
+        loaded = importlib.import_module(module.name)
         yield from (
             value for value in vars(loaded).values() if isinstance(value, type) and value.__module__ == loaded.__name__
         )

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker import pages
 from oauth_broker.errors import InvalidRequest, PageError
-from oauth_broker.messages import HttpRequest, HttpResponse, json_response, page, redirect
+from oauth_broker.web import pages
+from oauth_broker.web.http import HttpRequest, HttpResponse, json_response, page, redirect
 from tests.support.functions import http_event
 from tests.unit.fakes import failure_of, http_request
 

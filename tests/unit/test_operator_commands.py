@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.operator_commands import (
+from oauth_broker.operator.commands import (
     CheckConfiguration,
     Command,
     Redrive,
@@ -15,7 +15,7 @@ from oauth_broker.operator_commands import (
     ShowSession,
     parse_command,
 )
-from oauth_broker.operator_errors import InvalidCommand
+from oauth_broker.operator.errors import InvalidCommand
 from tests.unit.fakes import failure_of
 
 REFERENCE = "8bdb688cd18aebcd"

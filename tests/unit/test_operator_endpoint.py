@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from oauth_broker.errors import Busy, Throttled
-from oauth_broker.invocation import Invocation
-from oauth_broker.operator_commands import Command
-from oauth_broker.operator_endpoint import OperatorEndpoint
-from oauth_broker.operator_errors import NotFound, TemporaryFailure
+from oauth_broker.operator.commands import Command
+from oauth_broker.operator.endpoint import OperatorEndpoint
+from oauth_broker.operator.errors import NotFound, TemporaryFailure
+from oauth_broker.runtime.invocation import Invocation
 from tests.unit.fakes import FakeContext, FakeTelemetry
 
 REFERENCE = "8bdb688cd18aebcd"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth_broker.errors import InvalidRequest
-from oauth_broker.parameters import Parameters, parse_form, parse_form_or_json, parse_query, raw_query_value
+from oauth_broker.web.parameters import Parameters, parse_form, parse_form_or_json, parse_query, raw_query_value
 from tests.support.drawn import secret_texts
 from tests.unit.fakes import FORM, JSON, http_request, posted
 

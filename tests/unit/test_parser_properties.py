@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.client_secret import ClientSecret
-from oauth_broker.cookies import BrowserCookies
+from oauth_broker.aries.client import Provider, ProviderFailure
+from oauth_broker.aries.client_secret import ClientSecret
+from oauth_broker.aries.transport import Reply
+from oauth_broker.config.settings import Settings
 from oauth_broker.errors import (
     BrokerError,
     Busy,
@@ -26,14 +28,7 @@ from oauth_broker.errors import (
     PageError,
     RedirectError,
 )
-from oauth_broker.handles import RefreshToken, session_id_of_code
-from oauth_broker.invocation import Invocation
-from oauth_broker.messages import HttpRequest
-from oauth_broker.operator_commands import parse_command
-from oauth_broker.operator_errors import InvalidCommand
-from oauth_broker.parameters import parse_query
-from oauth_broker.provider import Provider, ProviderFailure
-from oauth_broker.requests import (
+from oauth_broker.oauth.requests import (
     AuthorizationRequest,
     ProviderCallback,
     parse_aries_token_request,
@@ -41,10 +36,15 @@ from oauth_broker.requests import (
     parse_revocation_request,
     parse_token_request,
 )
+from oauth_broker.oauth.tokens import RefreshToken, session_id_of_code
+from oauth_broker.operator.commands import parse_command
+from oauth_broker.operator.errors import InvalidCommand
+from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret
-from oauth_broker.session_secret import SessionSecret
-from oauth_broker.settings import Settings
-from oauth_broker.transport import Reply
+from oauth_broker.sessions.session_secret import SessionSecret
+from oauth_broker.web.cookies import BrowserCookies
+from oauth_broker.web.http import HttpRequest
+from oauth_broker.web.parameters import parse_query
 from tests.support.drawn import secret_texts
 from tests.unit.fakes import (
     ENVIRONMENT,

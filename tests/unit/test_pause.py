@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.control_item import KEPT_SECONDS, ControlItem
 from oauth_broker.errors import Busy, Paused
-from oauth_broker.pause import Pause
+from oauth_broker.operations.pause import Pause
+from oauth_broker.sessions.control_item import KEPT_SECONDS, ControlItem
 from tests.faults.aws import MemoryDynamoDb, client_error
 from tests.unit.fakes import FakeClock
 

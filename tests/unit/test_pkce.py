@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.pkce import base64url, challenge_of, is_challenge, verifies
-from oauth_broker.secret import Secret
+from oauth_broker.oauth.pkce import challenge_of, is_challenge, verifies
+from oauth_broker.secret import Secret, base64url
 from tests.support.drawn import secret_texts
 
 # RFC 7636 appendix B.

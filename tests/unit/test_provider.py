@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.client_secret import ClientSecret
-from oauth_broker.dialect import Outcome
+from oauth_broker.aries.client import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure, ProviderTokens
+from oauth_broker.aries.client_secret import ClientSecret
+from oauth_broker.aries.transport import NoReply, NotSent, Reply
+from oauth_broker.config.dialect import Outcome
 from oauth_broker.errors import Busy
-from oauth_broker.invocation import Invocation
-from oauth_broker.provider import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure, ProviderTokens
+from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret
-from oauth_broker.transport import NoReply, NotSent, Reply
 from tests.support.drawn import secret_texts
 from tests.unit.fakes import (
     ENVIRONMENT,

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.authorize import Authorize
-from oauth_broker.endpoint import Endpoint
+from oauth_broker.config.clients import Client, Registry
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.registry import Client, Registry
-from oauth_broker.sign_ins import SignIns
+from oauth_broker.operations.authorize import Authorize
+from oauth_broker.operations.endpoint import Endpoint
+from oauth_broker.sessions.table import SignIns
 from tests.support.functions import http_event
 from tests.unit.fakes import FakeClock, FakeContext, FakeTelemetry, settings_with
 from tests.unit.redirect_attacks import APPENDED, BEHIND_HOST, IN_FRONT_OF_HOST, PREPENDED, corpus

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oauth_broker.config.clients import Client, Registry
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.registry import Client, Registry
 from tests.unit.fakes import failure_of
 
 HTTPS = "https://app.example.com/callback"

@@ -14,11 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oauth_broker.config.clients import Registry
 from oauth_broker.errors import InvalidClient, InvalidGrant, InvalidRequest, OAuthError, UnsupportedGrantType
-from oauth_broker.handles import RefreshToken
-from oauth_broker.messages import HttpRequest
-from oauth_broker.registry import Registry
-from oauth_broker.requests import (
+from oauth_broker.oauth.requests import (
     AuthorizationCodeGrant,
     RefreshTokenGrant,
     parse_aries_token_request,
@@ -26,7 +24,9 @@ from oauth_broker.requests import (
     parse_revocation_request,
     parse_token_request,
 )
+from oauth_broker.oauth.tokens import RefreshToken
 from oauth_broker.secret import Secret
+from oauth_broker.web.http import HttpRequest
 from tests.support.drawn import secret_texts
 from tests.unit.fakes import FORM, JSON, failure_of, posted
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from oauth_broker.errors import Busy
 from oauth_broker.secret import Secret
-from oauth_broker.session_secret import SessionSecret
+from oauth_broker.sessions.session_secret import SessionSecret
 from tests.support.drawn import secret_texts
 
 SECRET = SessionSecret(

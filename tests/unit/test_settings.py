@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.dialect import ARIES, STANDARD
+from oauth_broker.config.dialect import ARIES, STANDARD
+from oauth_broker.config.settings import Settings, refuse_two_registrations
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.settings import Settings, refuse_two_registrations
 from tests.support.parameters import ISSUERS_WITH_A_PATH
 from tests.unit.fakes import ENVIRONMENT, failure_of, settings_with
 

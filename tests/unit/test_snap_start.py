@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from oauth_broker import snap_start
+from oauth_broker.runtime import snap_start
 
 
 def test_where_the_runtime_can_restore_snapshots_it_is_told_to_reseed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from oauth_broker import source_limits
-from oauth_broker.source_limits import HOUR, MINUTE, SourceLimits
+from oauth_broker.operations import rate_limits as source_limits
+from oauth_broker.operations.rate_limits import HOUR, MINUTE, SourceLimits
 from tests.support.world import VirtualClock
 
 APP, SOURCE = "app", "192.0.2.1"

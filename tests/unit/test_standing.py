@@ -9,12 +9,12 @@ from typing import Literal
 
 import pytest
 
-from oauth_broker.handles import RefreshToken
-from oauth_broker.registry import Client
-from oauth_broker.requests import RefreshTokenGrant
+from oauth_broker.config.clients import Client
+from oauth_broker.oauth.requests import RefreshTokenGrant
+from oauth_broker.oauth.tokens import RefreshToken
 from oauth_broker.secret import Secret
-from oauth_broker.sign_in import SignIn
-from oauth_broker.standing import Standing, Terms, stand
+from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.verdict import Standing, Terms, stand
 from tests.unit.fakes import NOW
 
 SESSION = "S" * 43

@@ -9,8 +9,8 @@ from typing import Any, get_args
 import pytest
 
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.invocation import Level
-from oauth_broker.telemetry import PowertoolsTelemetry
+from oauth_broker.runtime.invocation import Level
+from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 
 # Lambda sets it from ApplicationLogLevel, and Powertools' Logger puts it above its own variable.
 LAMBDA_LOG_LEVEL = "AWS_LAMBDA_LOG_LEVEL"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.timeline import LENGTH, Transition, entry, extended, transitions
+from oauth_broker.sessions.row import LENGTH, Transition, entry, extended, transitions
 
 WORDS = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
 REASONS = st.one_of(st.just(""), st.from_regex(r"[a-z_]{1,12}(:[A-Za-z]{1,12})?", fullmatch=True))

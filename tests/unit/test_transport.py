@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from oauth_broker import VERSION
-from oauth_broker.transport import NoReply, NotSent, Reply, RequestsTransport
+from oauth_broker.aries.transport import NoReply, NotSent, Reply, RequestsTransport
 from tests.support.certificates import make_certificate, server_context
 from tests.unit.peer import (
     Peer,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from oauth_broker import transport as transport_module
-from oauth_broker.transport import NoReply, Reply, RequestsTransport
+from oauth_broker.aries import transport as transport_module
+from oauth_broker.aries.transport import NoReply, Reply, RequestsTransport
 from tests.support.certificates import server_context
 from tests.unit.peer import Peer, Wire, answer, answering, answering_once
 from tests.unit.posting import SECONDS, assert_not_sent, post, trust

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from urllib3 import Timeout
 
-from oauth_broker import transport as transport_module
-from oauth_broker.transport import NoReply, Reply, RequestsTransport
+from oauth_broker.aries import transport as transport_module
+from oauth_broker.aries.transport import NoReply, Reply, RequestsTransport
 from tests.support.certificates import server_context
 from tests.unit.peer import Peer, Script, Wire, answer, answering
 from tests.unit.posting import CHUNKED, SECONDS, UNTIL_CLOSED, assert_no_reply, assert_not_sent, post, trust

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from oauth_broker import VERSION
-from oauth_broker.transport import NoReply, NotSent, Reply, RequestsTransport
+from oauth_broker.aries.transport import NoReply, NotSent, Reply, RequestsTransport
 from tests.unit.peer import Peer, Script, Wire, answer, answering, black_hole
 from tests.unit.posting import LATE, SECONDS, post
 

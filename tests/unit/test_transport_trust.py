@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from oauth_broker import transport as transport_module
-from oauth_broker.transport import Reply, RequestsTransport
+from oauth_broker.aries import transport as transport_module
+from oauth_broker.aries.transport import Reply, RequestsTransport
 from tests.support.certificates import server_context
 from tests.unit.peer import Peer, answer, answering
 from tests.unit.posting import assert_not_sent, post

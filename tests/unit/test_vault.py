@@ -13,10 +13,10 @@ from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, Re
 from moto import mock_aws
 
 from oauth_broker.errors import Busy
-from oauth_broker.handles import secret_name, secret_version
+from oauth_broker.oauth.tokens import secret_name, secret_version
 from oauth_broker.secret import Secret
-from oauth_broker.session_secret import SessionSecret
-from oauth_broker.vault import SecretsManagerVault
+from oauth_broker.sessions.secret_store import SecretsManagerVault
+from oauth_broker.sessions.session_secret import SessionSecret
 from tests.unit.fakes import client_error, failure_of
 
 SESSION = "S" * 43

@@ -1,8 +1,18 @@
 """The Aries token broker: a small OAuth 2.1 authorization server towards apps, an OAuth client towards Aries.
 
-Imports point one way: handlers (``functions/<name>/app.py``) -> operations (``authorize``, ``callback``, ``redeem``,
-``refresh``, ``revoke``, ``metadata``, ``cleanup``) -> adapters (``sign_ins``, ``vault``, ``escrow``, ``provider``,
-``transport``) -> pure modules. Pure modules import no AWS library.
+The ground (``errors``, ``secret``, ``strict_json``, ``clock``) is what everybody uses. Above it stand eight rooms:
+
+* ``config``: what a deployment decides.
+* ``web``: HTTP as API Gateway hands it over.
+* ``runtime``: Lambda and the AWS SDK.
+* ``oauth``: the protocol towards apps. It is pure.
+* ``aries``: the OAuth client towards Aries.
+* ``sessions``: a sign-in and the session it becomes, wherever its parts are stored.
+* ``operations``: one module for what each function does. ``parts`` puts the parts together.
+* ``operator``: what a person on call does.
+
+A room imports only from rooms that stand before it in this list, and not from all of them. ``tests/unit/test_rooms.py``
+holds the rule.
 """
 
 from __future__ import annotations

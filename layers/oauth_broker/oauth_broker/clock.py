@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Protocol, TypeVar
+
+from oauth_broker.errors import Busy
 
 
 class Clock(Protocol):
@@ -28,3 +32,48 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Wait for ``seconds``."""
         time.sleep(seconds)
+
+
+Result = TypeVar("Result")
+
+
+class Backoff:
+    """Paces repeated tries. Workers that failed together do not retry together: every pause is random."""
+
+    def __init__(self, clock: Clock, token_bytes: Callable[[int], bytes]) -> None:
+        self._clock = clock
+        self._token_bytes = token_bytes
+
+    def tries(self, time_left: Callable[[], float], *, first: float = 0.1, longest: float = 1.0) -> Iterator[int]:
+        """Yield 0 at once, and 1, 2, ... after pauses, as long as ``time_left()`` seconds are more than the pause.
+
+        ``time_left`` is less what one more try may take. Pauses are between half of a doubling bound and all of it.
+        """
+        bound = first
+        for attempt in count():
+            yield attempt
+            pause = bound * (0.5 + self._token_bytes(1)[0] / 510)
+            if time_left() <= pause:
+                return
+            self._clock.sleep(pause)
+            bound = min(bound * 2, longest)
+
+    def until_done(self, call: Callable[[], Result], time_left: Callable[[], float]) -> Result:
+        """Return what ``call`` returns, calling it again while it is Busy and there is time.
+
+        Raises the last Busy, and at once one that says that repeating is of no use.
+        """
+        failure = Busy("too_little_time")
+        for _ in self.tries(time_left):
+            try:
+                return call()
+            except Busy as busy:
+                failure = busy
+                if not busy.retriable:
+                    break
+        raise failure
+
+    def tries_for(self, seconds: float) -> Iterator[int]:
+        """Yield like ``tries``, for ``seconds`` from now."""
+        ends_at = self._clock.now() + seconds
+        return self.tries(lambda: ends_at - self._clock.now())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+from base64 import urlsafe_b64encode
+from hashlib import sha256
 from typing import final
 
 
@@ -37,3 +39,23 @@ class Secret:
 
     def __reduce__(self) -> str:
         raise TypeError("a Secret is not pickled")
+
+
+def base64url(data: bytes) -> str:
+    """Return ``data`` in base64url without padding (RFC 7636 appendix A)."""
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def digest(text: str) -> str:
+    """Return base64url(SHA-256(text)), 43 characters: what is stored in place of a secret of 256 bits."""
+    return base64url(sha256(text.encode()).digest())
+
+
+def session_digest(session_id: str) -> str:
+    """Return what CloudTrail may show of a session: 64 hex characters, of which the first 16 are its reference."""
+    return sha256(b"log" + session_id.encode()).hexdigest()
+
+
+def session_reference(session_id: str) -> str:
+    """Return what a log line calls the session: 16 hex characters from which the session id cannot be computed."""
+    return session_digest(session_id)[:16]

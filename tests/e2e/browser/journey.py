@@ -16,7 +16,7 @@ import requests
 from playwright.sync_api import Page
 
 from oauth_broker.errors import Busy
-from oauth_broker.sign_ins import SignIns
+from oauth_broker.sessions.table import SignIns
 from tests.e2e.stock_clients import Broker, parameters_of
 from tests.local.apps import SCOPES
 from tests.local.aries import approve

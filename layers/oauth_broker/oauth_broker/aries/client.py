@@ -1,0 +1,231 @@
+"""Aries' token endpoint (Aries steps 3 and 5), spoken to in its dialect."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, TypeGuard
+from urllib.parse import urlencode
+
+from oauth_broker.aries.client_secret import ClientSecret
+from oauth_broker.aries.transport import NoReply, NotSent, Reply, Transport
+from oauth_broker.clock import Clock
+from oauth_broker.config.dialect import Outcome, ProviderDialect
+from oauth_broker.config.settings import Settings
+from oauth_broker.errors import BrokerError, Busy
+from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.secret import Secret
+from oauth_broker.strict_json import parse_object
+
+# In all, from the first try to connect to the last byte of the answer.
+CALL_SECONDS = 10
+# What must be left when Aries has answered, to store what it answered.
+KEEP_SECONDS = 10
+# If Aries does not say how long an access token lives: long enough to be used, short enough to be renewed in time.
+_DEFAULT_EXPIRES_IN = 900
+_LONGEST_EXPIRES_IN = 365 * 24 * 60 * 60
+# For how long Aries is left alone where it does not say: after "too many requests", and while it refuses our client,
+# which takes a person to mend.
+_PAUSES = {Outcome.REFUSED: 2, Outcome.MISCONFIGURED: 10}
+_LONGEST_PAUSE = 600
+# RFC 6749 appendix A.12 and A.17, less the space; RFC 6749 section 3.3.
+_TOKEN = re.compile(r"[!-~]+")
+_WHOLE_NUMBER = re.compile(r"\s*([+-]?\d{1,15})")
+_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderTokens:
+    """What Aries granted; ``access_token`` is the one thing that must be there.
+
+    ``refresh_token`` is None where Aries sent none: the old one is kept. ``scope`` is None where Aries did not name
+    it: it is the scope asked for (RFC 6749 section 5.1); it is '' where Aries named what is none, which
+    nobody has asked for. ``expires_at`` counts from before the request was sent. ``is_bearer`` tells whether the access
+    token is used the way this broker says it is (RFC 6750).
+    """
+
+    access_token: Secret
+    refresh_token: Secret | None
+    expires_at: int
+    scope: str | None
+    is_bearer: bool
+
+
+class ProviderFailure(BrokerError):
+    """Aries granted nothing that can be used. ``outcome`` says what that means for the session.
+
+    ``retry_after`` are the seconds for which Aries wants to be left alone, as it says or, after a refusal, by default.
+    They are 0 where nothing says so. ``answered`` tells whether Aries itself spoke.
+    """
+
+    def __init__(self, outcome: Outcome, reason: str, retry_after: float = 0, *, answered: bool = True) -> None:
+        super().__init__(f"provider:{reason}")
+        self.outcome = outcome
+        self.retry_after = retry_after or _PAUSES.get(outcome, 0)
+        self.answered = answered
+
+
+class Provider:
+    """The OAuth client towards Aries. It never repeats a request whose outcome is unknown."""
+
+    def __init__(self, settings: Settings, transport: Transport, client_secret: ClientSecret, clock: Clock) -> None:
+        self._settings = settings
+        self._dialect: ProviderDialect = settings.dialect
+        self._transport = transport
+        self._client_secret = client_secret
+        self._clock = clock
+
+    def exchange(self, code: Secret, verifier: Secret, redirect_uri: str, invocation: Invocation) -> ProviderTokens:
+        """Exchange an authorization code, once (Aries step 3). Raises ProviderFailure, and Busy before it is sent."""
+        parameters = {
+            "client_id": self._settings.aries_client_id,
+            "grant_type": self._dialect.code_grant_type,
+            "code": code.reveal(),
+            "redirect_uri": redirect_uri,
+            "code_verifier": verifier.reveal(),
+        }
+        if self._dialect.code_sends_secret:
+            parameters["client_secret"] = self._client_secret.current().reveal()
+        try:
+            return self._grant("code", parameters, invocation)
+        except ProviderFailure as failure:
+            if failure.outcome is Outcome.MISCONFIGURED and self._dialect.code_sends_secret:
+                # Not repeated, since a code is sent once; but the next sign-in has the secret that is stored now.
+                with suppress(Busy):
+                    self._client_secret.reread()
+            raise
+
+    def refresh(self, refresh_token: Secret, redirect_uri: str, invocation: Invocation) -> ProviderTokens:
+        """Refresh (Aries step 5). Raises ProviderFailure, and Busy where Aries has processed nothing.
+
+        Where Aries refuses our client secret and another one has been stored meanwhile, that one is tried, once: Aries
+        has said that it processed nothing.
+        """
+        secret = self._client_secret.current()
+        try:
+            return self._refresh_with(secret, refresh_token, redirect_uri, invocation)
+        except ProviderFailure as failure:
+            newer = self._newer_client_secret(secret) if failure.outcome is Outcome.MISCONFIGURED else None
+            if newer is None:
+                raise
+        return self._refresh_with(newer, refresh_token, redirect_uri, invocation)
+
+    def _newer_client_secret(self, refused: Secret) -> Secret | None:
+        try:
+            newer = self._client_secret.reread()
+        except Busy:
+            return None
+        return None if newer == refused else newer
+
+    def _refresh_with(
+        self, secret: Secret, refresh_token: Secret, redirect_uri: str, invocation: Invocation
+    ) -> ProviderTokens:
+        parameters = {
+            "client_id": self._settings.aries_client_id,
+            "client_secret": secret.reveal(),
+            "grant_type": "refresh_token",
+            "refresh_token": refresh_token.reveal(),
+        }
+        if self._dialect.refresh_sends_redirect_uri:
+            parameters["redirect_uri"] = redirect_uri
+        return self._grant("refresh", parameters, invocation)
+
+    def _grant(self, grant: str, parameters: dict[str, str], invocation: Invocation) -> ProviderTokens:
+        # The last look at the time before the request leaves: its answer must find a worker with time to store it.
+        if invocation.remaining() < CALL_SECONDS + KEEP_SECONDS:
+            raise Busy("too_little_time")
+        sent_at = self._clock.now()
+        try:
+            try:
+                reply = self._post(parameters)
+            finally:
+                milliseconds = (self._clock.now() - sent_at) * 1000
+                invocation.measure("ProviderLatency", milliseconds, grant=grant)
+            tokens = _tokens(reply, self._dialect, sent_at, self._clock.now())
+            if grant == "code" and not tokens.is_bearer:
+                # Nothing is lost yet. On a refresh, tokens that Aries has already rotated are not thrown away for it.
+                raise ProviderFailure(Outcome.AMBIGUOUS, "token_type")
+            return tokens
+        except ProviderFailure as failure:
+            invocation.count("ProviderErrors", kind=failure.outcome.value)
+            invocation.log("provider_failed", level="warning", reason=failure.reason)
+            raise
+
+    def _post(self, parameters: dict[str, str]) -> Reply:
+        if self._dialect.json_body:
+            body, content_type = json.dumps(parameters), "application/json"
+        else:
+            body, content_type = urlencode(parameters), "application/x-www-form-urlencoded"
+        try:
+            return self._transport.post(
+                self._settings.aries_token_url, body.encode(), {"content-type": content_type}, CALL_SECONDS
+            )
+        except NotSent as error:
+            raise ProviderFailure(Outcome.REFUSED, f"not_sent:{error}", answered=False) from error
+        except NoReply as error:
+            raise ProviderFailure(Outcome.AMBIGUOUS, f"no_reply:{error}", answered=False) from error
+
+
+def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float, now: float) -> ProviderTokens:
+    try:
+        members = parse_object(reply.body)
+    except ValueError:
+        members = {}
+    # A server that answers 201 has issued tokens too. A refresh token that it rotated would be lost with its answer.
+    if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
+        error = members.get("error")
+        outcome = dialect.outcome(reply.status, error)
+        known = error if error in ("invalid_grant", "invalid_client") else "other"
+        raise ProviderFailure(outcome, f"status_{reply.status}:{known}", _retry_after(reply.retry_after, now))
+    access_token, refresh_token = members.get("access_token"), members.get("refresh_token")
+    scope = members.get("scope")
+    if not _is_token(access_token):
+        # Aries may have committed all the same, so nothing is known.
+        raise ProviderFailure(Outcome.AMBIGUOUS, "malformed_answer")
+    return ProviderTokens(
+        access_token=Secret(access_token),
+        refresh_token=Secret(refresh_token) if _is_token(refresh_token) else None,
+        expires_at=int(sent_at) + _expires_in(members.get("expires_in")),
+        scope=scope if scope is None or (isinstance(scope, str) and _SCOPE.fullmatch(scope)) else "",
+        is_bearer=str(members.get("token_type", "Bearer")).lower() == "bearer",
+    )
+
+
+def _retry_after(text: str, now: float) -> float:
+    """Return the seconds of a ``Retry-After`` (RFC 9110 section 10.2.3), at most ten minutes; 0 where there is none."""
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        seconds = float(text)
+    else:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now
+        except (TypeError, ValueError, OverflowError):
+            return 0
+    return min(max(0.0, seconds), _LONGEST_PAUSE)
+
+
+def _is_token(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+
+
+def _expires_in(value: Any) -> int:
+    """Return the life of an access token in whole seconds: as Aries said it, at least one second.
+
+    Some servers send the number as a string. If the string goes on after it ("300s", "300.5"), the whole number at its
+    beginning counts. The default takes the place of what is no number, and of more than a year, so it is never longer
+    than what Aries said.
+    """
+    if isinstance(value, str):
+        begun = _WHOLE_NUMBER.match(value)
+        value = int(begun[1]) if begun else None
+    # bool is a number to Python, not to JSON.
+    if isinstance(value, bool):
+        return _DEFAULT_EXPIRES_IN
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return _DEFAULT_EXPIRES_IN
+    return int(max(1, seconds)) if seconds <= _LONGEST_EXPIRES_IN else _DEFAULT_EXPIRES_IN

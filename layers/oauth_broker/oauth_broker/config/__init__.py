@@ -1,0 +1,1 @@
+"""What a deployment decides: its settings, the registered clients, the dialect of its provider."""

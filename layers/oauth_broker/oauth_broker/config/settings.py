@@ -1,0 +1,150 @@
+"""The configuration of a function: environment variables, read once into a frozen value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from oauth_broker.config.clients import ORIGIN, Registry, read_text
+from oauth_broker.config.dialect import DIALECTS, ProviderDialect
+from oauth_broker.errors import ConfigurationError
+
+T = TypeVar("T")
+
+# The apps that do not fit into a variable. The layer's build puts the file there: layers/oauth_broker/apps.json becomes
+# /opt/python/apps.json.
+APPS_FILE = Path(__file__).parents[2] / "apps.json"
+
+_ORIGIN = re.compile(ORIGIN)
+_ENDPOINT = re.compile(rf"{ORIGIN}/[A-Za-z0-9._~/-]*")
+# RFC 8414 section 2: an issuer has neither a query nor a fragment. A realm's name may hold whatever a path may.
+_PROVIDER_ISSUER = re.compile(rf"{ORIGIN}(/[!$%&()*+,./0-9:;=@A-Z_a-z~-]*)?")
+_HOST_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_VISIBLE = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a deployment decides. Durations are in seconds unless the name says otherwise."""
+
+    issuer: str
+    domain_name: str
+    aries_client_id: str
+    aries_client_secret_arn: str
+    aries_authorize_url: str
+    aries_token_url: str
+    aries_issuer: str
+    dialect: ProviderDialect
+    registry: Registry
+    session_days: int
+    refresh_grace_seconds: int
+    late_retry: bool
+    source_limit: int
+    sign_in_limit: int
+    table_name: str
+    secret_prefix: str
+    key_id: str
+
+    @property
+    def can_refresh(self) -> bool:
+        """Whether a client secret is configured; without one Aries cannot refresh (Aries step 5)."""
+        return bool(self.aries_client_secret_arn)
+
+    def issuer_for(self, domain_name: str) -> str:
+        """Return the issuer: the configured one, or that of the host name API Gateway says it serves.
+
+        ``domain_name`` is ``requestContext.domainName``, set by API Gateway itself and never by a client's header.
+        """
+        return self.issuer or f"https://{domain_name}"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], apps_file: Path | None = None) -> Settings:
+        """Read the settings; raises ConfigurationError naming the first variable that is missing or malformed.
+
+        If APPS is empty, the apps are those of ``apps_file``, by default the layer's.
+        """
+        read = _Reader(environment)
+        settings = cls(
+            issuer=read.text("ISSUER", _ORIGIN, "an https origin (http on loopback only)", optional=True),
+            domain_name=read.text("DOMAIN_NAME", _HOST_NAME, "a host name", optional=True),
+            aries_client_id=read.text("ARIES_CLIENT_ID", _VISIBLE, "Aries' client id"),
+            aries_client_secret_arn=read.text("ARIES_CLIENT_SECRET_ARN", _VISIBLE, "a secret's ARN", optional=True),
+            aries_authorize_url=read.text("ARIES_AUTHORIZE_URL", _ENDPOINT, "an https URL without a query"),
+            aries_token_url=read.text("ARIES_TOKEN_URL", _ENDPOINT, "an https URL without a query"),
+            aries_issuer=read.aries_issuer(),
+            dialect=read.choice("PROVIDER_DIALECT", DIALECTS),
+            registry=read.registry(apps_file or APPS_FILE),
+            session_days=read.integer("SESSION_DAYS", 1, 365),
+            refresh_grace_seconds=read.integer("REFRESH_GRACE_SECONDS", 1, 300),
+            late_retry=read.choice("LATE_RETRY", {"allow": True, "revoke": False}),
+            source_limit=read.integer("SOURCE_LIMIT", 0, 6000),
+            sign_in_limit=read.integer("SIGN_IN_LIMIT", 0, 6000),
+            table_name=read.text("TABLE_NAME", _VISIBLE, "a table's name"),
+            secret_prefix=read.text("SECRET_PREFIX", re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}"), "a name's beginning"),
+            key_id=read.text("KEY_ID", _VISIBLE, "a KMS key's ARN"),
+        )
+        settings.registry.refuse_callback_of(settings.issuer)
+        if settings.dialect.code_sends_secret and not settings.can_refresh:
+            raise ConfigurationError("ARIES_CLIENT_SECRET_ARN must not be empty with this PROVIDER_DIALECT")
+        return settings
+
+
+def refuse_two_registrations(environment: Mapping[str, str], apps_file: Path | None = None) -> None:
+    """Raise ConfigurationError where a deployment brings both a parameter and a file of apps.
+
+    The parameter would win without a word. CloudFormation keeps the last value of a parameter that a deployment does
+    not name, so that apps that were moved into the file would not be in force.
+    """
+    if environment.get("APPS") and (apps_file or APPS_FILE).exists():
+        raise ConfigurationError(
+            'APPS: apps are registered by the parameter and by apps.json: set the parameter to nothing (Apps=""), or '
+            "remove the file"
+        )
+
+
+class _Reader:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def text(self, name: str, form: re.Pattern[str], what: str, *, optional: bool = False) -> str:
+        value = self._environment.get(name, "")
+        if not value and optional:
+            return value
+        if form.fullmatch(value) is None:
+            raise ConfigurationError(f"{name} must be {what}" + (", not empty" if not value else ""))
+        return value
+
+    def integer(self, name: str, lowest: int, highest: int) -> int:
+        value = self._environment.get(name, "")
+        if re.fullmatch(r"[0-9]{1,9}", value) is None or not lowest <= int(value) <= highest:
+            raise ConfigurationError(f"{name} must be a whole number from {lowest} to {highest}")
+        return int(value)
+
+    def choice(self, name: str, choices: Mapping[str, T]) -> T:
+        value = self._environment.get(name, "")
+        if value not in choices:
+            raise ConfigurationError(f"{name} must be one of {', '.join(choices)}")
+        return choices[value]
+
+    def aries_issuer(self) -> str:
+        """Return the only ``iss`` that is accepted in Aries' answers, by default its authorize URL's origin."""
+        what = "an https URL (http on loopback only) without a query or fragment"
+        if named := self.text("ARIES_ISSUER", _PROVIDER_ISSUER, what, optional=True):
+            return named
+        parts = urlsplit(self._environment["ARIES_AUTHORIZE_URL"])
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def registry(self, apps_file: Path) -> Registry:
+        if text := self._environment.get("APPS", ""):
+            return Registry.parse(text)
+        try:
+            text = read_text(apps_file)
+        except ConfigurationError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise ConfigurationError("APPS must not be empty where the build had no apps.json") from error
+            raise
+        return Registry.parse(text, apps_file.name)

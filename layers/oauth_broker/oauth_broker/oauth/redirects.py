@@ -1,0 +1,49 @@
+"""The way back to the app: RFC 6749 sections 4.1.2 and 4.1.2.1, with ``iss`` of RFC 9207."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from oauth_broker.errors import OAuthError
+from oauth_broker.secret import Secret
+from oauth_broker.web.http import HttpRequest, HttpResponse, page, redirect
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """How a browser that made ``request`` gets back to its app. ``reference`` is for support, should it be shown."""
+
+    request: HttpRequest
+    issuer: str
+    reference: str
+
+    def with_code(self, redirect_uri: str, state: str | None, code: Secret) -> HttpResponse:
+        """Send the app its one-time code. ``state`` is raw and goes back byte for byte."""
+        return self._to(redirect_uri, state, {"code": code.reveal(), "iss": self.issuer})
+
+    def with_error(self, redirect_uri: str, state: str | None, error: OAuthError) -> HttpResponse:
+        """Send the app an error; the description is ours, never Aries'."""
+        parameters = {"error": error.code, "error_description": error.description, "iss": self.issuer}
+        return self._to(redirect_uri, state, parameters)
+
+    def _to(self, redirect_uri: str, state: str | None, parameters: dict[str, str]) -> HttpResponse:
+        query = urlencode(parameters) + (f"&state={state}" if state else "")
+        # RFC 6749 section 3.1.2: a query that was registered is kept.
+        location = redirect_uri + ("&" if "?" in redirect_uri else "?") + query
+        if self.request.opens_apps or self._is_web_page(redirect_uri):
+            return redirect(location)
+        return page(
+            "One more step",
+            "Your browser waits for you before it opens the app. Tap the button within a minute to go on there.",
+            self.reference,
+            HTTPStatus.OK,
+            link=(location, "Return to the app"),
+        )
+
+    def _is_web_page(self, redirect_uri: str) -> bool:
+        """Whether a browser can show it. On the issuer's own host nothing is served: only an app can claim that."""
+        if redirect_uri == self.issuer or redirect_uri.startswith(f"{self.issuer}/"):
+            return False
+        return redirect_uri.startswith(("https:", "http:"))

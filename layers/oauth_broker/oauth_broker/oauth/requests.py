@@ -1,0 +1,316 @@
+"""What apps and Aries ask of the broker, validated: only these values are accepted by the operations."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import unquote_plus
+
+from oauth_broker.config.clients import Client, Registry
+from oauth_broker.errors import (
+    InvalidClient,
+    InvalidGrant,
+    InvalidRequest,
+    InvalidScope,
+    LoginRequired,
+    OAuthError,
+    RedirectError,
+    RequestNotSupported,
+    RequestUriNotSupported,
+    UnsupportedGrantType,
+    UnsupportedResponseType,
+)
+from oauth_broker.oauth.pkce import is_challenge
+from oauth_broker.oauth.tokens import RefreshToken
+from oauth_broker.secret import Secret
+from oauth_broker.web import pages
+from oauth_broker.web.http import HttpRequest
+from oauth_broker.web.parameters import (
+    Parameters,
+    parse_form,
+    parse_form_or_json,
+    parse_json,
+    parse_query,
+    raw_query_value,
+)
+
+# What a query may hold (RFC 3986 section 3.4), in at most the bytes that leave room for the rest of a Location header.
+_RAW_STATE = re.compile(r'[!"$-~]{1,2048}')
+# What the authorization endpoint sent as `state`: 32 bytes in base64url.
+_PROVIDER_STATE = re.compile(r"[A-Za-z0-9_-]{43}")
+_PROVIDER_CODE = re.compile(r"[!-~]{1,4096}")
+# A scope that an error may repeat: no blank, no markup, shorter than a message or any of our tokens.
+_SHOWN_SCOPE = re.compile(r"[A-Za-z0-9._:/-]{1,40}")
+# OpenID Connect Core sections 3.1.2.1, 5.4 and 11: many libraries ask for some of them by default.
+_OPENID_SCOPES = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """RFC 6749 section 4.1.1 with RFC 7636 section 4.3. ``state`` is raw, still percent-encoded."""
+
+    client: Client
+    redirect_uri: str
+    state: str | None = field(repr=False)
+    code_challenge: str
+    scope: str
+
+    @classmethod
+    def parse(cls, request: HttpRequest, registry: Registry) -> AuthorizationRequest:
+        """Check an app's authorization request.
+
+        Raises PageError until client and redirect URI are known to belong together, RedirectError afterwards.
+        """
+        try:
+            parameters = parse_query(request.raw_query)
+            client = registry.find(parameters.get("client_id") or "")
+            redirect_uri = parameters.get("redirect_uri") or ""
+        except InvalidRequest as error:
+            raise pages.bad_link(error.reason) from error
+        if client is None:
+            raise pages.bad_link("unknown_client")
+        if not client.allows_redirect(redirect_uri):
+            raise pages.bad_link("unregistered_redirect_uri")
+        state = None if parameters.is_repeated("state") else raw_query_value(request.raw_query, "state")
+        try:
+            if state is not None and _RAW_STATE.fullmatch(state) is None:
+                state = None
+                raise InvalidRequest("The state is too long or malformed.", "malformed_state")
+            parameters.refuse_repeated()
+            _refuse_request_objects(parameters)
+            checked = cls(client, redirect_uri, state, _code_challenge(parameters), _scope(parameters, client))
+            _refuse_silent(parameters)
+            return checked
+        except OAuthError as error:
+            raise RedirectError(error, error.reason, redirect_uri, state, client.client_id, "refused") from error
+
+
+def _refuse_request_objects(parameters: Parameters) -> None:
+    # Whoever signs a request counts on it; to read the parameters beside it would be to take what nobody has signed.
+    if parameters.get("request") is not None:
+        raise RequestNotSupported("Request objects are not supported.")
+    if parameters.get("request_uri") is not None:
+        raise RequestUriNotSupported("Request objects are not supported.")
+
+
+def _refuse_silent(parameters: Parameters) -> None:
+    """Refuse ``prompt=none`` at once (OpenID Connect Core section 3.1.2.1). Every other prompt is ignored.
+
+    Libraries load it in a hidden frame, where a page of Aries' would show nobody anything until the app gives up.
+    """
+    prompts = set((parameters.get("prompt") or "").split())
+    if "none" not in prompts:
+        return
+    if len(prompts) > 1:
+        raise InvalidRequest("The prompt none stands alone.", "prompt")
+    raise LoginRequired("A person has to sign in. Send the request without prompt=none.")
+
+
+def _code_challenge(parameters: Parameters) -> str:
+    if parameters.require("response_type") != "code":
+        raise UnsupportedResponseType("The response type must be code.")
+    if parameters.get("response_mode") not in (None, "query"):
+        raise InvalidRequest("The response mode must be query.", "response_mode")
+    challenge = parameters.require("code_challenge")
+    if not is_challenge(challenge):
+        raise InvalidRequest("The code challenge is malformed.", "malformed_code_challenge")
+    # RFC 7636 section 4.3 takes a missing method for `plain`, which is not supported.
+    if parameters.require("code_challenge_method") != "S256":
+        raise InvalidRequest("The code challenge method must be S256.", "code_challenge_method")
+    return challenge
+
+
+def scope_values(scope: str) -> frozenset[str]:
+    """Return the values of a scope, whose order and repetition mean nothing (RFC 6749 section 3.3)."""
+    return frozenset(scope.split(" ")) - {""}
+
+
+def canonical_scope(scope: str) -> str:
+    """Return the scope with its values sorted, so that equal sets are equal texts."""
+    return " ".join(sorted(scope_values(scope)))
+
+
+def _asked_scope(parameters: Parameters) -> str | None:
+    """Return the scope that an app names, canonical, or None. Blanks at its ends and doubled ones mean nothing."""
+    return canonical_scope(parameters.get("scope") or "") or None
+
+
+def _scope(parameters: Parameters, client: Client) -> str:
+    asked = _asked_scope(parameters)
+    if asked is None:
+        # RFC 6749 section 3.3 lets the server choose a default: all that the app is registered for.
+        return " ".join(sorted(client.scopes))
+    unregistered = scope_values(asked) - client.scopes
+    if unregistered:
+        raise InvalidScope(_describe_unregistered(unregistered))
+    return asked
+
+
+def _describe_unregistered(scopes: frozenset[str]) -> str:
+    first = min(scopes)
+    which = f"the scope {first}" if _SHOWN_SCOPE.fullmatch(first) else "one of the scopes that it asks for"
+    described = f"The app is not registered for {which}."
+    if scopes & _OPENID_SCOPES:
+        described += " This server issues no ID tokens: leave out openid, profile and offline_access."
+    return described
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCallback:
+    """What Aries sends the browser back with (Aries step 2): either an error or a code, or neither.
+
+    ``issuer`` is the ``iss`` of RFC 9207, or None. It is not compared here.
+    """
+
+    state: str = field(repr=False)
+    code: Secret | None
+    error: str | None = field(repr=False)
+    issuer: str | None = field(repr=False)
+
+    @classmethod
+    def parse(cls, request: HttpRequest) -> ProviderCallback:
+        """Check the callback's query; raises PageError where no sign-in can be found by it."""
+        try:
+            parameters = parse_query(request.raw_query)
+            state = parameters.require("state")
+            issuer = parameters.get("iss")
+        except InvalidRequest as error:
+            raise pages.unknown_sign_in(error.reason) from error
+        if _PROVIDER_STATE.fullmatch(state) is None:
+            raise pages.unknown_sign_in("malformed_state")
+        return cls(state, _provider_code(parameters), _provider_error(parameters), issuer)
+
+
+def _provider_code(parameters: Parameters) -> Secret | None:
+    if parameters.is_repeated("code"):
+        return None
+    code = parameters.get("code") or ""
+    return Secret(code) if _PROVIDER_CODE.fullmatch(code) else None
+
+
+def _provider_error(parameters: Parameters) -> str | None:
+    return "repeated" if parameters.is_repeated("error") else parameters.get("error")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationCodeGrant:
+    """RFC 6749 section 4.1.3 with RFC 7636 section 4.5. ``redirect_uri`` is None where the app did not name one.
+
+    OAuth 2.1 section 4.1.3 dropped the parameter: the code verifier binds the code to its app.
+    """
+
+    client: Client
+    code: Secret
+    redirect_uri: str | None
+    code_verifier: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTokenGrant:
+    """RFC 6749 section 6. ``scope`` is canonical, or None where the app did not name one."""
+
+    client: Client
+    token: RefreshToken
+    scope: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationRequest:
+    """RFC 7009 section 2.1. ``token`` is None where the text cannot be a token of this broker."""
+
+    client: Client
+    token: RefreshToken | None
+
+
+def parse_token_request(request: HttpRequest, registry: Registry) -> AuthorizationCodeGrant | RefreshTokenGrant:
+    """Check a form for the token endpoint. The client is identified before a code or token is looked at."""
+    return _parse_grant(request, parse_form(request), registry, code_grant="authorization_code")
+
+
+def parse_aries_token_request(request: HttpRequest, registry: Registry) -> AuthorizationCodeGrant | RefreshTokenGrant:
+    """Check a token request as Aries documents it (steps 3 and 5): JSON, and the code grant is called ``code``.
+
+    For single-page apps that were written from Aries' own page. The refresh of step 5 goes without its client secret.
+    """
+    return _parse_grant(request, parse_json(request), registry, code_grant="code")
+
+
+def _parse_grant(
+    request: HttpRequest, parameters: Parameters, registry: Registry, *, code_grant: str
+) -> AuthorizationCodeGrant | RefreshTokenGrant:
+    parameters.refuse_repeated()
+    grants: dict[str, Callable[[Client, Parameters], AuthorizationCodeGrant | RefreshTokenGrant]] = {
+        code_grant: _code_grant,
+        "refresh_token": _refresh_grant,
+    }
+    grant = grants.get(parameters.require("grant_type"))
+    if grant is None:
+        raise UnsupportedGrantType(f"The grant type must be {' or '.join(grants)}.")
+    return grant(_identify_client(request, parameters, registry), parameters)
+
+
+def parse_refresh_request(request: HttpRequest, registry: Registry) -> RefreshTokenGrant:
+    """Check a form or JSON body for the refresh endpoint, where ``grant_type`` may be left out."""
+    parameters = parse_form_or_json(request)
+    parameters.refuse_repeated()
+    if parameters.get("grant_type") not in (None, "refresh_token"):
+        raise UnsupportedGrantType("The grant type must be refresh_token.")
+    return _refresh_grant(_identify_client(request, parameters, registry), parameters)
+
+
+def parse_revocation_request(request: HttpRequest, registry: Registry) -> RevocationRequest:
+    """Check a form for the revocation endpoint."""
+    parameters = parse_form(request)
+    parameters.refuse_repeated()
+    client = _identify_client(request, parameters, registry)
+    return RevocationRequest(client, RefreshToken.parse(Secret(parameters.require("token"))))
+
+
+def _code_grant(client: Client, parameters: Parameters) -> AuthorizationCodeGrant:
+    return AuthorizationCodeGrant(
+        client,
+        Secret(parameters.require("code")),
+        parameters.get("redirect_uri"),
+        Secret(parameters.require("code_verifier")),
+    )
+
+
+def _refresh_grant(client: Client, parameters: Parameters) -> RefreshTokenGrant:
+    token = RefreshToken.parse(Secret(parameters.require("refresh_token")))
+    if token is None:
+        raise InvalidGrant("malformed_token")
+    return RefreshTokenGrant(client, token, _asked_scope(parameters))
+
+
+def _identify_client(request: HttpRequest, parameters: Parameters, registry: Registry) -> Client:
+    """Return the client named by ``client_id`` or by HTTP Basic with an empty password (RFC 6749 section 2.3.1)."""
+    basic = _basic_credentials(request)
+    client_id = parameters.get("client_id")
+    name, password = basic or (client_id or "", "")
+    if client_id not in (None, name):
+        raise InvalidRequest("Two different clients are named.", "two_clients")
+    client = registry.find(name)
+    if client is None:
+        described = "The client is not known." if name else "The parameter client_id is missing."
+        raise InvalidClient(described, "unknown_client", basic=basic is not None)
+    # RFC 7523 section 2.2: an assertion authenticates a client as a secret does, and neither is ever checked here.
+    secret = password or parameters.get("client_secret")
+    if secret or parameters.get("client_assertion"):
+        sent = "secret" if secret else "assertion"
+        described = f"A client {sent} was sent, but this server has public clients alone. Send none."
+        raise InvalidClient(described, "unexpected_secret", basic=basic is not None)
+    return client
+
+
+def _basic_credentials(request: HttpRequest) -> tuple[str, str] | None:
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError) as error:
+        raise InvalidClient("The Basic credentials cannot be read.", "malformed_basic", basic=True) from error
+    return unquote_plus(name), unquote_plus(password)

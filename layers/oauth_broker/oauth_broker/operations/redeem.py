@@ -1,0 +1,113 @@
+"""Redeeming the broker's one-time code at the token endpoint (RFC 6749 section 4.1.3, RFC 7636 section 4.6)."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+
+from oauth_broker.clock import Clock
+from oauth_broker.config.settings import Settings
+from oauth_broker.errors import InvalidGrant
+from oauth_broker.oauth.pkce import challenge_of, verifies
+from oauth_broker.oauth.requests import AuthorizationCodeGrant
+from oauth_broker.oauth.tokens import RefreshToken, holder, session_id_of_code
+from oauth_broker.operations.endpoint import TokenAnswer
+from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.secret import base64url, digest
+from oauth_broker.sessions.not_before import CutOffs
+from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.session_end import ENDED, Endings
+from oauth_broker.sessions.session_secret import SessionSecret
+from oauth_broker.sessions.table import Refused, SignIns
+from oauth_broker.sessions.token_store import SessionStore
+
+_DAY_SECONDS = 24 * 60 * 60
+_CODE_WAS_ISSUED = frozenset({"issued", "active", *ENDED})
+
+
+class Redeem:
+    """The ``authorization_code`` grant."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sign_ins: SignIns,
+        cut_offs: CutOffs,
+        store: SessionStore,
+        endings: Endings,
+        clock: Clock,
+        token_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._settings = settings
+        self._sign_ins = sign_ins
+        self._cut_offs = cut_offs
+        self._store = store
+        self._endings = endings
+        self._clock = clock
+        self._token_bytes = token_bytes
+
+    def __call__(self, grant: AuthorizationCodeGrant, invocation: Invocation) -> TokenAnswer:
+        """Redeem the code and start the session.
+
+        Raises InvalidGrant, the same for every cause, and Busy, after which the code can still be redeemed. A code that
+        is presented again with the right verifier ends the session (RFC 6749 section 4.1.2); with a wrong one it
+        changes nothing. Secrets are read only for a caller who has proved possession.
+        """
+        row = self._proven(grant, invocation)
+        if row.status in ENDED:
+            raise InvalidGrant("session_ended")
+        if row.status == "active":
+            self._endings.end_reused(row.session_id, "code_reused", invocation)
+            raise InvalidGrant("code_reused")
+        # Last, so that a code that is presented again ends its session whatever became of the registration since.
+        if not grant.client.allows_redirect(row.redirect_uri):
+            raise InvalidGrant("redirect_uri_removed")
+        if not grant.client.allows_scope(row.scope):
+            raise InvalidGrant("scope_removed")
+        if row.is_cut_off(self._cut_offs.of(row.client_id)):
+            raise InvalidGrant("mass_sign_out")
+        secret = self._store.committed(row)
+        proven = holder(grant.client.client_id, row.redirect_uri, challenge_of(grant.code_verifier))
+        if not hmac.compare_digest(secret.holder, proven):
+            # The row was proven, but not by the app that began the sign-in: somebody has written the row.
+            invocation.count("RowsAltered")
+            raise InvalidGrant("altered_row")
+        token = RefreshToken.mint(row.session_id, 1, secret.session_key)
+        refreshable = self._settings.can_refresh and secret.refresh_token is not None
+        self._activate(row, token, secret, refreshable=refreshable)
+        invocation.count("SignInsSucceeded")
+        invocation.log("sign_in_succeeded")
+        return TokenAnswer(secret, token.text if refreshable else None)
+
+    def _proven(self, grant: AuthorizationCodeGrant, invocation: Invocation) -> SignIn:
+        """Return the row of the code, once its presenter has proved to be the app that started the sign-in."""
+        session_id = session_id_of_code(grant.code)
+        if session_id is None:
+            raise InvalidGrant("malformed_code")
+        invocation.concerns(session_id, grant.client.client_id)
+        row, now = self._sign_ins.find(session_id), self._clock.now()
+        if row is None or not row.is_live(now) or row.status not in _CODE_WAS_ISSUED:
+            raise InvalidGrant("unknown_code")
+        if not hmac.compare_digest(row.code_hash, digest(grant.code.reveal())):
+            raise InvalidGrant("forged_code")
+        if row.client_id != grant.client.client_id:
+            raise InvalidGrant("foreign_client")
+        if grant.redirect_uri not in (None, row.redirect_uri):
+            raise InvalidGrant("other_redirect_uri")
+        if not verifies(grant.code_verifier, row.app_code_challenge):
+            raise InvalidGrant("wrong_verifier")
+        if row.status == "issued" and row.code_expires_at <= now:
+            raise InvalidGrant("code_expired")
+        return row
+
+    def _activate(self, row: SignIn, token: RefreshToken, secret: SessionSecret, *, refreshable: bool) -> None:
+        now = self._clock.now()
+        # A session that cannot be refreshed ends with its access token: nothing leads to its secret any more.
+        expires_at = int(now) + self._settings.session_days * _DAY_SECONDS if refreshable else secret.access_expires_at
+        lease_id = base64url(self._token_bytes(16))
+        try:
+            self._sign_ins.redeem(row, token.hash, lease_id, expires_at, now)
+        except Refused as refused:
+            # Expired meanwhile, or redeemed by a request that ran beside this one: an app that sent its request twice
+            # keeps the session that the other one was given. Only a code that was redeemed before ends it.
+            raise InvalidGrant("code_expired_or_redeemed") from refused

@@ -1,0 +1,209 @@
+"""Is everything that is configured right, and does it answer? What a person on call asks first, and last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from typing import Any
+
+from oauth_broker.aries.client import CALL_SECONDS, Provider, ProviderFailure
+from oauth_broker.aries.client_secret import ClientSecret
+from oauth_broker.aries.transport import NoReply, NotSent, RequestsTransport
+from oauth_broker.clock import Clock
+from oauth_broker.config.dialect import Outcome
+from oauth_broker.config.settings import Settings
+from oauth_broker.errors import BrokerError, ConfigurationError
+from oauth_broker.operator.dead_letters import DeadLetters
+from oauth_broker.operator.search import Directory
+from oauth_broker.runtime.aws import LambdaClient, SecretsManagerClient, translated
+from oauth_broker.runtime.invocation import Invocation, Level
+from oauth_broker.secret import Secret
+from oauth_broker.sessions.not_before import EVERYONE, CutOffs
+
+# A refresh token that Aries never issued, and a verifier of the right form.
+_MADE_UP = Secret("made-up-by-the-configuration-check-of-the-broker")
+# Of no session, and of the right form.
+_NO_REFERENCE = "0" * 16
+# Executions of functions at once, of a whole account in a region. A new account has 10. The API's throttling lets in
+# more than this many requests a second, and each takes some 0.3 seconds.
+_LEAST_CONCURRENCY = 100
+# Aries refuses a request without parameters, but with neither of these.
+_NOTHING_THERE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+
+_MEANINGS = {
+    Outcome.DEAD: "Aries answers, and takes the client id and secret",
+    Outcome.MISCONFIGURED: "Aries refuses the client id or the client secret",
+    Outcome.REFUSED: "Aries was not reached, or asks to be asked less",
+    Outcome.UNKNOWN_ERROR: "Aries answers, but nothing that the broker knows: the dialect's table of outcomes lacks it",
+    Outcome.AMBIGUOUS: "Aries gives no answer that can be read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; ``detail`` says what was found."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class _Wrong(BrokerError):
+    """What was looked at is not as it should be."""
+
+
+class ConfigurationChecks:
+    """Looks at one thing after the other, at all of them whatever is wrong with one. It changes nothing."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        cut_offs: CutOffs,
+        directory: Directory,
+        secrets: SecretsManagerClient,
+        functions: Callable[[], LambdaClient],
+        dead_letters: DeadLetters | None,
+        transport: RequestsTransport,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._cut_offs = cut_offs
+        self._directory = directory
+        self._secrets = secrets
+        self._functions = functions
+        self._dead_letters = dead_letters
+        self._transport = transport
+        self._clock = clock
+
+    def __call__(self) -> dict[str, Any]:
+        """Return every check, and whether all are well."""
+        looks: dict[str, Callable[[], str]] = {
+            "settings": lambda: "all variables are well-formed",
+            "apps": self._apps,
+            "issuer": self._issuer,
+            "table": self._table,
+            "index": self._index,
+            "dead_letters": self._letters,
+            "concurrency": self._concurrency,
+            "client_secret": self._client_secret,
+            "aries_authorize": self._authorize_url,
+            "aries_token": self._token_url,
+        }
+        return _report([_checked(name, look) for name, look in looks.items()])
+
+    def _apps(self) -> str:
+        return ", ".join(
+            f"{client.client_id} ({len(client.redirect_uris)} redirect URI{'s' * (len(client.redirect_uris) > 1)})"
+            for client in self._settings.registry.clients
+        )
+
+    def _issuer(self) -> str:
+        if not self._settings.issuer:
+            return (
+                "the name that API Gateway gives: the stack's outputs have it, and the redirect URI to register with "
+                "Aries"
+            )
+        return f"{self._settings.issuer}; the redirect URI to register with Aries is {self._redirect_uri()}"
+
+    def _redirect_uri(self) -> str:
+        # Where API Gateway's name is not known here, one that is nobody's: Aries refuses the made-up token for itself.
+        return f"{self._settings.issuer_for('broker.invalid')}/oauth2/callback"
+
+    def _table(self) -> str:
+        self._cut_offs.standing(EVERYONE)
+        return f"{self._settings.table_name} can be read"
+
+    def _index(self) -> str:
+        self._directory.find(_NO_REFERENCE)
+        return "sessions can be found by their reference"
+
+    def _letters(self) -> str:
+        if self._dead_letters is None:
+            raise _Wrong("DEAD_LETTER_QUEUE_URL must not be empty")
+        count = self._dead_letters.count()
+        return "the queue is empty" if not count else f'about {count} in the queue: see the action "redrive"'
+
+    def _concurrency(self) -> str:
+        with translated("lambda"):
+            # Made here: the description of Lambda is large, and nothing else needs it.
+            settings = self._functions().get_account_settings()
+        limit = int(settings["AccountLimit"]["ConcurrentExecutions"])
+        found = f"all functions of the account may run {limit} times at once in this region"
+        if limit < _LEAST_CONCURRENCY:
+            raise _Wrong(f"{found}: ask for 1,000 (Service Quotas, Lambda, Concurrent executions, L-B99A9384)")
+        return found
+
+    def _client_secret(self) -> str:
+        if not self._settings.can_refresh:
+            return "none is configured, so that no app is given a refresh token"
+        self._current_client_secret().reread()
+        return "can be read; functions that are running read a new one within five minutes"
+
+    def _current_client_secret(self) -> ClientSecret:
+        """Return one that has nothing kept."""
+        return ClientSecret(self._secrets, self._settings.aries_client_secret_arn, self._clock)
+
+    def _authorize_url(self) -> str:
+        status = self._transport.status_of(self._settings.aries_authorize_url, CALL_SECONDS)
+        if status in _NOTHING_THERE:
+            raise _Wrong(f"there is nothing at ARIES_AUTHORIZE_URL: HTTP status {status}")
+        if status >= 500:
+            raise _Wrong(f"HTTP status {status}")
+        issuer = self._settings.aries_issuer
+        return f"answers with HTTP status {status}; the iss that comes back with a sign-in must be {issuer}"
+
+    def _token_url(self) -> str:
+        """Ask Aries, in its dialect, to renew what it never granted: what it refuses it for tells what it accepts."""
+        quiet = _Quiet()
+        invocation = Invocation(quiet, quiet)
+        provider = Provider(self._settings, self._transport, self._current_client_secret(), self._clock)
+        try:
+            if self._settings.can_refresh:
+                provider.refresh(_MADE_UP, self._redirect_uri(), invocation)
+            else:
+                provider.exchange(_MADE_UP, _MADE_UP, self._redirect_uri(), invocation)
+        except ProviderFailure as failure:
+            detail = f"{_MEANINGS[failure.outcome]} ({failure.reason})"
+            if failure.outcome is Outcome.DEAD:
+                return detail
+            raise _Wrong(detail) from failure
+        raise _Wrong("Aries granted tokens for what it never issued")
+
+
+def settings_refused(error: ConfigurationError) -> dict[str, Any]:
+    """Return the report for settings that cannot be read: there is nothing else to look at then."""
+    return _report([Check("settings", ok=False, detail=error.reason)])
+
+
+def _report(checks: list[Check]) -> dict[str, Any]:
+    return {"ok": all(check.ok for check in checks), "checks": [asdict(check) for check in checks]}
+
+
+def _checked(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, ok=True, detail=look())
+    except BrokerError as error:
+        return Check(name, ok=False, detail=error.reason)
+    except NotSent as error:
+        return Check(name, ok=False, detail=f"cannot be reached ({error})")
+    except NoReply as error:
+        return Check(name, ok=False, detail=f"gives no whole answer ({error})")
+
+
+class _Quiet:
+    """A context and telemetry of the check's own: what it provokes at Aries is no failure, and no alarm's business."""
+
+    aws_request_id = ""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+    def log(self, level: Level, event: str, fields: dict[str, Any]) -> None:
+        pass
+
+    def count(self, metric: str, dimensions: dict[str, str]) -> None:
+        pass
+
+    def measure(self, metric: str, milliseconds: float, dimensions: dict[str, str]) -> None:
+        pass

@@ -1,0 +1,182 @@
+"""What an operator may ask for, validated: only these values are accepted by the actions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from oauth_broker.operator.errors import InvalidCommand
+
+_OPERATOR = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
+_REFERENCE = re.compile(r"[0-9a-f]{16}")
+_CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
+_MOST_LETTERS = 1000
+# SAM CLI and the AWS CLI give up on an answer after 60 seconds, and then invoke the function again, by themselves and
+# more than once. Less than the first is no time to do anything in.
+_LEAST_SECONDS = 45
+_SECONDS = 55
+# As long as Lambda lets a function run, for a caller that does not wait.
+_MOST_SECONDS = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Any command. ``operator`` is who says to ask, for the audit line; CloudTrail knows for sure.
+
+    ``seconds`` is the time in which an answer is wanted.
+    """
+
+    action: ClassVar[str]
+    operator: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShowSession(Command):
+    """Tell what is known of one session. ``reference`` is what log lines call it."""
+
+    action: ClassVar[str] = "session"
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeSession(Command):
+    """End one session."""
+
+    action: ClassVar[str] = "revoke"
+    reference: str
+
+
+Step = Literal["start", "continue", "status"]
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeAll(Command):
+    """End all sessions of an app, or of everyone where ``client_id`` is None.
+
+    ``step`` tells whether to begin, to go on with what was begun, or only to tell how far it is. ``removed_app`` says
+    that the app is meant though it is not registered any more.
+    """
+
+    action: ClassVar[str] = "revoke_all"
+    client_id: str | None
+    step: Step
+    removed_app: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckConfiguration(Command):
+    """Look whether everything that is configured is right and answers."""
+
+    action: ClassVar[str] = "check"
+
+
+@dataclass(frozen=True, slots=True)
+class Redrive(Command):
+    """Do what up to ``limit`` dead letters of cleanup are about; ``drop_lost`` removes those that cannot be done."""
+
+    action: ClassVar[str] = "redrive"
+    limit: int
+    drop_lost: bool
+
+
+def parse_command(event: object) -> Command:
+    """Check what the function was invoked with; raises InvalidCommand naming the member that is wrong."""
+    if not isinstance(event, dict):
+        raise InvalidCommand('The event must be a JSON object, as {"action": "check", "operator": "your name"}.')
+    members = _Members(event)
+    action = members.choice("action", _ACTIONS)
+    operator = members.text("operator", _OPERATOR, "your name: 1 to 64 letters, digits, '.', '_', '@', '+' or '-'")
+    seconds = members.integer("seconds", _LEAST_SECONDS, _MOST_SECONDS, _SECONDS)
+    command = action(members, operator, seconds)
+    members.refuse_others()
+    return command
+
+
+class _Members:
+    """The members of a command. Those that were not asked for are refused: a misspelt one must not be passed over."""
+
+    def __init__(self, members: Mapping[str, Any]) -> None:
+        self._members = members
+        self._known: list[str] = []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def choice(self, name: str, choices: Mapping[str, _Parser]) -> _Parser:
+        value = self._get(name)
+        if not isinstance(value, str) or value not in choices:
+            raise _wrong(name, f"one of {', '.join(choices)}")
+        return choices[value]
+
+    def text(self, name: str, form: re.Pattern[str], what: str) -> str:
+        value = self._get(name)
+        if not isinstance(value, str) or form.fullmatch(value) is None:
+            raise _wrong(name, what)
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self._get(name, default=False)
+        if not isinstance(value, bool):
+            raise _wrong(name, "true or false")
+        return value
+
+    def integer(self, name: str, lowest: int, highest: int, default: int) -> int:
+        value = self._get(name, default=default)
+        # bool is an int to Python, not to JSON.
+        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+            raise _wrong(name, f"a whole number from {lowest} to {highest}")
+        return value
+
+    def refuse_others(self) -> None:
+        if others := self._members.keys() - set(self._known):
+            raise InvalidCommand(
+                f'The member "{min(others)}" is unknown. This action knows: {", ".join(self._known)}.', "unknown_member"
+            )
+
+    def _get(self, name: str, *, default: object = None) -> object:
+        self._known.append(name)
+        return self._members.get(name, default)
+
+
+_Parser = Callable[[_Members, str, int], Command]
+
+
+def _wrong(name: str, what: str) -> InvalidCommand:
+    return InvalidCommand(f'The member "{name}" must be {what}.', f"wrong_{name}")
+
+
+def _reference(members: _Members) -> str:
+    return members.text("session", _REFERENCE, 'the 16 hexadecimal digits that log lines have as "session"')
+
+
+def _revoke_all(members: _Members, operator: str, seconds: int) -> RevokeAll:
+    client_id = members.text("client_id", _CLIENT_ID, "a client id") if "client_id" in members else None
+    if members.flag("everyone") == (client_id is not None):
+        raise InvalidCommand(
+            'Give either "client_id", the app whose sessions are to end, or "everyone": true.', "wrong_scope"
+        )
+    removed_app = client_id is not None and members.flag("removed_app")
+    goes_on, is_status = members.flag("continue"), members.flag("status")
+    if goes_on and is_status:
+        raise InvalidCommand('Give either "continue" or "status", not both.', "wrong_step")
+    step: Step = "continue" if goes_on else "status" if is_status else "start"
+    if step == "start" and seconds > _SECONDS:
+        # Repeated by itself, it would sign out again who has just come back.
+        raise InvalidCommand(f'More than {_SECONDS} "seconds" are for "continue" alone.', "wrong_seconds")
+    return RevokeAll(operator, seconds, client_id, step, removed_app)
+
+
+def _redrive(members: _Members, operator: str, seconds: int) -> Redrive:
+    return Redrive(operator, seconds, members.integer("limit", 1, _MOST_LETTERS, 100), members.flag("drop_lost"))
+
+
+_ACTIONS: Mapping[str, _Parser] = {
+    ShowSession.action: lambda members, operator, seconds: ShowSession(operator, seconds, _reference(members)),
+    RevokeSession.action: lambda members, operator, seconds: RevokeSession(operator, seconds, _reference(members)),
+    RevokeAll.action: _revoke_all,
+    CheckConfiguration.action: lambda _, operator, seconds: CheckConfiguration(operator, seconds),
+    Redrive.action: _redrive,
+}

@@ -1,0 +1,130 @@
+"""The operator function's handler: a command in, an answer out, audit lines for it, and never an exception."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, replace
+from typing import Any
+
+from oauth_broker.errors import Busy, Throttled
+from oauth_broker.operator.actions import Actions
+from oauth_broker.operator.commands import Command, RevokeAll, RevokeSession, ShowSession, parse_command
+from oauth_broker.operator.errors import OperatorError, TemporaryFailure
+from oauth_broker.runtime.invocation import Invocation, LambdaContext, OperatorAction, Telemetry
+
+Answer = dict[str, Any]
+
+# What could not be read as a command.
+_INVALID = OperatorAction("invalid")
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorEndpoint:
+    """A Lambda handler that is invoked under IAM, not through the API."""
+
+    telemetry: Telemetry
+    actions: Actions
+
+    def __call__(self, event: object, context: LambdaContext) -> Answer:
+        """Do what ``event`` asks for. Never raises: a failure is an answer with ``error`` and ``message``."""
+        audit = _Audit(context, self.telemetry)
+        try:
+            command = parse_command(event)
+            audit.asked(command)
+            answer = self._act(command, audit.invocation)
+        except OperatorError as error:
+            if isinstance(error.__cause__, Throttled):
+                audit.invocation.count("AwsThrottled", aws_service=error.__cause__.service)
+            audit.failed(error.code, error.reason)
+            return {"error": error.code, "message": error.message}
+        except Exception as error:  # noqa: BLE001 - this is the last stop
+            # The place and not the message, which may quote what it stumbled over.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            reason = f"{type(error).__name__} at {place.name}:{place.lineno}"
+            audit.invocation.log("internal_error", level="error", reason=reason)
+            audit.invocation.count("InternalErrors")
+            audit.failed("internal_error", reason)
+            return {
+                "error": "internal_error",
+                "message": "This is a defect of the broker. The log has more under the request id.",
+                "request_id": audit.invocation.request_id,
+            }
+        audit.done(answer)
+        return answer
+
+    def _act(self, command: Command, invocation: Invocation) -> Answer:
+        try:
+            return self.actions(command, invocation)
+        except Busy as busy:
+            raise TemporaryFailure(
+                f"It did not work now ({busy.reason}). Nothing is lost, and nothing done twice: repeat the same "
+                "command in a moment. Where it says the same again, look up that error: a right may be missing.",
+                busy.reason,
+            ) from busy
+
+
+class _Limited:
+    """A Lambda context in which an answer is wanted after ``seconds``, however long Lambda would wait."""
+
+    def __init__(self, context: LambdaContext, seconds: int) -> None:
+        self.aws_request_id = context.aws_request_id
+        self._context = context
+        self._unused = max(0, context.get_remaining_time_in_millis() - seconds * 1000)
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self._context.get_remaining_time_in_millis() - self._unused
+
+
+def _described(command: Command) -> OperatorAction:
+    asked = OperatorAction(command.action, command.operator)
+    match command:
+        case ShowSession() | RevokeSession():
+            return replace(asked, session=command.reference)
+        case RevokeAll():
+            return replace(asked, client_id=command.client_id)
+        case _:
+            return asked
+
+
+class _Audit:
+    """Writes who asked for what, before anything is done, and what came of it.
+
+    Before, since a process that dies writes nothing any more.
+    """
+
+    def __init__(self, context: LambdaContext, telemetry: Telemetry) -> None:
+        self.invocation = Invocation(context, telemetry)
+        self._context = context
+        self._telemetry = telemetry
+        self._action = _INVALID
+
+    def asked(self, command: Command) -> None:
+        """Note what is going to be done. What is written from here on is about that, and in its time."""
+        self.invocation = Invocation(_Limited(self._context, command.seconds), self._telemetry)
+        self._action = _described(command)
+        self.invocation.count("OperatorActions", action=command.action)
+        reason = f"asked:{command.step}" if isinstance(command, RevokeAll) else "asked"
+        self.invocation.audit(self._action, reason=reason)
+
+    def done(self, answer: Answer) -> None:
+        """Note that it is done, as far as it is."""
+        action = replace(self._action, client_id=answer.get("client_id", self._action.client_id))
+        self.invocation.audit(action, reason=_outcome(answer), count=answer.get("ended", answer.get("redriven")))
+
+    def failed(self, code: str, reason: str) -> None:
+        """Note that it is not done."""
+        if self._action is _INVALID:
+            self.invocation.count("OperatorActions", action=_INVALID.action)
+        self.invocation.audit(self._action, level="warning", reason=reason, error=code)
+
+
+def _outcome(answer: Answer) -> str:
+    match answer:
+        case {"ok": False}:
+            return "not_ok"
+        case {"finished": False}:
+            return "unfinished"
+        case {"ended_now": False}:
+            return "ended_before"
+        case _:
+            return "done"

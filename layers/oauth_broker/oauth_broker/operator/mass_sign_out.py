@@ -1,0 +1,133 @@
+"""The answer to a leak: everyone's sessions, or those of one app, are over at once, and their secrets go one by one.
+
+The cut-off is written first, and nothing else decides: from then on no process that reads it takes a token or a code of
+a session that began before it. What follows is tidying, which may take hours and any number of invocations (`sweeper`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oauth_broker.clock import Clock
+from oauth_broker.config.clients import Registry
+from oauth_broker.errors import Busy
+from oauth_broker.operator.admin_sign_out import RESERVED_SECONDS
+from oauth_broker.operator.commands import RevokeAll
+from oauth_broker.operator.errors import InvalidCommand, NotFound, TemporaryFailure
+from oauth_broker.operator.sweep import Sweeper
+from oauth_broker.operator.sweep_progress import Progress, Sweeps
+from oauth_broker.operator.utc import utc
+from oauth_broker.runtime.aws import CALL_SECONDS
+from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.control_item import KEPT_SECONDS
+from oauth_broker.sessions.not_before import EVERYONE, CutOffs, scope_of
+
+# From its second on, so long may a cut-off take to be known everywhere: to be written, and to be read where one was
+# read just before; clocks may differ by the rest. By then every row that began before it is in the table, too.
+IN_EFFECT_SECONDS = CALL_SECONDS + KEPT_SECONDS + 4
+
+_CONTINUE = 'Repeat the same command with "continue": true until "finished" is true.'
+
+_DENIED = (
+    "AWS refused, for want of a right, to delete the secrets that secrets_denied counts. The sessions are over all the "
+    "same. Does OperatorRole still allow secretsmanager:DeleteSecret on them? See SecretAccessDeniedAlarm."
+)
+
+
+class MassSignOut:
+    """Signs out all sessions of a scope that began until now.
+
+    In effect, what it promises is this: no request that begins is answered with tokens of such a session. One that was
+    already under way may still be, within the 29 seconds that a function has; what it commits the next one is refused.
+    A sign-in that is under way is over too. Access tokens that were handed out live at Aries until they expire.
+    """
+
+    def __init__(self, registry: Registry, cut_offs: CutOffs, sweeps: Sweeps, sweeper: Sweeper, clock: Clock) -> None:
+        self._registry = registry
+        self._cut_offs = cut_offs
+        self._sweeps = sweeps
+        self._sweeper = sweeper
+        self._clock = clock
+
+    def __call__(self, command: RevokeAll, invocation: Invocation) -> dict[str, Any]:
+        """Begin, go on, or tell how far it is; returns that.
+
+        Raises InvalidCommand for an app that is not known, NotFound where there is nothing to go on with, Busy before
+        the cut-off is known to be written, and TemporaryFailure after that.
+        """
+        scope = EVERYONE if command.client_id is None else scope_of(command.client_id)
+        if command.step == "start":
+            self._refuse_unknown_app(command)
+            cut_off = self._sweeper.patiently(lambda: self._cut_offs.set(scope, int(self._clock.now())), invocation)
+        else:
+            cut_off = self._cut_offs.standing(scope)
+            if not cut_off:
+                raise NotFound("There has been no mass sign-out of this scope.", "no_mass_sign_out")
+        if command.step == "status":
+            return self._report(self._found(scope, cut_off), "")
+        try:
+            return self._work(scope, cut_off, command.client_id, invocation)
+        except Busy as busy:
+            raise TemporaryFailure(
+                f"The sessions are signed out: the cut-off of {utc(cut_off)} is written, and in effect everywhere "
+                f"{IN_EFFECT_SECONDS} seconds after that. But AWS failed ({busy.reason}), so that not all of them are "
+                f"tidied up. {_CONTINUE}",
+                busy.reason,
+            ) from busy
+
+    def _refuse_unknown_app(self, command: RevokeAll) -> None:
+        if command.client_id is None:
+            return
+        is_registered = self._registry.find(command.client_id) is not None
+        if is_registered == command.removed_app:
+            names = ", ".join(client.client_id for client in self._registry.clients)
+            raise InvalidCommand(
+                'The app is registered: leave "removed_app" out.'
+                if is_registered
+                else f'The member "client_id" names no registered app; these are: {names}. If an app is meant that was '
+                'removed from Apps, say so with "removed_app": true.',
+                "registered_app" if is_registered else "unknown_app",
+            )
+
+    def _work(self, scope: str, cut_off: int, client_id: str | None, invocation: Invocation) -> dict[str, Any]:
+        progress = self._sweeper.patiently(lambda: self._sweeps.begin(scope, cut_off, self._clock.now()), invocation)
+        self._wait_for_effect(progress.cut_off, invocation)
+        # Without the time to wait there is none to begin a row, either.
+        return self._report(*self._sweeper.sweep(progress, client_id, invocation))
+
+    def _wait_for_effect(self, cut_off: int, invocation: Invocation) -> None:
+        pause = min(cut_off + IN_EFFECT_SECONDS - self._clock.now(), invocation.remaining() - RESERVED_SECONDS)
+        if pause > 0:
+            self._clock.sleep(pause)
+
+    def _is_in_effect(self, cut_off: int) -> bool:
+        return self._clock.now() >= cut_off + IN_EFFECT_SECONDS
+
+    def _found(self, scope: str, cut_off: int) -> Progress:
+        """Return the sweep up to ``cut_off``, or to a later one; a process may have died before it was begun."""
+        found = self._sweeps.find(scope)
+        return found if found is not None and found.cut_off >= cut_off else Progress(scope, cut_off)
+
+    def _report(self, progress: Progress, trouble: str) -> dict[str, Any]:
+        report: dict[str, Any] = {
+            "scope": progress.scope,
+            "cut_off": utc(progress.cut_off),
+            "in_effect": self._is_in_effect(progress.cut_off),
+            "ended": progress.ended,
+            "secrets_deleted": progress.secrets_deleted,
+            "secrets_denied": progress.secrets_denied,
+            "failed": len(progress.left),
+            "finished": bool(progress.finished_at),
+            "started_at": utc(progress.started_at),
+            "last_progress_at": utc(progress.saved_at),
+            "finished_at": utc(progress.finished_at),
+        }
+        if trouble:
+            report["trouble"] = trouble
+        if not progress.finished_at:
+            report["next"] = _CONTINUE
+        elif progress.secrets_denied:
+            report["warning"] = _DENIED
+        elif not progress.secrets_deleted:
+            report["warning"] = "No row of this scope from before the cut-off was found. Is it the right one?"
+        return report

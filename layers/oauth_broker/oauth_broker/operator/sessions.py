@@ -1,0 +1,84 @@
+"""One session, for support: what became of it, and its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oauth_broker.clock import Clock
+from oauth_broker.operator.admin_sign_out import ForcedSignOut
+from oauth_broker.operator.errors import NotFound
+from oauth_broker.operator.search import Directory
+from oauth_broker.operator.utc import utc
+from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.not_before import CutOffs
+from oauth_broker.sessions.row import SignIn, transitions
+from oauth_broker.sessions.table import SignIns
+
+_REASON = "operator"
+
+
+class SessionDesk:
+    """Looks at, and ends, the session that log lines call by some reference.
+
+    Raises NotFound where there is none, and Busy where AWS fails.
+    """
+
+    def __init__(
+        self, directory: Directory, sign_ins: SignIns, cut_offs: CutOffs, sign_out: ForcedSignOut, clock: Clock
+    ) -> None:
+        self._directory = directory
+        self._sign_ins = sign_ins
+        self._cut_offs = cut_offs
+        self._sign_out = sign_out
+        self._clock = clock
+
+    def show(self, reference: str) -> dict[str, Any]:
+        """Return what is known of the session, its timeline with it, and nothing that is secret."""
+        row = self._found(reference)
+        return self._report(row, self._cut_offs.of(row.client_id))
+
+    def revoke(self, reference: str, invocation: Invocation) -> dict[str, Any]:
+        """End the session in whatever state it is and delete its secret; repeating it changes nothing.
+
+        Returns what ``show`` does, as it is now, with what was found and done.
+        """
+        found = self._found(reference)
+        ended = self._sign_out.end(found.session_id, _REASON, invocation.request_id, invocation)
+        deleted = self._sign_out.delete_secret(found.session_id, ended.row, invocation)
+        done = {"found": found.status, "ended_now": ended.by_this, "secret_deleted": deleted}
+        return done | self._report(ended.row or found, 0)
+
+    def _found(self, reference: str) -> SignIn:
+        session_id = self._directory.find(reference)
+        row = self._sign_ins.find(session_id) if session_id else None
+        if row is None:
+            raise NotFound(
+                "No session has this reference. The row of a session that was ended is kept until a day after its end; "
+                "that of one that ran out, or of a sign-in that nobody finished, may go at once. The log lines with "
+                "the reference last longer.",
+                "unknown_session",
+            )
+        return row
+
+    def _report(self, row: SignIn, cut_off: int) -> dict[str, Any]:
+        now = self._clock.now()
+        is_cut_off = row.is_cut_off(cut_off)
+        return {
+            "session": row.reference,
+            "client_id": row.client_id,
+            "status": row.status,
+            "signed_in": row.status == "active" and row.is_live(now) and not is_cut_off,
+            "signed_out_by_mass_sign_out_of": utc(cut_off) if is_cut_off else None,
+            "created_at": utc(row.created_at),
+            "expires_at": utc(row.expires_at),
+            "generation": row.generation,
+            # The first generation came from the sign-in.
+            "last_refreshed_at": utc(row.rotated_at) if row.generation > 1 else None,
+            "lease_held": row.is_leased(now),
+            "paused_by_aries_until": utc(row.lease_until) if row.is_paused(now) else None,
+            "secret_in_escrow": bool(row.escrow),
+            "timeline": [
+                {"at": utc(transition.at), "event": transition.event, "reason": transition.reason or None}
+                for transition in transitions(row.timeline)
+            ],
+        }

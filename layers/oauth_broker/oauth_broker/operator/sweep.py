@@ -1,0 +1,200 @@
+"""Going through the table after a mass sign-out: end every row that began before it, and delete every secret.
+
+What it takes for a million sessions, with rows of 2 KB:
+
+- Time. Each row takes one update and one deletion, one after the other: some 50 ms, which is also the pace that is
+  kept, ROWS_PER_SECOND. That is 14 hours, 57 invocations of 15 minutes. None of it is waited for by anybody's safety:
+  the cut-off holds from the first seconds on, and no sign-in or refresh waits for a sweep.
+- Secrets Manager takes 50 deletions a second in a region, for sign-outs and cleanup as well. 20 leave them the most.
+- DynamoDB, on demand: consistent reads of 2 GB, 500,000 read units; 2 write units for each row, 2 million, and one for
+  each page; about 1.5 dollars. Secrets Manager counts a million calls, 5 dollars. Twenty rows a second are far below
+  what a table, or one partition of it, takes.
+- A day later the ended rows expire, and cleanup deletes each secret once more, at its own pace.
+- An app of which there are few sessions among a million: ten thousand pages of a scan, some minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from oauth_broker.clock import Backoff, Clock
+from oauth_broker.errors import Busy, Throttled
+from oauth_broker.operator.admin_sign_out import RESERVED_SECONDS, SIGN_IN_UNDER_WAY, ForcedSignOut
+from oauth_broker.operator.search import Directory
+from oauth_broker.operator.sweep_progress import Overtaken, Progress, Sweeps
+from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.secret import base64url
+
+Result = TypeVar("Result")
+
+REASON = "mass_sign_out"
+ROWS_PER_SECOND = 20
+# How long one row, or one page, is tried in vain.
+PATIENCE_SECONDS = 10
+# So many rows in a row that fail are no fault of the rows.
+_OUTAGE_ROWS = 3
+# So many rows that failed are tried again before there may be more of them: an item holds 400 KB.
+_MOST_LEFT = 500
+
+
+class Sweeper:
+    """Works on sweeps."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        sign_out: ForcedSignOut,
+        sweeps: Sweeps,
+        clock: Clock,
+        token_bytes: Callable[[int], bytes],
+    ) -> None:
+        self.directory = directory
+        self.sign_out = sign_out
+        self.sweeps = sweeps
+        self.clock = clock
+        self.token_bytes = token_bytes
+        self._backoff = Backoff(clock, token_bytes)
+
+    def patiently(self, call: Callable[[], Result], invocation: Invocation) -> Result:
+        """Return what ``call`` returns, repeating it for some seconds where it is Busy."""
+        ends_at = self.clock.now() + PATIENCE_SECONDS
+
+        def time_left() -> float:
+            return min(ends_at - self.clock.now(), invocation.remaining() - RESERVED_SECONDS)
+
+        return self._backoff.until_done(call, time_left)
+
+    def sweep(self, progress: Progress, client_id: str | None, invocation: Invocation) -> tuple[Progress, str]:
+        """Go on from ``progress`` until all is done or the invocation is nearly over.
+
+        Returns the progress as it was saved last, and what it stopped for before that, '' otherwise. A row that fails
+        is left for the end, and held against nobody; where one after the other fails, it stops. Rows of a page that
+        was not saved are done again, which changes nothing. Raises Busy where the table cannot be read, or progress not
+        be saved: what was saved before stands.
+        """
+        run = _Run(self, client_id, invocation)
+        try:
+            while not progress.finished_at and not run.trouble and run.time_left() > 0:
+                progress = run.save(run.step(progress), progress.saved_id)
+        except Overtaken:
+            run.trouble = "Another invocation is at work on this, or has begun it anew."
+            progress = self.patiently(lambda: self.sweeps.find(progress.scope), invocation) or progress
+        return progress, run.trouble
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What became of the first ``handled`` of some rows.
+
+    Of those that did not fail, the secret is deleted, save where AWS refused that for want of a right (``denied``).
+    """
+
+    handled: int = 0
+    ended: int = 0
+    denied: int = 0
+    failed: tuple[str, ...] = ()
+
+    @property
+    def secrets_deleted(self) -> int:
+        return self.handled - len(self.failed) - self.denied
+
+
+class _Run:
+    """One invocation's part of a sweep. ``trouble`` is what it must stop for, '' for nothing."""
+
+    def __init__(self, sweeper: Sweeper, client_id: str | None, invocation: Invocation) -> None:
+        self.trouble = ""
+        self._sweeper = sweeper
+        self._client_id = client_id
+        self._invocation = invocation
+        self._clock = sweeper.clock
+        self._failures_in_a_row = 0
+        self._last_failure = ""
+        self._next_at = 0.0
+
+    def time_left(self) -> float:
+        """Return the seconds in which one more row may be begun."""
+        return self._invocation.remaining() - RESERVED_SECONDS
+
+    def _patiently(self, call: Callable[[], Result]) -> Result:
+        return self._sweeper.patiently(call, self._invocation)
+
+    def step(self, progress: Progress) -> Progress:
+        """Do one page of the table or, after the last one, what is left; return the progress, not saved yet."""
+        if progress.is_scanned or len(progress.left) >= _MOST_LEFT:
+            tally = self._work_off(progress.left)
+            if tally.failed and not tally.secrets_deleted and not self.trouble:
+                # Here and now it would only fail again.
+                self.trouble = f"What is left cannot be done yet ({self._last_failure})."
+            return self._advanced(progress, tally, left=(*tally.failed, *progress.left[tally.handled :]))
+        page = self._patiently(lambda: self._sweeper.directory.page(progress.cut_off, self._client_id, progress.cursor))
+        tally = self._work_off(page.session_ids)
+        is_whole = tally.handled == len(page.session_ids)
+        cursor = page.cursor if is_whole else (progress.cursor, *page.session_ids)[tally.handled]
+        is_scanned = is_whole and not page.cursor
+        left = (*progress.left, *tally.failed)
+        return self._advanced(progress, tally, cursor=cursor, is_scanned=is_scanned, left=left)
+
+    def save(self, progress: Progress, before: str) -> Progress:
+        """Save what was made from the progress saved as ``before``; raises Overtaken."""
+        self._patiently(lambda: self._sweeper.sweeps.save(progress, before))
+        return progress
+
+    def _advanced(self, progress: Progress, tally: _Tally, **changes: Any) -> Progress:
+        now = int(self._clock.now())
+        advanced = replace(
+            progress,
+            ended=progress.ended + tally.ended,
+            secrets_deleted=progress.secrets_deleted + tally.secrets_deleted,
+            secrets_denied=progress.secrets_denied + tally.denied,
+            saved_at=now,
+            saved_id=self._new_id(),
+            **changes,
+        )
+        is_finished = advanced.is_scanned and not advanced.left
+        return replace(advanced, finished_at=now) if is_finished else advanced
+
+    def _work_off(self, session_ids: Sequence[str]) -> _Tally:
+        tally = _Tally()
+        for session_id in session_ids:
+            if self.trouble or self.time_left() <= 0:
+                break
+            self._keep_pace()
+            tally.handled += 1
+            try:
+                self._sign_out(session_id, tally)
+                self._failures_in_a_row = 0
+            except Busy as busy:
+                tally.failed += (session_id,)
+                self._note(busy, session_id)
+        return tally
+
+    def _keep_pace(self) -> None:
+        pause = self._next_at - self._clock.now()
+        if pause > 0:
+            self._clock.sleep(pause)
+        self._next_at = self._clock.now() + 1 / ROWS_PER_SECOND
+
+    def _sign_out(self, session_id: str, tally: _Tally) -> None:
+        sign_out, by = self._sweeper.sign_out, self._new_id()
+        ended = self._patiently(lambda: sign_out.end(session_id, REASON, by, self._invocation))
+        tally.ended += ended.by_this
+        deleted = self._patiently(lambda: sign_out.delete_secret(session_id, ended.row, self._invocation))
+        tally.denied += not deleted
+
+    def _new_id(self) -> str:
+        return base64url(self._sweeper.token_bytes(16))
+
+    def _note(self, failure: Busy, session_id: str) -> None:
+        self._last_failure = failure.reason
+        if failure.reason == SIGN_IN_UNDER_WAY:
+            return
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= _OUTAGE_ROWS:
+            self.trouble = f"One session after the other cannot be done ({failure.reason})."
+        if isinstance(failure, Throttled):
+            self._invocation.count("AwsThrottled", aws_service=failure.service)
+        self._invocation.concerns(session_id)
+        self._invocation.log("secret_not_deleted", level="warning", reason=failure.reason)

@@ -1,0 +1,113 @@
+"""The one item of the table that every process which hands out tokens knows: it reads it every few seconds.
+
+What stands there is in effect everywhere within that time, however many processes and sessions there are, and costs a
+request next to nothing. It holds numbers by name: the cut-offs of mass sign-outs (`cut_offs`), and whether Aries wants
+to be left alone (`pause`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from oauth_broker.clock import Clock
+from oauth_broker.runtime.aws import DynamoDbClient, error_code, translated
+
+# No session id: those have 43 characters.
+KEY = "cut-offs"
+# After so many seconds a number that was written is known to every process.
+KEPT_SECONDS = 5
+
+
+class ControlItem:
+    """What a process knows of the item, which is never older than KEPT_SECONDS.
+
+    Every method raises Busy where DynamoDB fails.
+    """
+
+    def __init__(self, client: DynamoDbClient, table_name: str, clock: Clock) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._clock = clock
+        self._kept: dict[str, float] = {}
+        self._good_until = 0.0
+
+    def numbers(self) -> dict[str, float]:
+        """Return all numbers, as they were at most KEPT_SECONDS ago."""
+        # Counted from before the reading, which may take its time.
+        now = self._clock.now()
+        if now >= self._good_until:
+            self._keep(self.read(), now)
+        return self._kept
+
+    def known(self) -> dict[str, float]:
+        """Return all numbers as the process last saw them, without a call."""
+        return self._kept
+
+    def read(self) -> dict[str, float]:
+        """Return all numbers as they are now."""
+        with translated("dynamodb"):
+            answer = self._client.get_item(
+                TableName=self._table_name, Key={"session_id": {"S": KEY}}, ConsistentRead=True
+            )
+        return _numbers(answer.get("Item", {}))
+
+    def raise_to(self, name: str, number: float, most: float) -> float:
+        """Set a number that never goes down; return the one that then stands. Repeating it is safe.
+
+        What is more than ``most``, or no number, was put there by somebody else, and is replaced.
+        """
+        values = {":most": _value(most), ":type": {"S": "N"}}
+        is_none = "attribute_not_exists(#name) OR NOT attribute_type(#name, :type)"
+        self._set(name, number, f"{is_none} OR #name <= :number OR #name > :most", values)
+        return self._kept[name]
+
+    def swap(self, name: str, seen: float, number: float) -> bool:
+        """Set a number if it is still ``seen``, which is 0 for none; tell whether this call did."""
+        if not seen:
+            return self._set(name, number, "attribute_not_exists(#name)", {})
+        return self._set(name, number, "#name = :seen", {":seen": _value(seen)})
+
+    def remove(self, *names: str) -> None:
+        """Remove numbers. Already absent is success."""
+        short = {f"#n{index}": name for index, name in enumerate(names)}
+        self._update(UpdateExpression=f"REMOVE {', '.join(short)}", ExpressionAttributeNames=short)
+
+    def _set(self, name: str, number: float, condition: str, values: dict[str, Any]) -> bool:
+        return self._update(
+            UpdateExpression="SET #name = :number",
+            ConditionExpression=condition,
+            ExpressionAttributeNames={"#name": name},
+            ExpressionAttributeValues={":number": _value(number), **values},
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+
+    def _update(self, **parameters: Any) -> bool:
+        """Update the item, and know it as it then is; tell whether its condition, if it has one, was met."""
+        now, is_met = self._clock.now(), True
+        with translated("dynamodb"):
+            try:
+                answer = self._client.update_item(
+                    TableName=self._table_name, Key={"session_id": {"S": KEY}}, ReturnValues="ALL_NEW", **parameters
+                )
+                item = answer["Attributes"]
+            except ClientError as error:
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise
+                refused: Any = error.response
+                item, is_met = refused.get("Item", {}), False
+        self._keep(_numbers(item), now)
+        return is_met
+
+    def _keep(self, numbers: dict[str, float], now: float) -> None:
+        self._kept = numbers
+        self._good_until = now + KEPT_SECONDS
+
+
+def _numbers(item: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value["N"]) for name, value in item.items() if "N" in value}
+
+
+def _value(number: float) -> dict[str, str]:
+    return {"N": f"{number:.3f}".rstrip("0").rstrip(".")}

@@ -1,0 +1,125 @@
+"""The conditional updates of a refresh: take the lease, give it back, commit.
+
+A lease lets one worker at a time speak to Aries for a session; a fence is the number of the lease, so that a worker
+that lost its lease can neither commit nor be mistaken for its successor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oauth_broker.oauth.requests import RefreshTokenGrant
+from oauth_broker.sessions.row import SignIn, Value, entry, extended
+from oauth_broker.sessions.table import SignIns
+from oauth_broker.sessions.verdict import Terms
+
+# A lease, and the claim of a sign-in, outlive their worker by this much, so that one which has lapsed has a dead
+# holder: clocks differ, and Aries may take a moment longer over a request that was given up.
+LEASE_MARGIN_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease that a worker asks for: a random id, by which it recognises its own write, and its end."""
+
+    lease_id: str
+    until: float
+
+
+class Leases:
+    """Leases on active sessions. Every method raises Refused with the row as found, and Busy where DynamoDB fails."""
+
+    def __init__(self, sign_ins: SignIns) -> None:
+        self._sign_ins = sign_ins
+
+    def take(self, grant: RefreshTokenGrant, lease: Lease, terms: Terms, now: float) -> SignIn:
+        """Take the lease for the holder of the grant's token, under a new fence.
+
+        A grant that names a scope takes it only where that is the granted one, value for value. Any other is `stand`'s
+        to judge.
+        """
+        scope: dict[str, Value] = {} if grant.scope is None else {"scope": grant.scope}
+        cut_off: dict[str, Value] = {"cut_off": terms.cut_off} if terms.cut_off else {}
+        return self._sign_ins.update_and_read(
+            grant.token.session_id,
+            "",
+            "SET lease_id = :lease_id, lease_until = :lease_until ADD fence :one",
+            "#status = :active AND client_id = :client_id AND expires_at > :now_seconds AND rotated_at <= :settled"
+            " AND (attribute_not_exists(lease_until) OR lease_until <= :now) AND "
+            + ("(handle_hash = :hash OR previous_hash = :hash)" if terms.late_retry else "handle_hash = :hash")
+            + (" AND #scope = :scope" if scope else "")
+            + (" AND created_at > :cut_off" if cut_off else ""),
+            lambda found: found.lease_id == lease.lease_id,
+            lease_id=lease.lease_id,
+            lease_until=lease.until,
+            one=1,
+            active="active",
+            client_id=grant.client.client_id,
+            now_seconds=int(now),
+            now=now,
+            settled=terms.settled,
+            hash=grant.token.hash,
+            **scope,
+            **cut_off,
+        )
+
+    def release(self, row: SignIn, reason: str, now: float) -> None:
+        """Give the lease and its fence back: nothing is under way at Aries, and nothing was stored under the fence."""
+        self._give_fence_back(row, reason, now, " REMOVE lease_id, lease_until")
+
+    def pause(self, row: SignIn, reason: str, now: float, until: float) -> None:
+        """Give the lease and its fence back, and let nobody take it before ``until``: Aries wants to be left alone."""
+        self._give_fence_back(row, reason, now, ", lease_until = :until REMOVE lease_id", until=until)
+
+    def settle(self, row: SignIn, reason: str, now: float) -> None:
+        """Give the fence back and keep the lease: nothing was or will be stored, but Aries may still be at it."""
+        self._give_fence_back(row, reason, now, "")
+
+    def _give_fence_back(self, row: SignIn, reason: str, now: float, also: str, **values: Value) -> None:
+        # Fences without a stored answer would have to be looked for by every later worker, one outage long.
+        self._sign_ins.update(
+            row.session_id,
+            "",
+            "SET fence = :before, timeline = :timeline" + also,
+            "fence = :fence AND lease_id = :lease_id",
+            before=row.fence - 1,
+            timeline=extended(row.timeline, entry(now, "refresh_failed", reason)),
+            fence=row.fence,
+            lease_id=row.lease_id,
+            **values,
+        )
+
+    def commit(self, row: SignIn, token_hash: str, now: float) -> None:
+        """Commit a refresh: the only linearization point.
+
+        ``row`` is the leased row with the new ``generation``, ``handle_hash``, ``secret_version``,
+        ``access_expires_at``, ``token_scope``, ``escrow`` and ``timeline``; ``token_hash`` is the presented token's.
+        Values are set, never added, so that an update that is applied twice changes nothing.
+        """
+        values: dict[str, Value] = {"escrow": row.escrow} if row.escrow else {}
+        self._sign_ins.update(
+            row.session_id,
+            "",
+            "SET generation = :next, previous_hash = :presented, handle_hash = :handle_hash,"
+            " secret_version = :secret_version, access_expires_at = :access_expires_at, token_scope = :token_scope,"
+            " committed_fence = :fence, rotated_at = :rotated_at, timeline = :timeline"
+            + (", escrow = :escrow REMOVE" if values else " REMOVE escrow,")
+            + " lease_id, lease_until",
+            "fence = :fence AND lease_id = :lease_id AND generation = :generation AND #status = :active"
+            " AND expires_at > :now",
+            lambda found: found.status == "active" and found.committed_fence == row.fence,
+            next=row.generation,
+            generation=row.generation - 1,
+            presented=token_hash,
+            handle_hash=row.handle_hash,
+            secret_version=row.secret_version,
+            access_expires_at=row.access_expires_at,
+            token_scope=row.token_scope,
+            fence=row.fence,
+            rotated_at=now,
+            timeline=row.timeline,
+            lease_id=row.lease_id,
+            active="active",
+            now=int(now),
+            **values,
+        )

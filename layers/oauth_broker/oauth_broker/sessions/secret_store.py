@@ -1,0 +1,124 @@
+"""Where a session's Aries tokens are kept: one secret a session, one version a refresh.
+
+All access goes through the ``Vault`` protocol.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from botocore.exceptions import ClientError
+
+from oauth_broker.errors import Busy
+from oauth_broker.oauth.tokens import secret_name, secret_version
+from oauth_broker.runtime.aws import SecretsManagerClient, error_code, translated
+from oauth_broker.sessions.session_secret import SessionSecret
+
+# Secrets Manager's limit for one value.
+_MAX_SECRET_BYTES = 64 * 1024
+
+
+class Vault(Protocol):
+    """Versioned secrets by session. Every method raises Busy where the store fails, retriable or not."""
+
+    def create(self, session_id: str, secret: SessionSecret) -> str:
+        """Store the first version, of fence 0, and return its id. Repeating it is safe."""
+        ...
+
+    def read(self, session_id: str, version: str) -> SessionSecret | None:
+        """Return the version with this id, or None where there is none."""
+        ...
+
+    def store(self, session_id: str, fence: int, secret: SessionSecret) -> str:
+        """Store the version of ``fence`` and return its id. Repeating it is safe."""
+        ...
+
+    def delete(self, session_id: str) -> None:
+        """Delete the session's secret with all its versions, at once. Already absent is success.
+
+        Raises NotAllowed where AWS refuses for want of a right: see ``ending.delete_secret``.
+        """
+        ...
+
+
+class SecretsManagerVault:
+    """The vault in AWS Secrets Manager. Values are of at most 64 KiB."""
+
+    def __init__(self, client: SecretsManagerClient, prefix: str, key_id: str) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._key_id = key_id
+
+    def create(self, session_id: str, secret: SessionSecret) -> str:
+        """See Vault."""
+        version = secret_version(session_id, 0)
+        with translated("secretsmanager", _FINAL_CODES):
+            self._client.create_secret(
+                Name=secret_name(self._prefix, session_id),
+                ClientRequestToken=version,
+                KmsKeyId=self._key_id,
+                SecretString=_bounded(secret),
+            )
+        return version
+
+    def read(self, session_id: str, version: str) -> SessionSecret | None:
+        """See Vault. By version id, never ``AWSCURRENT``: a version that no row committed may be current."""
+        with translated("secretsmanager"):
+            try:
+                answer = self._client.get_secret_value(
+                    SecretId=secret_name(self._prefix, session_id), VersionId=version
+                )
+            except ClientError as error:
+                # The second is what a secret that is just being deleted is answered with.
+                if error_code(error) in ("ResourceNotFoundException", "InvalidRequestException"):
+                    return None
+                raise
+        return SessionSecret.from_json(answer["SecretString"])
+
+    def store(self, session_id: str, fence: int, secret: SessionSecret) -> str:
+        """See Vault. The version id is the client request token, which makes the write idempotent."""
+        version = secret_version(session_id, fence)
+        with translated("secretsmanager", _FINAL_CODES):
+            self._client.put_secret_value(
+                SecretId=secret_name(self._prefix, session_id),
+                ClientRequestToken=version,
+                SecretString=_bounded(secret),
+            )
+        return version
+
+    def delete(self, session_id: str) -> None:
+        """See Vault."""
+        with translated("secretsmanager", _REFUSED_DELETIONS):
+            try:
+                self._client.delete_secret(
+                    SecretId=secret_name(self._prefix, session_id), ForceDeleteWithoutRecovery=True
+                )
+            except ClientError as error:
+                if error_code(error) != "ResourceNotFoundException":
+                    raise
+
+
+# Such a secret was made into something else by somebody else (replicated, say), and stays so until a person sees to it.
+_REFUSED_DELETIONS = frozenset({"InvalidParameterException", "InvalidRequestException", "ValidationException"})
+# A write that is refused with one of these is refused again.
+_FINAL_CODES = frozenset(
+    {
+        "AccessDeniedException",
+        "DecryptionFailure",
+        "EncryptionFailure",
+        "InvalidParameterException",
+        "InvalidRequestException",
+        # About a hundred versions a secret: an app that refreshes every minute meets that in two hours.
+        "LimitExceededException",
+        "ResourceExistsException",
+        "ResourceNotFoundException",
+        "ValidationException",
+    }
+)
+
+
+def _bounded(secret: SessionSecret) -> str:
+    text = secret.to_json()
+    if len(text.encode()) > _MAX_SECRET_BYTES:
+        raise Busy("vault:too_large", retriable=False)
+    return text
