@@ -95,7 +95,9 @@ def test_every_call_of_aws_in_it_is_one_that_there_is_with_options_that_it_takes
     assert seen > 12
 
 
-@pytest.mark.parametrize("page", ["docs/deploy.md", "docs/CHANGELOG.md", "README.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/architecture.md", "docs/deploy.md", "docs/security.md", "docs/CHANGELOG.md", "README.md"]
+)
 def test_every_link_to_a_file_or_a_section_of_the_project_leads_somewhere(page: str) -> None:
     path = ROOT / page
     links = re.findall(r"\]\(((?!https?:)[^)#]*)(?:#([^)]*))?\)", path.read_text())

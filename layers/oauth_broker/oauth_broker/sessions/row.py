@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 # The value of the attribute token_store in the row of a sign-in that failed before a secret was asked for.
 NO_TOKENS = "none"
+
+# `dead`: ended by the broker; `revoked`: signed out, by the app or by the operator.
+Status = Literal["pending", "claimed", "issued", "failed", "active", "dead", "revoked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,7 @@ class SignIn:
     """One row. Times are seconds since 1970; a number that was never set reads as 0, a text as ''."""
 
     session_id: str
-    status: str
+    status: Status
     expires_at: int
     client_id: str = ""
     redirect_uri: str = ""

@@ -197,7 +197,14 @@ class SignIns:
         )
 
     def end(
-        self, session_id: str, status: str, reason: str, now: float, *, condition: str = "", **values: Value
+        self,
+        session_id: str,
+        status: Literal["dead", "revoked"],
+        reason: str,
+        now: float,
+        *,
+        condition: str = "",
+        **values: Value,
     ) -> None:
         """End an active session: ``status`` is ``dead`` or ``revoked``. The row is kept for a day."""
         self.update(
