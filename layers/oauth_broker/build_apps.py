@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.registry import Registry, read_text
+from oauth_broker.config.clients import Registry, read_text
 
 
 def main(source: str, target: str) -> None:

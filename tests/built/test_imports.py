@@ -73,11 +73,11 @@ def test_every_module_of_the_shared_package_is_imported_without_being_compiled(p
 
 def test_a_module_without_bytecode_is_noticed(python3_13: BarePython, tmp_path: Path) -> None:
     shorn = shutil.copytree(BROKER_LAYER, tmp_path / "layer")
-    (shorn / "python" / "oauth_broker" / "__pycache__" / "settings.cpython-313.pyc").unlink()
+    (shorn / "python" / "oauth_broker" / "config" / "__pycache__" / "settings.cpython-313.pyc").unlink()
     function = functions()["AuthorizeFunction"]
     _, dependencies = layers_of(function)
     imported = import_function(python3_13, function, [shorn, dependencies])
-    assert str(shorn / "python" / "oauth_broker" / "settings.py") in imported.compiled
+    assert str(shorn / "python" / "oauth_broker" / "config" / "settings.py") in imported.compiled
     assert len(imported.bytecode) == len(imported.loaded) - 2
 
 

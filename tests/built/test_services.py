@@ -95,7 +95,7 @@ def test_a_client_of_another_service_fails_and_says_of_which(python3_13: BarePyt
 
 LOG_AND_COUNT = (
     "import os, sys\n"
-    "from oauth_broker.telemetry import PowertoolsTelemetry\n"
+    "from oauth_broker.runtime.telemetry import PowertoolsTelemetry\n"
     "sys.stdout = sys.stderr\n"
     "telemetry = PowertoolsTelemetry(os.environ)\n"
     "telemetry.log('info', 'event', {'reason': 'r'})\n"
