@@ -9,8 +9,8 @@ from pathlib import Path
 # Run with -I, which keeps the caller's variables out, Python does not look into this folder by itself.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from oauth_broker.errors import ConfigurationError
 from oauth_broker.config.clients import Registry, read_text
+from oauth_broker.errors import ConfigurationError
 
 
 def main(source: str, target: str) -> None:
