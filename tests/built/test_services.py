@@ -69,7 +69,7 @@ def test_every_client_can_be_made_and_has_all_that_is_called(python3_13: BarePyt
         if not name.startswith("_")
     ]
     assert len(checks) >= len(OPERATIONS)
-    run(python3_13, tmp_path, "from oauth_broker import aws\n" + "\n".join(checks))
+    run(python3_13, tmp_path, "from oauth_broker.runtime import aws\n" + "\n".join(checks))
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -110,9 +110,11 @@ def test_what_powertools_needs_to_log_and_count_is_there(python3_13: BarePython,
 
 
 def test_nothing_large_is_there_that_is_never_loaded(python3_13: BarePython, tmp_path: Path) -> None:
-    modules = sorted(Path(name).stem for name in files_in(BROKER_LAYER) if name.endswith(".py"))
+    files = [Path(name).relative_to("python") for name in files_in(BROKER_LAYER) if name.endswith(".py")]
+    modules = sorted(".".join(path.with_suffix("").parts) for path in files if path.name != "__init__.py")
     program = [
-        *(f"from oauth_broker import {module}" for module in modules if module != "__init__"),
+        *(f"import {module}" for module in modules),
+        "from oauth_broker.runtime import aws",
         *(f"{maker(service)}()" for service in SERVICES),
         LOG_AND_COUNT,
     ]
