@@ -15,7 +15,7 @@ from oauth_broker.operations.endpoint import Endpoint
 from oauth_broker.runtime import aws, snap_start
 from oauth_broker.runtime.invocation import Telemetry
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
-from oauth_broker.sessions.secret_store import SecretsManagerVault
+from oauth_broker.sessions.secret_store import SecretsManagerStore
 from oauth_broker.sessions.table import SignIns
 
 
@@ -26,7 +26,7 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
     callback = Callback(
         settings,
         SignIns(aws.dynamodb(), settings.table_name),
-        SecretsManagerVault(secrets, settings.secret_prefix, settings.key_id),
+        SecretsManagerStore(secrets, settings.secret_prefix, settings.key_id),
         Provider(settings, RequestsTransport(), ClientSecret(secrets, settings.aries_client_secret_arn, clock), clock),
         clock,
         os.urandom,

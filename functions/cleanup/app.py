@@ -12,7 +12,7 @@ from oauth_broker.operations.cleanup import BatchResponse, Cleanup
 from oauth_broker.runtime import aws
 from oauth_broker.runtime.invocation import Invocation, LambdaContext, Telemetry
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
-from oauth_broker.sessions.secret_store import SecretsManagerVault
+from oauth_broker.sessions.secret_store import SecretsManagerStore
 
 Handler = Callable[[Mapping[str, Any], LambdaContext], BatchResponse]
 
@@ -20,8 +20,8 @@ Handler = Callable[[Mapping[str, Any], LambdaContext], BatchResponse]
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Handler:
     """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
     settings = Settings.from_environment(environment)
-    vault = SecretsManagerVault(aws.secretsmanager(), settings.secret_prefix, settings.key_id)
-    cleanup = Cleanup(vault, clock, os.urandom)
+    secret_store = SecretsManagerStore(aws.secretsmanager(), settings.secret_prefix, settings.key_id)
+    cleanup = Cleanup(secret_store, clock, os.urandom)
 
     def handle(event: Mapping[str, Any], context: LambdaContext) -> BatchResponse:
         return cleanup(event, Invocation(context, telemetry))

@@ -14,19 +14,19 @@ from oauth_broker.runtime import aws, snap_start
 from oauth_broker.runtime.invocation import Invocation, Telemetry
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 from oauth_broker.sessions.escrow import Escrow
-from oauth_broker.sessions.secret_store import SecretsManagerVault
+from oauth_broker.sessions.secret_store import SecretsManagerStore
 from oauth_broker.sessions.table import SignIns
-from oauth_broker.sessions.token_store import SessionStore
+from oauth_broker.sessions.token_store import TokenStore
 from oauth_broker.web.http import HttpRequest, HttpResponse, json_response
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
     """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
     settings = Settings.from_environment(environment)
-    vault = SecretsManagerVault(aws.secretsmanager(), settings.secret_prefix, settings.key_id)
+    secret_store = SecretsManagerStore(aws.secretsmanager(), settings.secret_prefix, settings.key_id)
     sign_ins = SignIns(aws.dynamodb(), settings.table_name)
-    store = SessionStore(sign_ins, vault, Escrow(aws.kms, settings.key_id), clock, os.urandom)
-    revoke = Revoke(settings, sign_ins, vault, store, clock)
+    store = TokenStore(sign_ins, secret_store, Escrow(aws.kms, settings.key_id), clock, os.urandom)
+    revoke = Revoke(settings, sign_ins, secret_store, store, clock)
 
     def sign_out(request: HttpRequest, invocation: Invocation) -> HttpResponse:
         revoke(parse_revocation_request(request, settings.registry), invocation)

@@ -31,7 +31,7 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
     dynamodb = aws.dynamodb()
     sign_ins = SignIns(dynamodb, settings.table_name)
     refresh = make_refresh(settings, sign_ins, dynamodb, aws.secretsmanager(), clock)
-    redeem = Redeem(settings, sign_ins, refresh.cut_offs, refresh.store, refresh.endings, clock, os.urandom)
+    redeem = Redeem(settings, sign_ins, refresh.not_before_times, refresh.store, refresh.session_end, clock, os.urandom)
 
     def grant_tokens(request: HttpRequest, invocation: Invocation) -> HttpResponse:
         parse = parse_aries_token_request if request.path == ARIES_PATH else parse_token_request

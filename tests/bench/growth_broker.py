@@ -181,9 +181,9 @@ def main() -> None:
     print(json.dumps({"processes": len(workers)}), flush=True)
     for line in sys.stdin:
         command = json.loads(line)
-        busy = workers[: command["workers"]]
+        unavailable = workers[: command["workers"]]
         started = time.perf_counter()
-        took = list(_in_turn(busy, command) if command["in_turn"] else _at_once(busy, command))
+        took = list(_in_turn(unavailable, command) if command["in_turn"] else _at_once(unavailable, command))
         total = {name: sum(each[name] for each in took) for name in ("cpu", "wall")}
         print(json.dumps(total | {"elapsed": time.perf_counter() - started}), flush=True)
 

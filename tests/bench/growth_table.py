@@ -29,7 +29,7 @@ _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-class Refused(Exception):
+class ConditionFailed(Exception):
     """The condition does not hold of ``row``."""
 
     def __init__(self, row: Row) -> None:
@@ -52,10 +52,10 @@ class Table:
         return self.rows.get(key)
 
     def update(self, key: str, condition: str, update: str, names: Names, values: Mapping[str, Typed]) -> Row:
-        """Change a row where the condition holds and return it as it then is; raises Refused."""
+        """Change a row where the condition holds and return it as it then is; raises ConditionFailed."""
         row = self.rows.get(key, {})
         if not _condition(condition, names)(row, values):
-            raise Refused(row)
+            raise ConditionFailed(row)
         changed = row.copy()
         for change in _update(update, names):
             # All of an update's operands are the row's as it was before.

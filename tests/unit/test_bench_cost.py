@@ -103,8 +103,8 @@ class TestByHand:
     def test_a_trace_is_recorded_once_a_second_and_then_of_one_request_in_twenty(self) -> None:
         seldom = Month(Load(1, refreshes_a_day=1, sign_ins_a_month=0), STACK, PLAIN)
         assert counted(seldom)["X-Ray: traces"] == pytest.approx(365 / 12, rel=1e-3)
-        busy = Month(Load(8_640_000, refreshes_a_day=1, sign_ins_a_month=0), STACK, PLAIN)
-        assert counted(busy)["X-Ray: traces"] == pytest.approx(365 / 12 * 86_400 * (1 + 0.05 * 99))
+        unavailable = Month(Load(8_640_000, refreshes_a_day=1, sign_ins_a_month=0), STACK, PLAIN)
+        assert counted(unavailable)["X-Ray: traces"] == pytest.approx(365 / 12 * 86_400 * (1 + 0.05 * 99))
 
     def test_what_is_left_and_repeated_is_paid_for_too(self) -> None:
         month = Month(LOAD, STACK, replace(PLAIN, repeated=0.1, abandoned=0.5))

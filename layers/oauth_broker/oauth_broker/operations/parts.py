@@ -13,10 +13,10 @@ from oauth_broker.operations.refresh import Refresh
 from oauth_broker.runtime import aws
 from oauth_broker.sessions.control_item import ControlItem
 from oauth_broker.sessions.escrow import Escrow
-from oauth_broker.sessions.secret_store import SecretsManagerVault
-from oauth_broker.sessions.session_end import Endings
+from oauth_broker.sessions.secret_store import SecretsManagerStore
+from oauth_broker.sessions.session_end import SessionEnd
 from oauth_broker.sessions.table import SignIns
-from oauth_broker.sessions.token_store import SessionStore
+from oauth_broker.sessions.token_store import TokenStore
 
 
 def make_refresh(
@@ -27,14 +27,14 @@ def make_refresh(
     clock: Clock,
 ) -> Refresh:
     """Return the refresh operation over the given clients, with its own connections to Aries and, if needed, KMS."""
-    vault = SecretsManagerVault(secrets, settings.secret_prefix, settings.key_id)
+    secret_store = SecretsManagerStore(secrets, settings.secret_prefix, settings.key_id)
     return Refresh(
         settings,
         sign_ins,
         ControlItem(dynamodb, settings.table_name, clock),
-        SessionStore(sign_ins, vault, Escrow(aws.kms, settings.key_id), clock, os.urandom),
+        TokenStore(sign_ins, secret_store, Escrow(aws.kms, settings.key_id), clock, os.urandom),
         Provider(settings, RequestsTransport(), ClientSecret(secrets, settings.aries_client_secret_arn, clock), clock),
-        Endings(sign_ins, vault, clock),
+        SessionEnd(sign_ins, secret_store, clock),
         clock,
         os.urandom,
     )

@@ -23,40 +23,40 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from oauth_broker.aries.client import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure
+from oauth_broker.aries.client import ARIES_CALL_SECONDS, STORE_SECONDS, Provider, ProviderFailure
 from oauth_broker.clock import Backoff, Clock
 from oauth_broker.config.dialect import Outcome
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import (
     BrokerError,
-    Busy,
     ForgedToken,
     InvalidGrant,
     InvalidScope,
     OAuthError,
     Paused,
+    ServiceUnavailable,
     UnsupportedGrantType,
 )
 from oauth_broker.oauth.requests import RefreshTokenGrant, canonical_scope
 from oauth_broker.oauth.tokens import RefreshToken
-from oauth_broker.operations.endpoint import TokenAnswer
+from oauth_broker.operations.endpoint import TokenResponse
 from oauth_broker.operations.pause import Pause, paused
-from oauth_broker.operations.rate_limits import MINUTE, SourceLimits
-from oauth_broker.runtime.aws import CALL_SECONDS as AWS_CALL_SECONDS
+from oauth_broker.operations.rate_limits import MINUTE, RateLimits
+from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url
 from oauth_broker.sessions.control_item import ControlItem
 from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS, Lease, Leases
-from oauth_broker.sessions.not_before import CutOffs
+from oauth_broker.sessions.not_before import NotBefore
 from oauth_broker.sessions.row import SignIn, entry, extended, was_refused
-from oauth_broker.sessions.session_end import Endings
+from oauth_broker.sessions.session_end import SessionEnd
 from oauth_broker.sessions.session_secret import SessionSecret
-from oauth_broker.sessions.table import Refused, SignIns
-from oauth_broker.sessions.token_store import READ_LAG_SECONDS, Kept, SessionStore
-from oauth_broker.sessions.verdict import Standing, Terms, stand
+from oauth_broker.sessions.table import ConditionFailed, SignIns
+from oauth_broker.sessions.token_store import READ_LAG_SECONDS, StoredTokens, TokenStore
+from oauth_broker.sessions.verdict import Terms, Verdict, judge
 
 # What a refresh may take from the lease on: looking for earlier answers, Aries, storing.
-_WORK_SECONDS = CALL_SECONDS + KEEP_SECONDS + READ_LAG_SECONDS
+_WORK_SECONDS = ARIES_CALL_SECONDS + STORE_SECONDS + READ_LAG_SECONDS
 _WAIT_SECONDS = 6.0
 # Left for the last try to commit and for the answer.
 _COMMIT_SECONDS = 1.0
@@ -70,91 +70,91 @@ class Refresh:
         settings: Settings,
         sign_ins: SignIns,
         control: ControlItem,
-        store: SessionStore,
+        store: TokenStore,
         provider: Provider,
-        endings: Endings,
+        session_end: SessionEnd,
         clock: Clock,
-        token_bytes: Callable[[int], bytes],
+        random_bytes: Callable[[int], bytes],
     ) -> None:
         self._is_offered = settings.can_refresh
         self._grace = settings.refresh_grace_seconds
         self._late_retry = settings.late_retry
         self._sign_ins = sign_ins
         self._leases = Leases(sign_ins)
-        self.cut_offs = CutOffs(control, clock)
+        self.not_before_times = NotBefore(control, clock)
         self._pause = Pause(control, clock)
         self.store = store
         self._provider = provider
-        self.endings = endings
+        self.session_end = session_end
         self._clock = clock
-        self._token_bytes = token_bytes
-        self._backoff = Backoff(clock, token_bytes)
-        self._limits = SourceLimits(settings.source_limit, MINUTE, clock)
+        self._random_bytes = random_bytes
+        self._backoff = Backoff(clock, random_bytes)
+        self._limits = RateLimits(settings.source_limit, MINUTE, clock)
 
-    def __call__(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
+    def __call__(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenResponse:
         """Refresh the session of ``grant.token``, or answer again what the last refresh answered.
 
-        Raises InvalidGrant where the session has ended or ends here, InvalidScope, and Busy, after which the session is
-        intact and the same request may be repeated.
+        Raises InvalidGrant where the session has ended or ends here, InvalidScope, and ServiceUnavailable, after
+        which the session is intact and the same request may be repeated.
         """
         if not self._is_offered:
             raise UnsupportedGrantType("This server does not refresh.")
-        invocation.concerns(grant.token.session_id, grant.client.client_id)
+        invocation.about_session(grant.token.session_id, grant.client.client_id)
         try:
             return self._refresh(grant, invocation)
-        except Busy as busy:
-            invocation.count("RefreshesFailed", reason=busy.reason)
+        except ServiceUnavailable as unavailable:
+            invocation.count("RefreshesFailed", reason=unavailable.reason)
             raise
         except OAuthError as error:
             invocation.count("RefreshesRejected", reason=error.reason)
-            self._limits.spend(grant.client.client_id, invocation.source)
+            self._limits.count(grant.client.client_id, invocation.source)
             raise
 
-    def _refresh(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
+    def _refresh(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenResponse:
         arrived = self._clock.now()
 
-        def patience() -> float:
+        def time_left() -> float:
             return min(arrived + _WAIT_SECONDS - self._clock.now(), invocation.remaining() - _WORK_SECONDS)
 
-        cut_off = self._backoff.until_done(lambda: self.cut_offs.of(grant.client.client_id), patience)
-        terms = Terms(arrived - self._grace, self._late_retry, cut_off)
+        not_before = self._backoff.until_done(lambda: self.not_before_times.of(grant.client.client_id), time_left)
+        terms = Terms(arrived - self._grace, self._late_retry, not_before)
 
         is_paused = self._pause.left() > 0
-        if is_paused or self._limits.is_spent(grant.client.client_id, invocation.source):
+        if is_paused or self._limits.is_exceeded(grant.client.client_id, invocation.source):
             # Somebody there tries tokens: nothing more is written for bad ones, and a good one is served as ever. Or
             # Aries is left alone: what needs no call of it is answered.
             found = self._sign_ins.find(grant.token.session_id)
-            answer = self._answer_as_found(found, grant, terms, invocation, patience)
+            answer = self._answer_as_found(found, grant, terms, invocation, time_left)
             if answer is not None:
                 return answer
             if is_paused:
-                self._sit_out(paused(self._pause.left()), patience)
-        while patience() > 0:
+                self._sit_out(paused(self._pause.left()), time_left)
+        while time_left() > 0:
             try:
-                return self._work(self._take_lease(grant, terms, invocation, patience), grant, invocation)
+                return self._work(self._take_lease(grant, terms, invocation, time_left), grant, invocation)
             except Paused as refusal:
-                self._sit_out(refusal, patience)
+                self._sit_out(refusal, time_left)
                 continue
-            except Refused as refused:
-                answer = self._answer_as_found(refused.found, grant, terms, invocation, patience)
+            except ConditionFailed as refused:
+                answer = self._answer_as_found(refused.found, grant, terms, invocation, time_left)
             if answer is not None:
                 return answer
             # The scope that the app names was found granted. The lease's condition can only compare whole texts, and
             # what a session was granted never changes.
             grant = replace(grant, scope=None)
-        raise Busy("too_little_time")
+        raise ServiceUnavailable("too_little_time")
 
     def _take_lease(
-        self, grant: RefreshTokenGrant, terms: Terms, invocation: Invocation, patience: Callable[[], float]
+        self, grant: RefreshTokenGrant, terms: Terms, invocation: Invocation, time_left: Callable[[], float]
     ) -> SignIn:
-        """Take the lease (step 1); raises Refused with the row as found.
+        """Take the lease (step 1); raises ConditionFailed with the row as found.
 
         Repeated where its outcome is not known: a lease that was taken and is not known to be would have nobody work
         under it until it lapses.
         """
         until = self._clock.now() + invocation.remaining() + LEASE_MARGIN_SECONDS
-        lease = Lease(base64url(self._token_bytes(16)), until)
-        return self._backoff.until_done(lambda: self._leases.take(grant, lease, terms, self._clock.now()), patience)
+        lease = Lease(base64url(self._random_bytes(16)), until)
+        return self._backoff.until_done(lambda: self._leases.take(grant, lease, terms, self._clock.now()), time_left)
 
     def _answer_as_found(
         self,
@@ -162,33 +162,33 @@ class Refresh:
         grant: RefreshTokenGrant,
         terms: Terms,
         invocation: Invocation,
-        patience: Callable[[], float],
-    ) -> TokenAnswer | None:
+        time_left: Callable[[], float],
+    ) -> TokenResponse | None:
         """Answer without the lease, or wait until it may be taken, and return None then.
 
         Every look at the row judges afresh: the winner's answer never goes to anyone but a holder of one of the two
         tokens.
         """
         row = found
-        for attempt in self._backoff.tries(patience):
+        for attempt in self._backoff.tries(time_left):
             if attempt:
                 row = self._sign_ins.find(grant.token.session_id)
-            standing = stand(row, grant, terms, self._clock.now())
-            if row is None or standing is Standing.ENDED:
+            standing = judge(row, grant, terms, self._clock.now())
+            if row is None or standing is Verdict.ENDED:
                 raise InvalidGrant("session_ended")
-            if standing is Standing.READY:
+            if standing is Verdict.READY:
                 return None
-            if standing is Standing.PAUSED:
-                self._sit_out(paused(row.lease_until - self._clock.now()), patience)
+            if standing is Verdict.PAUSED:
+                self._sit_out(paused(row.lease_until - self._clock.now()), time_left)
                 continue
-            if standing is not Standing.WAIT:
+            if standing is not Verdict.WAIT:
                 return self._resolve(standing, row, grant, invocation)
             invocation.count("LeaseWaits")
-        raise Busy("lease_held", self._until_lapsed(row) if row else 1)
+        raise ServiceUnavailable("lease_held", self._until_lapsed(row) if row else 1)
 
-    def _sit_out(self, refusal: Paused, patience: Callable[[], float]) -> None:
+    def _sit_out(self, refusal: Paused, time_left: Callable[[], float]) -> None:
         """Wait for the end of a short pause, since not every app can bear a 503; raises ``refusal`` if it is long."""
-        if refusal.retry_after >= patience():
+        if refusal.retry_after >= time_left():
             raise refusal
         self._clock.sleep(refusal.retry_after)
 
@@ -207,28 +207,28 @@ class Refresh:
         return seconds if self._late_retry else min(seconds, self._grace)
 
     def _resolve(
-        self, standing: Standing, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation
-    ) -> TokenAnswer:
+        self, standing: Verdict, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation
+    ) -> TokenResponse:
         match standing:
-            case Standing.REPLAY:
+            case Verdict.REPLAY:
                 return self._replay(row, grant, invocation)
-            case Standing.WIDER:
+            case Verdict.WIDER:
                 raise InvalidScope("The scope must be no wider than the one that was granted.")
-            case Standing.FOREIGN:
+            case Verdict.FOREIGN:
                 raise InvalidGrant("foreign_client")
-            case Standing.CUT_OFF:
+            case Verdict.BEFORE_MASS_SIGN_OUT:
                 raise InvalidGrant("mass_sign_out")
-            case Standing.DISALLOWED:
+            case Verdict.DISALLOWED:
                 raise self._end_disallowed(row, invocation)
-            case Standing.SUPERSEDED:
-                self.endings.end_reused(row.session_id, "token_reused", invocation)
+            case Verdict.SUPERSEDED:
+                self.session_end.end_reused(row.session_id, "token_reused", invocation)
                 raise InvalidGrant("token_reused")
             case _:
                 raise self._judge_stranger(row, grant, invocation)
 
     def _end_disallowed(self, row: SignIn, invocation: Invocation) -> BrokerError:
         """End a session whose scope the app was registered for when it began, and is no longer."""
-        self.endings.end_disallowed(row.session_id, invocation)
+        self.session_end.end_disallowed(row.session_id, invocation)
         return InvalidGrant("scope_removed")
 
     def _judge_stranger(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> BrokerError:
@@ -236,25 +236,25 @@ class Refresh:
         if not grant.token.is_authentic(self.store.committed(row).session_key):
             return ForgedToken()
         if grant.token.generation < row.generation:
-            self.endings.end_reused(row.session_id, "token_reused", invocation)
+            self.session_end.end_reused(row.session_id, "token_reused", invocation)
             return InvalidGrant("token_reused")
         # The app is ahead of the table, which must have been restored from a backup.
         invocation.count("RestoredFromBackup")
-        return Busy("restored_from_backup", retry_after=60)
+        return ServiceUnavailable("restored_from_backup", retry_after=60)
 
-    def _replay(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
+    def _replay(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> TokenResponse:
         secret = self.store.committed(row)
         _refuse_forged(secret, grant, invocation)
         now = self._clock.now()
         if secret.access_expires_at <= now:
             # An access token of less life than the grace: a dead one is no answer, and the next refresh is near.
-            raise Busy("replay_expired", row.rotated_at + self._grace - now)
+            raise ServiceUnavailable("replay_expired", row.rotated_at + self._grace - now)
         invocation.count("RefreshesReplayed")
         invocation.log("refresh_replayed")
         return self._answer(row, secret)
 
-    def _work(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
-        """Refresh under the lease in ``row`` (steps 2 to 7); raises Refused where the lease was lost."""
+    def _work(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> TokenResponse:
+        """Refresh under the lease in ``row`` (steps 2 to 7); raises ConditionFailed where the lease was lost."""
         if not grant.client.allows_scope(row.scope):
             raise self._end_disallowed(row, invocation)
         with self._given_back(row, invocation):
@@ -270,17 +270,19 @@ class Refresh:
         invocation.log("refresh_succeeded")
         return self._answer(committed, kept.secret)
 
-    def _is_over(self, kept: Kept) -> bool:
+    def _is_over(self, kept: StoredTokens) -> bool:
         return kept.secret.access_expires_at <= self._clock.now() + self._grace
 
-    def _roll_forward(self, row: SignIn, invocation: Invocation) -> Kept | None:
+    def _roll_forward(self, row: SignIn, invocation: Invocation) -> StoredTokens | None:
         kept = self.store.earlier(row)
         if kept is not None:
             invocation.count("RollForwards")
             invocation.log("rolled_forward")
         return kept
 
-    def _renew(self, row: SignIn, current: SessionSecret, earlier: Kept | None, invocation: Invocation) -> Kept:
+    def _renew(
+        self, row: SignIn, current: SessionSecret, earlier: StoredTokens | None, invocation: Invocation
+    ) -> StoredTokens:
         """Post and store (steps 4 and 5)."""
         try:
             with self._given_back(row, invocation):
@@ -297,11 +299,11 @@ class Refresh:
             access_expires_at=tokens.expires_at,
             scope=canonical_scope(tokens.scope or current.scope),
         )
-        return self.store.keep(row, secret, invocation)
+        return self.store.store(row, secret, invocation)
 
     def _after_failure(
-        self, row: SignIn, earlier: Kept | None, failure: ProviderFailure, invocation: Invocation
-    ) -> Kept:
+        self, row: SignIn, earlier: StoredTokens | None, failure: ProviderFailure, invocation: Invocation
+    ) -> StoredTokens:
         match failure.outcome:
             case Outcome.DEAD:
                 # Aries serves, if not this session.
@@ -319,24 +321,27 @@ class Refresh:
             case Outcome.UNKNOWN_ERROR | Outcome.AMBIGUOUS:
                 # The lease is kept until it lapses: the request may still be under way, and a second one that meets it
                 # would look to Aries like the reuse of a stolen token.
-                self._note(lambda: self._leases.settle(row, failure.reason, self._clock.now()), invocation)
+                self._note(lambda: self._leases.give_back_fence(row, failure.reason, self._clock.now()), invocation)
                 # Another worker may commit once the lease lapses.
                 wait = max(row.lease_until - self._clock.now(), self._within_grace(failure.retry_after))
-                raise Busy(failure.reason, wait) from failure
+                raise ServiceUnavailable(failure.reason, wait) from failure
 
-    def _newer_than(self, refused: Kept | None, row: SignIn, invocation: Invocation) -> Kept:
+    def _newer_than(self, refused: StoredTokens | None, row: SignIn, invocation: Invocation) -> StoredTokens:
         """Look once more for what an earlier worker stored, now that Aries has refused; end the session otherwise."""
         kept = self._roll_forward(row, invocation)
         if kept is None or (refused is not None and kept.version == refused.version):
-            self.endings.end_refused(row, invocation)
+            self.session_end.end_refused(row, invocation)
             raise InvalidGrant("provider_refused")
         if self._is_over(kept):
             # The next try finds it at once, and renews it.
-            raise Busy("stored_answer_is_over")
+            raise ServiceUnavailable("stored_answer_is_over")
         return kept
 
-    def _commit(self, row: SignIn, kept: Kept, grant: RefreshTokenGrant, invocation: Invocation) -> SignIn:
-        """Commit (step 6), repeatedly while the outcome is not known; raises Refused where the lease was lost."""
+    def _commit(self, row: SignIn, kept: StoredTokens, grant: RefreshTokenGrant, invocation: Invocation) -> SignIn:
+        """Commit (step 6), repeatedly while the outcome is not known.
+
+        Raises ConditionFailed where the lease was lost.
+        """
         generation, now = row.generation + 1, self._clock.now()
         how = "late_retry" if grant.token.has_hash(row.previous_hash) else ""
         renewed = replace(
@@ -355,15 +360,15 @@ class Refresh:
         )
         return renewed
 
-    def _answer(self, row: SignIn, secret: SessionSecret) -> TokenAnswer:
-        return TokenAnswer(secret, RefreshToken.mint(row.session_id, row.generation, secret.session_key).text)
+    def _answer(self, row: SignIn, secret: SessionSecret) -> TokenResponse:
+        return TokenResponse(secret, RefreshToken.mint(row.session_id, row.generation, secret.session_key).text)
 
     @contextmanager
     def _given_back(self, row: SignIn, invocation: Invocation) -> Iterator[None]:
         """Give the lease back where a step fails while nothing is under way at Aries and nothing was stored."""
         try:
             yield
-        except (Busy, ForgedToken) as failure:
+        except (ServiceUnavailable, ForgedToken) as failure:
             self._release(row, failure, invocation)
             raise
 
@@ -380,7 +385,7 @@ class Refresh:
             return
         try:
             write()
-        except (Busy, Refused) as error:
+        except (ServiceUnavailable, ConditionFailed) as error:
             invocation.log("not_noted", reason=error.reason)
 
 

@@ -12,25 +12,25 @@ from oauth_broker.clock import Clock
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import ConfigurationError
 from oauth_broker.operations.cleanup import Cleanup
-from oauth_broker.operator.admin_sign_out import ForcedSignOut
+from oauth_broker.operator.admin_sign_out import AdminSignOut
 from oauth_broker.operator.checks import ConfigurationChecks, settings_refused
 from oauth_broker.operator.commands import CheckConfiguration, Command, Redrive, RevokeAll, RevokeSession, ShowSession
 from oauth_broker.operator.dead_letters import DeadLetters
 from oauth_broker.operator.errors import NotConfigured
 from oauth_broker.operator.mass_sign_out import MassSignOut
-from oauth_broker.operator.search import Directory
-from oauth_broker.operator.sessions import SessionDesk
+from oauth_broker.operator.search import SessionSearch
+from oauth_broker.operator.sessions import SessionActions
 from oauth_broker.operator.sweep import Sweeper
 from oauth_broker.operator.sweep_progress import Sweeps
 from oauth_broker.runtime import aws
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.control_item import ControlItem
-from oauth_broker.sessions.not_before import CutOffs
-from oauth_broker.sessions.secret_store import SecretsManagerVault
+from oauth_broker.sessions.not_before import NotBefore
+from oauth_broker.sessions.secret_store import SecretsManagerStore
 from oauth_broker.sessions.table import SignIns
 
 Actions = Callable[[Command, Invocation], dict[str, Any]]
-"""Does what a command asks for and returns the answer. Raises OperatorError, and Busy where AWS fails."""
+"""Does what a command asks for and returns the answer. Raises OperatorError, and ServiceUnavailable where AWS fails."""
 
 
 class OperatorActions:
@@ -39,20 +39,20 @@ class OperatorActions:
     def __init__(self, settings: Settings, dead_letter_queue_url: str, clock: Clock) -> None:
         dynamodb, secrets = aws.dynamodb(), aws.secretsmanager()
         sign_ins = SignIns(dynamodb, settings.table_name)
-        cut_offs = CutOffs(ControlItem(dynamodb, settings.table_name, clock), clock)
-        directory = Directory(dynamodb, settings.table_name)
+        not_before_times = NotBefore(ControlItem(dynamodb, settings.table_name, clock), clock)
+        search = SessionSearch(dynamodb, settings.table_name)
         sweeps = Sweeps(dynamodb, settings.table_name)
-        vault = SecretsManagerVault(secrets, settings.secret_prefix, settings.key_id)
-        sign_out = ForcedSignOut(sign_ins, vault, clock)
-        sweeper = Sweeper(directory, sign_out, sweeps, clock, os.urandom)
+        secret_store = SecretsManagerStore(secrets, settings.secret_prefix, settings.key_id)
+        sign_out = AdminSignOut(sign_ins, secret_store, clock)
+        sweeper = Sweeper(search, sign_out, sweeps, clock, os.urandom)
         self._dead_letters: DeadLetters | None = None
         if dead_letter_queue_url:
-            cleanup = Cleanup(vault, clock, os.urandom)
+            cleanup = Cleanup(secret_store, clock, os.urandom)
             self._dead_letters = DeadLetters(aws.sqs(), dead_letter_queue_url, aws.dynamodbstreams(), cleanup)
-        self._desk = SessionDesk(directory, sign_ins, cut_offs, sign_out, clock)
-        self._mass_sign_out = MassSignOut(settings.registry, cut_offs, sweeps, sweeper, clock)
+        self._desk = SessionActions(search, sign_ins, not_before_times, sign_out, clock)
+        self._mass_sign_out = MassSignOut(settings.registry, not_before_times, sweeps, sweeper, clock)
         self._checks = ConfigurationChecks(
-            settings, cut_offs, directory, secrets, aws.aws_lambda, self._dead_letters, RequestsTransport(), clock
+            settings, not_before_times, search, secrets, aws.aws_lambda, self._dead_letters, RequestsTransport(), clock
         )
 
     def __call__(self, command: Command, invocation: Invocation) -> dict[str, Any]:
