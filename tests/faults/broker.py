@@ -20,23 +20,14 @@ from oauth_broker.config.settings import Settings
 from oauth_broker.errors import OAuthError, PageError, RedirectError, ServiceUnavailable
 from oauth_broker.oauth.requests import AuthorizationCodeGrant, RefreshTokenGrant, RevocationRequest
 from oauth_broker.oauth.tokens import RefreshToken, secret_name, session_id_of
-from oauth_broker.operations.authorize import Authorize
-from oauth_broker.operations.callback import Callback
 from oauth_broker.operations.endpoint import TokenResponse
-from oauth_broker.operations.redeem import Redeem
-from oauth_broker.operations.refresh import Refresh
-from oauth_broker.operations.revoke import Revoke
+from oauth_broker.operations.parts import Parts
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.control_item import ControlItem
-from oauth_broker.sessions.escrow import Escrow
 from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from oauth_broker.sessions.row import SignIn, from_item, may_have_a_secret
-from oauth_broker.sessions.secret_store import SecretsManagerStore
-from oauth_broker.sessions.session_end import SessionEnd
 from oauth_broker.sessions.session_secret import SessionSecret
-from oauth_broker.sessions.table import SignIns
-from oauth_broker.sessions.token_store import TokenStore
 from oauth_broker.web.http import HttpRequest, HttpResponse
 from tests.faults.aws import Item, MemoryDynamoDb, MemoryKms, MemorySecretsManager
 from tests.faults.seam import ProcessDied, Seam, SeamedClient
@@ -125,6 +116,22 @@ class SeamedAries:
         return Reply(status, json.dumps(members).encode())
 
 
+class _SeamedParts(Parts):
+    """The broker's own parts, with every call to a service going through the seam."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(broker.settings, broker.clock, broker.random_bytes)
+        seam = broker.seam
+        self.dynamodb = SeamedClient(seam, broker.dynamodb)
+        self.secrets = SeamedClient(seam, broker.secrets)
+        self.control_item = ControlItem(SeamedClient(seam, broker.control_table, "cut-offs"), "table", broker.clock)
+        self.provider = broker.provider
+        self._kms = SeamedClient(seam, broker.kms)
+
+    def kms(self) -> SeamedClient:
+        return self._kms
+
+
 @dataclass
 class Broker:
     """Everything that outlives a process, and the operations that any worker runs on it."""
@@ -165,36 +172,20 @@ class Broker:
 
     def _compose(self) -> None:
         seam, clock, settings = self.seam, self.clock, self.settings
-        self.sign_ins = SignIns(SeamedClient(seam, self.dynamodb), "table")
-        self.secret_store = SecretsManagerStore(SeamedClient(seam, self.secrets), PREFIX, "key")
-        self.store = TokenStore(
-            self.sign_ins,
-            self.secret_store,
-            Escrow(lambda: SeamedClient(seam, self.kms), "key"),
-            clock,
-            self.random_bytes,
-        )
-        control = ControlItem(SeamedClient(seam, self.control_table, "cut-offs"), "table", clock)
         self.client_secret = ClientSecret(
             SeamedClient(seam, self.secrets, "client secret"), settings.aries_client_secret_arn, clock
         )
         self.aries = SeamedAries(seam, self.core, self.is_aries_newest_stored_anywhere, self.refusals)
         self.provider = Provider(settings, self.aries, self.client_secret, clock)
-        self.session_end = SessionEnd(self.sign_ins, self.secret_store, clock)
-        self.authorize = Authorize(settings, self.sign_ins, clock, self.random_bytes)
-        self.callback = Callback(settings, self.sign_ins, self.secret_store, self.provider, clock, self.random_bytes)
-        self.refresh = Refresh(
-            settings, self.sign_ins, control, self.store, self.provider, self.session_end, clock, self.random_bytes
-        )
-        self.not_before_times = not_before_times = self.refresh.not_before_times
-        self.redeem = Redeem(
-            settings, self.sign_ins, not_before_times, self.store, self.session_end, clock, self.random_bytes
-        )
-        self.revoke = Revoke(settings, self.sign_ins, self.secret_store, self.store, clock)
+        parts = _SeamedParts(self)
+        self.sign_ins, self.secret_store, self.store = parts.sign_ins, parts.secret_store, parts.token_store
+        self.session_end, self.not_before = parts.session_end, parts.not_before
+        self.authorize, self.callback, self.redeem = parts.authorize, parts.callback, parts.redeem
+        self.refresh, self.revoke = parts.refresh, parts.revoke
 
     def warm_up(self) -> None:
         """Have at hand what a process reads once in a while: the cut-offs and the client secret."""
-        self.not_before_times.of(CLIENT_ID)
+        self.not_before.of(CLIENT_ID)
         self.client_secret.current()
 
     def invocation(self) -> Invocation:

@@ -16,13 +16,13 @@ import pytest
 from oauth_broker.aries.client import Provider, ProviderFailure
 from oauth_broker.aries.transport import Reply
 from oauth_broker.config.dialect import Outcome
-from oauth_broker.errors import InvalidGrant, ServiceUnavailable
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.oauth.tokens import secret_version
 from oauth_broker.operations import pause as pause_module
 from oauth_broker.operations import refresh as refresh_module
 from oauth_broker.operations.callback import Callback
 from oauth_broker.operations.pause import Pause
-from oauth_broker.operations.refresh import Refresh
+from oauth_broker.operations.renewal import Renewal
 from oauth_broker.secret import Secret
 from oauth_broker.sessions import secret_store
 from oauth_broker.sessions import verdict as standing
@@ -234,11 +234,10 @@ def looking_for_an_earlier_answer_once(patch: Patch) -> None:
 
 
 def believing_the_first_refusal(patch: Patch) -> None:
-    def end(self: Refresh, refused: Any, row: SignIn, invocation: Any) -> Any:
-        self.session_end.end_refused(row, invocation)
-        raise InvalidGrant("provider_refused")
+    def end(self: Renewal, refused: Any, row: SignIn, invocation: Any) -> Any:
+        raise self.session_end.end_refused(row, invocation)
 
-    patch.setattr(Refresh, "_newer_than", end)
+    patch.setattr(Renewal, "_newer_than", end)
 
 
 def posting_again_where_no_answer_came(patch: Patch) -> None:
@@ -270,15 +269,15 @@ def nothing_sealed_where_the_vault_refuses(patch: Patch) -> None:
 
 
 def answering_what_is_not_committed(patch: Patch) -> None:
-    commit = Refresh._commit
+    commit = Renewal._commit
 
-    def hopefully(self: Refresh, row: SignIn, kept: Any, *rest: Any) -> SignIn:
+    def hopefully(self: Renewal, row: SignIn, kept: Any, *rest: Any) -> SignIn:
         try:
             return commit(self, row, kept, *rest)
         except ServiceUnavailable:
             return replace(row, generation=row.generation + 1)
 
-    patch.setattr(Refresh, "_commit", hopefully)
+    patch.setattr(Renewal, "_commit", hopefully)
 
 
 def saving_over_what_is_there(patch: Patch) -> None:

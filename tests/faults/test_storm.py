@@ -188,8 +188,9 @@ def test_a_thousand_refreshes_while_secrets_manager_refuses_lose_nothing_and_hea
     assert taken + escrowed == SESSIONS
     assert limited.refused_in_outage > 0 < taken
     print(
-        f"\nstorm: {SESSIONS} sessions, all answered after {over_after:.1f} s, {storm.unavailable} times busy; {taken}"
-        f" stored at once, {escrowed} in escrow, {limited.refused} writes refused, {limited.refused_in_outage} in the outage"
+        f"\nstorm: {SESSIONS} sessions, all answered after {over_after:.1f} s, {storm.unavailable} times busy;"
+        f" {taken} stored at once, {escrowed} in escrow, {limited.refused} writes refused,"
+        f" {limited.refused_in_outage} in the outage"
     )
 
     # All answers were lost, say. In the outage still: nothing is written, and Aries is not asked.

@@ -32,7 +32,7 @@ class Redeem:
         self,
         settings: Settings,
         sign_ins: SignIns,
-        not_before_times: NotBefore,
+        not_before: NotBefore,
         store: TokenStore,
         session_end: SessionEnd,
         clock: Clock,
@@ -40,7 +40,7 @@ class Redeem:
     ) -> None:
         self._settings = settings
         self._sign_ins = sign_ins
-        self._not_before_times = not_before_times
+        self._not_before = not_before
         self._store = store
         self._session_end = session_end
         self._clock = clock
@@ -57,14 +57,13 @@ class Redeem:
         if row.status in ENDED_STATES:
             raise InvalidGrant("session_ended")
         if row.status == "active":
-            self._session_end.end_reused(row.session_id, "code_reused", invocation)
-            raise InvalidGrant("code_reused")
+            raise self._session_end.end_reused(row.session_id, "code_reused", invocation)
         # Last, so that a code that is presented again ends its session whatever became of the registration since.
         if not grant.client.allows_redirect(row.redirect_uri):
             raise InvalidGrant("redirect_uri_removed")
         if not grant.client.allows_scope(row.scope):
             raise InvalidGrant("scope_removed")
-        if row.is_before_mass_sign_out(self._not_before_times.of(row.client_id)):
+        if row.is_before_mass_sign_out(self._not_before.of(row.client_id)):
             raise InvalidGrant("mass_sign_out")
         secret = self._store.committed(row)
         proven = holder(grant.client.client_id, row.redirect_uri, challenge_of(grant.code_verifier))

@@ -59,7 +59,7 @@ class ConfigurationChecks:
     def __init__(
         self,
         settings: Settings,
-        not_before_times: NotBefore,
+        not_before: NotBefore,
         search: SessionSearch,
         secrets: SecretsManagerClient,
         functions: Callable[[], LambdaClient],
@@ -68,7 +68,7 @@ class ConfigurationChecks:
         clock: Clock,
     ) -> None:
         self._settings = settings
-        self._not_before_times = not_before_times
+        self._not_before = not_before
         self._search = search
         self._secrets = secrets
         self._functions = functions
@@ -111,7 +111,7 @@ class ConfigurationChecks:
         return f"{self._settings.issuer_for('broker.invalid')}/oauth2/callback"
 
     def _table(self) -> str:
-        self._not_before_times.current(EVERYONE)
+        self._not_before.current(EVERYONE)
         return f"{self._settings.table_name} can be read"
 
     def _index(self) -> str:

@@ -43,10 +43,10 @@ class MassSignOut:
     """
 
     def __init__(
-        self, registry: Registry, not_before_times: NotBefore, sweeps: Sweeps, sweeper: Sweeper, clock: Clock
+        self, registry: Registry, not_before: NotBefore, sweeps: Sweeps, sweeper: Sweeper, clock: Clock
     ) -> None:
         self._registry = registry
-        self._not_before_times = not_before_times
+        self._not_before = not_before
         self._sweeps = sweeps
         self._sweeper = sweeper
         self._clock = clock
@@ -61,10 +61,10 @@ class MassSignOut:
         if command.step == "start":
             self._refuse_unknown_app(command)
             not_before = self._sweeper.patiently(
-                lambda: self._not_before_times.set(target, int(self._clock.now())), invocation
+                lambda: self._not_before.set(target, int(self._clock.now())), invocation
             )
         else:
-            not_before = self._not_before_times.current(target)
+            not_before = self._not_before.current(target)
             if not not_before:
                 raise NothingFound("There has been no mass sign-out of this scope.", "no_mass_sign_out")
         if command.step == "status":
@@ -74,8 +74,8 @@ class MassSignOut:
         except ServiceUnavailable as unavailable:
             raise TemporaryFailure(
                 f"The sessions are signed out: the cut-off of {utc(not_before)} is written, and in effect everywhere "
-                f"{IN_EFFECT_SECONDS} seconds after that. But AWS failed ({unavailable.reason}), so that not all of them "
-                f"are tidied up. {_CONTINUE}",
+                f"{IN_EFFECT_SECONDS} seconds after that. But AWS failed ({unavailable.reason}), so that not all of "
+                f"them are tidied up. {_CONTINUE}",
                 unavailable.reason,
             ) from unavailable
 

@@ -27,20 +27,20 @@ class SessionActions:
         self,
         search: SessionSearch,
         sign_ins: SignIns,
-        not_before_times: NotBefore,
+        not_before: NotBefore,
         sign_out: AdminSignOut,
         clock: Clock,
     ) -> None:
         self._search = search
         self._sign_ins = sign_ins
-        self._not_before_times = not_before_times
+        self._not_before = not_before
         self._sign_out = sign_out
         self._clock = clock
 
     def show(self, reference: str) -> dict[str, Any]:
         """Return what is known of the session, its timeline with it, and nothing that is secret."""
         row = self._found(reference)
-        return self._report(row, self._not_before_times.of(row.client_id))
+        return self._report(row, self._not_before.of(row.client_id))
 
     def revoke(self, reference: str, invocation: Invocation) -> dict[str, Any]:
         """End the session in whatever state it is and delete its secret; repeating it changes nothing.

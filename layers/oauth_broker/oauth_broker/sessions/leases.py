@@ -35,6 +35,10 @@ class Leases:
     def __init__(self, sign_ins: SignIns) -> None:
         self._sign_ins = sign_ins
 
+    def find(self, session_id: str) -> SignIn | None:
+        """Read a row without taking its lease."""
+        return self._sign_ins.find(session_id)
+
     def take(self, grant: RefreshTokenGrant, lease: Lease, terms: Terms, now: float) -> SignIn:
         """Take the lease for the holder of the grant's token, under a new fence.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oauth_broker.clock import Clock
-from oauth_broker.errors import NotAllowed, ServiceUnavailable
+from oauth_broker.errors import InvalidGrant, NotAllowed, ServiceUnavailable
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.row import SignIn, Value
 from oauth_broker.sessions.secret_store import SecretStore
@@ -34,33 +34,38 @@ def note_not_allowed(refusal: NotAllowed, invocation: Invocation) -> None:
 
 
 class SessionEnd:
-    """Moves active sessions to ``dead`` and deletes their secrets."""
+    """Moves active sessions to ``dead`` and deletes their secrets.
+
+    Every method returns the failure that its caller raises.
+    """
 
     def __init__(self, sign_ins: SignIns, secret_store: SecretStore, clock: Clock) -> None:
         self._sign_ins = sign_ins
         self._secret_store = secret_store
         self._clock = clock
 
-    def end_refused(self, row: SignIn, invocation: Invocation) -> None:
-        """End a session that Aries refuses for good; raises ConditionFailed where this worker has lost its lease."""
+    def end_refused(self, row: SignIn, invocation: Invocation) -> InvalidGrant:
+        """End a session that Aries refuses for good. Raises ConditionFailed if this worker has lost the lease."""
         lease = "fence = :fence AND lease_id = :lease_id"
-        self._end(row.session_id, "provider_refused", invocation, lease, fence=row.fence, lease_id=row.lease_id)
+        return self._end(row.session_id, "provider_refused", invocation, lease, fence=row.fence, lease_id=row.lease_id)
 
-    def end_reused(self, session_id: str, reason: str, invocation: Invocation) -> None:
-        """End a session whose token or code came a second time, so that two parties must be holding it."""
-        # Before the write, whose answer may be lost: rather an alarm too many.
+    def end_reused(self, session_id: str, reason: str, invocation: Invocation) -> InvalidGrant:
+        """End a session whose token or code came a second time, because two parties must hold it."""
+        # The count comes before the write, whose answer may be lost: one alarm too many is better than one too few.
         invocation.count("ReuseDetected")
-        self._end(session_id, reason, invocation)
+        return self._end(session_id, reason, invocation)
 
-    def end_disallowed(self, session_id: str, invocation: Invocation) -> None:
-        """End a session whose scope its app is not registered for any more, whoever holds the lease."""
-        self._end(session_id, "scope_removed", invocation)
+    def end_disallowed(self, session_id: str, invocation: Invocation) -> InvalidGrant:
+        """End a session whose scope its app is not registered for any more, whichever worker holds the lease."""
+        return self._end(session_id, "scope_removed", invocation)
 
-    def _end(self, session_id: str, reason: str, invocation: Invocation, condition: str = "", **values: Value) -> None:
-        """End the session; raises ServiceUnavailable where the row cannot be written.
+    def _end(
+        self, session_id: str, reason: str, invocation: Invocation, condition: str = "", **values: Value
+    ) -> InvalidGrant:
+        """End the session. Raises ServiceUnavailable if the row cannot be written.
 
-        The row decides. The secret, to which nothing leads any more, is deleted at once where that works, and by
-        cleanup in any case.
+        The row decides. The secret is of no use any more: this deletes it at once if it can, and cleanup deletes it in
+        any case.
         """
         now = self._clock.now()
         try:
@@ -76,3 +81,4 @@ class SessionEnd:
             delete_secret(self._secret_store, session_id, invocation)
         except ServiceUnavailable as error:
             invocation.log("secret_not_deleted", level="warning", reason=error.reason)
+        return InvalidGrant(reason)
