@@ -1,4 +1,4 @@
-"""What the README tells app developers: every error that they may meet, and a sign-in by hand that works."""
+"""docs/connect-an-app.md tells app developers every error that they may meet, and a sign-in by hand that works."""
 
 from __future__ import annotations
 
