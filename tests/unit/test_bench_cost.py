@@ -185,13 +185,13 @@ class TestCommand:
         assert "**too much**" in printed
         assert "enough for 7.2 refreshes a day" in printed
 
-    def test_the_readme_says_what_it_reckons_for_what_stands_there(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_the_page_for_deployers_says_what_the_stack_costs(self, capsys: pytest.CaptureFixture[str]) -> None:
         cost.main([])
         printed = capsys.readouterr().out
         (total,) = re.findall(r"\| \*\*all\*\* \|  \|  \| ([0-9.]+) \|  \| 100.0% \|", printed)
         (metrics,) = re.findall(r"metrics that alarms watch \| (\d+) ", printed)
         told = f"costs {total} dollars a month before the first user ({metrics} metrics in "
-        assert told in (ROOT / "README.md").read_text()
+        assert told in (ROOT / "docs" / "deploy.md").read_text()
 
     def test_without_users_it_prints_three_sizes(self, capsys: pytest.CaptureFixture[str]) -> None:
         cost.main([])
