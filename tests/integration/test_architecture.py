@@ -1,9 +1,11 @@
-"""docs/architecture.md names the rooms, states and attributes that there are."""
+"""docs/architecture.md names the rooms, decisions, states and attributes of the code."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+from pathlib import Path
 from typing import Any, cast
 
 from oauth_broker.sessions.row import SignIn
@@ -31,6 +33,70 @@ def test_the_picture_has_an_arrow_only_where_the_rule_allows_an_import() -> None
     assert len(arrows) > 10
     for room, other in arrows:
         assert room == "functions" or other == "ground" or other in MAY_IMPORT[room], (room, other)
+
+
+def section(heading: str) -> str:
+    return PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def defined_in(path: Path) -> set[str]:
+    """Return every name that a module defines, or every word of another file."""
+    text = path.read_text()
+    if path.suffix != ".py":
+        return set(re.findall(r"\w+", text))
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                names.add(name)
+    return names
+
+
+def test_everything_is_decided_where_the_page_says() -> None:
+    rows = [line[2:-2].split(" | ") for line in section("Where is it decided").splitlines() if line.startswith("| ")]
+    assert len(rows) > 20
+    for question, answer, file, names in rows[1:]:
+        assert answer, question
+        (name_of_file,) = re.findall(r"^`([\w/.]+)`$", file)
+        paths = [root / name_of_file for root in (PACKAGE, ROOT) if (root / name_of_file).is_file()]
+        assert len(paths) == 1, question
+        named = set(re.findall(r"`(\w+)`", names))
+        assert named, question
+        assert named <= defined_in(paths[0]), (question, named - defined_in(paths[0]))
+
+
+def test_every_word_of_the_project_is_explained_once_in_one_sentence() -> None:
+    words = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", section("Words"), re.MULTILINE)[1:]
+    explained = [word for cell, _ in words for word in cell.split(", ")]
+    assert len(set(explained)) == len(explained)
+    needed = {
+        "app",
+        "provider",
+        "dialect",
+        "sign-in",
+        "session",
+        "claim",
+        "redeem",
+        "session key",
+        "holder",
+        "generation",
+    }
+    needed |= {
+        "lease",
+        "fence",
+        "commit",
+        "grace",
+        "replay",
+        "escrow",
+        "pause",
+        "timeline",
+        "not before",
+        "roll forward",
+    }
+    assert needed <= set(explained)
+    assert [word for word, meaning in words if ". " in meaning or meaning.strip().endswith(".")] == []
 
 
 def test_the_states_are_those_that_the_code_writes() -> None:

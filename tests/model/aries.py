@@ -9,10 +9,10 @@ from tests.model.variant import Rotation
 
 
 def process(state: State, grant: int, rotation: Rotation) -> Iterator[tuple[bool, State]]:
-    """Process a refresh with the token of age `grant`; yield every (accepted, state after) that may be.
+    """Process a refresh with the token of age `grant`; yield every possible (accepted, state after).
 
-    What is accepted is answered with the newest token. Within a grace that is Aries' own, and that may be over, the
-    token before the newest is answered with the newest too, and rotates nothing.
+    Aries answers an accepted refresh with the newest token. Aries may have a grace of its own, and it may be over.
+    Within it, the token before the newest gets the newest too, and rotates nothing.
     """
     if not state.family_lives:
         yield False, state
@@ -25,22 +25,22 @@ def process(state: State, grant: int, rotation: Rotation) -> Iterator[tuple[bool
 
 
 def lose(state: State) -> State:
-    """Aries' newest answer is gone with whom it was for: the one window of G4, unless it is durable by other ways."""
+    """Lose Aries' newest answer with its receiver: the one window of G4, unless the answer is durable elsewhere."""
     return state if newest_is_durable(state) else state._replace(is_lost=True)
 
 
 def find_again(state: State) -> State:
-    """What was given up for lost has landed after all, before it did harm that Aries had not heard of it."""
+    """Find a lost answer after all: it landed late, and its absence has done no harm at Aries yet."""
     return state._replace(is_lost=False) if state.family_lives and newest_is_durable(state) else state
 
 
 def newest_is_durable(state: State) -> bool:
-    """Tell whether Aries' newest grant is committed, or stored where the next worker looks."""
+    """Tell whether Aries' newest grant is committed, or stored in sight of the next worker."""
     return state.row.grant == NEWEST or any(version.grant == NEWEST for version in state.vault)
 
 
 def _rotated(state: State) -> State:
-    """Every token that anybody has in hand is one older."""
+    """Make every token in anybody's hands one older."""
 
     def older(grant: int) -> int:
         return min(grant + 1, OLDEST)

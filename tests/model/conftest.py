@@ -1,4 +1,4 @@
-"""One line at the end of every run: how many states were visited in all."""
+"""Print the number of visited states in one line at the end of every run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def visited(request: pytest.FixtureRequest) -> VisitedStates:
 
 
 class VisitedStates:
-    """Prints what a test has visited (seen with `-s`) and adds it up for the last line."""
+    """Prints the visited states of a test (see them with `-s`) and adds them up for the last line."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._request = request

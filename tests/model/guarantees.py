@@ -1,31 +1,30 @@
-"""The guarantees, precisely, and the check of those that speak of what happens once faults have stopped.
+"""The guarantees, precisely, and the check of their parts about the time after the faults.
 
-Checked at every move (`broken` in `moves.Move`):
+Every move is checked (`broken` in `moves.Move`):
 
-* **G1**: no worker sends to Aries while another worker's request is at Aries or its answer under way, or while a
-  request that was given up may yet land.
-* **G2**: every commit names a version that is in the vault, or carries the answer itself; only what is committed is
-  answered.
-* **G3**: no commit is applied to a row that the app has signed out. (A replay of a row that was read before may still
-  be answered after.)
-* **G4**, first half: no worker ends a session because Aries refuses it unless the newest grant was *lost in the
-  window*: its reply was lost, its request was given up and processed late, or its worker died, or found neither the
-  vault nor KMS nor the table to take it to the end, before it was durable; and it did not become durable, by landing
-  late, before the next worker looked.
+* **G1**: a worker sends to Aries only if no other worker's request is at Aries, no answer is under way, and no request
+  that was given up may yet land.
+* **G2**: every commit names a version in the vault, or carries the answer itself. The app gets committed tokens only.
+* **G3**: no commit applies to a row after the app's sign-out. (A replay of a row that was read earlier may still be
+  answered.)
+* **G4**, first half: a worker ends a session after Aries' refusal only if the newest grant was *lost in the window*. A
+  grant is lost there if, before it was durable, Aries' reply was lost, or Aries processed the request late, after its
+  worker gave it up, or the worker died, or neither the vault nor KMS nor the table took the answer to the end. A grant
+  that becomes durable by a late landing, before the next worker looks, is not lost.
 * **G6**, first half: no session ends for reuse while the app alone has ever had its tokens.
-* **G7**: a *turn* is a refresh of one holder that was committed and whose answer that holder got. Among the turns
-  since one holder was last answered what the other's request had committed (so that they were within each other's
-  grace), the third change of hands is never one: who would make it has presented a superseded token by then. Nor is
-  whoever presents a superseded token ever answered tokens. (The bound is tight: two changes of hands can happen.)
+* **G7**: a *turn* is a committed refresh of one holder, with its answer delivered. If one holder gets the answer to the
+  other's commit, the two are within each other's grace, and the count starts anew. The third change of hands among the
+  turns never happens: before it, a holder has presented a superseded token. A superseded token never gets tokens. (The
+  bound is tight: two changes of hands can happen.)
 
-Checked in every state without a worker, for every way in which the faults may stop there: what is under way is dropped
-(that it lands is another state), the lease lapses, and the app retries without a fault (`Quiescence`):
+Every state without a worker is checked, for every way in which the faults may stop there (`Quiescence`). Requests under
+way are dropped (their landing is another state), the lease lapses, and the app retries without a fault:
 
-* **G5**: the answer is 200 or 400, never 503, and there is one.
-* **G6**, second half: within the grace the answer is 200 with the token that was committed, and later it is not the
-  400 of reuse (while the app alone has the tokens).
-* **G4**, second half: where nothing was lost in the window, the retry after the grace, and the next refresh after
-  that, are both answered 200.
+* **G5**: there is an answer, 200 or 400, never 503.
+* **G6**, second half: within the grace the answer is 200 with the committed token. Later it is not the 400 of reuse
+  (while the app alone has the tokens).
+* **G4**, second half: if nothing was lost in the window, the retry after the grace and the next refresh after it both
+  get 200.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ Outcome = tuple[str, State]
 
 
 class Quiescence:
-    """What becomes of the app once faults stop."""
+    """The fate of the app after the faults stop."""
 
     def __init__(self, workers: Workers, variant: Variant) -> None:
         self._workers = workers
@@ -49,7 +48,10 @@ class Quiescence:
         self._known: dict[State, tuple[str, ...]] = {}
 
     def broken(self, state: State, guarantee: str) -> Move | None:
-        """Return what breaks a guarantee whose name begins with `guarantee`, in a state without a worker."""
+        """Return the breach of the guarantee `guarantee` in a state without a worker, or None.
+
+        "G" stands for every guarantee.
+        """
         if state.row.status is not Status.ACTIVE:
             return None
         calm = _calm(state, lapses=self._lease_lapses)
@@ -82,7 +84,7 @@ class Quiescence:
             yield f"G5: a retry is answered {answer}"
 
     def _retry(self, calm: State) -> Iterator[Outcome]:
-        """Send the app's token without a fault; yield every answer there may be, and the state after."""
+        """Send the app's token without a fault; yield every possible answer, and the state after."""
         waiting = [plus(calm, Worker(Step.ARRIVED, Holder.APP, calm.tokens[Holder.APP]))]
         while waiting:
             state = waiting.pop()
@@ -94,7 +96,7 @@ class Quiescence:
 
 
 def _calm(state: State, *, lapses: bool) -> State:
-    """Return the state with no faults to come, nothing under way and no live lease."""
+    """Return the state without faults to come, requests under way or a live lease."""
     row = state.row._replace(is_leased=state.row.is_leased and not lapses)
     return canonical(state._replace(row=row, late=(), budget=Budget(), turn=Holder.NOBODY, changes=0))
 

@@ -1,4 +1,4 @@
-"""One step of anybody."""
+"""A single step of a worker or of the world."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tests.model.state import Budget, Late, State, Worker
 
 
 class Move(NamedTuple):
-    """What happens, the state after, the guarantee that it breaks, and the answer that the app gets by it, if any.
+    """An event, the state after it, and, if there are any, the guarantee it breaks and the app's answer.
 
-    `broken` begins with the guarantee's name. `answer` is the status and what led to it: "200", "503", "400 refused".
+    `broken` begins with the guarantee's name. `answer` is the status and its cause: "200", "503", "400 refused".
     """
 
     label: str
@@ -24,30 +24,30 @@ Moves = Iterator[Move]
 
 
 def spend(state: State, *, crashes: int = 0, lates: int = 0, errors: int = 0, lags: int = 0) -> State | None:
-    """Take faults from the budget; None where it does not allow them."""
+    """Take faults from the budget; return None if the budget does not allow them."""
     budget = state.budget
     left = Budget(budget.crashes - crashes, budget.lates - lates, budget.errors - errors, budget.lags - lags)
     return None if min(left) < 0 else state._replace(budget=left)
 
 
 def without(state: State, worker: Worker) -> State:
-    """Return the state with one such worker gone."""
+    """Return the state without one such worker."""
     workers = list(state.workers)
     workers.remove(worker)
     return state._replace(workers=tuple(workers))
 
 
 def plus(state: State, worker: Worker) -> State:
-    """Return the state with this worker more."""
+    """Return the state with this worker added."""
     return state._replace(workers=(*state.workers, worker))
 
 
 def plus_late(state: State, late: Late) -> State:
-    """Return the state with this request more under way."""
+    """Return the state with this request added to those under way."""
     return state._replace(late=(*state.late, late))
 
 
 def gives_up(rest: State, why: str) -> Moves:
-    """Answer 503; the lease, if there is one, is left to lapse."""
+    """Answer 503; a lease stays until it lapses."""
     if failed := spend(rest, errors=1):
         yield Move(f"{why}: 503", failed, answer="503 failed")

@@ -1,4 +1,4 @@
-"""Breadth-first search: every state that can be reached, and the shortest way to what should not be."""
+"""Breadth-first search: every reachable state, and the shortest way to a breach."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ AS_BUILT = Variant()
 
 @dataclass(frozen=True)
 class Result:
-    """What a search has found: `broken` and `trace` are empty where every guarantee holds in every state.
+    """The result of a search: `broken` and `trace` are empty if every guarantee holds in every state.
 
-    `steps` are those that some worker has come to.
+    `steps` are the steps that some worker reached.
     """
 
     states: int
@@ -31,7 +31,7 @@ class Result:
     steps: frozenset[Step] = frozenset()
 
     def __str__(self) -> str:
-        """Say what was found, a step a line."""
+        """Return the result as text, with one step a line."""
         text = f"{self.states} states, {self.seconds:.1f} s"
         return "\n  ".join([text + (f", BROKEN: {self.broken}" if self.broken else ""), *self.trace])
 
@@ -48,8 +48,8 @@ class Search:
         self._came_from: dict[State, State | None] = {}
 
     def run(self, guarantee: str = "G", limit: int = 2_000_000) -> Result:
-        """Visit every state; stop at the first one where a guarantee breaks whose name begins with `guarantee`."""
-        # There is no garbage in cycles, and looking for it among so many tuples takes much of the time.
+        """Visit every state; stop at the first breach of `guarantee`. "G" stands for every guarantee."""
+        # The states form no cycles. The collector would spend much of the time on so many tuples.
         gc.disable()
         try:
             return self._run(guarantee, limit)
@@ -78,7 +78,7 @@ class Search:
         return self._result(began)
 
     def moves(self, state: State) -> Moves:
-        """Yield everything that may happen next; of identical workers, what one of them does."""
+        """Yield every possible next move. Identical workers move alike, so one of them moves for all."""
         for worker in dict.fromkeys(state.workers):
             yield from self._workers.moves(state, worker)
         yield from self._world.moves(state)

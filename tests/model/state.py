@@ -1,13 +1,13 @@
-"""What a state of the model is, and when two states are the same.
+"""A state of the model, and the equality of two states.
 
-Nothing in a state grows with the number of refreshes: numbers are kept relative to the last commit, so that the model
-explores sessions of *unlimited* length, and only the faults are counted.
+A state does not grow with the number of refreshes: its numbers are relative to the last commit. The model therefore
+explores sessions of *unlimited* length, and counts the faults alone.
 
-* Refresh tokens of the broker are known by their relation to the row: `CURRENT`, `PREVIOUS`, `SUPERSEDED`, or `AHEAD`
-  (of a generation that the row never committed).
-* Refresh tokens of Aries are known by their age: 0 is the newest that Aries granted, 1 the one before, 2 any older one.
-* Fences count from the last commit: a stored version of fence 1 or more is one that no row has committed.
-* Identities of leases are only ever compared, so they are numbered anew in every state.
+* Refresh tokens of the broker have a relation to the row: `CURRENT`, `PREVIOUS`, `SUPERSEDED`, or `AHEAD` (of a
+  generation that the row never committed).
+* Refresh tokens of Aries have an age: 0 is Aries' newest grant, 1 the one before, 2 any older one.
+* Fences count from the last commit: a row has committed no version of fence 1 or more.
+* The model only compares identities of leases, and numbers them anew in every state.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import NamedTuple
 CURRENT, PREVIOUS, SUPERSEDED, AHEAD = range(4)
 NO_TOKEN = -1
 NEWEST, OLDEST = 0, 2
-# In place of the fence of a version: the answer is sealed into the row by the commit itself.
+# Takes the place of a version's fence: the commit itself seals the answer into the row.
 ESCROW = -1
 
 
 class Status(IntEnum):
-    """Of the row. `DEAD`: ended by the broker; `REVOKED`: by the app."""
+    """The status of the row. `DEAD`: the broker ended the session; `REVOKED`: the app did."""
 
     ACTIVE = 0
     DEAD = 1
@@ -31,7 +31,7 @@ class Status(IntEnum):
 
 
 class Holder(IntEnum):
-    """Who waits for an answer. `NOBODY`: the app has given up, though its request goes on."""
+    """The party that waits for an answer. `NOBODY`: the app gave up, but its request goes on."""
 
     APP = 0
     THIEF = 1
@@ -39,59 +39,59 @@ class Holder(IntEnum):
 
 
 class Step(IntEnum):
-    """What a worker does next. From `LEASED` to `SETTLING` it has the lease."""
+    """The next action of a worker. A worker between `LEASED` and `SETTLING` has the lease."""
 
-    ARRIVED = 0  # take the lease, or be judged by the row as found
-    LEASED = 1  # look for what earlier workers stored; read the committed secret
+    ARRIVED = 0  # take the lease, or get a verdict by the row
+    LEASED = 1  # look for answers of earlier workers; read the committed secret
     POSTING = 2  # send to Aries
     IN_FLIGHT = 3  # wait for Aries to process the request
     ACCEPTED = 4  # Aries has rotated; its answer is under way
     DENIED = 5  # Aries has refused the grant; its answer is under way
-    LOOKING_AGAIN = 6  # after the refusal: look once more for what earlier workers stored
+    LOOKING_AGAIN = 6  # after the refusal: look once more for answers of earlier workers
     ENDING = 7  # nothing found: end the session
     STORING = 8  # put Aries' answer into the vault, or seal it for the commit to carry
     COMMITTING = 9
     RELEASING = 10  # give the lease and its fence back
-    PAUSING = 11  # give both back, and let nobody take the lease for a while
+    PAUSING = 11  # give both back, and block the lease for a while
     SETTLING = 12  # give the fence back and keep the lease
     ANSWERING = 13  # after the commit
-    REPLAYING = 14  # answer again what was committed within the grace
+    REPLAYING = 14  # repeat the committed answer within the grace
     REUSING = 15  # a superseded token was presented: end the session
-    WAITING_BLINDLY = 16  # a mutant's: wait for the winner without having been judged
+    WAITING_BLINDLY = 16  # a mutant's: wait for the winner without a verdict
 
 
 class Row(NamedTuple):
-    """The row in DynamoDB. `grant` is the age of the Aries token that it committed."""
+    """The row in DynamoDB. `grant` is the age of its committed Aries token."""
 
     status: Status = Status.ACTIVE
     is_fresh: bool = False  # within the grace of the last commit
     fence: int = 0
     lease: int = 0
-    is_leased: bool = False  # the lease has not lapsed; without a lease, Aries wants to be left alone
+    is_leased: bool = False  # the lease has not lapsed; with lease 0, a pause
     grant: int = NEWEST
-    is_skewed: bool = False  # the generation has run ahead of the hash: by a mutant only
+    is_skewed: bool = False  # the generation is ahead of the hash, by a mutant only
 
 
 class Worker(NamedTuple):
-    """One invocation. Identical workers are interchangeable, which sorting them makes use of."""
+    """One invocation. Identical workers are interchangeable, so they are sorted."""
 
     step: Step
     holder: Holder
-    token: int  # that was presented; from ANSWERING and REPLAYING on, that is answered
+    token: int  # the presented token; in ANSWERING and REPLAYING, the token of the answer
     predates: bool = False  # it began before the last commit
     lease: int = 0
     fence: int = 0
     grant: int = 0  # the Aries token in hand
-    found: int = 0  # fence of the version that it came from, 0 for the committed one, or ESCROW
+    found: int = 0  # fence of its version, 0 for the committed one, or ESCROW
 
     @property
     def has_lease(self) -> bool:
-        """Whether it works under a lease, its own or one that it has lost."""
+        """Whether it works under a lease, current or lost."""
         return Step.LEASED <= self.step <= Step.SETTLING
 
 
 class Version(NamedTuple):
-    """An answer of Aries in the vault that no row has committed. `is_stale`: its access token is over."""
+    """An answer of Aries in the vault, not committed by a row. `is_stale`: its access token is over."""
 
     fence: int
     grant: int
@@ -99,7 +99,7 @@ class Version(NamedTuple):
 
 
 class Kind(IntEnum):
-    """A request that outlives its sender's patience."""
+    """A request that outlives the patience of its sender."""
 
     POST = 0
     PUT = 1
@@ -109,7 +109,7 @@ class Kind(IntEnum):
 
 
 class Late(NamedTuple):
-    """A request whose sender knows nothing of it any more, and which may land yet."""
+    """A request that its sender gave up, and that may land yet."""
 
     kind: Kind
     lease: int = 0
@@ -121,10 +121,10 @@ class Late(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """Faults to come. Lost answers to the app are not counted: each one may be lost.
+    """Faults to come. Any answer to the app may be lost, at no cost.
 
-    `crashes`: a worker dies, at any step. `lates`: a request to Aries, the vault or the table lands later than its
-    sender waits. `errors`: a call fails, applied or not. `lags`: a look-up in the vault misses its newest version.
+    `crashes`: a worker dies, at any step. `lates`: a request to Aries, the vault or the table lands after its sender
+    stopped waiting. `errors`: a call fails, applied or not. `lags`: a look-up in the vault misses its newest version.
     """
 
     crashes: int = 0
@@ -134,7 +134,7 @@ class Budget(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything: the table, the workers, the vault, Aries, the holders, what is under way, and what may go wrong."""
+    """Everything: the table, the workers, the vault, Aries, the holders, requests under way, and faults to come."""
 
     row: Row
     workers: tuple[Worker, ...]
@@ -143,15 +143,15 @@ class State(NamedTuple):
     tokens: tuple[int, int]  # the app's and the thief's
     budget: Budget
     family_lives: bool = True  # Aries has not killed the token family
-    is_lost: bool = False  # the newest grant was lost before it was durable: G4's window
-    last_put: int = OLDEST  # the grant in the vault's AWSCURRENT: kept for the mutant that reads it
+    is_lost: bool = False  # lost before the newest grant was durable: G4's window
+    last_put: int = OLDEST  # the grant in the vault's AWSCURRENT, for one mutant
     committer: Holder = Holder.NOBODY  # of the current token
-    turn: Holder = Holder.NOBODY  # who was last answered with tokens that its own request committed
-    changes: int = 0  # how often that changed hands
+    turn: Holder = Holder.NOBODY  # the holder that last got tokens of its own commit
+    changes: int = 0  # number of changes of `turn`
 
 
 def canonical(state: State) -> State:
-    """Return the representative of all states that differ only in names and order."""
+    """Return one representative for all states with the same content under other names or in another order."""
     row = state.row
     if state.tokens[Holder.THIEF] == NO_TOKEN:
         state = state._replace(committer=Holder.NOBODY, turn=Holder.NOBODY, changes=0)
@@ -172,5 +172,5 @@ def canonical(state: State) -> State:
 
 
 def _forgetful(worker: Worker) -> Worker:
-    # Of a session that has ended, only who is yet answered matters.
+    # After the end of a session, only the answers under way matter.
     return worker._replace(predates=False, lease=0, fence=0, grant=0, found=0)

@@ -1,6 +1,6 @@
-"""The writes to the row and to the vault: each one as it is when it lands, in time or late.
+"""The writes to the row and to the vault, each at its landing, in time or late.
 
-Every write returns the state after, or None where its condition does not hold.
+Every write returns the state after, or None if its condition does not hold.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.model.variant import Variant
 
 
 def take(state: State, token: int, lease: int) -> State | None:
-    """Take the lease under a new fence: the session is settled, not leased, and the token is one of its two."""
+    """Take the lease under a new fence. The grace must be over, no lease live, and the token one of the row's two."""
     row = state.row
     if row.status is not Status.ACTIVE or row.is_fresh or row.is_leased or token not in (CURRENT, PREVIOUS):
         return None
@@ -33,7 +33,7 @@ def take(state: State, token: int, lease: int) -> State | None:
 
 
 def give_back(state: State, fence: int, lease: int, how: Step) -> State | None:
-    """Give the fence back, and the lease unless `how` is `SETTLING`. After `PAUSING` nobody may take it for a while."""
+    """Give the fence back, and the lease unless `how` is `SETTLING`. `PAUSING` then blocks the lease for a while."""
     row = state.row
     if row.status is not Status.ACTIVE or row.fence != fence or row.lease != lease:
         return None
@@ -44,22 +44,22 @@ def give_back(state: State, fence: int, lease: int, how: Step) -> State | None:
 
 
 def end(state: State, status: Status) -> State | None:
-    """End the session, whoever has the lease, and delete its secret."""
+    """End the session under any lease, and delete its secret."""
     if state.row.status is not Status.ACTIVE:
         return None
     return state._replace(row=state.row._replace(status=status, lease=0, is_leased=False), vault=())
 
 
 def holds(state: State, fence: int, lease: int) -> bool:
-    """Tell whether the row is active and this lease's."""
+    """Tell whether the row is active and under this lease."""
     row = state.row
     return row.status is Status.ACTIVE and row.fence == fence and row.lease == lease
 
 
 def commit(state: State, write: Late | Worker, holder: Holder, variant: Variant) -> State | None:
-    """Commit what `write` names: the answer `grant`, found as `found`, for the holder of `token`.
+    """Commit the answer of `write`: `grant`, found as `found`, for the holder of `token`.
 
-    All numbers that are relative to the last commit change with it.
+    The commit changes all numbers relative to the last commit.
     """
     if not _may_commit(state, write, variant):
         return None
@@ -87,12 +87,12 @@ def _may_commit(state: State, write: Late | Worker, variant: Variant) -> bool:
         return True
     if variant.commits_without_the_fence:
         return state.row.status is Status.ACTIVE
-    # Under one lease the generation cannot change: its condition says nothing more.
+    # The generation cannot change under one lease, so its condition adds nothing.
     return holds(state, write.fence, write.lease)
 
 
 def _with_new_tokens(state: State, presented: int) -> State:
-    """The new token is current, the presented one previous, and every other one superseded."""
+    """Make the new token current, the presented one previous, and every other one superseded."""
     known = {CURRENT: SUPERSEDED, PREVIOUS: SUPERSEDED, SUPERSEDED: SUPERSEDED, AHEAD: SUPERSEDED, NO_TOKEN: NO_TOKEN}
     if presented in (CURRENT, PREVIOUS):
         known[presented] = PREVIOUS
@@ -116,10 +116,10 @@ def _late_from(late: Late, fence: int) -> Late:
 
 
 def _may_matter(late: Late, fence: int, variant: Variant) -> bool:
-    """Leave out what can change nothing any more after the commit under `fence`.
+    """Leave out requests without an effect after the commit under `fence`.
 
-    That is: a lease asked for before the commit (`rotated_at` refuses it), updates under a fence that is over, and a
-    version that nobody looks for.
+    Three kinds have none: a request for a lease from before the commit (`rotated_at` refuses it), an update under an
+    old fence, and a version out of sight of every worker.
     """
     match late.kind:
         case Kind.POST:
@@ -133,12 +133,12 @@ def _may_matter(late: Late, fence: int, variant: Variant) -> bool:
 
 
 def is_own_commit(state: State, worker: Worker) -> bool:
-    """Tell whether the last commit was under this worker's fence: the row says so, however often it asks."""
+    """Tell whether the last commit was under this worker's fence. The row says so at every repetition."""
     return state.row.status is Status.ACTIVE and worker.fence == 0
 
 
 def put(state: State, fence: int, grant: int, variant: Variant) -> State | None:
-    """Put a version into the vault: its fence names it, so that it is refused where one exists with other content."""
+    """Put a version into the vault. Its fence names it; the vault refuses a second content under one name."""
     version = Version(fence, grant)
     if any(other.fence == fence and other.grant != grant for other in state.vault):
         return None

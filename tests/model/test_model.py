@@ -1,22 +1,22 @@
-"""The refresh protocol, checked in every state that it can come to; and what is wrong with each near miss of it.
+"""The refresh protocol, checked in every reachable state; and the breach of each near miss of it.
 
-`state` says what a state is, `work`, `worker` and `table` are the protocol, `world` is everything around it and states
-the premises, and `guarantees` defines G1 to G7. An app may send any number of refreshes: only faults are counted, since
-states are relative to the last commit.
+`state` defines a state. `work`, `worker` and `table` are the protocol. `world` is everything around it and states the
+premises. `guarantees` defines G1 to G7. An app may send any number of refreshes: states are relative to the last
+commit, and the faults alone are counted.
 
-What the scenarios cover, all of them exhaustively, with every fault of their budgets at every step that can fail:
+The scenarios are exhaustive, with every fault of their budgets at every step that can fail:
 
 * one app, one request at a time: two deaths of workers, together with two late landings, or with a late landing and an
-  error; for Aries without families also with a look-up in the vault that misses its newest version;
-* one app that gives up on requests which go on, two or four at once: two deaths and a late landing (or, for four under
+  error. If Aries has no families, a look-up in the vault may also miss its newest version;
+* one app that gives up on requests in progress, two or four at once: two deaths and a late landing (or, for four under
   an Aries that kills families, two deaths and an error), and a death, a late landing and an error;
-* an app and a thief, two workers: a death, or a late landing, or an error; four workers: no fault but lost answers;
-* in all of them an app that signs out at any moment, and, save with a thief, stored answers that grow stale.
+* an app and a thief, two workers: a death, or a late landing, or an error; four workers: lost answers alone;
+* in all of them an app that signs out at any moment and, save with a thief, stored answers that grow stale.
 
-An error is a call to Aries, the vault, KMS or the table that fails, applied or not. Answers to the app are lost freely.
+An error is a call to Aries, the vault, KMS or the table that fails, applied or not. Any answer to the app may be lost.
 
-Not modelled: sign-in, `LateRetry=revoke`, other clients and scopes, forged tokens, clocks that differ by more than the
-lease's margin, an Aries that sends no refresh token, the time that waiting takes, and access tokens that live shorter
+The model leaves out: sign-in, `LateRetry=revoke`, other clients and scopes, forged tokens, clocks that differ by more
+than the lease's margin, an Aries that sends no refresh token, the time of waits, and access tokens that live shorter
 than the grace.
 """
 
@@ -39,7 +39,7 @@ def with_thief(rotation: Rotation, workers: int, budget: Budget) -> Scenario:
 
 
 SCENARIOS = {
-    # An Aries that kills families forgives no look-up that missed a version: see the premises below.
+    # An Aries that kills families forgives no missed version: see the premises below.
     "one worker, strict": app("strict", 1, Budget(crashes=2, lates=2, lags=1)),
     "one worker, grace": app("grace", 1, Budget(crashes=2, lates=2, lags=1)),
     "one worker, family": app("family", 1, Budget(crashes=2, lates=2)),
@@ -104,13 +104,13 @@ def test_a_mutant_breaks_the_guarantee(mutant: str, guarantee: str, scenario: Sc
     assert result.broken.startswith(guarantee)
 
 
-# What the guarantees rest on: without it, they do not hold.
+# The premises of the guarantees: each breach shows that the premise is needed.
 
 
 def test_a_request_that_lands_after_the_grace_of_the_commit_before_it_signs_the_app_out(visited: VisitedStates) -> None:
-    # It was sent within the grace and given up on, another one was answered by a replay, and then it lands as a late
-    # retry: it supersedes the token that the app has just been given. It may land less than the grace after it was
-    # sent, so that G6 does not hold to the letter.
+    # The app sends a request within the grace and gives it up. A replay answers its next request. Then the first one
+    # lands as a late retry, and supersedes the token that the app has just got. It may land within the grace after its
+    # sending, so G6 does not hold to the letter.
     result = Search(Scenario("strict", 2, Budget(), grace_may_end_early=True)).run("G6")
     visited.add(result.states, result)
     assert result.broken.startswith("G6")

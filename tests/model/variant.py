@@ -1,4 +1,4 @@
-"""Which protocol is modelled: the one as built, or one with a single thing wrong; and in which surroundings."""
+"""The modelled protocol, as built or with a single mistake, and its surroundings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Rotation = Literal["strict", "grace", "family"]
 
 @dataclass(frozen=True)
 class Variant:
-    """The protocol as built, where all is off: every switch breaks it, save the last one.
+    """The protocol as built, with every switch off. Every switch but the last one breaks it.
 
-    `replay_prolongs_the_grace` is not built: it mends what `Scenario.grace_may_end_early` shows.
+    `replay_prolongs_the_grace` is not built: it mends the breach under `Scenario.grace_may_end_early`.
     """
 
     lease_shorter_than_the_work: bool = False
@@ -39,10 +39,10 @@ class Variant:
 class Scenario:
     """The surroundings of the protocol.
 
-    `rotation` says what Aries does with a refresh token that is not its newest: `strict` refuses it; `grace` may answer
-    the one before with the newest; `family` ends the whole token family. `workers` is how many requests there are at
-    once: one the app (or the thief) waits for, the others it has given up on. `access_tokens_expire` lets the access
-    tokens expire of what is stored and not committed. `grace_may_end_early` drops a premise of G6: see `world`.
+    `rotation` is Aries' reaction to a refresh token older than its newest: `strict` refuses it; `grace` may answer the
+    token before the newest with the newest; `family` ends the whole token family. `workers` is the number of requests
+    at once: the app (or the thief) waits for one and gave up the others. `access_tokens_expire` lets the access tokens
+    of stored, uncommitted answers expire. `grace_may_end_early` drops a premise of G6: see `world`.
     """
 
     rotation: Rotation

@@ -1,4 +1,4 @@
-"""What a worker does under the lease: steps 2 to 6, and giving the lease back."""
+"""The work under the lease: steps 2 to 6, and the return of the lease."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _GIVING_BACK = {
 
 
 class Work:
-    """Moves of a worker that has taken the lease. `rest` is the state without it throughout."""
+    """Moves of a worker with the lease. `rest` is the state without the worker throughout."""
 
     def __init__(self, variant: Variant, rotation: Rotation) -> None:
         self._variant = variant
@@ -68,7 +68,7 @@ class Work:
         return label, plus(rest, worker._replace(step=step, grant=found.grant, found=found.fence))
 
     def _in_sight(self, rest: State, worker: Worker) -> list[Version]:
-        """What was stored since the last commit under a fence before the worker's, the newest last."""
+        """Return the versions since the last commit under fences before the worker's, the newest last."""
         if self._variant.no_roll_forward:
             return []
         earliest = worker.fence - 1 if self._variant.looks_back_one_fence_only else 1
@@ -164,9 +164,9 @@ class Work:
                 yield from self._loses(failed, worker, label, errors=0 if self._variant.no_escrow else 1)
 
     def _loses(self, rest: State, worker: Worker, why: str, *, errors: int) -> Moves:
-        """Neither the vault nor KMS takes the answer: 503, and the fence stays, since something may be stored."""
+        """Answer 503, because neither the vault nor KMS takes the answer. The fence stays: a version may be stored."""
         if failed := spend(rest, errors=errors):
-            # A vault alone that fails loses nothing, and so is no excuse.
+            # A failure of the vault alone must lose nothing, so it opens no window.
             failed = aries.lose(failed) if errors else failed
             if self._variant.gives_the_fence_back_after_an_unknown_put:
                 yield Move(f"{why}, KMS fails", plus(failed, worker._replace(step=Step.SETTLING, grant=0)))
@@ -220,7 +220,7 @@ class Work:
     def _finished(worker: Worker, answered: int) -> Worker:
         return Worker(Step.ANSWERING, worker.holder, answered, predates=True)
 
-    # Giving back: `Leases.release`, `Leases.pause` and `Leases.settle`, tried once.
+    # Give back: `Leases.release`, `Leases.pause` and `Leases.settle`, each with one try.
 
     def _giving_back(self, rest: State, worker: Worker) -> Moves:
         what = _GIVING_BACK[worker.step]

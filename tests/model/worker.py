@@ -1,8 +1,8 @@
-"""The protocol as built: what a worker does at each step, and how each of its calls may fail.
+"""The protocol as built: the steps of a worker, and the failures of each call.
 
-Reading changes nothing, so that steps that only read are one step with the write or the request that follows a look:
-a worker that dies between them leaves what one leaves that died before. Every write, and every request to Aries, is a
-step, and may be applied, fail unapplied, fail applied, or land late; and the worker may die before it and after it.
+A read changes nothing, so it forms one step with the write or the request after it: a worker that dies between the two
+leaves the same as a worker that died before both. Every write, and every request to Aries, is a step. It may be
+applied, fail unapplied, fail applied, or land late. The worker may die before it and after it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TOKENS = ("the current", "the previous", "a superseded", "an unknown")
 
 
 class Workers:
-    """Moves of one worker: its arrival, its answer, and its death. `rest` is the state without it throughout."""
+    """Moves of one worker: its arrival, its answer, its death. `rest` is the state without the worker throughout."""
 
     def __init__(self, variant: Variant, rotation: Rotation) -> None:
         self._variant = variant
@@ -45,14 +45,14 @@ class Workers:
         }
 
     def moves(self, state: State, worker: Worker) -> Moves:
-        """Yield everything that may happen next to this worker."""
+        """Yield every possible next move of this worker."""
         rest = without(state, worker)
         yield from self._steps[worker.step](rest, worker)
         if worker.has_lease and (crashed := spend(rest, crashes=1)):
             in_memory = worker.step in (Step.ACCEPTED, Step.STORING) or worker.found == ESCROW
             yield Move(f"the worker dies while {worker.step.name}", aries.lose(crashed) if in_memory else crashed)
 
-    # Step 1: the lease, or the judgement of the row as found (`standing`).
+    # Step 1: the lease, or the verdict on the row (`sessions/verdict.py`).
 
     def _arrived(self, rest: State, worker: Worker) -> Moves:
         row = rest.row
@@ -77,7 +77,7 @@ class Workers:
             yield from self._takes(rest, worker)
 
     def _prolonged(self, rest: State, worker: Worker) -> State:
-        """Not built: a replay for the previous token starts the grace anew, so that no request so far outlasts it."""
+        """Start the grace anew at a replay for the previous token: no earlier request outlasts it. Not built."""
         if not (self._variant.replay_prolongs_the_grace and worker.token == PREVIOUS):
             return rest
         return rest._replace(workers=tuple(other._replace(predates=True) for other in rest.workers))
@@ -117,7 +117,7 @@ class Workers:
         yield Move("its answer is lost", rest)
         yield from gives_up(rest, "the vault cannot be read")
         if worker.holder is not Holder.NOBODY:
-            # Answered with what another holder's request committed: these two are within each other's grace.
+            # If another holder's request made the commit, the two are within each other's grace.
             turn = rest.turn if rest.committer is worker.holder else Holder.NOBODY
             yield self._delivered(rest, worker, turn=turn)
 

@@ -1,12 +1,12 @@
-"""Everything that is not the broker: the app, the thief, time, and requests that land late.
+"""Everything but the broker: the app, the thief, time, and requests that land late.
 
-What the broker relies on is stated here, as what the world does not do:
+The world keeps to the premises of the broker:
 
-* A lease lapses only once its holder is done, and once Aries has processed or dropped what the holder sent (G1).
-* A worker lives shorter than the grace: the grace of a commit ends only once every worker that began before is gone.
-* The app gives up on a request only when there is a newer one to send, and a request that it gave up on lands within
-  the grace *of the commit before it* (G6). `Scenario.grace_may_end_early` takes G6 at its word instead: such a request
-  lands within the grace of being *sent*, which may be later than the end of that of the commit.
+* A lease lapses after its worker is done, and after Aries has processed or dropped the worker's request (G1).
+* A worker lives shorter than the grace: the grace of a commit ends after every worker from before it is gone.
+* The app gives up a request only to send a newer one. The request lands within the grace *of the commit before it*
+  (G6). `Scenario.grace_may_end_early` takes G6 at its word instead: such a request lands within the grace, counted from
+  its *sending*. That may be later than the end of the commit's grace.
 * Access tokens live longer than the grace.
 """
 
@@ -19,14 +19,14 @@ from tests.model.variant import Scenario, Variant
 
 
 class World:
-    """Moves of everybody but the workers."""
+    """Moves of the app, the thief and time."""
 
     def __init__(self, variant: Variant, scenario: Scenario) -> None:
         self._variant = variant
         self._scenario = scenario
 
     def moves(self, state: State) -> Moves:
-        """Yield everything that may happen next."""
+        """Yield every possible next move."""
         if state.row.status is not Status.ACTIVE:
             return
         yield from self._time(state)
@@ -92,7 +92,7 @@ class World:
             case Kind.POST:
                 yield Move("late: the request to Aries is dropped", rest)
                 for accepted, after in aries.process(rest, late.grant, self._scenario.rotation):
-                    # Nobody hears the answer.
+                    # The answer has no receiver.
                     landed = aries.lose(after) if accepted else after
                     yield Move(f"late: Aries {'accepts' if accepted else 'refuses'} the request", landed)
             case Kind.PUT:
@@ -111,5 +111,5 @@ class World:
         stored = table.put(rest, late.fence, late.grant, self._variant) or rest
         looked = any(worker.has_lease and worker.step is not Step.LEASED for worker in stored.workers)
         looked = looked or any(other.kind is Kind.POST for other in stored.late)
-        # What lands after the next worker has looked is as good as lost.
+        # An answer that lands after the next worker's look is as good as lost.
         return stored if looked else aries.find_again(stored)
