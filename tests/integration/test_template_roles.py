@@ -181,7 +181,7 @@ def test_the_page_names_everybody_and_nobody_else() -> None:
 
 
 @pytest.mark.parametrize("who", everybody())
-def test_each_is_allowed_exactly_what_the_page_says(who: str) -> None:
+def test_each_is_allowed_exactly_what_the_readme_says(who: str) -> None:
     assert len(allowed()[who]) == len(set(allowed()[who]))
     assert len(promised()[who]) == len(set(promised()[who]))
     assert sorted(allowed()[who]) == sorted(promised()[who])
