@@ -6,20 +6,17 @@ import os
 from collections.abc import Mapping
 
 from oauth_broker.clock import Clock, SystemClock
-from oauth_broker.config.settings import Settings
-from oauth_broker.operations.authorize import Authorize
 from oauth_broker.operations.endpoint import Endpoint
-from oauth_broker.runtime import aws, snap_start
+from oauth_broker.operations.parts import Parts
+from oauth_broker.runtime import snap_start
 from oauth_broker.runtime.invocation import Telemetry
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
-from oauth_broker.sessions.table import SignIns
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
-    """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
-    settings = Settings.from_environment(environment)
-    authorize = Authorize(settings, SignIns(aws.dynamodb(), settings.table_name), clock, os.urandom)
-    return Endpoint(settings, telemetry, authorize, method="GET", cors=False)
+    """Put the function together. Raises ConfigurationError, which names the variable that is missing or malformed."""
+    parts = Parts.from_environment(environment, clock)
+    return Endpoint(parts.settings, telemetry, parts.authorize, method="GET", cors=False)
 
 
 snap_start.reseed_when_restored()

@@ -7,21 +7,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from oauth_broker.clock import Clock, SystemClock
-from oauth_broker.config.settings import Settings
-from oauth_broker.operations.cleanup import BatchResponse, Cleanup
-from oauth_broker.runtime import aws
+from oauth_broker.operations.cleanup import BatchResponse
+from oauth_broker.operations.parts import Parts
 from oauth_broker.runtime.invocation import Invocation, LambdaContext, Telemetry
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
-from oauth_broker.sessions.secret_store import SecretsManagerVault
 
 Handler = Callable[[Mapping[str, Any], LambdaContext], BatchResponse]
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Handler:
-    """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
-    settings = Settings.from_environment(environment)
-    vault = SecretsManagerVault(aws.secretsmanager(), settings.secret_prefix, settings.key_id)
-    cleanup = Cleanup(vault, clock, os.urandom)
+    """Put the function together. Raises ConfigurationError, which names the variable that is missing or malformed."""
+    cleanup = Parts.from_environment(environment, clock).cleanup
 
     def handle(event: Mapping[str, Any], context: LambdaContext) -> BatchResponse:
         return cleanup(event, Invocation(context, telemetry))

@@ -6,27 +6,25 @@ import os
 from collections.abc import Mapping
 
 from oauth_broker.clock import Clock, SystemClock
-from oauth_broker.config.settings import Settings
 from oauth_broker.oauth.requests import parse_refresh_request
 from oauth_broker.operations.endpoint import Endpoint
-from oauth_broker.operations.parts import make_refresh
-from oauth_broker.runtime import aws, snap_start
+from oauth_broker.operations.parts import Parts
+from oauth_broker.runtime import snap_start
 from oauth_broker.runtime.invocation import Invocation, Telemetry
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
-from oauth_broker.sessions.table import SignIns
 from oauth_broker.web.http import HttpRequest, HttpResponse
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
-    """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
-    settings = Settings.from_environment(environment)
-    dynamodb = aws.dynamodb()
-    refresh = make_refresh(settings, SignIns(dynamodb, settings.table_name), dynamodb, aws.secretsmanager(), clock)
+    """Put the function together. Raises ConfigurationError, which names the variable that is missing or malformed."""
+    parts = Parts.from_environment(environment, clock)
+    refresh = parts.refresh
 
     def refresh_tokens(request: HttpRequest, invocation: Invocation) -> HttpResponse:
-        return refresh(parse_refresh_request(request, settings.registry), invocation).to_response(clock.now())
+        grant = parse_refresh_request(request, parts.settings.registry)
+        return refresh(grant, invocation).to_response(clock.now())
 
-    return Endpoint(settings, telemetry, refresh_tokens, method="POST", cors=True)
+    return Endpoint(parts.settings, telemetry, refresh_tokens, method="POST", cors=True)
 
 
 snap_start.reseed_when_restored()

@@ -6,34 +6,26 @@ import os
 from collections.abc import Mapping
 
 from oauth_broker.clock import Clock, SystemClock
-from oauth_broker.config.settings import Settings
 from oauth_broker.oauth.requests import parse_revocation_request
 from oauth_broker.operations.endpoint import Endpoint
-from oauth_broker.operations.revoke import Revoke
-from oauth_broker.runtime import aws, snap_start
+from oauth_broker.operations.parts import Parts
+from oauth_broker.runtime import snap_start
 from oauth_broker.runtime.invocation import Invocation, Telemetry
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
-from oauth_broker.sessions.escrow import Escrow
-from oauth_broker.sessions.secret_store import SecretsManagerVault
-from oauth_broker.sessions.table import SignIns
-from oauth_broker.sessions.token_store import SessionStore
 from oauth_broker.web.http import HttpRequest, HttpResponse, json_response
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
-    """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
-    settings = Settings.from_environment(environment)
-    vault = SecretsManagerVault(aws.secretsmanager(), settings.secret_prefix, settings.key_id)
-    sign_ins = SignIns(aws.dynamodb(), settings.table_name)
-    store = SessionStore(sign_ins, vault, Escrow(aws.kms, settings.key_id), clock, os.urandom)
-    revoke = Revoke(settings, sign_ins, vault, store, clock)
+    """Put the function together. Raises ConfigurationError, which names the variable that is missing or malformed."""
+    parts = Parts.from_environment(environment, clock)
+    revoke = parts.revoke
 
     def sign_out(request: HttpRequest, invocation: Invocation) -> HttpResponse:
-        revoke(parse_revocation_request(request, settings.registry), invocation)
-        # `{}` and not an empty body, which several clients cannot read.
+        revoke(parse_revocation_request(request, parts.settings.registry), invocation)
+        # `{}`, because several clients cannot read an empty body.
         return json_response({})
 
-    return Endpoint(settings, telemetry, sign_out, method="POST", cors=True)
+    return Endpoint(parts.settings, telemetry, sign_out, method="POST", cors=True)
 
 
 snap_start.reseed_when_restored()

@@ -1,4 +1,4 @@
-"""``POST /oauth2/token`` and, as Aries documents its own, ``POST /v1/oauth2/token``: redeems codes and refreshes."""
+"""``POST /oauth2/token`` and, as Aries documents its own, ``POST /v1/oauth2/token``: redeem a code, or refresh."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 
 from oauth_broker.clock import Clock, SystemClock
-from oauth_broker.config.settings import Settings
 from oauth_broker.oauth.requests import (
     AuthorizationCodeGrant,
     RefreshTokenGrant,
@@ -14,35 +13,30 @@ from oauth_broker.oauth.requests import (
     parse_token_request,
 )
 from oauth_broker.operations.endpoint import Endpoint
-from oauth_broker.operations.parts import make_refresh
-from oauth_broker.operations.redeem import Redeem
-from oauth_broker.runtime import aws, snap_start
+from oauth_broker.operations.parts import Parts
+from oauth_broker.runtime import snap_start
 from oauth_broker.runtime.invocation import Invocation, Telemetry
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
-from oauth_broker.sessions.table import SignIns
 from oauth_broker.web.http import HttpRequest, HttpResponse
 
 ARIES_PATH = "/v1/oauth2/token"
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
-    """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
-    settings = Settings.from_environment(environment)
-    dynamodb = aws.dynamodb()
-    sign_ins = SignIns(dynamodb, settings.table_name)
-    refresh = make_refresh(settings, sign_ins, dynamodb, aws.secretsmanager(), clock)
-    redeem = Redeem(settings, sign_ins, refresh.cut_offs, refresh.store, refresh.endings, clock, os.urandom)
+    """Put the function together. Raises ConfigurationError, which names the variable that is missing or malformed."""
+    parts = Parts.from_environment(environment, clock)
+    redeem, refresh = parts.redeem, parts.refresh
 
     def grant_tokens(request: HttpRequest, invocation: Invocation) -> HttpResponse:
         parse = parse_aries_token_request if request.path == ARIES_PATH else parse_token_request
-        match parse(request, settings.registry):
+        match parse(request, parts.settings.registry):
             case AuthorizationCodeGrant() as grant:
                 answer = redeem(grant, invocation)
             case RefreshTokenGrant() as grant:
                 answer = refresh(grant, invocation)
         return answer.to_response(clock.now())
 
-    return Endpoint(settings, telemetry, grant_tokens, method="POST", cors=True)
+    return Endpoint(parts.settings, telemetry, grant_tokens, method="POST", cors=True)
 
 
 snap_start.reseed_when_restored()

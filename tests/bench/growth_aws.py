@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Any
 
 from tests.bench.growth_serving import KeptAliveServer, Request
-from tests.bench.growth_table import Refused, Row, Table
+from tests.bench.growth_table import ConditionFailed, Row, Table
 
 CLIENT_SECRET_ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:aries/client-secret-AbCdEf"
 _CUT_OFFS = "cut-offs"
@@ -104,7 +104,7 @@ class Aws:
         key, values = asked["Key"]["session_id"]["S"], asked["ExpressionAttributeValues"]
         try:
             row = self.table.update(key, asked["ConditionExpression"], asked["UpdateExpression"], names, values)
-        except Refused as refused:
+        except ConditionFailed as refused:
             raise Failed(f"{_DYNAMODB}ConditionalCheckFailedException", Item=refused.row) from refused
         return {"Attributes": row}
 

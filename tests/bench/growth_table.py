@@ -29,7 +29,7 @@ _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-class Refused(Exception):
+class ConditionFailed(Exception):
     """The condition does not hold for ``row``."""
 
     def __init__(self, row: Row) -> None:
@@ -52,10 +52,10 @@ class Table:
         return self.rows.get(key)
 
     def update(self, key: str, condition: str, update: str, names: Names, values: Mapping[str, Typed]) -> Row:
-        """Change a row if the condition holds, and return the changed row. Raises Refused."""
+        """Change a row if the condition holds, and return the changed row. Raises ConditionFailed."""
         row = self.rows.get(key, {})
         if not _condition(condition, names)(row, values):
-            raise Refused(row)
+            raise ConditionFailed(row)
         changed = row.copy()
         for change in _update(update, names):
             # Every operand of an update comes from the row before the update.

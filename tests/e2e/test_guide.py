@@ -1,4 +1,4 @@
-"""The README's TypeScript: it compiles as it stands, and runs: the single-page app's in a browser."""
+"""The TypeScript of docs/connect-an-app.md compiles as it stands, and runs: the single-page app's in a browser."""
 
 from __future__ import annotations
 

@@ -39,6 +39,7 @@ def _condition(expression: str) -> Callable[[Callable[[str, str, str], bool], Ca
     """Compile a condition into a function of how to compare and of how to tell that an attribute is missing."""
     source = re.sub(r"([#\w]+) (=|<=|>) (:\w+)", r'compare("\1", "\2", "\3")', expression)
     source = re.sub(r"attribute_not_exists\((#?\w+)\)", r'missing("\1")', source)
+    source = re.sub(r"attribute_exists\((#?\w+)\)", r'not missing("\1")', source)
     source = source.replace(" AND ", " and ").replace(" OR ", " or ")
     compiled: Callable[..., bool] = eval(f"lambda compare, missing: {source}", {})  # noqa: S307 - our own expression
     return compiled

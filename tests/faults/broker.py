@@ -17,26 +17,17 @@ from oauth_broker.aries.client_secret import ClientSecret
 from oauth_broker.aries.transport import Reply
 from oauth_broker.config.clients import Client
 from oauth_broker.config.settings import Settings
-from oauth_broker.errors import Busy, OAuthError, PageError, RedirectError
+from oauth_broker.errors import OAuthError, PageError, RedirectError, ServiceUnavailable
 from oauth_broker.oauth.requests import AuthorizationCodeGrant, RefreshTokenGrant, RevocationRequest
 from oauth_broker.oauth.tokens import RefreshToken, secret_name, session_id_of
-from oauth_broker.operations.authorize import Authorize
-from oauth_broker.operations.callback import Callback
-from oauth_broker.operations.endpoint import TokenAnswer
-from oauth_broker.operations.redeem import Redeem
-from oauth_broker.operations.refresh import Refresh
-from oauth_broker.operations.revoke import Revoke
+from oauth_broker.operations.endpoint import TokenResponse
+from oauth_broker.operations.parts import Parts
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.control_item import ControlItem
-from oauth_broker.sessions.escrow import Escrow
 from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from oauth_broker.sessions.row import SignIn, from_item, may_have_a_secret
-from oauth_broker.sessions.secret_store import SecretsManagerVault
-from oauth_broker.sessions.session_end import Endings
 from oauth_broker.sessions.session_secret import SessionSecret
-from oauth_broker.sessions.table import SignIns
-from oauth_broker.sessions.token_store import SessionStore
 from oauth_broker.web.http import HttpRequest, HttpResponse
 from tests.faults.aws import Item, MemoryDynamoDb, MemoryKms, MemorySecretsManager
 from tests.faults.seam import ProcessDied, Seam, SeamedClient
@@ -125,6 +116,22 @@ class SeamedAries:
         return Reply(status, json.dumps(members).encode())
 
 
+class _SeamedParts(Parts):
+    """The broker's own parts, with every call to a service going through the seam."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(broker.settings, broker.clock, broker.random_bytes)
+        seam = broker.seam
+        self.dynamodb = SeamedClient(seam, broker.dynamodb)
+        self.secrets = SeamedClient(seam, broker.secrets)
+        self.control_item = ControlItem(SeamedClient(seam, broker.control_table, "cut-offs"), "table", broker.clock)
+        self.provider = broker.provider
+        self._kms = SeamedClient(seam, broker.kms)
+
+    def kms(self) -> SeamedClient:
+        return self._kms
+
+
 @dataclass
 class Broker:
     """Everything that outlives a process, and the operations that any worker runs on it."""
@@ -136,7 +143,7 @@ class Broker:
     def __post_init__(self) -> None:
         self.clock = VirtualClock()
         # The same in every run, so that a schedule can be run again.
-        self.token_bytes = random.Random(1).randbytes
+        self.random_bytes = random.Random(1).randbytes
         self.telemetry = Recorded()
         self.core = AriesCore(
             ARIES_CLIENT_ID,
@@ -165,30 +172,20 @@ class Broker:
 
     def _compose(self) -> None:
         seam, clock, settings = self.seam, self.clock, self.settings
-        self.sign_ins = SignIns(SeamedClient(seam, self.dynamodb), "table")
-        self.vault = SecretsManagerVault(SeamedClient(seam, self.secrets), PREFIX, "key")
-        self.store = SessionStore(
-            self.sign_ins, self.vault, Escrow(lambda: SeamedClient(seam, self.kms), "key"), clock, self.token_bytes
-        )
-        control = ControlItem(SeamedClient(seam, self.control_table, "cut-offs"), "table", clock)
         self.client_secret = ClientSecret(
             SeamedClient(seam, self.secrets, "client secret"), settings.aries_client_secret_arn, clock
         )
         self.aries = SeamedAries(seam, self.core, self.is_aries_newest_stored_anywhere, self.refusals)
         self.provider = Provider(settings, self.aries, self.client_secret, clock)
-        self.endings = Endings(self.sign_ins, self.vault, clock)
-        self.authorize = Authorize(settings, self.sign_ins, clock, self.token_bytes)
-        self.callback = Callback(settings, self.sign_ins, self.vault, self.provider, clock, self.token_bytes)
-        self.refresh = Refresh(
-            settings, self.sign_ins, control, self.store, self.provider, self.endings, clock, self.token_bytes
-        )
-        self.cut_offs = cut_offs = self.refresh.cut_offs
-        self.redeem = Redeem(settings, self.sign_ins, cut_offs, self.store, self.endings, clock, self.token_bytes)
-        self.revoke = Revoke(settings, self.sign_ins, self.vault, self.store, clock)
+        parts = _SeamedParts(self)
+        self.sign_ins, self.secret_store, self.store = parts.sign_ins, parts.secret_store, parts.token_store
+        self.session_end, self.not_before = parts.session_end, parts.not_before
+        self.authorize, self.callback, self.redeem = parts.authorize, parts.callback, parts.redeem
+        self.refresh, self.revoke = parts.refresh, parts.revoke
 
     def warm_up(self) -> None:
         """Have at hand what a process reads once in a while: the cut-offs and the client secret."""
-        self.cut_offs.of(CLIENT_ID)
+        self.not_before.of(CLIENT_ID)
         self.client_secret.current()
 
     def invocation(self) -> Invocation:
@@ -251,7 +248,7 @@ class Result:
     """What an app saw: ``kind`` is 200, invalid_grant, another error, ``busy`` or ``died`` (no answer)."""
 
     kind: str
-    answer: TokenAnswer | None = None
+    answer: TokenResponse | None = None
     # Where it is busy: the seconds after which it is to come back.
     retry_after: float = 0
 
@@ -263,7 +260,7 @@ class Session:
     broker: Broker
     session_id: str
     token: str
-    redeemed: TokenAnswer | None = None
+    redeemed: TokenResponse | None = None
 
     def refresh(self, token: str | None = None, *, adopt: bool = True, client: Client = CLIENT) -> Result:
         """Refresh once, as the app does; its answer must be durable, and only a good one replaces the token.
@@ -289,7 +286,7 @@ class Session:
 
         return observe(sign_out)
 
-    def assert_durable(self, answer: TokenAnswer) -> None:
+    def assert_durable(self, answer: TokenResponse) -> None:
         """G2: what was answered is what the row commits to, or what a row that ended since committed to."""
         row = self.broker.row(self.session_id)
         assert row is not None
@@ -317,11 +314,11 @@ def observe(operation: Any) -> Result:
         answer = operation()
     except ProcessDied:
         return Result("died")
-    except Busy as busy:
-        return Result("busy", retry_after=busy.retry_after)
+    except ServiceUnavailable as unavailable:
+        return Result("busy", retry_after=unavailable.retry_after)
     except OAuthError as error:
         return Result(error.code)
-    return Result("200", answer if isinstance(answer, TokenAnswer) else None)
+    return Result("200", answer if isinstance(answer, TokenResponse) else None)
 
 
 @dataclass

@@ -38,7 +38,7 @@ from tests.support.world import (
     World,
 )
 
-_PATIENCE_SECONDS = 60
+_TIME_LEFT_SECONDS = 60
 _MINISTACK_PYTHON = ROOT / ".venv-ministack" / "bin" / "python"
 
 
@@ -81,7 +81,7 @@ class Workers:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(_PATIENCE_SECONDS)
+        self._process.wait(_TIME_LEFT_SECONDS)
         self._process.stdout.close()
         for written in (self.log_file, self._output):
             # Workers that did not start have no log of events.
@@ -191,7 +191,7 @@ class RealWorld(World):
         """
         processes = len(self.workers.ports)
         index = (next(self._turn) if via is None else via) % processes
-        connection = http.client.HTTPConnection(HOST, self.workers.ports[index], timeout=_PATIENCE_SECONDS)
+        connection = http.client.HTTPConnection(HOST, self.workers.ports[index], timeout=_TIME_LEFT_SECONDS)
         headers = {"connection": "close", **event.get("headers", {})}
         if event.get("cookies"):
             headers["cookie"] = "; ".join(event["cookies"])
@@ -250,7 +250,7 @@ def ministack(folder: Path) -> Iterator[str]:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + _PATIENCE_SECONDS
+    until = time.monotonic() + _TIME_LEFT_SECONDS
     while True:
         try:
             socket.create_connection((HOST, port), timeout=1).close()

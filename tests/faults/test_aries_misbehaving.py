@@ -23,7 +23,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from oauth_broker.aries.client import CALL_SECONDS
+from oauth_broker.aries.client import ARIES_CALL_SECONDS
 from oauth_broker.aries.transport import NoReply, Reply, RequestsTransport
 from oauth_broker.oauth.tokens import secret_name
 from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
@@ -160,16 +160,16 @@ def test_a_slow_aries_is_given_up_at_the_total_deadline_and_the_session_is_as_it
         world.aries.faults.append(fault)
     with ThreadPoolExecutor(len(phones)) as pool:
         refreshes = [pool.submit(phone.refresh) for phone in phones]
-        unfinished = wait(refreshes, timeout=3 * CALL_SECONDS).not_done
+        unfinished = wait(refreshes, timeout=3 * ARIES_CALL_SECONDS).not_done
         if unfinished:
             # Or it would go on for as long as there are bytes.
             world.aries.stop()
         assert not unfinished
     answers = [refresh.result() for refresh in refreshes]
-    print(f"\n{len(faults)} slow answers: given up after {min(took):.2f} to {max(took):.2f} s of {CALL_SECONDS}")
+    print(f"\n{len(faults)} slow answers: given up after {min(took):.2f} to {max(took):.2f} s of {ARIES_CALL_SECONDS}")
     assert len(took) == len(faults)
     # Not sooner either: one that comes late is still of use.
-    assert all(CALL_SECONDS - 1 < seconds < CALL_SECONDS + 1 for seconds in took)
+    assert all(ARIES_CALL_SECONDS - 1 < seconds < ARIES_CALL_SECONDS + 1 for seconds in took)
     for answer in answers:
         assert_busy(answer)
     assert [stored(phone) for phone in phones] == before
@@ -185,7 +185,7 @@ def test_a_large_body_and_a_gzip_bomb_are_not_taken_in() -> None:
 
         def ask() -> Reply:
             # What Aries makes of it does not matter: the fault comes first.
-            return transport.post(url, b"{}", {"content-type": "application/json"}, CALL_SECONDS)
+            return transport.post(url, b"{}", {"content-type": "application/json"}, ARIES_CALL_SECONDS)
 
         assert ask().status == 400
         peaks: dict[str, int] = {}

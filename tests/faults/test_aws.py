@@ -71,7 +71,7 @@ def broker() -> Any:
         made: Any = Broker()
         made.both = Both(made.dynamodb, dynamodb), Both(made.secrets, boto3.client("secretsmanager"), KmsKeyId="aws/x")
         made.sign_ins._client = SeamedClient(made.seam, made.both[0])
-        made.vault._client = SeamedClient(made.seam, made.both[1])
+        made.secret_store._client = SeamedClient(made.seam, made.both[1])
         yield made
 
 

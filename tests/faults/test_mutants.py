@@ -16,23 +16,23 @@ import pytest
 from oauth_broker.aries.client import Provider, ProviderFailure
 from oauth_broker.aries.transport import Reply
 from oauth_broker.config.dialect import Outcome
-from oauth_broker.errors import Busy, InvalidGrant
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.oauth.tokens import secret_version
 from oauth_broker.operations import pause as pause_module
 from oauth_broker.operations import refresh as refresh_module
 from oauth_broker.operations.callback import Callback
 from oauth_broker.operations.pause import Pause
-from oauth_broker.operations.refresh import Refresh
+from oauth_broker.operations.renewal import Renewal
 from oauth_broker.secret import Secret
-from oauth_broker.sessions import secret_store as vault
+from oauth_broker.sessions import secret_store
 from oauth_broker.sessions import verdict as standing
 from oauth_broker.sessions.control_item import ControlItem
 from oauth_broker.sessions.escrow import Escrow
 from oauth_broker.sessions.leases import Leases
 from oauth_broker.sessions.row import SignIn
-from oauth_broker.sessions.secret_store import SecretsManagerVault
-from oauth_broker.sessions.token_store import SessionStore
-from oauth_broker.sessions.verdict import Standing
+from oauth_broker.sessions.secret_store import SecretsManagerStore
+from oauth_broker.sessions.token_store import TokenStore
+from oauth_broker.sessions.verdict import Verdict
 from tests.faults.aws import MemoryDynamoDb, client_error
 from tests.faults.broker import LEASE_SECONDS, Broker, Session, Violation, in_turn, signed_in
 from tests.faults.scheduler import every_schedule
@@ -230,15 +230,14 @@ def taking_a_lease_that_is_held(patch: Patch) -> None:
 
 
 def looking_for_an_earlier_answer_once(patch: Patch) -> None:
-    patch.setattr(SessionStore, "_repeatedly", lambda self, read: read())
+    patch.setattr(TokenStore, "_repeatedly", lambda self, read: read())
 
 
 def believing_the_first_refusal(patch: Patch) -> None:
-    def end(self: Refresh, refused: Any, row: SignIn, invocation: Any) -> Any:
-        self.endings.end_refused(row, invocation)
-        raise InvalidGrant("provider_refused")
+    def end(self: Renewal, refused: Any, row: SignIn, invocation: Any) -> Any:
+        raise self.session_end.end_refused(row, invocation)
 
-    patch.setattr(Refresh, "_newer_than", end)
+    patch.setattr(Renewal, "_newer_than", end)
 
 
 def posting_again_where_no_answer_came(patch: Patch) -> None:
@@ -257,26 +256,28 @@ def posting_again_where_no_answer_came(patch: Patch) -> None:
 
 def storing_under_a_version_that_no_fence_leads_to(patch: Patch) -> None:
     numbers = count()
-    patch.setattr(vault, "secret_version", lambda session_id, fence: secret_version(session_id, 10**6 + next(numbers)))
+    patch.setattr(
+        secret_store, "secret_version", lambda session_id, fence: secret_version(session_id, 10**6 + next(numbers))
+    )
 
 
 def nothing_sealed_where_the_vault_refuses(patch: Patch) -> None:
     def refuse(self: Escrow, session_id: str, secret: Any) -> Any:
-        raise Busy("kms:refused", retriable=False)
+        raise ServiceUnavailable("kms:refused", retriable=False)
 
     patch.setattr(Escrow, "seal", refuse)
 
 
 def answering_what_is_not_committed(patch: Patch) -> None:
-    commit = Refresh._commit
+    commit = Renewal._commit
 
-    def hopefully(self: Refresh, row: SignIn, kept: Any, *rest: Any) -> SignIn:
+    def hopefully(self: Renewal, row: SignIn, kept: Any, *rest: Any) -> SignIn:
         try:
             return commit(self, row, kept, *rest)
-        except Busy:
+        except ServiceUnavailable:
             return replace(row, generation=row.generation + 1)
 
-    patch.setattr(Refresh, "_commit", hopefully)
+    patch.setattr(Renewal, "_commit", hopefully)
 
 
 def saving_over_what_is_there(patch: Patch) -> None:
@@ -289,7 +290,7 @@ def saving_over_what_is_there(patch: Patch) -> None:
 
 
 def no_roll_forward(patch: Patch) -> None:
-    patch.setattr(SessionStore, "earlier", lambda self, row: None)
+    patch.setattr(TokenStore, "earlier", lambda self, row: None)
 
 
 def commit_without_the_fence(patch: Patch) -> None:
@@ -297,18 +298,18 @@ def commit_without_the_fence(patch: Patch) -> None:
 
 
 def reading_the_current_version(patch: Patch) -> None:
-    def read(self: SecretsManagerVault, session_id: str, version: str) -> Any:
+    def read(self: SecretsManagerStore, session_id: str, version: str) -> Any:
         return original(self, session_id, None)  # type: ignore[arg-type]
 
-    original = SecretsManagerVault.read
-    committed = SessionStore.committed
+    original = SecretsManagerStore.read
+    committed = TokenStore.committed
 
-    def committed_of_current(self: SessionStore, row: SignIn) -> Any:
+    def committed_of_current(self: TokenStore, row: SignIn) -> Any:
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(SecretsManagerVault, "read", read)
+            inner.setattr(SecretsManagerStore, "read", read)
             return committed(self, row)
 
-    patch.setattr(SessionStore, "committed", committed_of_current)
+    patch.setattr(TokenStore, "committed", committed_of_current)
 
 
 def claiming_after_exchanging(patch: Patch) -> None:
@@ -345,17 +346,17 @@ def a_late_retry_that_does_not_supersede(patch: Patch) -> None:
 
 
 def waiting_before_classifying(patch: Patch) -> None:
-    stand = standing.stand
+    judge = standing.judge
     waited: set[int] = set()
 
-    def wait_first(row: SignIn | None, grant: Any, terms: Any, now: float) -> Standing:
-        found = stand(row, grant, terms, now)
-        if row is not None and found is Standing.STRANGER and row.is_leased(now):
+    def wait_first(row: SignIn | None, grant: Any, terms: Any, now: float) -> Verdict:
+        found = judge(row, grant, terms, now)
+        if row is not None and found is Verdict.UNKNOWN_TOKEN and row.is_leased(now):
             waited.add(id(grant))
-            return Standing.WAIT
-        return Standing.REPLAY if found is Standing.STRANGER and id(grant) in waited else found
+            return Verdict.WAIT
+        return Verdict.REPLAY if found is Verdict.UNKNOWN_TOKEN and id(grant) in waited else found
 
-    patch.setattr(refresh_module, "stand", wait_first)
+    patch.setattr(refresh_module, "judge", wait_first)
 
 
 def a_commit_that_adds(patch: Patch) -> None:
@@ -369,16 +370,16 @@ def a_commit_that_adds(patch: Patch) -> None:
 
 
 def releasing_the_lease_after_an_ambiguous_answer(patch: Patch) -> None:
-    patch.setattr(Leases, "settle", Leases.release)
+    patch.setattr(Leases, "give_back_fence", Leases.release)
 
 
 def looking_back_one_fence_only(patch: Patch) -> None:
-    earlier = SessionStore.earlier
+    earlier = TokenStore.earlier
 
-    def one_fence(self: SessionStore, row: SignIn) -> Any:
+    def one_fence(self: TokenStore, row: SignIn) -> Any:
         return earlier(self, _with_committed_fence(row, max(row.committed_fence, row.fence - 2)))
 
-    patch.setattr(SessionStore, "earlier", one_fence)
+    patch.setattr(TokenStore, "earlier", one_fence)
 
 
 def _with_committed_fence(row: SignIn, fence: int) -> SignIn:

@@ -66,7 +66,7 @@ class Crowd:
     """Fifty threads that start together. ``busy`` counts the 503s that were repeated."""
 
     pool: ThreadPoolExecutor
-    busy: int = 0
+    unavailable: int = 0
 
     def at_once(self, act: Callable[[int], T]) -> list[T]:
         barrier = Barrier(THREADS)
@@ -81,7 +81,7 @@ class Crowd:
         """Repeat what is answered with 503."""
         answer, until = act(), time.monotonic() + PATIENCE_SECONDS
         while answer.status == 503 and time.monotonic() < until:
-            self.busy += 1
+            self.unavailable += 1
             time.sleep(0.5)
             answer = act()
         return answer
@@ -93,8 +93,8 @@ def tokens_in(answer: Answer) -> tuple[str, str, str]:
 
 
 def report(what: str, rounds: int, started: float, crowd: Crowd) -> None:
-    print(f"\n{what}: {rounds} rounds of {THREADS}, {crowd.busy} busy, {time.monotonic() - started:.1f} s")
-    crowd.busy = 0
+    print(f"\n{what}: {rounds} rounds of {THREADS}, {crowd.unavailable} busy, {time.monotonic() - started:.1f} s")
+    crowd.unavailable = 0
 
 
 def test_fifty_refreshes_at_once_are_one_call_to_aries_and_fifty_identical_answers(

@@ -13,7 +13,7 @@ from functools import partial
 
 import pytest
 
-from oauth_broker.operations.rate_limits import MINUTE, SourceLimits
+from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from tests.faults.broker import LEASE_SECONDS, SETTINGS, Broker, Session, Violation, in_turn, signed_in
 from tests.faults.seam import Fault, Kind, Seam, faults_at, may_befall
 from tests.support.world import GRACE
@@ -42,14 +42,14 @@ class Outcome:
         return ", then ".join(f"{call}: {kind.value}" for call, kind in self.injected)
 
 
-class Spent(SourceLimits):
+class Spent(RateLimits):
     """Somebody at the app's address tries tokens."""
 
-    def is_spent(self, client_id: str, source: str) -> bool:
+    def is_exceeded(self, client_id: str, source: str) -> bool:
         return True
 
 
-def run(rotation: str, faults: tuple[Fault, ...], patience: float, variant: str = "") -> Outcome:
+def run(rotation: str, faults: tuple[Fault, ...], time_left: float, variant: str = "") -> Outcome:
     """Refresh under faults, let them stop and the lease lapse, retry as an app would, and check the guarantees.
 
     In the variant ``revoke`` a late retry ends the session; in ``limited`` the app's address is beyond its limit; in
@@ -69,7 +69,7 @@ def run(rotation: str, faults: tuple[Fault, ...], patience: float, variant: str 
         session.refresh()
         # Impatient first, while the lease may be held; and again when it has lapsed.
         session.refresh()
-        broker.let_pass(patience)
+        broker.let_pass(time_left)
         in_window = in_window or session.is_lost_at_aries
     injected = tuple(broker.seam.injected)
     lost = not recovers(broker, session)
@@ -106,12 +106,12 @@ def recovers(broker: Broker, session: Session) -> bool:
     return True
 
 
-def single_faults(rotation: str, patience: float, variant: str = "") -> list[Outcome]:
+def single_faults(rotation: str, time_left: float, variant: str = "") -> list[Outcome]:
     """One run for each kind of fault at each call, until a run needs no more calls than were made."""
     outcomes: list[Outcome] = []
     at = 1
     while True:
-        found = injected_at(at, range(MAX_DELAY), 1, lambda fault: run(rotation, (fault,), patience, variant))
+        found = injected_at(at, range(MAX_DELAY), 1, lambda fault: run(rotation, (fault,), time_left, variant))
         if not found:
             return outcomes
         outcomes += found
@@ -160,9 +160,9 @@ CALLS = set(REFRESH)
 @pytest.mark.parametrize("patience", PATIENCE)
 @pytest.mark.parametrize(("rotation", "window"), [("strict", WINDOW), ("family", WINDOW), ("grace", set())])
 def test_a_single_fault_loses_the_session_in_the_one_window_and_nowhere_else(
-    numbers: Callable[[str], None], rotation: str, window: set[str], patience: float
+    numbers: Callable[[str], None], rotation: str, window: set[str], time_left: float
 ) -> None:
-    outcomes = single_faults(rotation, patience)
+    outcomes = single_faults(rotation, time_left)
     assert {outcome.name for outcome in outcomes if outcome.lost} == window
     assert {outcome.name for outcome in outcomes if outcome.in_window} == WINDOW
     assert all(outcome.excused for outcome in outcomes if outcome.lost)

@@ -14,7 +14,7 @@ from math import ceil
 import pytest
 
 from oauth_broker.aries.transport import Reply
-from oauth_broker.sessions.control_item import KEPT_SECONDS
+from oauth_broker.sessions.control_item import CACHE_SECONDS
 from tests.faults.broker import LEASE_SECONDS, Broker, Session
 from tests.faults.test_storm import Concurrent, signed_in
 from tests.support.functions import FUNCTION_SECONDS
@@ -71,7 +71,7 @@ def test_a_thousand_sessions_leave_an_aries_that_refuses_alone_and_are_all_serve
     numbers: Callable[[str], None], refusal: Reply
 ) -> None:
     early, late = asking_for_a_thousand_sessions(refusal)
-    numbers(f"{SESSIONS} sessions: Aries was asked {early} times in {KEPT_SECONDS} s, then {late} times in {SECONDS}")
+    numbers(f"{SESSIONS} sessions: Aries was asked {early} times in {CACHE_SECONDS} s, then {late} times in {SECONDS}")
 
 
 def asking_for_a_thousand_sessions(refusal: Reply) -> tuple[int, int]:
@@ -84,11 +84,11 @@ def asking_for_a_thousand_sessions(refusal: Reply) -> tuple[int, int]:
     # As long as Aries asks, or the pause lasts, that another session's refusals began.
     assert 0 < min(told) <= max(told) <= max(LONGEST_PAUSE, float(refusal.retry_after or 0))
     # Five seconds after the fifth session was refused.
-    known_at = broker.refusals.answered_at[4] + KEPT_SECONDS + MOST_SECONDS_OF_A_CALL
+    known_at = broker.refusals.answered_at[4] + CACHE_SECONDS + MOST_SECONDS_OF_A_CALL
     early = sum(at < known_at for at in broker.refusals.answered_at)
     late = Counter(int(at - known_at) for at in broker.refusals.answered_at if at >= known_at)
     # A session asks once in the time that Aries wants, which is two seconds at the least.
-    assert SESSIONS <= early <= SESSIONS * (1 + KEPT_SECONDS / 2)
+    assert SESSIONS <= early <= SESSIONS * (1 + CACHE_SECONDS / 2)
     assert max(late.values(), default=0) <= MOST_CALLS_A_SECOND
 
     broker.refusals.reply = None
@@ -99,7 +99,7 @@ def asking_for_a_thousand_sessions(refusal: Reply) -> tuple[int, int]:
     clock.run([(index / SESSIONS, insisting(it, clock, well_since + 120)) for index, it in enumerate(sessions)])
     assert all(session.token.split(".")[1] == "2" for session in sessions)
     assert broker.seam.calls.count("Aries") - before == SESSIONS
-    assert clock.now() - well_since < 3 * KEPT_SECONDS
+    assert clock.now() - well_since < 3 * CACHE_SECONDS
     return early, sum(late.values())
 
 

@@ -115,7 +115,7 @@ class Storm:
     clock: Concurrent
     limited: LimitedSecretsManager
     sessions: list[Session]
-    busy: int = 0
+    unavailable: int = 0
 
     def refreshed(self, index: int) -> Result:
         """Refresh as an app does: repeat what is answered with 503."""
@@ -123,7 +123,7 @@ class Storm:
             result = self.sessions[index].refresh()
             if result.kind != "busy":
                 return result
-            self.busy += 1
+            self.unavailable += 1
             self.clock.sleep(2)
         raise AssertionError("an app was kept waiting for too long")
 
@@ -188,8 +188,9 @@ def test_a_thousand_refreshes_while_secrets_manager_refuses_lose_nothing_and_hea
     assert taken + escrowed == SESSIONS
     assert limited.refused_in_outage > 0 < taken
     print(
-        f"\nstorm: {SESSIONS} sessions, all answered after {over_after:.1f} s, {storm.busy} times busy; {taken} stored"
-        f" at once, {escrowed} in escrow, {limited.refused} writes refused, {limited.refused_in_outage} in the outage"
+        f"\nstorm: {SESSIONS} sessions, all answered after {over_after:.1f} s, {storm.unavailable} times busy;"
+        f" {taken} stored at once, {escrowed} in escrow, {limited.refused} writes refused,"
+        f" {limited.refused_in_outage} in the outage"
     )
 
     # All answers were lost, say. In the outage still: nothing is written, and Aries is not asked.
@@ -200,7 +201,7 @@ def test_a_thousand_refreshes_while_secrets_manager_refuses_lose_nothing_and_hea
     assert clock.now() - limited.storm_starts < OUTAGE_STARTS + OUTAGE_SECONDS
 
     clock.time = limited.storm_starts + OUTAGE_STARTS + OUTAGE_SECONDS + GRACE
-    storm.busy = 0
+    storm.unavailable = 0
     results = storm.wave(storm.refreshed, spread=2 * SESSIONS / WRITES_A_SECOND)
     assert Counter(result.kind for result in results) == {"200": SESSIONS}
     assert calls.count("Aries") == 2 * SESSIONS
@@ -211,4 +212,4 @@ def test_a_thousand_refreshes_while_secrets_manager_refuses_lose_nothing_and_hea
         assert committed.refresh_token is not None
         assert broker.core.is_refresh_token_live(committed.refresh_token.reveal())
     assert broker.telemetry.counted("ReuseDetected") == 0
-    print(f"next refresh: all answered, {storm.busy} times busy, {storm.escrowed} left in escrow")
+    print(f"next refresh: all answered, {storm.unavailable} times busy, {storm.escrowed} left in escrow")

@@ -11,7 +11,14 @@ from oauth_broker.aries.client_secret import ClientSecret
 from oauth_broker.aries.transport import Reply
 from oauth_broker.config.clients import Registry
 from oauth_broker.config.settings import Settings
-from oauth_broker.errors import Busy, ConfigurationError, InvalidRequest, OAuthError, PageError, RedirectError
+from oauth_broker.errors import (
+    ConfigurationError,
+    InvalidRequest,
+    OAuthError,
+    PageError,
+    RedirectError,
+    ServiceUnavailable,
+)
 from oauth_broker.oauth.requests import (
     AuthorizationRequest,
     ProviderCallback,
@@ -181,9 +188,9 @@ def apps(data: bytes) -> None:
 
 def stored_secret(data: bytes) -> None:
     """What is read back from Secrets Manager: a session's secret and the client secret."""
-    with suppress(Busy):
+    with suppress(ServiceUnavailable):
         SessionSecret.from_json(data)
-    with suppress(Busy):
+    with suppress(ServiceUnavailable):
         assert ClientSecret(FakeSecretsManager(_text(data)), "arn", FakeClock()).current().reveal()
 
 

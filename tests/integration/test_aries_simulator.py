@@ -530,11 +530,11 @@ def test_requests_are_recorded_with_their_secrets_and_counted(aries: AriesSimula
 
 
 def test_the_most_refreshes_in_flight_are_counted_by_family(aries: AriesSimulator) -> None:
-    busy, calm = sign_in(aries), sign_in(aries)
+    unavailable, calm = sign_in(aries), sign_in(aries)
     families = aries.core.families()
     aries.faults.append(Fault("late", times=3, seconds=0.2))
     with ThreadPoolExecutor(3) as pool:
-        tokens = [busy["refresh_token"], busy["refresh_token"], calm["refresh_token"]]
+        tokens = [unavailable["refresh_token"], unavailable["refresh_token"], calm["refresh_token"]]
         list(pool.map(lambda token: refresh(aries, token), tokens))
     refresh(aries, "guessed")
     assert [aries.max_in_flight(family) for family in families] == [2, 1]

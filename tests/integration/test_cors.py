@@ -209,13 +209,13 @@ def test_every_answer_can_be_read_by_the_page_that_asked(world: World) -> None:
         raise KeyError("a bug")
 
     with world.aws.failing("GetItem"):
-        busy = world.form("token", fields, headers)
+        unavailable = world.form("token", fields, headers)
     with world.aws.visited("GetItem", stumble):
         broken = world.form("token", fields, headers)
     redeemed = world.form("token", fields, headers)
     refresh = {"client_id": OTHER_CLIENT_ID, "refresh_token": redeemed.json["refresh_token"]}
     for answer, status in (
-        (busy, 503),
+        (unavailable, 503),
         (broken, 500),
         (redeemed, 200),
         (world.form("refresh", refresh, headers), 200),

@@ -16,7 +16,7 @@ from oauth_broker.operations.cleanup import Cleanup
 from oauth_broker.operator.dead_letters import DeadLetters, Redriven
 from oauth_broker.runtime import aws
 from oauth_broker.runtime.invocation import Invocation
-from oauth_broker.sessions.secret_store import SecretsManagerVault
+from oauth_broker.sessions.secret_store import SecretsManagerStore
 from tests.unit.fakes import FakeClock, FakeContext, FakeTelemetry
 
 PREFIX = "stack/session/"
@@ -39,8 +39,8 @@ class Account:
             StreamSpecification={"StreamEnabled": True, "StreamViewType": "OLD_IMAGE"},
         )
         self.queue_url = self.sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
-        vault = SecretsManagerVault(aws.secretsmanager(), PREFIX, "key")
-        cleanup = Cleanup(vault, FakeClock(), os.urandom)
+        secret_store = SecretsManagerStore(aws.secretsmanager(), PREFIX, "key")
+        cleanup = Cleanup(secret_store, FakeClock(), os.urandom)
         self.letters = DeadLetters(aws.sqs(), self.queue_url, aws.dynamodbstreams(), cleanup)
 
     def sign_in(self, session_id: str) -> None:

@@ -18,9 +18,9 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 HARMLESS = {
     "tests/support/drawn.py": "makes the marked ones",
     "tests/unit/test_dialect.py": "members of an error answer, which is no request",
-    "tests/unit/test_messages.py": "bodies that are never parsed, and the words of a page",
-    "tests/unit/test_provider.py": "names of members",
-    "tests/unit/test_registry.py": "the parameter Apps and redirect URIs",
+    "tests/unit/test_http.py": "bodies that are never parsed, and the words of a page",
+    "tests/unit/test_aries_client.py": "names of members",
+    "tests/unit/test_clients.py": "the parameter Apps and redirect URIs",
     "tests/unit/test_settings.py": "environment variables",
     "tests/unit/test_strict_json.py": "JSON as such",
 }

@@ -1,4 +1,4 @@
-"""What the README tells app developers: every error that they may meet, and a sign-in by hand that works."""
+"""docs/connect-an-app.md tells app developers every error that they may meet, and a sign-in by hand that works."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def answering(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
     return answer
 
 
-def busy(form: dict[str, str], ask: Callable[[], str]) -> str:
+def unavailable(form: dict[str, str], ask: Callable[[], str]) -> str:
     body = "Temporarily unavailable (request_id the-id)."
     return json.dumps({"statusCode": 503, "headers": {"retry-after": "1", "content-type": "text/plain"}, "body": body})
 
@@ -185,7 +185,7 @@ def test_the_sign_in_by_hand_shows_why_its_code_was_not_redeemed(script: Path) -
     assert json.loads(told[1]).keys() == {"error", "error_description", "request_id"}
 
 
-@pytest.mark.parametrize(("make", "status"), [(unknown, 401), (busy, 503)])
+@pytest.mark.parametrize(("make", "status"), [(unknown, 401), (unavailable, 503)])
 def test_the_sign_in_by_hand_shows_any_other_refusal_of_its_code(
     script: Path, answering: Callable[[str, Answer], None], make: Answer, status: int
 ) -> None:
@@ -196,7 +196,7 @@ def test_the_sign_in_by_hand_shows_any_other_refusal_of_its_code(
     assert re.search('request_id"?:? "?the-id', done.complaint)
 
 
-@pytest.mark.parametrize(("make", "status"), [(unknown, 401), (busy, 503)])
+@pytest.mark.parametrize(("make", "status"), [(unknown, 401), (unavailable, 503)])
 def test_the_sign_in_by_hand_keeps_its_tokens_where_the_refresh_fails_and_goes_on_with_them(
     stack: LocalStack, script: Path, answering: Callable[[str, Answer], None], make: Answer, status: int
 ) -> None:
@@ -217,7 +217,7 @@ def test_the_sign_in_by_hand_keeps_its_tokens_where_the_refresh_fails_and_goes_o
 def test_the_sign_in_by_hand_keeps_its_tokens_where_nobody_answers(
     stack: LocalStack, script: Path, answering: Callable[[str, Answer], None], tmp_path: Path
 ) -> None:
-    answering("TokenFunction", of_refreshes(busy))
+    answering("TokenFunction", of_refreshes(unavailable))
     assert run(script).status == 1
     tokens = kept(script)
     with socket.create_server(("127.0.0.1", 0)) as nobody:
@@ -240,7 +240,7 @@ def test_the_sign_in_by_hand_begins_anew_where_the_session_is_over(
 def test_the_sign_in_by_hand_says_that_it_is_still_signed_in_where_the_sign_out_fails(
     script: Path, answering: Callable[[str, Answer], None]
 ) -> None:
-    answering("RevokeFunction", busy)
+    answering("RevokeFunction", unavailable)
     done = run(script)
     assert (done.status, kept(script) is not None) == (1, True)
     assert "HTTP 503 from " in done.complaint
@@ -260,7 +260,7 @@ def test_the_sign_in_by_hand_shows_what_aries_says_of_its_access_token(script: P
 def test_the_sign_in_by_hand_tries_again_after_a_busy_answer_and_keeps_the_last_one_alone(
     stack: LocalStack, tmp_path: Path, answering: Callable[[str, Answer], None]
 ) -> None:
-    tries = iter((busy, busy))
+    tries = iter((unavailable, unavailable))
     answering("TokenFunction", of_refreshes(lambda form, ask: next(tries, lambda *_: ask())(form, ask)))
     done = run(script_for(stack, tmp_path, **{"retries=5": "retries=3"}))
     assert (done.status, next(tries, None)) == (0, None), done

@@ -1,4 +1,4 @@
-"""The README's sign-in by hand at a broker that has no client secret of Aries', and so no refresh tokens."""
+"""The sign-in by hand of docs/connect-an-app.md, at a broker without a client secret of Aries: no refresh tokens."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from oauth_broker.operator.mass_sign_out import IN_EFFECT_SECONDS
 from oauth_broker.operator.search import PAGE_ROWS
 from oauth_broker.operator.sweep import ROWS_PER_SECOND
 from oauth_broker.secret import session_reference
-from oauth_broker.sessions.control_item import KEPT_SECONDS
+from oauth_broker.sessions.control_item import CACHE_SECONDS
 from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.support.aws_calls import NOT_APPLIED, ProcessDied
 from tests.support.functions import FUNCTION_SECONDS
@@ -138,7 +138,7 @@ def test_it_does_not_answer_before_every_process_knows(world: World) -> None:
     with world.aws.visited("UpdateItem", read_just_before):
         answer = operate(world, **EVERYONE)
     assert answer["in_effect"] is True
-    assert world.clock.time - begun >= KEPT_SECONDS
+    assert world.clock.time - begun >= CACHE_SECONDS
     assert phone.refresh(via=token).status == 400
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from oauth_broker.operator.utc import utc
 from oauth_broker.secret import session_reference
-from oauth_broker.sessions.control_item import KEPT_SECONDS
+from oauth_broker.sessions.control_item import CACHE_SECONDS
 from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.local.aries import Fault
 from tests.support.functions import FUNCTION_SECONDS
@@ -103,7 +103,7 @@ def refused_sessions(world: World, ready: int) -> list[Phone]:
     world.aries.faults.append(too_many(60, grant_type="refresh_token"))
     for phone in phones[:5]:
         assert phone.refresh().headers["retry-after"] == "60"
-    world.clock.time += KEPT_SECONDS
+    world.clock.time += CACHE_SECONDS
     return phones[5:]
 
 
@@ -158,7 +158,7 @@ def test_what_somebody_wrote_in_the_place_of_a_pause_shuts_nobody_out(
     (phone,) = refused_sessions(world, 1)
     world.aries.faults.clear()
     RowWriter(world, ("UpdateItem",)).update("cut-offs", {name: value})
-    world.clock.time += KEPT_SECONDS
+    world.clock.time += CACHE_SECONDS
     assert phone.refresh().status == 200
     assert world.telemetry.counted("InternalErrors") == 0
 

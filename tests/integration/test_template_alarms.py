@@ -10,6 +10,7 @@ import pytest
 
 from oauth_broker.config.dialect import Outcome
 from tests.bench.cost_prices import PriceList
+from tests.support.functions import ROOT
 from tests.support.operations import NAMESPACE, STACK, Metric, access_log, assert_exists, saved_queries, widgets
 from tests.support.transformed import SERVING, deployed, of_type, plain, properties, source
 
@@ -85,6 +86,8 @@ class TestTheAlarms:
             assert query in saved_queries()
         for title in re.findall(r'[Dd]ashboard(?: shows)?,? \(?"([^"]+)"', description):
             assert title in {widget["properties"].get("title") for widget in widgets()}
+        for page, section in re.findall(r'docs/(\w+)\.md, "([^"]+)"', description):
+            assert f"\n## {section}\n" in (ROOT / "docs" / f"{page}.md").read_text()
 
     @pytest.mark.parametrize("name", sorted(ALARMS - {"DeploymentErrorsAlarm"}))
     def test_each_tells_the_topic_if_there_is_one(self, name: str) -> None:

@@ -174,7 +174,7 @@ def function_fields(capsys: pytest.CaptureFixture[str]) -> set[str]:
         {"POWERTOOLS_SERVICE_NAME": service, "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE, "LOG_LEVEL": "INFO"}
     )
     invocation = Invocation(Context(lambda: 0.0), telemetry, "request")
-    invocation.concerns("session", "client")
+    invocation.about_session("session", "client")
     invocation.log("event", reason="reason", status=400, error="error")
     invocation.audit(OperatorAction("action", "operator", "session", "client"), reason="r", error="e", count=1)
     return {name for line in capsys.readouterr().out.splitlines() for name in json.loads(line)}

@@ -14,7 +14,7 @@ from oauth_broker.operations.cleanup import Cleanup
 from oauth_broker.operator.dead_letters import DeadLetters, Redriven
 from oauth_broker.runtime import aws
 from oauth_broker.runtime.invocation import Invocation
-from oauth_broker.sessions.secret_store import SecretsManagerVault
+from oauth_broker.sessions.secret_store import SecretsManagerStore
 from tests.local.event_source import EventSourceMapping
 from tests.local.sweeper import Expiry
 from tests.local.template import StreamTrigger, Template
@@ -96,8 +96,8 @@ class Removals:
     def redrive(self, limit: int, **options: bool) -> Redriven:
         """Do what an operator does about dead letters."""
         world = self.world
-        vault = SecretsManagerVault(aws.secretsmanager(), PREFIX, world.environment["KEY_ID"])
-        cleanup = Cleanup(vault, world.clock, lambda size: b"\xff" * size)
+        secret_store = SecretsManagerStore(aws.secretsmanager(), PREFIX, world.environment["KEY_ID"])
+        cleanup = Cleanup(secret_store, world.clock, lambda size: b"\xff" * size)
         letters = DeadLetters(self._sqs, self._queue_url, self._streams, cleanup)
         invocation = Invocation(Context(world.clock.now, _OPERATOR_SECONDS), world.telemetry)
         return letters.redrive(limit, invocation, **options)

@@ -84,22 +84,22 @@ def forgeries(session_id: str, now: float) -> dict[str, Item]:
     """What makes a row say that made-up tokens and codes are its own: the change of attributes, by its name."""
     far = {"N": str(int(now) + 1_000_000)}
     alive = {"expires_at": far, "created_at": {"N": str(int(now))}, "client_id": {"S": CLIENT_ID}}
-    settled, fresh = {"N": f"{now - GRACE - 1:.3f}"}, {"N": f"{now:.3f}"}
+    replay_after, fresh = {"N": f"{now - GRACE - 1:.3f}"}, {"N": f"{now:.3f}"}
     found: dict[str, Item] = {}
     for generation in _GENERATIONS:
         made_up = {"S": digest(made_up_token(session_id, generation))}
         active = alive | {"status": {"S": "active"}, "generation": {"N": str(generation)}}
         current = active | {"handle_hash": made_up}
         found |= {
-            f"token {generation} is the current one": current | {"rotated_at": settled},
+            f"token {generation} is the current one": current | {"rotated_at": replay_after},
             f"token {generation} was refreshed a moment ago": current | {"rotated_at": fresh},
-            f"token {generation} is the previous one": active | {"previous_hash": made_up, "rotated_at": settled},
+            f"token {generation} is the previous one": active | {"previous_hash": made_up, "rotated_at": replay_after},
             f"token {generation} was the previous one a moment ago": active
             | {"previous_hash": made_up, "rotated_at": fresh},
             f"token {generation} is current, and answers may be stored": current
-            | {"rotated_at": settled, "fence": {"N": "9"}, "committed_fence": {"N": "0"}},
+            | {"rotated_at": replay_after, "fence": {"N": "9"}, "committed_fence": {"N": "0"}},
             f"token {generation} is current, and a lease lapsed": current
-            | {"rotated_at": settled, "lease_id": {"S": "x"}, "lease_until": {"N": "1"}, "fence": {"N": "2"}},
+            | {"rotated_at": replay_after, "lease_id": {"S": "x"}, "lease_until": {"N": "1"}, "fence": {"N": "2"}},
         }
     issued = alive | {
         "status": {"S": "issued"},

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore import httpsession
 
-from oauth_broker.errors import Busy
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.runtime import aws
 from oauth_broker.sessions.table import SignIns
 from tests.local.aws import CREDENTIALS, REGION
@@ -73,7 +73,7 @@ def test_who_is_not_trusted_is_sent_nothing_on_any_connection(
     monkeypatch.setattr(httpsession, "where", lambda: str(other if hosts else certificate))
     with Peer(answering_once(NOTHING_FOUND), tls=server_context(other)) as peer:
         for _ in range(2):
-            with pytest.raises(Busy, match="SSLError"):
+            with pytest.raises(ServiceUnavailable, match="SSLError"):
                 find(peer, monkeypatch)
         assert peer.connections >= 2
     assert peer.requests == []

@@ -185,7 +185,7 @@ class TestCommand:
         assert "**too much**" in printed
         assert "enough for 7.2 refreshes a day" in printed
 
-    def test_the_pages_say_what_it_reckons_for_what_stands_there(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_the_documents_say_what_the_stack_costs(self, capsys: pytest.CaptureFixture[str]) -> None:
         cost.main([])
         printed = capsys.readouterr().out
         (total,) = re.findall(r"\| \*\*all\*\* \|  \|  \| ([0-9.]+) \|  \| 100.0% \|", printed)

@@ -12,7 +12,7 @@ from tests.bench.figures import Section
 from tests.bench.growth import AT_ONCE_BAR, BAR, Grid, Measured, Size, section
 from tests.bench.growth_aws import Aws
 from tests.bench.growth_serving import Request
-from tests.bench.growth_table import Refused, Row, Table, Typed
+from tests.bench.growth_table import ConditionFailed, Row, Table, Typed
 
 KEY = "k"
 
@@ -58,7 +58,7 @@ def test_what_holds_lets_the_update_through(table: Table, condition: str) -> Non
 )
 def test_what_does_not_hold_changes_nothing_and_gives_the_row_back(table: Table, condition: str) -> None:
     before = table.get(KEY)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConditionFailed) as refused:
         update(table, "SET x = :active REMOVE log", condition, active="active", other=9)
     assert refused.value.row == before
     assert table.get(KEY) == before

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.errors import Busy, NotAllowed, Throttled
-from oauth_broker.operations.cleanup import Cleanup, Outcome
-from oauth_broker.runtime.aws import CALL_SECONDS
+from oauth_broker.errors import NotAllowed, ServiceUnavailable, Throttled
+from oauth_broker.operations.cleanup import Cleanup, Deletions
+from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import session_reference
 from oauth_broker.sessions.session_secret import SessionSecret
@@ -23,19 +23,19 @@ from tests.unit.fakes import FakeClock, FakeTelemetry
 FUNCTION_SECONDS = 60.0
 
 
-def busy() -> Busy:
-    return Busy("secretsmanager:InternalServiceError")
+def unavailable() -> ServiceUnavailable:
+    return ServiceUnavailable("secretsmanager:InternalServiceError")
 
 
-def throttled() -> Busy:
+def throttled() -> ServiceUnavailable:
     return Throttled("secretsmanager:ThrottlingException")
 
 
-def refused() -> Busy:
-    return Busy("secretsmanager:InvalidParameterException", retriable=False)
+def refused() -> ServiceUnavailable:
+    return ServiceUnavailable("secretsmanager:InvalidParameterException", retriable=False)
 
 
-def denied() -> Busy:
+def denied() -> ServiceUnavailable:
     return NotAllowed("secretsmanager:AccessDeniedException", retriable=False)
 
 
@@ -44,7 +44,7 @@ class FakeVault:
     """Deletes secrets, save where ``failing`` makes a failure for a session; each call takes ``call_seconds``."""
 
     clock: FakeClock
-    failing: Callable[[str], Busy | None] = lambda session_id: None
+    failing: Callable[[str], ServiceUnavailable | None] = lambda session_id: None
     call_seconds: float = 0.0
     deleted: list[str] = field(default_factory=list)
     calls: list[tuple[float, str]] = field(default_factory=list)
@@ -69,16 +69,16 @@ class FakeVault:
 class Arrangement:
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.vault = FakeVault(self.clock)
+        self.secret_store = FakeVault(self.clock)
         self.telemetry = FakeTelemetry()
 
-    def fail(self, failure: Callable[[], Busy], *sessions: str) -> None:
-        self.vault.failing = lambda session_id: failure() if not sessions or session_id in sessions else None
+    def fail(self, failure: Callable[[], ServiceUnavailable], *sessions: str) -> None:
+        self.secret_store.failing = lambda session_id: failure() if not sessions or session_id in sessions else None
 
     def clean(self, *records: object, seconds: float = FUNCTION_SECONDS) -> list[str]:
         """Run the function's own operation; return what it reports."""
         started = self.clock.now()
-        cleanup = Cleanup(self.vault, self.clock, lambda size: b"\xff" * size)
+        cleanup = Cleanup(self.secret_store, self.clock, lambda size: b"\xff" * size)
         answer = cleanup({"Records": list(records)}, Invocation(Context(self.clock.now, seconds), self.telemetry))
         assert self.clock.now() < started + seconds, "the function would have been stopped"
         assert answer.keys() == {"batchItemFailures"}
@@ -104,18 +104,18 @@ def batch(size: int) -> list[dict[str, Any]]:
     return [stream_record(f"session-{index}", 100 + index) for index in range(size)]
 
 
-@pytest.mark.parametrize("kind", [busy, throttled, refused])
+@pytest.mark.parametrize("kind", [unavailable, throttled, refused])
 @pytest.mark.parametrize("poisoned", [0, 2, 4])
 def test_a_secret_that_cannot_be_deleted_holds_up_no_other(
-    broker: Arrangement, poisoned: int, kind: Callable[[], Busy]
+    broker: Arrangement, poisoned: int, kind: Callable[[], ServiceUnavailable]
 ) -> None:
     broker.fail(kind, f"session-{poisoned}")
     assert broker.clean(*batch(5)) == [str(100 + poisoned)]
-    assert sorted(broker.vault.deleted) == [f"session-{index}" for index in range(5) if index != poisoned]
+    assert sorted(broker.secret_store.deleted) == [f"session-{index}" for index in range(5) if index != poisoned]
 
 
 def test_every_failure_is_reported_counted_and_logged_once(broker: Arrangement) -> None:
-    broker.fail(busy, "session-1", "session-3")
+    broker.fail(unavailable, "session-1", "session-3")
     assert broker.clean(*batch(5)) == ["101", "103"]
     assert broker.counted("SecretsDeleted") == 3
     assert broker.counted("SecretsNotDeleted") == 2
@@ -124,22 +124,22 @@ def test_every_failure_is_reported_counted_and_logged_once(broker: Arrangement) 
 
 
 def test_a_failure_that_passes_is_waited_for(broker: Arrangement) -> None:
-    failures = [throttled(), busy(), busy()]
-    broker.vault.failing = lambda _: failures.pop() if failures else None
+    failures = [throttled(), unavailable(), unavailable()]
+    broker.secret_store.failing = lambda _: failures.pop() if failures else None
     assert broker.clean(*batch(3)) == []
-    assert len(broker.vault.deleted) == 3
+    assert len(broker.secret_store.deleted) == 3
     assert broker.counted("SecretsNotDeleted") == 0
     assert broker.telemetry.lines == []
 
 
-@pytest.mark.parametrize("kind", [busy, throttled])
+@pytest.mark.parametrize("kind", [unavailable, throttled])
 @pytest.mark.parametrize("size", [1, 100])
 def test_an_outage_is_met_with_few_calls_and_takes_all_the_time_there_is(
-    broker: Arrangement, size: int, kind: Callable[[], Busy]
+    broker: Arrangement, size: int, kind: Callable[[], ServiceUnavailable]
 ) -> None:
     broker.fail(kind)
     assert broker.clean(*batch(size)) == sorted(str(100 + index) for index in range(size))
-    times = [time for time, _ in broker.vault.calls]
+    times = [time for time, _ in broker.secret_store.calls]
     pauses = [later - earlier for earlier, later in pairwise(times)]
     assert pauses == sorted(pauses)
     assert pauses[0] < 0.5
@@ -151,7 +151,7 @@ def test_an_outage_is_met_with_few_calls_and_takes_all_the_time_there_is(
 
 
 def test_what_an_outage_left_no_time_for_is_reported_too(broker: Arrangement) -> None:
-    broker.fail(busy)
+    broker.fail(unavailable)
     broker.clean(*batch(100))
     assert len(broker.lines()) == broker.counted("SecretsNotDeleted") == 100
     assert {reason for _, reason in broker.lines()} == {"secretsmanager:InternalServiceError", "not_tried"}
@@ -159,7 +159,7 @@ def test_what_an_outage_left_no_time_for_is_reported_too(broker: Arrangement) ->
 
 def test_throttling_is_counted(broker: Arrangement) -> None:
     failures = [throttled(), throttled()]
-    broker.vault.failing = lambda _: failures.pop() if failures else None
+    broker.secret_store.failing = lambda _: failures.pop() if failures else None
     broker.clean(*batch(3))
     assert broker.telemetry.metrics.count(("AwsThrottled", {"aws_service": "secretsmanager"})) == 2
 
@@ -171,7 +171,7 @@ def test_what_is_refused_for_want_of_a_right_is_tried_twice_then_counts_as_absen
     started = broker.clock.now()
     assert broker.clean(*batch(4)) == []
     assert broker.clock.now() - started <= 3
-    tried = [session for _, session in broker.vault.calls]
+    tried = [session for _, session in broker.secret_store.calls]
     assert tried == ["session-0", "session-1", "session-2", "session-3", "session-0", "session-1"]
     assert (broker.counted("SecretAccessDenied"), broker.counted("SecretsDeleted")) == (2, 2)
     assert broker.counted("SecretsNotDeleted") == 0
@@ -179,17 +179,17 @@ def test_what_is_refused_for_want_of_a_right_is_tried_twice_then_counts_as_absen
 
 def test_a_right_that_was_just_given_is_in_force_at_the_second_try(broker: Arrangement) -> None:
     failures = [denied()]
-    broker.vault.failing = lambda _: failures.pop() if failures else None
+    broker.secret_store.failing = lambda _: failures.pop() if failures else None
     assert broker.clean(*batch(2)) == []
-    assert broker.vault.deleted == ["session-1", "session-0"]
+    assert broker.secret_store.deleted == ["session-1", "session-0"]
     assert broker.counted("SecretAccessDenied") == 0
 
 
 def test_where_there_is_no_time_for_a_second_try_the_record_comes_again(broker: Arrangement) -> None:
-    def fail(session_id: str) -> Busy:
-        return denied() if session_id == "session-0" else busy()
+    def fail(session_id: str) -> ServiceUnavailable:
+        return denied() if session_id == "session-0" else unavailable()
 
-    broker.vault.failing = fail
+    broker.secret_store.failing = fail
     assert broker.clean(*batch(2)) == ["100", "101"]
     assert broker.counted("SecretAccessDenied") == 0
 
@@ -197,7 +197,7 @@ def test_where_there_is_no_time_for_a_second_try_the_record_comes_again(broker: 
 def test_a_batch_of_nothing_but_refusals_for_want_of_a_right_takes_some_seconds(broker: Arrangement) -> None:
     """So many sign-ins that never had a secret must not hold up a shard, whatever AWS answers for their names."""
     broker.fail(denied)
-    broker.vault.call_seconds = 0.05
+    broker.secret_store.call_seconds = 0.05
     started = broker.clock.now()
     assert broker.clean(*batch(100)) == []
     assert broker.clock.now() - started < 15
@@ -209,36 +209,36 @@ def test_what_is_refused_for_good_is_not_waited_for(broker: Arrangement) -> None
     started = broker.clock.now()
     assert broker.clean(*batch(4)) == ["100", "101"]
     assert broker.clock.now() == started
-    assert len(broker.vault.calls) == 4
+    assert len(broker.secret_store.calls) == 4
 
 
-@pytest.mark.parametrize("call_seconds", [0.0, 0.03, 1.0, float(CALL_SECONDS)])
+@pytest.mark.parametrize("call_seconds", [0.0, 0.03, 1.0, float(AWS_CALL_SECONDS)])
 @pytest.mark.parametrize("works", [True, False])
 def test_the_function_reports_before_it_is_stopped(broker: Arrangement, call_seconds: float, works: bool) -> None:
-    broker.vault.call_seconds = call_seconds
+    broker.secret_store.call_seconds = call_seconds
     if not works:
-        broker.fail(busy)
+        broker.fail(unavailable)
     reported = broker.clean(*batch(3000))
     # A little of the time is left, and all that could be done was done.
-    assert len(reported) == 3000 - len(broker.vault.deleted)
+    assert len(reported) == 3000 - len(broker.secret_store.deleted)
     done = int(53 / call_seconds) if call_seconds else 3000
-    assert len(broker.vault.deleted) == (pytest.approx(min(done, 3000), abs=1) if works else 0)
+    assert len(broker.secret_store.deleted) == (pytest.approx(min(done, 3000), abs=1) if works else 0)
 
 
 def test_without_time_nothing_is_begun_and_everything_reported(broker: Arrangement) -> None:
-    assert broker.clean(*batch(2), seconds=CALL_SECONDS) == ["100", "101"]
-    assert broker.vault.calls == []
+    assert broker.clean(*batch(2), seconds=AWS_CALL_SECONDS) == ["100", "101"]
+    assert broker.secret_store.calls == []
 
 
 def test_other_changes_than_removals_are_left_alone(broker: Arrangement) -> None:
     assert broker.clean(stream_record("a", 1, "INSERT"), stream_record("b", 2, "MODIFY")) == []
-    assert broker.vault.calls == []
+    assert broker.secret_store.calls == []
 
 
 @pytest.mark.parametrize("status", ["claimed", "issued", "active", "failed", "dead", "revoked", "a later release's"])
 def test_a_row_that_may_have_a_secret_has_it_deleted(broker: Arrangement, status: str) -> None:
     assert broker.clean(stream_record("a", 1, status=status)) == []
-    assert broker.vault.deleted == ["a"]
+    assert broker.secret_store.deleted == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_a_row_that_may_have_a_secret_has_it_deleted(broker: Arrangement, status
 )
 def test_a_row_that_cannot_have_a_secret_costs_no_deletion(broker: Arrangement, removed: dict[str, Any]) -> None:
     assert broker.clean(removed, stream_record("b", 2)) == []
-    assert broker.vault.deleted == ["b"]
+    assert broker.secret_store.deleted == ["b"]
     assert broker.telemetry.lines == []
 
 
@@ -260,7 +260,7 @@ def test_a_record_without_an_old_image_counts_as_one_that_may_have_a_secret(
     broker: Arrangement, view_type: str
 ) -> None:
     assert broker.clean(without_image(stream_record("a", 1), view_type)) == []
-    assert broker.vault.deleted == ["a"]
+    assert broker.secret_store.deleted == ["a"]
 
 
 @pytest.mark.parametrize("image", [None, "?", []])
@@ -268,7 +268,7 @@ def test_an_old_image_that_makes_no_sense_counts_as_none(broker: Arrangement, im
     record = stream_record("a", 1)
     record["dynamodb"]["OldImage"] = image
     assert broker.clean(record) == []
-    assert broker.vault.deleted == ["a"]
+    assert broker.secret_store.deleted == ["a"]
 
 
 @pytest.mark.parametrize("key", ["cut-offs", "sweep:everyone", "sweep:client:trader-ios"])
@@ -276,7 +276,7 @@ def test_the_control_items_of_the_table_have_no_status_and_no_secret(broker: Arr
     removed = stream_record(key, 1)
     del removed["dynamodb"]["OldImage"]["status"]
     assert broker.clean(removed) == []
-    assert broker.vault.calls == []
+    assert broker.secret_store.calls == []
     # Without the image nobody can tell, and what does not exist is deleted at no harm.
     assert broker.clean(without_image(removed)) == []
     assert broker.telemetry.lines == []
@@ -309,7 +309,7 @@ def test_a_record_of_a_wrong_shape_is_a_failure_with_a_log_line_and_holds_up_no_
     started = broker.clock.now()
     # Lambda takes an empty identifier for the failure of the whole batch, and bisects it.
     assert broker.clean(first, malformed, second) == [number]
-    assert broker.vault.deleted == ["session-0", "session-1"]
+    assert broker.secret_store.deleted == ["session-0", "session-1"]
     assert broker.clock.now() == started
     assert broker.lines() == [(None, "malformed_record")]
     assert broker.counted("SecretsNotDeleted") == 1
@@ -321,14 +321,14 @@ def test_a_line_about_a_malformed_record_does_not_name_the_session_before_it(bro
     assert (None, "malformed_record") in broker.lines()
 
 
-def with_patience(broker: Arrangement, seconds: float, *records: object) -> Outcome:
-    cleanup = Cleanup(broker.vault, broker.clock, lambda size: b"\xff" * size)
+def with_patience(broker: Arrangement, seconds: float, *records: object) -> Deletions:
+    cleanup = Cleanup(broker.secret_store, broker.clock, lambda size: b"\xff" * size)
     invocation = Invocation(Context(broker.clock.now, 900), broker.telemetry)
-    return cleanup.delete_secrets(records, invocation, patience=seconds)
+    return cleanup.delete_secrets(records, invocation, time_left=seconds)
 
 
 def test_patience_ends_where_nothing_is_deleted(broker: Arrangement) -> None:
-    broker.fail(busy)
+    broker.fail(unavailable)
     started = broker.clock.now()
     outcome = with_patience(broker, 10, *batch(2))
     assert (outcome.deleted, sorted(outcome.failed)) == (0, ["100", "101"])
@@ -336,8 +336,8 @@ def test_patience_ends_where_nothing_is_deleted(broker: Arrangement) -> None:
 
 
 def test_patience_lasts_as_long_as_secrets_are_deleted(broker: Arrangement) -> None:
-    broker.vault.call_seconds = 3
-    assert with_patience(broker, 10, *batch(50)) == Outcome(50, ())
+    broker.secret_store.call_seconds = 3
+    assert with_patience(broker, 10, *batch(50)) == Deletions(50, ())
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -345,12 +345,12 @@ def test_whatever_fails_what_is_not_deleted_is_reported_and_nothing_else(seed: i
     chance = random.Random(seed)
     broker = Arrangement()
     likely = chance.random()
-    kinds = [busy, throttled, refused]
-    broker.vault.failing = lambda _: chance.choice(kinds)() if chance.random() < likely else None
-    broker.vault.call_seconds = chance.choice([0.0, 0.05, 2.0])
+    kinds = [unavailable, throttled, refused]
+    broker.secret_store.failing = lambda _: chance.choice(kinds)() if chance.random() < likely else None
+    broker.secret_store.call_seconds = chance.choice([0.0, 0.05, 2.0])
     records = batch(chance.randrange(40))
     reported = broker.clean(*records)
     numbers = {f"session-{index}": str(100 + index) for index in range(len(records))}
-    left = numbers.keys() - set(broker.vault.deleted)
+    left = numbers.keys() - set(broker.secret_store.deleted)
     assert reported == sorted(numbers[name] for name in left)
-    assert len(broker.vault.deleted) == len(set(broker.vault.deleted)) == broker.counted("SecretsDeleted")
+    assert len(broker.secret_store.deleted) == len(set(broker.secret_store.deleted)) == broker.counted("SecretsDeleted")

@@ -11,7 +11,7 @@ from botocore.exceptions import ConnectTimeoutError
 from moto import mock_aws
 
 from oauth_broker.aries.client_secret import ClientSecret
-from oauth_broker.errors import Busy
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.secret import Secret
 from tests.unit.fakes import FakeClock, FakeSecretsManager, client_error
 
@@ -54,7 +54,7 @@ def test_the_secret_is_stored_as_plain_text_or_as_a_json_member(stored: str) -> 
     ],
 )
 def test_a_secret_that_is_no_secret_is_busy_and_names_itself_in_the_log_only(stored: str) -> None:
-    with pytest.raises(Busy) as raised:
+    with pytest.raises(ServiceUnavailable) as raised:
         read(stored)
     assert raised.value.reason == "client_secret:malformed"
     assert CANARY not in str(raised.value)
@@ -65,7 +65,7 @@ def test_a_secret_of_bytes_is_busy() -> None:
         def get_secret_value(self, **parameters: object) -> object:
             return {"SecretBinary": CANARY.encode()}
 
-    with pytest.raises(Busy):
+    with pytest.raises(ServiceUnavailable):
         ClientSecret(Binary(CANARY), ARN, FakeClock()).current()
 
 
@@ -83,7 +83,7 @@ def test_the_secret_is_read_by_its_arn_from_secrets_manager() -> None:
 def test_a_secret_that_does_not_exist_is_busy() -> None:
     with mock_aws():
         client: Any = boto3.client("secretsmanager", region_name="eu-west-1")
-        with pytest.raises(Busy) as raised:
+        with pytest.raises(ServiceUnavailable) as raised:
             ClientSecret(client, ARN, FakeClock()).current()
     assert raised.value.reason == "client_secret:ResourceNotFoundException"
 
@@ -122,14 +122,14 @@ def test_what_was_read_again_is_kept_for_five_minutes_more() -> None:
 def test_a_secret_that_cannot_be_read_is_busy_unless_one_is_kept(failure: Exception) -> None:
     clock, stored = FakeClock(), FakeSecretsManager(failure)
     client_secret = ClientSecret(stored, ARN, clock)
-    with pytest.raises(Busy):
+    with pytest.raises(ServiceUnavailable):
         client_secret.current()
     stored.value = CANARY
     assert client_secret.current() == Secret(CANARY)
     clock.sleep(1000)
     stored.value = failure
     assert client_secret.current() == Secret(CANARY)
-    with pytest.raises(Busy):
+    with pytest.raises(ServiceUnavailable):
         client_secret.reread()
 
 

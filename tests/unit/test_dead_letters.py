@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.errors import Busy
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.operations.cleanup import Cleanup
 from oauth_broker.operator.dead_letters import DeadLetters, Redriven
 from oauth_broker.runtime.invocation import Invocation
@@ -25,7 +25,7 @@ from tests.support.streams import (
     without_image,
 )
 from tests.unit.fakes import FakeClock, FakeTelemetry
-from tests.unit.test_cleanup import FakeVault, busy
+from tests.unit.test_cleanup import FakeVault, unavailable
 
 SHARD = "shardId-00000001541626099285-f35f62ef"
 
@@ -64,8 +64,8 @@ class Arrangement:
 
     def __post_init__(self) -> None:
         self.streams = FakeStreams({SHARD: self.shard})
-        self.vault = FakeVault(self.clock)
-        cleanup = Cleanup(self.vault, self.clock, lambda size: b"\xff" * size)
+        self.secret_store = FakeVault(self.clock)
+        cleanup = Cleanup(self.secret_store, self.clock, lambda size: b"\xff" * size)
         self.letters = DeadLetters(self.queue, QUEUE_URL, self.streams, cleanup)
 
     def put(self, *bodies: str) -> None:
@@ -83,7 +83,7 @@ class Arrangement:
         ]
 
     def fail(self, *sessions: str) -> None:
-        self.vault.failing = lambda session_id: busy() if session_id in sessions else None
+        self.secret_store.failing = lambda session_id: unavailable() if session_id in sessions else None
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def names(*numbers: int) -> list[str]:
 def test_the_secrets_a_letter_is_about_are_deleted_and_no_other(broker: Arrangement) -> None:
     broker.put(letter(103, 105))
     assert broker.redrive() == Redriven(redriven=1, secrets_deleted=3)
-    assert broker.vault.deleted == names(103, 104, 105)
+    assert broker.secret_store.deleted == names(103, 104, 105)
     assert broker.queue.bodies == {}
     assert broker.lines() == [("info", "dead_letter_redriven", None)]
 
@@ -106,14 +106,14 @@ def test_the_secrets_a_letter_is_about_are_deleted_and_no_other(broker: Arrangem
 def test_a_letter_about_one_record(broker: Arrangement) -> None:
     broker.put(letter(109, 109))
     assert broker.redrive() == Redriven(redriven=1, secrets_deleted=1)
-    assert broker.vault.deleted == names(109)
+    assert broker.secret_store.deleted == names(109)
 
 
 def test_rows_that_cannot_have_a_secret_lie_between_and_cost_no_deletion(broker: Arrangement) -> None:
     broker.shard.records[4] = stream_record("session-104", 104, status="pending")
     broker.put(letter(103, 105))
     assert broker.redrive() == Redriven(redriven=1, secrets_deleted=2)
-    assert broker.vault.deleted == names(103, 105)
+    assert broker.secret_store.deleted == names(103, 105)
 
 
 def test_a_letter_about_a_stream_of_keys_alone_is_done(broker: Arrangement) -> None:
@@ -126,7 +126,7 @@ def test_sequence_numbers_are_numbers_and_not_texts(broker: Arrangement) -> None
     broker.shard.records[:0] = [stream_record(f"session-{n}", n) for n in (8, 9, 99)]
     broker.put(letter(9, 100))
     assert broker.redrive() == Redriven(redriven=1, secrets_deleted=3)
-    assert broker.vault.deleted == names(9, 99, 100)
+    assert broker.secret_store.deleted == names(9, 99, 100)
 
 
 @pytest.mark.parametrize("name", ["INSERT", "MODIFY"])
@@ -134,7 +134,7 @@ def test_a_session_that_lives_is_not_touched_though_its_changes_lie_between(brok
     broker.shard.records[4] = stream_record("a session that lives", 104, name)
     broker.put(letter(103, 105))
     assert broker.redrive() == Redriven(redriven=1, secrets_deleted=2)
-    assert broker.vault.deleted == names(103, 105)
+    assert broker.secret_store.deleted == names(103, 105)
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 4])
@@ -146,7 +146,7 @@ def test_a_letter_is_read_however_the_stream_hands_out_its_records(
     broker.streams.page, broker.streams.empty_pages, broker.shard.closed = page, empty_pages, closed
     broker.put(letter(102, 109))
     assert broker.redrive() == Redriven(redriven=1, secrets_deleted=8)
-    assert broker.vault.deleted == names(*range(102, 110))
+    assert broker.secret_store.deleted == names(*range(102, 110))
 
 
 def test_nothing_is_read_beyond_the_last_record_of_a_letter(broker: Arrangement) -> None:
@@ -205,7 +205,7 @@ def test_a_letter_whose_records_are_gone_is_lost_and_stays_until_it_is_dropped(
     gone(broker)
     broker.put(letter(103, 105))
     assert broker.redrive() == Redriven(lost=1)
-    assert broker.vault.calls == []
+    assert broker.secret_store.calls == []
     assert len(broker.queue.bodies) == 1
     ((level, event, reason),) = broker.lines()
     assert (level, event) == ("warning", "dead_letter_lost")
@@ -219,7 +219,7 @@ def test_what_is_left_of_a_letter_is_deleted_though_the_rest_is_gone(broker: Arr
     broker.shard.trimmed_to = 104
     broker.put(letter(102, 106))
     assert broker.redrive() == Redriven(lost=1, secrets_deleted=3)
-    assert broker.vault.deleted == names(104, 105, 106)
+    assert broker.secret_store.deleted == names(104, 105, 106)
     assert len(broker.queue.bodies) == 1
 
 
@@ -350,7 +350,7 @@ def test_no_letter_is_begun_without_time_for_it(broker: Arrangement) -> None:
 
 
 def test_a_letter_that_takes_longer_than_there_is_time_is_kept(broker: Arrangement) -> None:
-    broker.vault.call_seconds = 5
+    broker.secret_store.call_seconds = 5
     broker.streams.page = 1
     broker.put(letter(100, 109), letter(100, 100))
     outcome = broker.redrive(seconds=40)
@@ -364,7 +364,7 @@ def test_a_letter_that_takes_longer_than_there_is_time_is_kept(broker: Arrangeme
 def test_a_queue_that_fails_is_told_of_and_loses_no_letter(broker: Arrangement, call: str) -> None:
     broker.queue.failures[call] = "AccessDenied"
     broker.put(letter(103, 105))
-    with pytest.raises(Busy) as raised:
+    with pytest.raises(ServiceUnavailable) as raised:
         broker.redrive()
     assert raised.value.reason == "sqs:AccessDenied"
     assert len(broker.queue.bodies) == 1
@@ -372,6 +372,6 @@ def test_a_queue_that_fails_is_told_of_and_loses_no_letter(broker: Arrangement, 
 
 def test_a_queue_that_cannot_be_counted_is_told_of(broker: Arrangement) -> None:
     broker.queue.failures["count"] = "QueueDoesNotExist"
-    with pytest.raises(Busy) as raised:
+    with pytest.raises(ServiceUnavailable) as raised:
         broker.letters.count()
     assert raised.value.reason == "sqs:QueueDoesNotExist"

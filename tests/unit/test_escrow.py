@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from oauth_broker.errors import Busy
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.secret import Secret, session_reference
 from oauth_broker.sessions.escrow import Escrow
 from oauth_broker.sessions.row import SignIn
@@ -147,7 +147,7 @@ def test_it_is_sealed_with_the_stacks_key_for_the_session_its_app_its_fence_and_
 )
 def test_what_was_sealed_for_one_row_does_not_open_in_another(escrow: Escrow, other: SignIn) -> None:
     sealed = escrow.seal(ROW, SECRET)
-    with pytest.raises(Busy):
+    with pytest.raises(ServiceUnavailable):
         escrow.open(replace(other, escrow=sealed))
 
 
@@ -168,7 +168,7 @@ def test_parts_open_only_together_and_in_their_order(escrow: Escrow) -> None:
         (*sealed, third),
         (first,) * 3,
     ):
-        with pytest.raises(Busy):
+        with pytest.raises(ServiceUnavailable):
             opened(escrow, other)
 
 
@@ -177,12 +177,12 @@ def test_parts_open_only_together_and_in_their_order(escrow: Escrow) -> None:
 )
 def test_a_spoilt_part_is_busy(escrow: Escrow, spoil: Any) -> None:
     (part,) = escrow.seal(ROW, SECRET)
-    with pytest.raises(Busy):
+    with pytest.raises(ServiceUnavailable):
         opened(escrow, (spoil(part),))
 
 
 def test_nothing_at_all_is_busy(escrow: Escrow) -> None:
-    with pytest.raises(Busy):
+    with pytest.raises(ServiceUnavailable):
         opened(escrow, ())
 
 
@@ -212,7 +212,7 @@ def test_a_client_is_made_when_it_is_needed_and_then_once(kms: Kms, key_id: str)
 def test_every_failure_of_kms_is_busy(failure: Exception) -> None:
     escrow = Escrow(lambda: Failing(failure), "key")
     for call in (lambda: escrow.seal(ROW, SECRET), lambda: opened(escrow, (b"x",))):
-        with pytest.raises(Busy) as raised:
+        with pytest.raises(ServiceUnavailable) as raised:
             call()
         assert raised.value.reason.startswith("kms:")
         assert "canary" not in str(raised.value)

@@ -16,6 +16,7 @@ from tests.support.functions import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 README = (ROOT / "README.md").read_text()
+DEPLOY = (ROOT / "docs" / "deploy.md").read_text()
 PROJECT = (ROOT / "pyproject.toml").read_text()
 LOCK = ROOT / "tests" / "requirements.txt"
 
@@ -31,7 +32,7 @@ def suits(version: tuple[int, int], without: str = "") -> subprocess.CompletedPr
 
 
 class TestThePythonThatItTakes:
-    def test_the_project_the_makefile_and_the_readme_name_the_same_versions(self) -> None:
+    def test_the_project_the_makefile_and_the_documents_name_the_same_versions(self) -> None:
         oldest, beyond = re.findall(r'^requires-python = ">=3\.(\d+),<3\.(\d+)"$', PROJECT, re.MULTILINE)[0]
         versions = [f"3.{minor}" for minor in range(int(oldest), int(beyond))]
         (candidates,) = re.findall(r"^PYTHONS := \$\(if .*?,.*?,(.*)\)$", MAKEFILE, re.MULTILINE)
@@ -40,6 +41,8 @@ class TestThePythonThatItTakes:
         span = f"Python from {versions[0]} to {versions[-1]}"
         assert f"takes make and a {span};" in MAKEFILE
         assert f"git, make and a {span}" in README
+        for text in (README, DEPLOY):
+            assert f"`python3` from {versions[0]} to {versions[-1]}" in text
 
     @pytest.mark.parametrize("version", [(3, 11), (3, 12), (3, 13), (3, 14)])
     def test_those_between_the_bounds_do(self, version: tuple[int, int]) -> None:
@@ -180,8 +183,13 @@ class TestSamCli:
         monkeypatch.setenv("PATH", str(tmp_path))
         assert sam_version.main([]) == 0
 
-    def test_the_readme_names_the_oldest_and_the_projects_own_is_no_older(self) -> None:
-        assert f"{sam_version.OLDEST} or newer" in README.split("## Deploy it")[1].split("\n1. ")[0]
+    @pytest.mark.parametrize(
+        "steps", [README.split("\n## Deploy in five steps\n")[1], DEPLOY.split("\n## The steps\n")[1]]
+    )
+    def test_the_documents_name_the_oldest_before_the_first_step(self, steps: str) -> None:
+        assert f"{sam_version.OLDEST} or newer" in steps.split("\n1. ", maxsplit=1)[0]
+
+    def test_the_projects_own_is_no_older_than_the_oldest(self) -> None:
         (own,) = re.findall(r"^aws-sam-cli==(\S+)", LOCK.read_text(), re.MULTILINE)
         assert sam_version.numbers(own) >= sam_version.numbers(sam_version.OLDEST)
         assert "\t@$(BIN)/python -I layers/sam_version.py --warn\n" in MAKEFILE.split("\nbuild: $(READY)")[1]
@@ -199,7 +207,8 @@ def test_nothing_of_the_callers_aws_gets_through_and_the_makefile_names_the_same
 
 # A console script names the folder that it was installed in, in its first line: it ends with the move of a clone.
 def test_no_script_of_an_environment_is_called() -> None:
-    files = [ROOT / "Makefile", *(ROOT / ".ci").iterdir(), *(ROOT / "tests").rglob("*.py"), ROOT / "README.md"]
+    files = [ROOT / "Makefile", *(ROOT / ".ci").iterdir(), *(ROOT / "tests").rglob("*.py")]
+    files += [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     scripts = re.compile(
         r"""\$\(BIN\)/(?!python\b)\w|\.venv[a-z-]*/bin/(?!python\b)\w|:\.ready=bin/(?!python\b)|"""
         r"""with_name\("[a-z-]+"\)|"bin" / (?!"python")"""

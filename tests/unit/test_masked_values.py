@@ -14,7 +14,7 @@ import pytest
 
 import oauth_broker
 from oauth_broker.oauth.tokens import RefreshToken
-from oauth_broker.operations.endpoint import TokenAnswer
+from oauth_broker.operations.endpoint import TokenResponse
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.web.http import HttpRequest, HttpResponse
@@ -92,5 +92,5 @@ def test_no_failure_shows_more_than_its_reason(name: str) -> None:
 def test_the_row_the_request_and_the_answer_name_only_what_is_harmless() -> None:
     assert repr(SignIn("id", "active", 1, code_verifier=CANARY)) == "SignIn(status='active')"
     assert "GET" in repr(HttpRequest("GET", "/", CANARY, {}, (), "", body_is_base64=False, domain_name=""))
-    assert "***" in repr(TokenAnswer(filled(DATACLASSES["SessionSecret"]), Secret(CANARY)))
+    assert "***" in repr(TokenResponse(filled(DATACLASSES["SessionSecret"]), Secret(CANARY)))
     assert "200" in repr(HttpResponse(HTTPStatus.OK, CANARY))

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.errors import Busy, Throttled
+from oauth_broker.errors import ServiceUnavailable, Throttled
 from oauth_broker.operator.commands import Command
 from oauth_broker.operator.endpoint import OperatorEndpoint
-from oauth_broker.operator.errors import NotFound, TemporaryFailure
+from oauth_broker.operator.errors import NothingFound, TemporaryFailure
 from oauth_broker.runtime.invocation import Invocation
 from tests.unit.fakes import FakeContext, FakeTelemetry
 
@@ -27,7 +27,7 @@ def handled(telemetry: FakeTelemetry, result: Any, event: Any = None, seconds: f
 
     def act(command: Command, invocation: Invocation) -> dict[str, Any]:
         # Whatever an action was about last, the audit line is about the command.
-        invocation.concerns("another-session", "another-app")
+        invocation.about_session("another-session", "another-app")
         if isinstance(result, Exception):
             raise result
         answer: dict[str, Any] = result(invocation) if callable(result) else result
@@ -89,7 +89,7 @@ def test_how_many_letters_were_redriven_is_counted(telemetry: FakeTelemetry) -> 
 
 
 def test_a_failure_is_an_answer_and_a_line(telemetry: FakeTelemetry) -> None:
-    answer = handled(telemetry, NotFound("No such session.", "unknown_session"))
+    answer = handled(telemetry, NothingFound("No such session.", "unknown_session"))
     assert answer == {"error": "not_found", "message": "No such session."}
     level, fields = audit_lines(telemetry)[-1]
     assert (level, fields["error"], fields["reason"]) == ("warning", "not_found", "unknown_session")
@@ -97,7 +97,7 @@ def test_a_failure_is_an_answer_and_a_line(telemetry: FakeTelemetry) -> None:
 
 
 def test_a_failure_of_aws_says_so_and_that_the_command_may_be_repeated(telemetry: FakeTelemetry) -> None:
-    answer = handled(telemetry, Busy("dynamodb:AccessDeniedException"))
+    answer = handled(telemetry, ServiceUnavailable("dynamodb:AccessDeniedException"))
     assert answer["error"] == "temporary_failure"
     assert "dynamodb:AccessDeniedException" in answer["message"]
     assert "repeat the same command" in answer["message"]

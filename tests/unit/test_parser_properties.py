@@ -21,12 +21,12 @@ from oauth_broker.aries.transport import Reply
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import (
     BrokerError,
-    Busy,
     ConfigurationError,
     InvalidRequest,
     OAuthError,
     PageError,
     RedirectError,
+    ServiceUnavailable,
 )
 from oauth_broker.oauth.requests import (
     AuthorizationRequest,
@@ -233,5 +233,5 @@ def test_any_event_of_an_operator_is_a_command_or_an_invalid_command(event: obje
 @given(secret_texts(max_size=40) | granted.map(json.dumps))
 def test_any_stored_client_secret_is_one_or_busy(stored: str) -> None:
     client_secret = ClientSecret(FakeSecretsManager(stored), "arn", FakeClock())
-    failure = failure_of(Busy, client_secret.current)
+    failure = failure_of(ServiceUnavailable, client_secret.current)
     assert failure is None or failure.reason == "client_secret:malformed"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.errors import Busy, Paused
+from oauth_broker.errors import Paused, ServiceUnavailable
 from oauth_broker.operations.pause import Pause
-from oauth_broker.sessions.control_item import KEPT_SECONDS, ControlItem
+from oauth_broker.sessions.control_item import CACHE_SECONDS, ControlItem
 from tests.faults.aws import MemoryDynamoDb, client_error
 from tests.unit.fakes import FakeClock
 
@@ -75,7 +75,7 @@ def test_five_refused_sessions_pause_everybody_once_every_process_knows_of_them(
     assert third.may_ask()
     for number, reference in enumerate(REFERENCES[:5]):
         (first, second)[number % 2].pause.refused(reference)
-    clock.time += KEPT_SECONDS - 0.01
+    clock.time += CACHE_SECONDS - 0.01
     assert who_may_ask(processes) == [True, True, True]
     clock.time += 0.01
     # One of them asks in the pause.
@@ -84,7 +84,7 @@ def test_five_refused_sessions_pause_everybody_once_every_process_knows_of_them(
 
 def test_in_a_pause_one_asks_and_the_others_wait_as_long_again(processes: list[Process], clock: FakeClock) -> None:
     processes[0].meets_refusals()
-    clock.time += KEPT_SECONDS
+    clock.time += CACHE_SECONDS
     for _ in range(3):
         assert who_may_ask(processes) == [True, False, False]
         assert processes[1].pause.left() == PAUSE_SECONDS
@@ -96,7 +96,7 @@ def test_in_a_pause_one_asks_and_the_others_wait_as_long_again(processes: list[P
 def test_sessions_that_were_refused_themselves_let_others_go_first(processes: list[Process], clock: FakeClock) -> None:
     first, second, _ = processes
     first.meets_refusals()
-    clock.time += KEPT_SECONDS
+    clock.time += CACHE_SECONDS
     assert not first.may_ask(was_refused=True)
     clock.time += PAUSE_SECONDS - 0.01
     assert not first.may_ask(was_refused=True)
@@ -112,11 +112,11 @@ def test_a_success_ends_the_pause_and_forgets_the_refusals(
     processes: list[Process], clock: FakeClock, table: MemoryDynamoDb
 ) -> None:
     processes[0].meets_refusals(16)
-    clock.time += KEPT_SECONDS
+    clock.time += CACHE_SECONDS
     assert who_may_ask(processes) == [True, False, False]
     processes[0].pause.served()
     assert stored(table) == set()
-    clock.time += KEPT_SECONDS
+    clock.time += CACHE_SECONDS
     assert who_may_ask(processes) == [True, True, True]
 
 
@@ -126,7 +126,7 @@ def test_a_success_before_the_pause_begins_keeps_it_away(processes: list[Process
     assert second.may_ask()
     first.pause.refused(REFERENCES[5])
     second.pause.served()
-    clock.time += KEPT_SECONDS
+    clock.time += CACHE_SECONDS
     assert who_may_ask(processes) == [True, True, True]
 
 
@@ -157,7 +157,7 @@ def test_a_time_that_no_process_sets_holds_up_nobody_for_longer_than_a_pause(
     processes: list[Process], clock: FakeClock, table: MemoryDynamoDb, ahead: float
 ) -> None:
     processes[0].meets_refusals()
-    clock.time += KEPT_SECONDS
+    clock.time += CACHE_SECONDS
     table.items["cut-offs"] |= {"aries_paused_until": {"N": f"{clock.time + ahead:.3f}"}}
     # Who asks first sets it right; the others wait for that one.
     assert who_may_ask(processes) == [True, False, False]
@@ -172,7 +172,7 @@ def test_what_somebody_else_wrote_is_no_refusal_and_no_crash(
 ) -> None:
     table.items["cut-offs"] = {"session_id": {"S": "cut-offs"}, name: value}
     processes[0].meets_refusals(4)
-    clock.time += KEPT_SECONDS
+    clock.time += CACHE_SECONDS
     assert who_may_ask(processes) == [True, True, True]
     processes[0].pause.served()
 
@@ -183,9 +183,9 @@ def test_a_table_that_fails_is_busy(processes: list[Process], table: MemoryDynam
 
     processes[0].meets_refusals(4)
     table.update_item = table.get_item = throttled  # type: ignore[assignment]
-    with pytest.raises(Busy):
+    with pytest.raises(ServiceUnavailable):
         processes[0].pause.refused(REFERENCES[5])
-    with pytest.raises(Busy):
+    with pytest.raises(ServiceUnavailable):
         processes[0].pause.served()
-    with pytest.raises(Busy):
+    with pytest.raises(ServiceUnavailable):
         processes[1].pause.admit(was_refused=False)

@@ -23,11 +23,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # Of rooms that are closed otherwise.
 AND_MODULES: dict[str, set[str]] = {
-    "operator": {"operations.cleanup", "oauth.tokens"},
+    "operator": {"operations.cleanup", "operations.parts", "oauth.tokens"},
 }
 # The SDK is spoken to in one room, and its errors are known where a service is spoken to.
-SPEAKS_TO_AWS = {"runtime/aws.py", "sessions/control_item.py", "sessions/secret_store.py", "sessions/table.py"}
-SPEAKS_TO_AWS |= {"operator/checks.py", "operator/dead_letters.py", "operator/sweep_progress.py"}
+SPEAKS_TO_AWS = {"runtime/aws.py", "sessions/secret_store.py", "operator/checks.py", "operator/dead_letters.py"}
 
 
 def imported(path: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.errors import Busy
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.session_secret import SessionSecret
 from tests.support.drawn import secret_texts
@@ -56,7 +56,7 @@ def test_a_stored_form_that_lacks_a_member_is_busy() -> None:
     members = json.loads(SECRET.to_json())
     assert members.keys() == {field.name for field in fields(SessionSecret)}
     for name in members:
-        with pytest.raises(Busy) as raised:
+        with pytest.raises(ServiceUnavailable) as raised:
             SessionSecret.from_json(json.dumps({key: value for key, value in members.items() if key != name}))
         assert raised.value.reason == "vault:malformed_secret"
 
@@ -76,12 +76,12 @@ def test_a_stored_form_with_a_member_of_another_type_is_busy_and_no_crash_later(
     members = {key: json.dumps(value) for key, value in json.loads(SECRET.to_json()).items()}
     for raw in raws:
         text = ",".join(f'"{key}":{value}' for key, value in {**members, name: raw}.items())
-        with pytest.raises(Busy):
+        with pytest.raises(ServiceUnavailable):
             SessionSecret.from_json("{" + text + "}")
 
 
 @given(secret_texts(max_size=60) | st.binary(max_size=60))
 def test_any_other_text_is_busy_and_is_not_quoted(text: str | bytes) -> None:
-    with pytest.raises(Busy) as raised:
+    with pytest.raises(ServiceUnavailable) as raised:
         SessionSecret.from_json(text)
     assert raised.value.reason == "vault:malformed_secret"

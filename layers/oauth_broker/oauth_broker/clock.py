@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Protocol, TypeVar
 
-from oauth_broker.errors import Busy
+from oauth_broker.errors import ServiceUnavailable
 
 
 class Clock(Protocol):
@@ -40,9 +40,9 @@ Result = TypeVar("Result")
 class Backoff:
     """Paces repeated tries. Workers that failed together do not retry together: every pause is random."""
 
-    def __init__(self, clock: Clock, token_bytes: Callable[[int], bytes]) -> None:
+    def __init__(self, clock: Clock, random_bytes: Callable[[int], bytes]) -> None:
         self._clock = clock
-        self._token_bytes = token_bytes
+        self._random_bytes = random_bytes
 
     def tries(self, time_left: Callable[[], float], *, first: float = 0.1, longest: float = 1.0) -> Iterator[int]:
         """Yield 0 at once, and 1, 2, ... after pauses, as long as ``time_left()`` seconds are more than the pause.
@@ -52,24 +52,24 @@ class Backoff:
         bound = first
         for attempt in count():
             yield attempt
-            pause = bound * (0.5 + self._token_bytes(1)[0] / 510)
+            pause = bound * (0.5 + self._random_bytes(1)[0] / 510)
             if time_left() <= pause:
                 return
             self._clock.sleep(pause)
             bound = min(bound * 2, longest)
 
     def until_done(self, call: Callable[[], Result], time_left: Callable[[], float]) -> Result:
-        """Return what ``call`` returns, calling it again while it is Busy and there is time.
+        """Return what ``call`` returns, calling it again while it is ServiceUnavailable and there is time.
 
-        Raises the last Busy, and at once one that says that repeating is of no use.
+        Raises the last ServiceUnavailable, and at once one that says that repeating is of no use.
         """
-        failure = Busy("too_little_time")
+        failure = ServiceUnavailable("too_little_time")
         for _ in self.tries(time_left):
             try:
                 return call()
-            except Busy as busy:
-                failure = busy
-                if not busy.retriable:
+            except ServiceUnavailable as unavailable:
+                failure = unavailable
+                if not unavailable.retriable:
                     break
         raise failure
 

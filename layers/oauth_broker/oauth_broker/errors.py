@@ -133,7 +133,7 @@ class NotFound(BrokerError):
     """A request to a host name that is not the issuer's, or for a document that there is not."""
 
 
-class Busy(BrokerError):
+class ServiceUnavailable(BrokerError):
     """A temporary failure: nothing is lost, the same request succeeds later.
 
     Answered with 503, ``Retry-After`` (``retry_after`` in seconds) and plain text, because client libraries take a JSON
@@ -146,11 +146,11 @@ class Busy(BrokerError):
         self.retriable = retriable
 
 
-class Paused(Busy):
+class Paused(ServiceUnavailable):
     """Aries wants to be left alone for ``retry_after`` seconds; it has processed nothing."""
 
 
-class Throttled(Busy):
+class Throttled(ServiceUnavailable):
     """AWS refuses a call for its own limits. The reason is the service, a colon and AWS' error code."""
 
     @property
@@ -159,7 +159,7 @@ class Throttled(Busy):
         return self.reason.partition(":")[0]
 
 
-class NotAllowed(Busy):
+class NotAllowed(ServiceUnavailable):
     """AWS refuses a call for want of a right. The reason is the service, a colon and AWS' error code."""
 
 

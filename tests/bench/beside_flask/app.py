@@ -19,10 +19,10 @@ from flask import Flask, Response, abort, redirect, request, session
 from werkzeug.wrappers import Response as AnyResponse
 
 from tests.bench.beside_flask.aries import Aries, AriesRefused, AriesUnavailable
+from tests.bench.beside_flask.secret_store import SecretStore
 from tests.bench.beside_flask.server import App, BrokerServer
 from tests.bench.beside_flask.sessions import Conflict, Session, Sessions, new_handle
 from tests.bench.beside_flask.telemetry import logger, metrics
-from tests.bench.beside_flask.vault import Vault
 
 # The same timeouts and retries as in our functions.
 _AWS = Config(connect_timeout=1, read_timeout=1.5, retries={"mode": "standard", "total_max_attempts": 2})
@@ -44,10 +44,10 @@ def create_app(config: dict[str, str]) -> Flask:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
     )
-    vault = Vault(boto3.client("secretsmanager", config=_AWS), config)
+    secret_store = SecretStore(boto3.client("secretsmanager", config=_AWS), config)
     sessions = Sessions(boto3.client("dynamodb", config=_AWS), config["TABLE_NAME"])
-    aries = Aries(config, vault.client_secret)
-    server = BrokerServer(_apps(config["APPS"]), sessions, vault, aries)
+    aries = Aries(config, secret_store.client_secret)
+    server = BrokerServer(_apps(config["APPS"]), sessions, secret_store, aries)
     server.init_app(app)
     _serve_sign_ins(app, server, config["ISSUER"])
     _serve_tokens(app, server)
@@ -106,7 +106,7 @@ def _come_back(server: BrokerServer, signing_in: Session) -> dict[str, str]:
         return {"error": "access_denied"}
     except AriesUnavailable:
         return {"error": "temporarily_unavailable"}
-    server.vault.create(signing_in.session_id, tokens)
+    server.secret_store.create(signing_in.session_id, tokens)
     code = new_handle(signing_in.session_id)
     server.sessions.issue(signing_in.session_id, code)
     _tell("CodesIssued", client_id=signing_in.client_id)

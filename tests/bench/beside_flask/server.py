@@ -15,8 +15,8 @@ from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7636 import CodeChallenge
 
 from tests.bench.beside_flask.aries import Aries, AriesRefused, AriesTokens
+from tests.bench.beside_flask.secret_store import SecretStore
 from tests.bench.beside_flask.sessions import Conflict, Session, Sessions, new_handle
-from tests.bench.beside_flask.vault import Vault
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,11 @@ class S256(CodeChallenge):  # type: ignore[misc]
 class BrokerServer(AuthorizationServer):  # type: ignore[misc]
     """Gives out Aries' access tokens and refresh tokens of its own."""
 
-    def __init__(self, apps: Mapping[str, App], sessions: Sessions, vault: Vault, aries: Aries) -> None:
+    def __init__(self, apps: Mapping[str, App], sessions: Sessions, secret_store: SecretStore, aries: Aries) -> None:
         super().__init__()
         self._apps = apps
         self.sessions = sessions
-        self.vault = vault
+        self.secret_store = secret_store
         self.aries = aries
         self.register_grant(CodeGrant, [S256(required=True)])
         self.register_grant(RotatingGrant)
@@ -144,18 +144,18 @@ class BrokerServer(AuthorizationServer):  # type: ignore[misc]
     def end(self, session_id: str) -> None:
         """Forget a session with its tokens."""
         self.sessions.delete(session_id)
-        self.vault.delete(session_id)
+        self.secret_store.delete(session_id)
 
     def _first_tokens(self, user: Session, **_: object) -> dict[str, Any]:
-        return _answer(user, self.vault.read(user.session_id))
+        return _answer(user, self.secret_store.read(user.session_id))
 
     def _next_tokens(self, user: Session, **_: object) -> dict[str, Any]:
         try:
-            tokens = self.aries.refresh(self.vault.read(user.session_id))
+            tokens = self.aries.refresh(self.secret_store.read(user.session_id))
         except AriesRefused as refused:
             self.end(user.session_id)
             raise InvalidGrantError from refused
-        self.vault.replace(user.session_id, tokens)
+        self.secret_store.replace(user.session_id, tokens)
         return _answer(user, tokens)
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import requests
 from playwright.sync_api import Page
 
-from oauth_broker.errors import Busy
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.sessions.table import SignIns
 from tests.e2e.stock_clients import Broker, parameters_of
 from tests.local.apps import SCOPES
@@ -42,7 +42,7 @@ class WebBroker(Broker):
     @contextmanager
     def table_failing(self) -> Iterator[None]:
         """Have DynamoDB refuse every claim of a sign-in, in a way that is not worth repeating at once."""
-        with mock.patch.object(SignIns, "claim", side_effect=Busy("dynamodb:refused", retriable=False)):
+        with mock.patch.object(SignIns, "claim", side_effect=ServiceUnavailable("dynamodb:refused", retriable=False)):
             yield
 
 

@@ -16,15 +16,15 @@ from oauth_broker.aries.transport import NoReply, NotSent, Reply, Transport
 from oauth_broker.clock import Clock
 from oauth_broker.config.dialect import Outcome, ProviderDialect
 from oauth_broker.config.settings import Settings
-from oauth_broker.errors import BrokerError, Busy
+from oauth_broker.errors import BrokerError, ServiceUnavailable
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret
 from oauth_broker.strict_json import parse_object
 
 # In all, from the first try to connect to the last byte of the answer.
-CALL_SECONDS = 10
+ARIES_CALL_SECONDS = 10
 # What must be left when Aries has answered, to store what it answered.
-KEEP_SECONDS = 10
+STORE_SECONDS = 10
 # If Aries does not say how long an access token lives: long enough to be used, short enough to be renewed in time.
 _DEFAULT_EXPIRES_IN = 900
 _LONGEST_EXPIRES_IN = 365 * 24 * 60 * 60
@@ -80,7 +80,10 @@ class Provider:
         self._clock = clock
 
     def exchange(self, code: Secret, verifier: Secret, redirect_uri: str, invocation: Invocation) -> ProviderTokens:
-        """Exchange an authorization code, once (Aries step 3). Raises ProviderFailure, and Busy before it is sent."""
+        """Exchange an authorization code, once (Aries step 3).
+
+        Raises ProviderFailure, and ServiceUnavailable before it is sent.
+        """
         parameters = {
             "client_id": self._settings.aries_client_id,
             "grant_type": self._dialect.code_grant_type,
@@ -95,12 +98,12 @@ class Provider:
         except ProviderFailure as failure:
             if failure.outcome is Outcome.MISCONFIGURED and self._dialect.code_sends_secret:
                 # Not repeated, since a code is sent once; but the next sign-in has the secret that is stored now.
-                with suppress(Busy):
+                with suppress(ServiceUnavailable):
                     self._client_secret.reread()
             raise
 
     def refresh(self, refresh_token: Secret, redirect_uri: str, invocation: Invocation) -> ProviderTokens:
-        """Refresh (Aries step 5). Raises ProviderFailure, and Busy where Aries has processed nothing.
+        """Refresh (Aries step 5). Raises ProviderFailure, and ServiceUnavailable where Aries has processed nothing.
 
         Where Aries refuses our client secret and another one has been stored meanwhile, that one is tried, once: Aries
         has said that it processed nothing.
@@ -117,7 +120,7 @@ class Provider:
     def _newer_client_secret(self, refused: Secret) -> Secret | None:
         try:
             newer = self._client_secret.reread()
-        except Busy:
+        except ServiceUnavailable:
             return None
         return None if newer == refused else newer
 
@@ -136,8 +139,8 @@ class Provider:
 
     def _grant(self, grant: str, parameters: dict[str, str], invocation: Invocation) -> ProviderTokens:
         # The last look at the time before the request leaves: its answer must find a worker with time to store it.
-        if invocation.remaining() < CALL_SECONDS + KEEP_SECONDS:
-            raise Busy("too_little_time")
+        if invocation.remaining() < ARIES_CALL_SECONDS + STORE_SECONDS:
+            raise ServiceUnavailable("too_little_time")
         sent_at = self._clock.now()
         try:
             try:
@@ -162,7 +165,7 @@ class Provider:
             body, content_type = urlencode(parameters), "application/x-www-form-urlencoded"
         try:
             return self._transport.post(
-                self._settings.aries_token_url, body.encode(), {"content-type": content_type}, CALL_SECONDS
+                self._settings.aries_token_url, body.encode(), {"content-type": content_type}, ARIES_CALL_SECONDS
             )
         except NotSent as error:
             raise ProviderFailure(Outcome.REFUSED, f"not_sent:{error}", answered=False) from error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from oauth_broker.clock import Clock
-from oauth_broker.errors import Busy
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.runtime.aws import SecretsManagerClient, translated
 from oauth_broker.secret import Secret
 from oauth_broker.strict_json import parse_object
 
-_KEPT_SECONDS = 300
+_CACHE_SECONDS = 300
 
 
 class ClientSecret:
@@ -18,28 +18,28 @@ class ClientSecret:
         self._client = client
         self._arn = arn
         self._clock = clock
-        self._kept: Secret | None = None
+        self._cached: Secret | None = None
         self._read_at = 0.0
 
     def current(self) -> Secret:
-        """Return the client secret; raises Busy where it cannot be read and none is kept."""
-        if self._kept is not None and self._clock.now() - self._read_at < _KEPT_SECONDS:
-            return self._kept
+        """Return the client secret; raises ServiceUnavailable where it cannot be read and none is kept."""
+        if self._cached is not None and self._clock.now() - self._read_at < _CACHE_SECONDS:
+            return self._cached
         try:
             return self.reread()
-        except Busy:
+        except ServiceUnavailable:
             # Aries itself says whether the one that is kept still holds.
-            if self._kept is None:
+            if self._cached is None:
                 raise
-            return self._kept
+            return self._cached
 
     def reread(self) -> Secret:
-        """Read the client secret now; raises Busy where it cannot be read."""
+        """Read the client secret now; raises ServiceUnavailable where it cannot be read."""
         with translated("client_secret"):
             text: str = self._client.get_secret_value(SecretId=self._arn).get("SecretString", "")
-        self._kept = Secret(_from_stored(text))
+        self._cached = Secret(_from_stored(text))
         self._read_at = self._clock.now()
-        return self._kept
+        return self._cached
 
 
 def _from_stored(text: str) -> str:
@@ -48,7 +48,7 @@ def _from_stored(text: str) -> str:
         try:
             value = parse_object(text)["client_secret"]
         except (ValueError, KeyError) as error:
-            raise Busy("client_secret:malformed") from error
+            raise ServiceUnavailable("client_secret:malformed") from error
     if not isinstance(value, str) or not value:
-        raise Busy("client_secret:malformed")
+        raise ServiceUnavailable("client_secret:malformed")
     return value

@@ -54,6 +54,13 @@ class Settings:
         """Whether a client secret is configured; without one Aries cannot refresh (Aries step 5)."""
         return bool(self.aries_client_secret_arn)
 
+    def within_grace(self, seconds: float) -> float:
+        """Return after how many seconds an app may come back if another worker may commit meanwhile.
+
+        If late retries end the session, the app must be back within the grace after that commit.
+        """
+        return seconds if self.late_retry else min(seconds, self.refresh_grace_seconds)
+
     def issuer_for(self, domain_name: str) -> str:
         """Return the issuer: the configured one, or that of the host name API Gateway says it serves.
 

@@ -12,7 +12,7 @@ from oauth_broker.web.http import HttpRequest, HttpResponse, page, redirect
 
 
 @dataclass(frozen=True, slots=True)
-class WayBack:
+class AuthorizationResponse:
     """How a browser that made ``request`` gets back to its app. ``reference`` is for support, should it be shown."""
 
     request: HttpRequest

@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 from oauth_broker.clock import Clock
 from oauth_broker.config.settings import Settings
-from oauth_broker.errors import Busy, RedirectError, TemporarilyUnavailable
+from oauth_broker.errors import RedirectError, ServiceUnavailable, TemporarilyUnavailable
 from oauth_broker.oauth.pkce import challenge_of
 from oauth_broker.oauth.requests import AuthorizationRequest
 from oauth_broker.oauth.tokens import request_mac, session_id_of
-from oauth_broker.operations.rate_limits import MINUTE, SourceLimits
+from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret, base64url, digest, session_reference
 from oauth_broker.sessions.row import SignIn, entry
@@ -28,13 +28,13 @@ class Authorize:
     """The authorization endpoint (RFC 6749 section 3.1)."""
 
     def __init__(
-        self, settings: Settings, sign_ins: SignIns, clock: Clock, token_bytes: Callable[[int], bytes]
+        self, settings: Settings, sign_ins: SignIns, clock: Clock, random_bytes: Callable[[int], bytes]
     ) -> None:
         self._settings = settings
         self._sign_ins = sign_ins
         self._clock = clock
-        self._token_bytes = token_bytes
-        self._limits = SourceLimits(settings.source_limit, MINUTE, clock)
+        self._random_bytes = random_bytes
+        self._limits = RateLimits(settings.source_limit, MINUTE, clock)
 
     def __call__(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
         """Redirect the browser to Aries, with a cookie that binds the sign-in to it.
@@ -67,10 +67,10 @@ class Authorize:
             timeline=(entry(now, "started"),),
         )
         row = replace(row, request_mac=request_mac(browser, row.asked))
-        invocation.concerns(session_id, row.client_id)
+        invocation.about_session(session_id, row.client_id)
         try:
             self._sign_ins.save(row)
-        except Busy as error:
+        except ServiceUnavailable as error:
             failure = TemporarilyUnavailable("Try again in a moment.")
             raise RedirectError(failure, error.reason, asked.redirect_uri, asked.state) from error
         invocation.count("SignInsStarted")
@@ -80,13 +80,13 @@ class Authorize:
 
     def _refuse_floods(self, asked: AuthorizationRequest, invocation: Invocation) -> None:
         client_id = asked.client.client_id
-        if self._limits.is_spent(client_id, invocation.source):
+        if self._limits.is_exceeded(client_id, invocation.source):
             failure = TemporarilyUnavailable("Too many sign-ins from this network. Try again in a moment.")
             raise RedirectError(failure, "too_many_from_source", asked.redirect_uri, asked.state, client_id, "refused")
-        self._limits.spend(client_id, invocation.source)
+        self._limits.count(client_id, invocation.source)
 
     def _random(self) -> str:
-        return base64url(self._token_bytes(_SECRET_BYTES))
+        return base64url(self._random_bytes(_SECRET_BYTES))
 
     def _provider_url(self, row: SignIn, state: Secret, verifier: Secret) -> str:
         query = {

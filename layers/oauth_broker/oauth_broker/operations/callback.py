@@ -9,33 +9,33 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Literal, NoReturn
 
-from oauth_broker.aries.client import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure, ProviderTokens
+from oauth_broker.aries.client import ARIES_CALL_SECONDS, STORE_SECONDS, Provider, ProviderFailure, ProviderTokens
 from oauth_broker.clock import Backoff, Clock
 from oauth_broker.config.clients import Client
 from oauth_broker.config.dialect import Outcome
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import (
     AccessDenied,
-    Busy,
     InvalidScope,
     OAuthError,
     PageError,
     RedirectError,
     ServerError,
+    ServiceUnavailable,
     TemporarilyUnavailable,
 )
-from oauth_broker.oauth.redirects import WayBack
+from oauth_broker.oauth.redirects import AuthorizationResponse
 from oauth_broker.oauth.requests import ProviderCallback, canonical_scope
 from oauth_broker.oauth.tokens import authorization_code, holder, request_mac, session_id_of
-from oauth_broker.operations.rate_limits import HOUR, SourceLimits
-from oauth_broker.runtime.aws import CALL_SECONDS as AWS_CALL_SECONDS
+from oauth_broker.operations.rate_limits import HOUR, RateLimits
+from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret, base64url, digest
 from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from oauth_broker.sessions.row import SignIn
-from oauth_broker.sessions.secret_store import Vault
+from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.session_secret import SessionSecret
-from oauth_broker.sessions.table import Refused, SignIns
+from oauth_broker.sessions.table import ConditionFailed, SignIns
 from oauth_broker.web import pages
 from oauth_broker.web.cookies import BrowserCookies
 from oauth_broker.web.http import HttpRequest, HttpResponse
@@ -77,19 +77,19 @@ class Callback:
         self,
         settings: Settings,
         sign_ins: SignIns,
-        vault: Vault,
+        secret_store: SecretStore,
         provider: Provider,
         clock: Clock,
-        token_bytes: Callable[[int], bytes],
+        random_bytes: Callable[[int], bytes],
     ) -> None:
         self._settings = settings
         self._sign_ins = sign_ins
-        self._vault = vault
+        self._secret_store = secret_store
         self._provider = provider
         self._clock = clock
-        self._token_bytes = token_bytes
-        self._backoff = Backoff(clock, token_bytes)
-        self._limits = SourceLimits(settings.sign_in_limit, HOUR, clock)
+        self._random_bytes = random_bytes
+        self._backoff = Backoff(clock, random_bytes)
+        self._limits = RateLimits(settings.sign_in_limit, HOUR, clock)
 
     def __call__(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
         """Redirect the browser to the app with a one-time code, or with an error.
@@ -107,13 +107,15 @@ class Callback:
         is_foreign = callback.issuer not in (None, self._settings.aries_issuer)
         if secret is None:
             raise pages.unknown_sign_in("foreign_issuer" if is_foreign else "no_cookie")
-        invocation.concerns(session_id)
-        browser = _Browser(session_id, secret, base64url(self._token_bytes(16)))
+        invocation.about_session(session_id)
+        browser = _Browser(session_id, secret, base64url(self._random_bytes(16)))
         if is_foreign:
             raise self._of_foreign_issuer(browser, invocation)
         try:
-            return self._proceed(callback, browser, WayBack(request, issuer, invocation.request_id), invocation)
-        except Busy as error:
+            return self._proceed(
+                callback, browser, AuthorizationResponse(request, issuer, invocation.request_id), invocation
+            )
+        except ServiceUnavailable as error:
             raise pages.try_again(error.reason) from error
 
     def _of_foreign_issuer(self, browser: _Browser, invocation: Invocation) -> PageError:
@@ -122,22 +124,22 @@ class Callback:
         An alarm must hear of it, because a wrong AriesIssuer ends every sign-in: it counts as a failed sign-in if it
         came to the browser of one. Anybody could have made up any other.
         """
-        with suppress(Busy):
+        with suppress(ServiceUnavailable):
             row = self._sign_ins.find(browser.session_id)
             if row is not None and hmac.compare_digest(row.browser_hash, browser.hash):
                 invocation.count("SignInsFailed", reason="foreign_issuer")
         return pages.unknown_sign_in("foreign_issuer")
 
     def _proceed(
-        self, callback: ProviderCallback, browser: _Browser, back: WayBack, invocation: Invocation
+        self, callback: ProviderCallback, browser: _Browser, back: AuthorizationResponse, invocation: Invocation
     ) -> HttpResponse:
         try:
             if callback.code is None or callback.error is not None:
                 self._decline(callback, browser, invocation)
             row = self._claim(browser, invocation)
-        except Refused as refused:
+        except ConditionFailed as refused:
             return self._answer_as_found(refused.found, browser, back, invocation)
-        invocation.concerns(row.session_id, row.client_id)
+        invocation.about_session(row.session_id, row.client_id)
         self._refuse_claimed(row, browser, invocation)
         self._refuse_floods(row, invocation)
         row = self._complete(row, callback.code, browser, invocation)
@@ -154,7 +156,7 @@ class Callback:
         raise _redirect_error(row, error, reason, "declined" if error == AccessDenied.code else "failed")
 
     def _claim(self, browser: _Browser, invocation: Invocation) -> SignIn:
-        """Claim the sign-in; raises Refused with the row as found.
+        """Claim the sign-in; raises ConditionFailed with the row as found.
 
         Repeated where its outcome is not known: a claim that was made and is not known to be would leave the person
         without a worker, and with a code that nobody dares to use.
@@ -162,7 +164,7 @@ class Callback:
         until = self._clock.now() + invocation.remaining() + LEASE_MARGIN_SECONDS
         return self._backoff.until_done(
             lambda: self._sign_ins.claim(browser.session_id, browser.hash, browser.lease_id, until, self._clock.now()),
-            lambda: invocation.remaining() - CALL_SECONDS - KEEP_SECONDS,
+            lambda: invocation.remaining() - ARIES_CALL_SECONDS - STORE_SECONDS,
         )
 
     def _complete(self, row: SignIn, code: Secret, browser: _Browser, invocation: Invocation) -> SignIn:
@@ -170,7 +172,7 @@ class Callback:
             tokens = self._provider.exchange(code, Secret(row.code_verifier), row.provider_redirect_uri, invocation)
             if tokens.scope is not None and canonical_scope(tokens.scope) != row.scope:
                 raise self._fail(row, InvalidScope.code, "scope_differs", invocation, may_have_a_secret=False)
-            self._limits.spend(row.client_id, invocation.source)
+            self._limits.count(row.client_id, invocation.source)
             version = self._store(row, tokens, invocation)
             invocation.count("SecretsCreated")
             return self._issue(row, tokens, version, browser, invocation)
@@ -180,14 +182,14 @@ class Callback:
             passes = failure.outcome in (Outcome.REFUSED, Outcome.AMBIGUOUS)
             error = _error_code(passes=passes)
             raise self._fail(row, error, failure.reason, invocation, may_have_a_secret=False) from failure
-        except Refused as refused:
+        except ConditionFailed as refused:
             raise self._fail(row, ServerError.code, "took_too_long", invocation) from refused
-        except Busy as failure:
+        except ServiceUnavailable as failure:
             raise self._fail(row, _error_code(passes=failure.retriable), failure.reason, invocation) from failure
 
     def _store(self, row: SignIn, tokens: ProviderTokens, invocation: Invocation) -> str:
         secret = SessionSecret(
-            session_key=Secret(base64url(self._token_bytes(32))),
+            session_key=Secret(base64url(self._random_bytes(32))),
             holder=holder(row.client_id, row.redirect_uri, row.app_code_challenge),
             access_token=tokens.access_token,
             refresh_token=tokens.refresh_token,
@@ -195,7 +197,7 @@ class Callback:
             scope=row.scope,
         )
         return self._backoff.until_done(
-            lambda: self._vault.create(row.session_id, secret),
+            lambda: self._secret_store.create(row.session_id, secret),
             lambda: invocation.remaining() - AWS_CALL_SECONDS - _RESERVE_SECONDS,
         )
 
@@ -224,13 +226,13 @@ class Callback:
             self._sign_ins.fail_claimed(
                 row.session_id, row.lease_id, error, reason, self._clock.now(), may_have_a_secret=may_have_a_secret
             )
-        except (Busy, Refused) as unwritten:
+        except (ServiceUnavailable, ConditionFailed) as unwritten:
             # The claim lapses by itself; until then a reload waits instead of being told.
             invocation.log("failure_not_noted", reason=unwritten.reason)
         return _redirect_error(row, error, reason)
 
     def _answer_as_found(
-        self, found: SignIn | None, browser: _Browser, back: WayBack, invocation: Invocation
+        self, found: SignIn | None, browser: _Browser, back: AuthorizationResponse, invocation: Invocation
     ) -> HttpResponse:
         """Answer a callback whose sign-in is not pending any more, or is not this browser's."""
         row = self._wait_for_holder(found, browser, invocation)
@@ -275,7 +277,7 @@ class Callback:
 
         The row alone tells the app. To read it before the claim would cost every sign-in one more call.
         """
-        if self._limits.is_spent(row.client_id, invocation.source):
+        if self._limits.is_exceeded(row.client_id, invocation.source):
             error, reason = TemporarilyUnavailable.code, "too_many_sign_ins_from_source"
             raise self._fail(row, error, reason, invocation, may_have_a_secret=False)
 
@@ -301,7 +303,7 @@ class Callback:
         return row
 
 
-def _to_app(row: SignIn, browser: _Browser, back: WayBack) -> HttpResponse:
+def _to_app(row: SignIn, browser: _Browser, back: AuthorizationResponse) -> HttpResponse:
     return back.with_code(row.redirect_uri, row.app_state or None, authorization_code(row.session_id, browser.secret))
 
 

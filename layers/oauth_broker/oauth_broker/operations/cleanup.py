@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from oauth_broker.clock import Backoff, Clock
-from oauth_broker.errors import Busy, NotAllowed, Throttled
-from oauth_broker.runtime.aws import CALL_SECONDS
+from oauth_broker.errors import NotAllowed, ServiceUnavailable, Throttled
+from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.row import may_have_a_secret
-from oauth_broker.sessions.secret_store import Vault
+from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.session_end import note_not_allowed
 
 # `batchItemFailures`: the items that failed. Lambda repeats the batch from the lowest of them on.
 BatchResponse = dict[str, list[dict[str, str]]]
 
 # What the last call and the answer may take, so that the function is not stopped before it has reported.
-_RESERVED_SECONDS = CALL_SECONDS + 1
+_RESERVED_SECONDS = AWS_CALL_SECONDS + 1
 # A right that was just given may take some seconds to be in force.
 _RIGHTS_SECONDS = 3.0
 # Between tries that fail, at the most: with one call at a time that is far below the 50 calls a second that Secrets
@@ -29,7 +29,7 @@ _LONGEST_PAUSE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Deletions:
     """``deleted`` counts secrets; the others hold sequence numbers.
 
     ``failed`` are the records that could not be done, ``denied`` those of which AWS refused the deletion for want of a
@@ -71,10 +71,10 @@ class Cleanup:
     never had a secret would then hold up its shard for hours.
     """
 
-    def __init__(self, vault: Vault, clock: Clock, token_bytes: Callable[[int], bytes]) -> None:
-        self._vault = vault
+    def __init__(self, secret_store: SecretStore, clock: Clock, random_bytes: Callable[[int], bytes]) -> None:
+        self._secret_store = secret_store
         self._clock = clock
-        self._backoff = Backoff(clock, token_bytes)
+        self._backoff = Backoff(clock, random_bytes)
 
     def __call__(self, event: Mapping[str, Any], invocation: Invocation) -> BatchResponse:
         """Handle a batch of stream records; return every one that failed (``ReportBatchItemFailures``)."""
@@ -82,16 +82,16 @@ class Cleanup:
         return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
 
     def delete_secrets(
-        self, records: Iterable[object], invocation: Invocation, *, patience: float = math.inf
-    ) -> Outcome:
+        self, records: Iterable[object], invocation: Invocation, *, time_left: float = math.inf
+    ) -> Deletions:
         """Delete the secret of every row that ``records``, as a DynamoDB stream has them, say was removed, if any.
 
-        It goes on until the invocation is about to end or nothing has been deleted for ``patience`` seconds. A record
+        It goes on until the invocation is about to end or nothing has been deleted for ``time_left`` seconds. A record
         of a wrong shape fails like any other, since it may be a removal; where it has no sequence number, that is '',
         which Lambda takes for the failure of the whole batch, and so bisects it.
         """
         removals, malformed = _parsed(records)
-        work = _Work(self._vault, self._clock, invocation, removals, patience)
+        work = _Work(self._secret_store, self._clock, invocation, removals, time_left)
         for _ in self._backoff.tries(work.time_left, longest=_LONGEST_PAUSE):
             work.delete_until_one_fails()
             if not work.waiting:
@@ -102,24 +102,29 @@ class Cleanup:
         for _ in malformed:
             _report(invocation, "", "malformed_record")
         failed = (*(removal.sequence_number for removal in work.failed()), *malformed)
-        return Outcome(work.deleted, failed, tuple(removal.sequence_number for removal in work.denied))
+        return Deletions(work.deleted, failed, tuple(removal.sequence_number for removal in work.denied))
 
 
 class _Work:
     """One invocation's work: ``waiting`` are the removals still to be tried, ``deleted`` counts those done."""
 
     def __init__(
-        self, vault: Vault, clock: Clock, invocation: Invocation, removals: list[_Removal], patience: float
+        self,
+        secret_store: SecretStore,
+        clock: Clock,
+        invocation: Invocation,
+        removals: list[_Removal],
+        time_left: float,
     ) -> None:
         self.waiting = deque(removals)
         self.deleted = 0
         self.denied: list[_Removal] = []
         self._refused: list[_Removal] = []
-        self._vault = vault
+        self._secret_store = secret_store
         self._clock = clock
         self._invocation = invocation
-        self._patience = patience
-        self._gives_up_at = clock.now() + patience
+        self._patience = time_left
+        self._gives_up_at = clock.now() + time_left
 
     def time_left(self) -> float:
         """Return the seconds in which one more call may begin."""
@@ -137,7 +142,7 @@ class _Work:
                 self._delete(removal)
             except NotAllowed:
                 self.denied.append(removal)
-            except Busy as error:
+            except ServiceUnavailable as error:
                 removal.failure = error.reason
                 if isinstance(error, Throttled):
                     self._invocation.count("AwsThrottled", aws_service=error.service)
@@ -152,27 +157,27 @@ class _Work:
         if again:
             self._clock.sleep(min(_RIGHTS_SECONDS, max(0.0, self.time_left())))
         for removal in again:
-            self._invocation.concerns(removal.session_id)
+            self._invocation.about_session(removal.session_id)
             try:
                 if self.time_left() <= 0:
-                    raise Busy("not_tried_again")
+                    raise ServiceUnavailable("not_tried_again")
                 self._delete(removal)
             except NotAllowed as refusal:
                 self.denied.append(removal)
                 note_not_allowed(refusal, self._invocation)
-            except Busy as error:
+            except ServiceUnavailable as error:
                 removal.failure = error.reason
                 self._refused.append(removal)
 
     def _delete(self, removal: _Removal) -> None:
-        self._vault.delete(removal.session_id)
+        self._secret_store.delete(removal.session_id)
         self.deleted += 1
         self._gives_up_at = self._clock.now() + self._patience
         self._invocation.count("SecretsDeleted")
 
 
 def _report(invocation: Invocation, session_id: str, reason: str) -> None:
-    invocation.concerns(session_id)
+    invocation.about_session(session_id)
     invocation.count("SecretsNotDeleted")
     invocation.log("secret_not_deleted", level="warning", reason=reason)
 

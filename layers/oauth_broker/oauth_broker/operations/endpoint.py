@@ -13,16 +13,16 @@ from typing import Any
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import (
     BrokerError,
-    Busy,
     InvalidClient,
     MethodNotAllowed,
     NotFound,
     OAuthError,
     PageError,
     RedirectError,
+    ServiceUnavailable,
     Throttled,
 )
-from oauth_broker.oauth.redirects import WayBack
+from oauth_broker.oauth.redirects import AuthorizationResponse
 from oauth_broker.runtime.invocation import Invocation, LambdaContext, Telemetry
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.session_secret import SessionSecret
@@ -90,15 +90,15 @@ class Endpoint:
                 _count_sign_in(error, invocation)
                 invocation.log("sign_in_failed", client_id=error.client_id, error=error.error.code, reason=error.reason)
                 issuer = self.settings.issuer_for(request.domain_name)
-                back = WayBack(request, issuer, invocation.request_id)
+                back = AuthorizationResponse(request, issuer, invocation.request_id)
                 return back.with_error(error.redirect_uri, error.state, error.error)
             case PageError():
                 invocation.count("PagesShown", reason=error.reason)
                 invocation.log("page_shown", reason=error.reason, status=int(error.status))
                 return page(error.title, error.text, invocation.request_id, error.status)
-            case Busy():
+            case ServiceUnavailable():
                 invocation.log("busy", level="warning", reason=error.reason, status=503)
-                return busy(error, invocation.request_id)
+                return unavailable(error, invocation.request_id)
             case OAuthError():
                 invocation.count("RequestsRefused", error=error.code)
                 invocation.log("refused", error=error.code, reason=error.reason, status=int(error.status))
@@ -156,7 +156,7 @@ def _count_sign_in(error: RedirectError, invocation: Invocation) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenAnswer:
+class TokenResponse:
     """Tokens for the app: Aries' access token and the broker's own refresh token, None where Aries cannot refresh."""
 
     secret: SessionSecret
@@ -184,7 +184,7 @@ def oauth_error(error: OAuthError, request_id: str) -> HttpResponse:
     return _failure(error.status, members, request_id, headers)
 
 
-def busy(error: Busy, request_id: str) -> HttpResponse:
+def unavailable(error: ServiceUnavailable, request_id: str) -> HttpResponse:
     """Return 503: the same request succeeds after ``Retry-After`` seconds."""
     sentence = f"Temporarily unavailable, nothing is lost: send the same request again (request_id {request_id})."
     headers = {"retry-after": str(max(1, ceil(error.retry_after)))}

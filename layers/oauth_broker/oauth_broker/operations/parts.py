@@ -1,40 +1,188 @@
-"""The parts of a refresh put together, for the two functions that offer it."""
+"""The parts of a function, each put together once and in this one place."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from oauth_broker.aries.client import Provider
-from oauth_broker.aries.client_secret import ClientSecret
-from oauth_broker.aries.transport import RequestsTransport
 from oauth_broker.clock import Clock
 from oauth_broker.config.settings import Settings
-from oauth_broker.operations.refresh import Refresh
 from oauth_broker.runtime import aws
-from oauth_broker.sessions.control_item import ControlItem
-from oauth_broker.sessions.escrow import Escrow
-from oauth_broker.sessions.secret_store import SecretsManagerVault
-from oauth_broker.sessions.session_end import Endings
 from oauth_broker.sessions.table import SignIns
-from oauth_broker.sessions.token_store import SessionStore
+
+if TYPE_CHECKING:
+    from oauth_broker.aries.client import Provider
+    from oauth_broker.operations.authorize import Authorize
+    from oauth_broker.operations.callback import Callback
+    from oauth_broker.operations.cleanup import Cleanup
+    from oauth_broker.operations.pause import Pause
+    from oauth_broker.operations.redeem import Redeem
+    from oauth_broker.operations.refresh import Refresh
+    from oauth_broker.operations.renewal import Renewal
+    from oauth_broker.operations.revoke import Revoke
+    from oauth_broker.sessions.control_item import ControlItem
+    from oauth_broker.sessions.leases import Leases
+    from oauth_broker.sessions.not_before import NotBefore
+    from oauth_broker.sessions.secret_store import SecretStore
+    from oauth_broker.sessions.session_end import SessionEnd
+    from oauth_broker.sessions.token_store import TokenStore
 
 
-def make_refresh(
-    settings: Settings,
-    sign_ins: SignIns,
-    dynamodb: aws.DynamoDbClient,
-    secrets: aws.SecretsManagerClient,
-    clock: Clock,
-) -> Refresh:
-    """Return the refresh operation over the given clients, with its own connections to Aries and, if needed, KMS."""
-    vault = SecretsManagerVault(secrets, settings.secret_prefix, settings.key_id)
-    return Refresh(
-        settings,
-        sign_ins,
-        ControlItem(dynamodb, settings.table_name, clock),
-        SessionStore(sign_ins, vault, Escrow(aws.kms, settings.key_id), clock, os.urandom),
-        Provider(settings, RequestsTransport(), ClientSecret(secrets, settings.aries_client_secret_arn, clock), clock),
-        Endings(sign_ins, vault, clock),
-        clock,
-        os.urandom,
-    )
+class Parts:
+    """Every part of the broker with its real clients, made when it is first asked for.
+
+    A part imports its module then, because a cold start pays for every import: the authorize function needs neither the
+    client of Aries nor Secrets Manager.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.random_bytes = random_bytes
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], clock: Clock) -> Parts:
+        """Read the settings. Raises ConfigurationError, which names the variable that is missing or malformed."""
+        return cls(Settings.from_environment(environment), clock)
+
+    @cached_property
+    def dynamodb(self) -> aws.DynamoDbClient:
+        """The DynamoDB client."""
+        return aws.dynamodb()
+
+    @cached_property
+    def secrets(self) -> aws.SecretsManagerClient:
+        """The Secrets Manager client."""
+        return aws.secretsmanager()
+
+    def kms(self) -> aws.KmsClient:
+        """Make a KMS client. Only a throttled Secrets Manager makes one necessary."""
+        return aws.kms()
+
+    @cached_property
+    def sign_ins(self) -> SignIns:
+        """The sign-in table."""
+        return SignIns(self.dynamodb, self.settings.table_name)
+
+    @cached_property
+    def control_item(self) -> ControlItem:
+        """The item that every process reads every few seconds."""
+        from oauth_broker.sessions.control_item import ControlItem
+
+        return ControlItem(self.dynamodb, self.settings.table_name, self.clock)
+
+    @cached_property
+    def not_before(self) -> NotBefore:
+        """The times of mass sign-outs."""
+        from oauth_broker.sessions.not_before import NotBefore
+
+        return NotBefore(self.control_item, self.clock)
+
+    @cached_property
+    def leases(self) -> Leases:
+        """The leases on sessions."""
+        from oauth_broker.sessions.leases import Leases
+
+        return Leases(self.sign_ins)
+
+    @cached_property
+    def secret_store(self) -> SecretStore:
+        """The secrets of sessions, in Secrets Manager."""
+        from oauth_broker.sessions.secret_store import SecretsManagerStore
+
+        return SecretsManagerStore(self.secrets, self.settings.secret_prefix, self.settings.key_id)
+
+    @cached_property
+    def token_store(self) -> TokenStore:
+        """The tokens of sessions, in Secrets Manager or sealed in the row."""
+        from oauth_broker.sessions.escrow import Escrow
+        from oauth_broker.sessions.token_store import TokenStore
+
+        escrow = Escrow(self.kms, self.settings.key_id)
+        return TokenStore(self.sign_ins, self.secret_store, escrow, self.clock, self.random_bytes)
+
+    @cached_property
+    def session_end(self) -> SessionEnd:
+        """The end of sessions."""
+        from oauth_broker.sessions.session_end import SessionEnd
+
+        return SessionEnd(self.sign_ins, self.secret_store, self.clock)
+
+    @cached_property
+    def provider(self) -> Provider:
+        """The client of Aries, with its own connections."""
+        from oauth_broker.aries.client import Provider
+        from oauth_broker.aries.client_secret import ClientSecret
+        from oauth_broker.aries.transport import RequestsTransport
+
+        client_secret = ClientSecret(self.secrets, self.settings.aries_client_secret_arn, self.clock)
+        return Provider(self.settings, RequestsTransport(), client_secret, self.clock)
+
+    @cached_property
+    def pause(self) -> Pause:
+        """The pause of all refreshes while Aries refuses."""
+        from oauth_broker.operations.pause import Pause
+
+        return Pause(self.control_item, self.clock)
+
+    @cached_property
+    def authorize(self) -> Authorize:
+        """The authorization endpoint."""
+        from oauth_broker.operations.authorize import Authorize
+
+        return Authorize(self.settings, self.sign_ins, self.clock, self.random_bytes)
+
+    @cached_property
+    def callback(self) -> Callback:
+        """The redirect URI that is registered with Aries."""
+        from oauth_broker.operations.callback import Callback
+
+        return Callback(self.settings, self.sign_ins, self.secret_store, self.provider, self.clock, self.random_bytes)
+
+    @cached_property
+    def redeem(self) -> Redeem:
+        """The ``authorization_code`` grant."""
+        from oauth_broker.operations.redeem import Redeem
+
+        return Redeem(
+            self.settings, self.sign_ins, self.not_before, self.token_store, self.session_end, self.clock, os.urandom
+        )
+
+    @cached_property
+    def renewal(self) -> Renewal:
+        """The work of a refresh under its lease."""
+        from oauth_broker.operations.renewal import Renewal
+
+        return Renewal(
+            self.settings,
+            self.leases,
+            self.token_store,
+            self.provider,
+            self.pause,
+            self.session_end,
+            self.clock,
+            self.random_bytes,
+        )
+
+    @cached_property
+    def refresh(self) -> Refresh:
+        """The ``refresh_token`` grant."""
+        from oauth_broker.operations.refresh import Refresh
+
+        return Refresh(self.settings, self.leases, self.not_before, self.pause, self.renewal, self.clock, os.urandom)
+
+    @cached_property
+    def revoke(self) -> Revoke:
+        """The revocation endpoint."""
+        from oauth_broker.operations.revoke import Revoke
+
+        return Revoke(self.settings, self.sign_ins, self.secret_store, self.token_store, self.clock)
+
+    @cached_property
+    def cleanup(self) -> Cleanup:
+        """The deletion of secrets whose rows are gone."""
+        from oauth_broker.operations.cleanup import Cleanup
+
+        return Cleanup(self.secret_store, self.clock, self.random_bytes)

@@ -6,10 +6,10 @@ tells all of them.
 
 from __future__ import annotations
 
-from oauth_broker.aries.client import CALL_SECONDS
+from oauth_broker.aries.client import ARIES_CALL_SECONDS
 from oauth_broker.clock import Clock
 from oauth_broker.errors import Paused
-from oauth_broker.sessions.control_item import KEPT_SECONDS, ControlItem
+from oauth_broker.sessions.control_item import CACHE_SECONDS, ControlItem
 
 _UNTIL = "aries_paused_until"
 _REFUSED = "aries_refused_"
@@ -18,13 +18,13 @@ _PLACE_DIGITS = 1
 # Fewer sessions may be refused for reasons of their own, and must hold up nobody else.
 _REFUSED_SESSIONS = 5
 # As long as a call may take, so that one at a time finds out whether Aries is well again.
-_SECONDS = CALL_SECONDS
+_SECONDS = ARIES_CALL_SECONDS
 # By which the clocks of two processes may differ.
 _CLOCKS_DIFFER_SECONDS = 5
 
 
 class Pause:
-    """A circuit breaker for refreshes. Every method raises Busy where DynamoDB fails.
+    """A circuit breaker for refreshes. Every method raises ServiceUnavailable where DynamoDB fails.
 
     A refusal is noted until the next success of any session. The pause begins when five sessions have been refused
     and five seconds later nobody has been served: by then every process knows of the refusals, so that a success
@@ -81,7 +81,7 @@ class Pause:
 def _begins_at(numbers: dict[str, float]) -> float:
     """Return when a pause begins by what is noted: five seconds after the fifth session was refused, or never."""
     refused = sorted(at for name, at in numbers.items() if name.startswith(_REFUSED))
-    return refused[_REFUSED_SESSIONS - 1] + KEPT_SECONDS if len(refused) >= _REFUSED_SESSIONS else float("inf")
+    return refused[_REFUSED_SESSIONS - 1] + CACHE_SECONDS if len(refused) >= _REFUSED_SESSIONS else float("inf")
 
 
 def paused(seconds: float) -> Paused:

@@ -15,7 +15,7 @@ _MOST_PAIRS = 10_000
 _IPV6_NETWORK_BITS = 64
 
 
-class SourceLimits:
+class RateLimits:
     """``limit`` requests in ``window`` seconds for each pair of app and source, at once or spread out; 0 is no limit.
 
     A pair by itself, so that a flood spends nobody else's: neither another app's behind the same address nor another
@@ -30,7 +30,7 @@ class SourceLimits:
         # When each pair, at the steady pace, has got what it took (the generic cell rate algorithm of ITU-T I.371).
         self._paid_until: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    def is_spent(self, client_id: str, source: str) -> bool:
+    def is_exceeded(self, client_id: str, source: str) -> bool:
         """Tell whether the pair has used up what it may do for now."""
         if not self._limit:
             return False
@@ -38,7 +38,7 @@ class SourceLimits:
         # Half a request of room, so that what sums of fractions are short of is not one request more or less.
         return until - self._clock.now() > self._window - 0.5 * self._window / self._limit
 
-    def spend(self, client_id: str, source: str) -> None:
+    def count(self, client_id: str, source: str) -> None:
         """Count one more request of the pair."""
         if not self._limit:
             return

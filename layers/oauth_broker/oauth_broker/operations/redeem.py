@@ -11,18 +11,18 @@ from oauth_broker.errors import InvalidGrant
 from oauth_broker.oauth.pkce import challenge_of, verifies
 from oauth_broker.oauth.requests import AuthorizationCodeGrant
 from oauth_broker.oauth.tokens import RefreshToken, holder, session_id_of_code
-from oauth_broker.operations.endpoint import TokenAnswer
+from oauth_broker.operations.endpoint import TokenResponse
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url, digest
-from oauth_broker.sessions.not_before import CutOffs
+from oauth_broker.sessions.not_before import NotBefore
 from oauth_broker.sessions.row import SignIn
-from oauth_broker.sessions.session_end import ENDED, Endings
+from oauth_broker.sessions.session_end import ENDED_STATES, SessionEnd
 from oauth_broker.sessions.session_secret import SessionSecret
-from oauth_broker.sessions.table import Refused, SignIns
-from oauth_broker.sessions.token_store import SessionStore
+from oauth_broker.sessions.table import ConditionFailed, SignIns
+from oauth_broker.sessions.token_store import TokenStore
 
 _DAY_SECONDS = 24 * 60 * 60
-_CODE_WAS_ISSUED = frozenset({"issued", "active", *ENDED})
+_CODE_WAS_ISSUED = frozenset({"issued", "active", *ENDED_STATES})
 
 
 class Redeem:
@@ -32,39 +32,38 @@ class Redeem:
         self,
         settings: Settings,
         sign_ins: SignIns,
-        cut_offs: CutOffs,
-        store: SessionStore,
-        endings: Endings,
+        not_before: NotBefore,
+        store: TokenStore,
+        session_end: SessionEnd,
         clock: Clock,
-        token_bytes: Callable[[int], bytes],
+        random_bytes: Callable[[int], bytes],
     ) -> None:
         self._settings = settings
         self._sign_ins = sign_ins
-        self._cut_offs = cut_offs
+        self._not_before = not_before
         self._store = store
-        self._endings = endings
+        self._session_end = session_end
         self._clock = clock
-        self._token_bytes = token_bytes
+        self._random_bytes = random_bytes
 
-    def __call__(self, grant: AuthorizationCodeGrant, invocation: Invocation) -> TokenAnswer:
+    def __call__(self, grant: AuthorizationCodeGrant, invocation: Invocation) -> TokenResponse:
         """Redeem the code and start the session.
 
-        Raises InvalidGrant, the same for every cause, and Busy, after which the code can still be redeemed. A code that
-        is presented again with the right verifier ends the session (RFC 6749 section 4.1.2); with a wrong one it
-        changes nothing. Secrets are read only for a caller who has proved possession.
+        Raises InvalidGrant, the same for every cause, and ServiceUnavailable, after which the code can still be
+        redeemed. A code that is presented again with the right verifier ends the session (RFC 6749 section 4.1.2);
+        with a wrong one it changes nothing. Secrets are read only for a caller who has proved possession.
         """
         row = self._proven(grant, invocation)
-        if row.status in ENDED:
+        if row.status in ENDED_STATES:
             raise InvalidGrant("session_ended")
         if row.status == "active":
-            self._endings.end_reused(row.session_id, "code_reused", invocation)
-            raise InvalidGrant("code_reused")
+            raise self._session_end.end_reused(row.session_id, "code_reused", invocation)
         # Last, so that a code that is presented again ends its session whatever became of the registration since.
         if not grant.client.allows_redirect(row.redirect_uri):
             raise InvalidGrant("redirect_uri_removed")
         if not grant.client.allows_scope(row.scope):
             raise InvalidGrant("scope_removed")
-        if row.is_cut_off(self._cut_offs.of(row.client_id)):
+        if row.is_before_mass_sign_out(self._not_before.of(row.client_id)):
             raise InvalidGrant("mass_sign_out")
         secret = self._store.committed(row)
         proven = holder(grant.client.client_id, row.redirect_uri, challenge_of(grant.code_verifier))
@@ -77,14 +76,14 @@ class Redeem:
         self._activate(row, token, secret, refreshable=refreshable)
         invocation.count("SignInsSucceeded")
         invocation.log("sign_in_succeeded")
-        return TokenAnswer(secret, token.text if refreshable else None)
+        return TokenResponse(secret, token.text if refreshable else None)
 
     def _proven(self, grant: AuthorizationCodeGrant, invocation: Invocation) -> SignIn:
         """Return the row of the code, once its presenter has proved to be the app that started the sign-in."""
         session_id = session_id_of_code(grant.code)
         if session_id is None:
             raise InvalidGrant("malformed_code")
-        invocation.concerns(session_id, grant.client.client_id)
+        invocation.about_session(session_id, grant.client.client_id)
         row, now = self._sign_ins.find(session_id), self._clock.now()
         if row is None or not row.is_live(now) or row.status not in _CODE_WAS_ISSUED:
             raise InvalidGrant("unknown_code")
@@ -104,10 +103,10 @@ class Redeem:
         now = self._clock.now()
         # A session that cannot be refreshed ends with its access token: nothing leads to its secret any more.
         expires_at = int(now) + self._settings.session_days * _DAY_SECONDS if refreshable else secret.access_expires_at
-        lease_id = base64url(self._token_bytes(16))
+        lease_id = base64url(self._random_bytes(16))
         try:
             self._sign_ins.redeem(row, token.hash, lease_id, expires_at, now)
-        except Refused as refused:
+        except ConditionFailed as refused:
             # Expired meanwhile, or redeemed by a request that ran beside this one: an app that sent its request twice
             # keeps the session that the other one was given. Only a code that was redeemed before ends it.
             raise InvalidGrant("code_expired_or_redeemed") from refused

@@ -1,65 +1,69 @@
-"""Refreshing a session (RFC 6749 section 6, Aries step 5) without ever losing it.
+"""The ``refresh_token`` grant (RFC 6749 section 6, Aries step 5), without ever losing the session.
 
-What is promised, and the order of steps that gives it:
+A refresh has seven steps. Their order keeps the session safe if any of them fails:
 
-1. **Lease.** One conditional update takes the row for this worker under a new fence. Whoever does not get it is judged
-   by the row as found: refused, answered again (replay), made to wait, or let in once the lease has lapsed.
-2. **Roll forward.** A worker that died may have stored Aries' answer under an earlier fence. Each one since the last
-   commit is looked for; the old Aries token is not sent before they all count as missing.
-3. **Read** the committed secret, by the version that the row names. The token must be authentic under its key: the row
-   says which token is current, but whoever may write rows could say so of any.
-4. **Post** to Aries, once under this lease (`provider`). After an outcome that is not known the lease is kept until it
-   lapses, since the first request may still be under way. If Aries refuses to serve, the session leaves it alone for as
-   long as it asks, and after several refusals in a row every session does (`pause`).
-5. **Store** the answer, idempotently, under the version of this fence; where Secrets Manager refuses to the end, sealed
-   in the row.
-6. **Commit** in one conditional update: the only point at which the session changes.
-7. **Answer** from what was committed.
+1. **Lease.** One conditional update takes the row for this worker under a new fence. If another worker holds the lease,
+   the row decides: refuse, replay, wait, or take over once the lease expires (`sessions.verdict`).
+2. **Roll forward.** A worker that died may have stored Aries' answer under an earlier fence. This worker looks under
+   each fence since the last commit. It sends the old Aries token only if it finds no answer there.
+3. **Read** the committed secret, by the version that the row names. The token must be authentic under the key in that
+   secret. The row also names the current token, but anybody with write access to the table could change the row.
+4. **Post** to Aries, once under this lease (`aries.client`). If the outcome is not known, the worker keeps the lease
+   until it expires, because the request may still be under way. If Aries refuses to serve, the session leaves Aries
+   alone for as long as Aries asks. After several refusals in a row every session does (`pause`).
+5. **Store** the answer, idempotently, under the version of this fence. If Secrets Manager refuses to the end, KMS seals
+   the answer in the row (`sessions.escrow`).
+6. **Commit** in one conditional update. The session changes at this point and at no other.
+7. **Answer** with the committed tokens.
+
+This module has step 1 and every answer without a lease. `renewal` has steps 2 to 7.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from oauth_broker.aries.client import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure
 from oauth_broker.clock import Backoff, Clock
-from oauth_broker.config.dialect import Outcome
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import (
     BrokerError,
-    Busy,
     ForgedToken,
     InvalidGrant,
     InvalidScope,
     OAuthError,
     Paused,
+    ServiceUnavailable,
     UnsupportedGrantType,
 )
-from oauth_broker.oauth.requests import RefreshTokenGrant, canonical_scope
-from oauth_broker.oauth.tokens import RefreshToken
-from oauth_broker.operations.endpoint import TokenAnswer
+from oauth_broker.oauth.requests import RefreshTokenGrant
+from oauth_broker.operations.endpoint import TokenResponse
 from oauth_broker.operations.pause import Pause, paused
-from oauth_broker.operations.rate_limits import MINUTE, SourceLimits
-from oauth_broker.runtime.aws import CALL_SECONDS as AWS_CALL_SECONDS
+from oauth_broker.operations.rate_limits import MINUTE, RateLimits
+from oauth_broker.operations.renewal import RENEWAL_SECONDS, Renewal, refuse_forged, token_response
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url
-from oauth_broker.sessions.control_item import ControlItem
 from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS, Lease, Leases
-from oauth_broker.sessions.not_before import CutOffs
-from oauth_broker.sessions.row import SignIn, entry, extended, was_refused
-from oauth_broker.sessions.session_end import Endings
-from oauth_broker.sessions.session_secret import SessionSecret
-from oauth_broker.sessions.table import Refused, SignIns
-from oauth_broker.sessions.token_store import READ_LAG_SECONDS, Kept, SessionStore
-from oauth_broker.sessions.verdict import Standing, Terms, stand
+from oauth_broker.sessions.not_before import NotBefore
+from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.table import ConditionFailed
+from oauth_broker.sessions.verdict import Terms, Verdict, judge
 
-# What a refresh may take from the lease on: looking for earlier answers, Aries, storing.
-_WORK_SECONDS = CALL_SECONDS + KEEP_SECONDS + READ_LAG_SECONDS
+# The longest wait for another worker's answer or for the end of a pause.
 _WAIT_SECONDS = 6.0
-# Left for the last try to commit and for the answer.
-_COMMIT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One refresh request, and the terms by which every look at the row judges it.
+
+    ``time_left`` returns the seconds that the request may still wait.
+    """
+
+    grant: RefreshTokenGrant
+    invocation: Invocation
+    terms: Terms
+    time_left: Callable[[], float]
 
 
 class Refresh:
@@ -68,324 +72,161 @@ class Refresh:
     def __init__(
         self,
         settings: Settings,
-        sign_ins: SignIns,
-        control: ControlItem,
-        store: SessionStore,
-        provider: Provider,
-        endings: Endings,
+        leases: Leases,
+        not_before: NotBefore,
+        pause: Pause,
+        renewal: Renewal,
         clock: Clock,
-        token_bytes: Callable[[int], bytes],
+        random_bytes: Callable[[int], bytes],
     ) -> None:
-        self._is_offered = settings.can_refresh
-        self._grace = settings.refresh_grace_seconds
-        self._late_retry = settings.late_retry
-        self._sign_ins = sign_ins
-        self._leases = Leases(sign_ins)
-        self.cut_offs = CutOffs(control, clock)
-        self._pause = Pause(control, clock)
-        self.store = store
-        self._provider = provider
-        self.endings = endings
+        self._settings = settings
+        self._leases = leases
+        self._not_before = not_before
+        self._pause = pause
+        self._renewal = renewal
         self._clock = clock
-        self._token_bytes = token_bytes
-        self._backoff = Backoff(clock, token_bytes)
-        self._limits = SourceLimits(settings.source_limit, MINUTE, clock)
+        self._random_bytes = random_bytes
+        self._backoff = Backoff(clock, random_bytes)
+        self._limits = RateLimits(settings.source_limit, MINUTE, clock)
 
-    def __call__(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
-        """Refresh the session of ``grant.token``, or answer again what the last refresh answered.
+    def __call__(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenResponse:
+        """Refresh the session of ``grant.token``, or repeat the answer of the last refresh.
 
-        Raises InvalidGrant where the session has ended or ends here, InvalidScope, and Busy, after which the session is
-        intact and the same request may be repeated.
+        Raises InvalidGrant if the session has ended or ends here, and InvalidScope. Raises ServiceUnavailable if the
+        session is intact and the app may send the same request again.
         """
-        if not self._is_offered:
-            raise UnsupportedGrantType("This server does not refresh.")
-        invocation.concerns(grant.token.session_id, grant.client.client_id)
+        if not self._settings.can_refresh:
+            raise UnsupportedGrantType("refresh_token needs Aries' client secret, which is not configured.")
+        invocation.about_session(grant.token.session_id, grant.client.client_id)
         try:
             return self._refresh(grant, invocation)
-        except Busy as busy:
-            invocation.count("RefreshesFailed", reason=busy.reason)
+        except ServiceUnavailable as unavailable:
+            invocation.count("RefreshesFailed", reason=unavailable.reason)
             raise
         except OAuthError as error:
             invocation.count("RefreshesRejected", reason=error.reason)
-            self._limits.spend(grant.client.client_id, invocation.source)
+            self._limits.count(grant.client.client_id, invocation.source)
             raise
 
-    def _refresh(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
-        arrived = self._clock.now()
-
-        def patience() -> float:
-            return min(arrived + _WAIT_SECONDS - self._clock.now(), invocation.remaining() - _WORK_SECONDS)
-
-        cut_off = self._backoff.until_done(lambda: self.cut_offs.of(grant.client.client_id), patience)
-        terms = Terms(arrived - self._grace, self._late_retry, cut_off)
-
+    def _refresh(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenResponse:
+        request = self._request(grant, invocation)
         is_paused = self._pause.left() > 0
-        if is_paused or self._limits.is_spent(grant.client.client_id, invocation.source):
-            # Somebody there tries tokens: nothing more is written for bad ones, and a good one is served as ever. Or
-            # Aries is left alone: what needs no call of it is answered.
-            found = self._sign_ins.find(grant.token.session_id)
-            answer = self._answer_as_found(found, grant, terms, invocation, patience)
+        if is_paused or self._limits.is_exceeded(grant.client.client_id, invocation.source):
+            # Above the limit somebody tries tokens: a read comes first, so that a bad token writes nothing. A good
+            # token is served as usual. In a pause, a read comes first because some answers need no call to Aries.
+            answer = self._answer_without_lease(self._leases.find(grant.token.session_id), request)
             if answer is not None:
                 return answer
             if is_paused:
-                self._sit_out(paused(self._pause.left()), patience)
-        while patience() > 0:
+                self._sit_out(paused(self._pause.left()), request)
+        while request.time_left() > 0:
             try:
-                return self._work(self._take_lease(grant, terms, invocation, patience), grant, invocation)
+                return self._renewal(self._take_lease(request), request.grant, invocation)
             except Paused as refusal:
-                self._sit_out(refusal, patience)
+                self._sit_out(refusal, request)
                 continue
-            except Refused as refused:
-                answer = self._answer_as_found(refused.found, grant, terms, invocation, patience)
+            except ConditionFailed as failure:
+                answer = self._answer_without_lease(failure.found, request)
             if answer is not None:
                 return answer
-            # The scope that the app names was found granted. The lease's condition can only compare whole texts, and
-            # what a session was granted never changes.
-            grant = replace(grant, scope=None)
-        raise Busy("too_little_time")
+            # The verdict found the named scope granted, and a session's scope never changes. The lease's condition can
+            # only compare whole texts, so the next try leaves the scope out.
+            request = replace(request, grant=replace(request.grant, scope=None))
+        raise ServiceUnavailable("too_little_time")
 
-    def _take_lease(
-        self, grant: RefreshTokenGrant, terms: Terms, invocation: Invocation, patience: Callable[[], float]
-    ) -> SignIn:
-        """Take the lease (step 1); raises Refused with the row as found.
+    def _request(self, grant: RefreshTokenGrant, invocation: Invocation) -> _Request:
+        arrived = self._clock.now()
 
-        Repeated where its outcome is not known: a lease that was taken and is not known to be would have nobody work
-        under it until it lapses.
+        def time_left() -> float:
+            return min(arrived + _WAIT_SECONDS - self._clock.now(), invocation.remaining() - RENEWAL_SECONDS)
+
+        not_before = self._backoff.until_done(lambda: self._not_before.of(grant.client.client_id), time_left)
+        terms = Terms(arrived - self._settings.refresh_grace_seconds, self._settings.late_retry, not_before)
+        return _Request(grant, invocation, terms, time_left)
+
+    def _take_lease(self, request: _Request) -> SignIn:
+        """Take the lease (step 1). Raises ConditionFailed with the row as found.
+
+        If the outcome is not known, the worker asks again: otherwise a lease could be taken that no worker knows of,
+        and the session would stand still until it expires.
         """
-        until = self._clock.now() + invocation.remaining() + LEASE_MARGIN_SECONDS
-        lease = Lease(base64url(self._token_bytes(16)), until)
-        return self._backoff.until_done(lambda: self._leases.take(grant, lease, terms, self._clock.now()), patience)
+        until = self._clock.now() + request.invocation.remaining() + LEASE_MARGIN_SECONDS
+        lease = Lease(base64url(self._random_bytes(16)), until)
+        return self._backoff.until_done(
+            lambda: self._leases.take(request.grant, lease, request.terms, self._clock.now()), request.time_left
+        )
 
-    def _answer_as_found(
-        self,
-        found: SignIn | None,
-        grant: RefreshTokenGrant,
-        terms: Terms,
-        invocation: Invocation,
-        patience: Callable[[], float],
-    ) -> TokenAnswer | None:
-        """Answer without the lease, or wait until it may be taken, and return None then.
+    def _answer_without_lease(self, found: SignIn | None, request: _Request) -> TokenResponse | None:
+        """Answer from the row ``found``, or wait until the lease may be taken and return None.
 
-        Every look at the row judges afresh: the winner's answer never goes to anyone but a holder of one of the two
-        tokens.
+        Each look at the row judges the token afresh, because the holder of the lease may change the row meanwhile.
         """
         row = found
-        for attempt in self._backoff.tries(patience):
+        for attempt in self._backoff.tries(request.time_left):
             if attempt:
-                row = self._sign_ins.find(grant.token.session_id)
-            standing = stand(row, grant, terms, self._clock.now())
-            if row is None or standing is Standing.ENDED:
+                row = self._leases.find(request.grant.token.session_id)
+            verdict = judge(row, request.grant, request.terms, self._clock.now())
+            if row is None or verdict is Verdict.ENDED:
                 raise InvalidGrant("session_ended")
-            if standing is Standing.READY:
-                return None
-            if standing is Standing.PAUSED:
-                self._sit_out(paused(row.lease_until - self._clock.now()), patience)
-                continue
-            if standing is not Standing.WAIT:
-                return self._resolve(standing, row, grant, invocation)
-            invocation.count("LeaseWaits")
-        raise Busy("lease_held", self._until_lapsed(row) if row else 1)
+            match verdict:
+                case Verdict.READY:
+                    return None
+                case Verdict.PAUSED:
+                    self._sit_out(paused(row.lease_until - self._clock.now()), request)
+                case Verdict.WAIT:
+                    request.invocation.count("LeaseWaits")
+                case _:
+                    return self._resolve(verdict, row, request)
+        raise ServiceUnavailable("lease_held", self._seconds_until_free(row) if row else 1)
 
-    def _sit_out(self, refusal: Paused, patience: Callable[[], float]) -> None:
-        """Wait for the end of a short pause, since not every app can bear a 503; raises ``refusal`` if it is long."""
-        if refusal.retry_after >= patience():
+    def _sit_out(self, refusal: Paused, request: _Request) -> None:
+        """Wait for the end of a short pause, because not every app can bear a 503. Raises ``refusal`` if it is long."""
+        if refusal.retry_after >= request.time_left():
             raise refusal
         self._clock.sleep(refusal.retry_after)
 
-    def _until_lapsed(self, row: SignIn) -> float:
-        """Return after how many seconds an app may come back to a session that another worker holds.
+    def _seconds_until_free(self, row: SignIn) -> float:
+        """Return when the app may come back to a session under another worker's lease, in seconds from now."""
+        return self._settings.within_grace(row.lease_until - self._clock.now())
 
-        The holder may still commit.
-        """
-        return self._within_grace(row.lease_until - self._clock.now())
-
-    def _within_grace(self, seconds: float) -> float:
-        """Return after how many seconds an app may come back, where a commit may follow in which it has no part.
-
-        Where late retries end the session, the app has to be back within the grace after that commit.
-        """
-        return seconds if self._late_retry else min(seconds, self._grace)
-
-    def _resolve(
-        self, standing: Standing, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation
-    ) -> TokenAnswer:
-        match standing:
-            case Standing.REPLAY:
-                return self._replay(row, grant, invocation)
-            case Standing.WIDER:
+    def _resolve(self, verdict: Verdict, row: SignIn, request: _Request) -> TokenResponse:
+        match verdict:
+            case Verdict.REPLAY:
+                return self._replay(row, request)
+            case Verdict.WIDER:
                 raise InvalidScope("The scope must be no wider than the one that was granted.")
-            case Standing.FOREIGN:
+            case Verdict.FOREIGN:
                 raise InvalidGrant("foreign_client")
-            case Standing.CUT_OFF:
+            case Verdict.BEFORE_MASS_SIGN_OUT:
                 raise InvalidGrant("mass_sign_out")
-            case Standing.DISALLOWED:
-                raise self._end_disallowed(row, invocation)
-            case Standing.SUPERSEDED:
-                self.endings.end_reused(row.session_id, "token_reused", invocation)
-                raise InvalidGrant("token_reused")
+            case Verdict.DISALLOWED:
+                raise self._renewal.session_end.end_disallowed(row.session_id, request.invocation)
+            case Verdict.SUPERSEDED:
+                raise self._renewal.session_end.end_reused(row.session_id, "token_reused", request.invocation)
             case _:
-                raise self._judge_stranger(row, grant, invocation)
+                raise self._judge_unknown_token(row, request)
 
-    def _end_disallowed(self, row: SignIn, invocation: Invocation) -> BrokerError:
-        """End a session whose scope the app was registered for when it began, and is no longer."""
-        self.endings.end_disallowed(row.session_id, invocation)
-        return InvalidGrant("scope_removed")
+    def _judge_unknown_token(self, row: SignIn, request: _Request) -> BrokerError:
+        """Tell a superseded token from a forged one, which proves nothing.
 
-    def _judge_stranger(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> BrokerError:
-        """Tell a superseded token, which two parties must be holding, from a forged one, which says nothing."""
-        if not grant.token.is_authentic(self.store.committed(row).session_key):
+        Two parties hold a token that comes back after it was superseded, so its session ends.
+        """
+        token, invocation = request.grant.token, request.invocation
+        if not token.is_authentic(self._renewal.store.committed(row).session_key):
             return ForgedToken()
-        if grant.token.generation < row.generation:
-            self.endings.end_reused(row.session_id, "token_reused", invocation)
-            return InvalidGrant("token_reused")
-        # The app is ahead of the table, which must have been restored from a backup.
+        if token.generation < row.generation:
+            return self._renewal.session_end.end_reused(row.session_id, "token_reused", invocation)
+        # The app is ahead of the table: somebody restored the table from a backup.
         invocation.count("RestoredFromBackup")
-        return Busy("restored_from_backup", retry_after=60)
+        return ServiceUnavailable("restored_from_backup", retry_after=60)
 
-    def _replay(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
-        secret = self.store.committed(row)
-        _refuse_forged(secret, grant, invocation)
+    def _replay(self, row: SignIn, request: _Request) -> TokenResponse:
+        secret = self._renewal.store.committed(row)
+        refuse_forged(secret, request.grant, request.invocation)
         now = self._clock.now()
         if secret.access_expires_at <= now:
-            # An access token of less life than the grace: a dead one is no answer, and the next refresh is near.
-            raise Busy("replay_expired", row.rotated_at + self._grace - now)
-        invocation.count("RefreshesReplayed")
-        invocation.log("refresh_replayed")
-        return self._answer(row, secret)
-
-    def _work(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> TokenAnswer:
-        """Refresh under the lease in ``row`` (steps 2 to 7); raises Refused where the lease was lost."""
-        if not grant.client.allows_scope(row.scope):
-            raise self._end_disallowed(row, invocation)
-        with self._given_back(row, invocation):
-            earlier = self._roll_forward(row, invocation)
-            current = earlier.secret if earlier else self.store.committed(row)
-            _refuse_forged(current, grant, invocation)
-        # What was stored so long ago that its access token is over is no answer; its refresh token is Aries' newest.
-        kept = earlier if earlier and not self._is_over(earlier) else self._renew(row, current, earlier, invocation)
-        committed = self._commit(row, kept, grant, invocation)
-        if kept is not earlier:
-            self._note(self._pause.served, invocation)
-        invocation.count("RefreshesSucceeded")
-        invocation.log("refresh_succeeded")
-        return self._answer(committed, kept.secret)
-
-    def _is_over(self, kept: Kept) -> bool:
-        return kept.secret.access_expires_at <= self._clock.now() + self._grace
-
-    def _roll_forward(self, row: SignIn, invocation: Invocation) -> Kept | None:
-        kept = self.store.earlier(row)
-        if kept is not None:
-            invocation.count("RollForwards")
-            invocation.log("rolled_forward")
-        return kept
-
-    def _renew(self, row: SignIn, current: SessionSecret, earlier: Kept | None, invocation: Invocation) -> Kept:
-        """Post and store (steps 4 and 5)."""
-        try:
-            with self._given_back(row, invocation):
-                if current.refresh_token is None:
-                    raise InvalidGrant("not_refreshable")
-                self._pause.admit(was_refused=was_refused(row.timeline))
-                tokens = self._provider.refresh(current.refresh_token, row.provider_redirect_uri, invocation)
-        except ProviderFailure as failure:
-            return self._after_failure(row, earlier, failure, invocation)
-        secret = replace(
-            current,
-            access_token=tokens.access_token,
-            refresh_token=tokens.refresh_token or current.refresh_token,
-            access_expires_at=tokens.expires_at,
-            scope=canonical_scope(tokens.scope or current.scope),
-        )
-        return self.store.keep(row, secret, invocation)
-
-    def _after_failure(
-        self, row: SignIn, earlier: Kept | None, failure: ProviderFailure, invocation: Invocation
-    ) -> Kept:
-        match failure.outcome:
-            case Outcome.DEAD:
-                # Aries serves, if not this session.
-                self._note(self._pause.served, invocation)
-                with self._given_back(row, invocation):
-                    return self._newer_than(earlier, row, invocation)
-            case Outcome.MISCONFIGURED | Outcome.REFUSED:
-                if failure.outcome is Outcome.MISCONFIGURED:
-                    invocation.count("ProviderMisconfigured")
-                until = self._clock.now() + failure.retry_after
-                self._note(lambda: self._leases.pause(row, failure.reason, self._clock.now(), until), invocation)
-                if failure.answered:
-                    self._note(lambda: self._pause.refused(row.reference), invocation)
-                raise Paused(failure.reason, failure.retry_after) from failure
-            case Outcome.UNKNOWN_ERROR | Outcome.AMBIGUOUS:
-                # The lease is kept until it lapses: the request may still be under way, and a second one that meets it
-                # would look to Aries like the reuse of a stolen token.
-                self._note(lambda: self._leases.settle(row, failure.reason, self._clock.now()), invocation)
-                # Another worker may commit once the lease lapses.
-                wait = max(row.lease_until - self._clock.now(), self._within_grace(failure.retry_after))
-                raise Busy(failure.reason, wait) from failure
-
-    def _newer_than(self, refused: Kept | None, row: SignIn, invocation: Invocation) -> Kept:
-        """Look once more for what an earlier worker stored, now that Aries has refused; end the session otherwise."""
-        kept = self._roll_forward(row, invocation)
-        if kept is None or (refused is not None and kept.version == refused.version):
-            self.endings.end_refused(row, invocation)
-            raise InvalidGrant("provider_refused")
-        if self._is_over(kept):
-            # The next try finds it at once, and renews it.
-            raise Busy("stored_answer_is_over")
-        return kept
-
-    def _commit(self, row: SignIn, kept: Kept, grant: RefreshTokenGrant, invocation: Invocation) -> SignIn:
-        """Commit (step 6), repeatedly while the outcome is not known; raises Refused where the lease was lost."""
-        generation, now = row.generation + 1, self._clock.now()
-        how = "late_retry" if grant.token.has_hash(row.previous_hash) else ""
-        renewed = replace(
-            row,
-            generation=generation,
-            handle_hash=RefreshToken.mint(row.session_id, generation, kept.secret.session_key).hash,
-            secret_version=kept.version,
-            access_expires_at=kept.secret.access_expires_at,
-            token_scope=kept.secret.scope,
-            escrow=kept.escrow,
-            timeline=extended(row.timeline, entry(now, "refreshed", how)),
-        )
-        self._backoff.until_done(
-            lambda: self._leases.commit(renewed, grant.token.hash, self._clock.now()),
-            lambda: invocation.remaining() - _COMMIT_SECONDS,
-        )
-        return renewed
-
-    def _answer(self, row: SignIn, secret: SessionSecret) -> TokenAnswer:
-        return TokenAnswer(secret, RefreshToken.mint(row.session_id, row.generation, secret.session_key).text)
-
-    @contextmanager
-    def _given_back(self, row: SignIn, invocation: Invocation) -> Iterator[None]:
-        """Give the lease back where a step fails while nothing is under way at Aries and nothing was stored."""
-        try:
-            yield
-        except (Busy, ForgedToken) as failure:
-            self._release(row, failure, invocation)
-            raise
-
-    def _release(self, row: SignIn, failure: BrokerError, invocation: Invocation) -> None:
-        self._note(lambda: self._leases.release(row, failure.reason, self._clock.now()), invocation)
-
-    def _note(self, write: Callable[[], object], invocation: Invocation) -> None:
-        """Write what only saves time or calls: a lease lapses by itself, and Aries asks anew for a pause.
-
-        The answer goes first: the write is left out where it might take the time that is left.
-        """
-        if invocation.remaining() < AWS_CALL_SECONDS + _COMMIT_SECONDS:
-            invocation.log("not_noted", reason="too_little_time")
-            return
-        try:
-            write()
-        except (Busy, Refused) as error:
-            invocation.log("not_noted", reason=error.reason)
-
-
-def _refuse_forged(secret: SessionSecret, grant: RefreshTokenGrant, invocation: Invocation) -> None:
-    """Raise ForgedToken if the token, which the row says is the session's, is not: somebody has written the row."""
-    if not grant.token.is_authentic(secret.session_key):
-        invocation.count("RowsAltered")
-        raise ForgedToken
+            # The access token lived for less than the grace. A dead token is no answer, and the next refresh is near.
+            raise ServiceUnavailable("replay_expired", row.rotated_at + self._settings.refresh_grace_seconds - now)
+        request.invocation.count("RefreshesReplayed")
+        request.invocation.log("refresh_replayed")
+        return token_response(row, secret)

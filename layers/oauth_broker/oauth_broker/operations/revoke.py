@@ -9,13 +9,13 @@ from oauth_broker.config.settings import Settings
 from oauth_broker.errors import InvalidGrant
 from oauth_broker.oauth.requests import RevocationRequest
 from oauth_broker.oauth.tokens import RefreshToken
-from oauth_broker.operations.rate_limits import MINUTE, SourceLimits
+from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.row import SignIn, Value
-from oauth_broker.sessions.secret_store import Vault
-from oauth_broker.sessions.session_end import ENDED, delete_secret
-from oauth_broker.sessions.table import Refused, SignIns
-from oauth_broker.sessions.token_store import SessionStore
+from oauth_broker.sessions.secret_store import SecretStore
+from oauth_broker.sessions.session_end import ENDED_STATES, delete_secret
+from oauth_broker.sessions.table import ConditionFailed, SignIns
+from oauth_broker.sessions.token_store import TokenStore
 
 _CLIENT = "client_id = :client_id"
 
@@ -23,43 +23,45 @@ _CLIENT = "client_id = :client_id"
 class Revoke:
     """The revocation endpoint. Aries documents none of its own: what it granted lives on there until it expires."""
 
-    def __init__(self, settings: Settings, sign_ins: SignIns, vault: Vault, store: SessionStore, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, sign_ins: SignIns, secret_store: SecretStore, store: TokenStore, clock: Clock
+    ) -> None:
         self._sign_ins = sign_ins
-        self._vault = vault
+        self._secret_store = secret_store
         self._store = store
         self._clock = clock
-        self._limits = SourceLimits(settings.source_limit, MINUTE, clock)
+        self._limits = RateLimits(settings.source_limit, MINUTE, clock)
 
     def __call__(self, request: RevocationRequest, invocation: Invocation) -> None:
         """End the session of any authentic token of the client's, of whatever generation.
 
         Returns for every other token as well: there is nothing that the app could do (RFC 7009 section 2.2). Raises
-        Busy unless both the row has ended and the tokens are deleted, so that a sign-out that is confirmed is one. (If
-        AWS refuses the deletion for want of a right, see ``ending.delete_secret``.)
+        ServiceUnavailable unless both the row has ended and the tokens are deleted, so that a sign-out that is
+        confirmed is one. (If AWS refuses the deletion for want of a right, see ``ending.delete_secret``.)
         """
         token, client_id = request.token, request.client.client_id
         if token is None:
             return
-        invocation.concerns(token.session_id, client_id)
+        invocation.about_session(token.session_id, client_id)
         try:
-            if self._limits.is_spent(client_id, invocation.source):
+            if self._limits.is_exceeded(client_id, invocation.source):
                 self._refuse_unknown(token)
             self._end(
                 token, f"{_CLIENT} AND (handle_hash = :hash OR previous_hash = :hash)", client_id, hash=token.hash
             )
-        except Refused as refused:
+        except ConditionFailed as refused:
             if not self._end_as_found(refused.found, token, client_id):
-                self._limits.spend(client_id, invocation.source)
+                self._limits.count(client_id, invocation.source)
                 return
         invocation.count("SignOuts")
         invocation.log("signed_out")
-        delete_secret(self._vault, token.session_id, invocation)
+        delete_secret(self._secret_store, token.session_id, invocation)
 
     def _refuse_unknown(self, token: RefreshToken) -> None:
-        """Raise Refused, as the write would, without writing: somebody at this address tries tokens."""
+        """Raise ConditionFailed, as the write would, without writing: somebody at this address tries tokens."""
         row = self._sign_ins.find(token.session_id)
         if row is None or not (token.has_hash(row.handle_hash) or token.has_hash(row.previous_hash)):
-            raise Refused(row)
+            raise ConditionFailed(row)
 
     def _end(self, token: RefreshToken, condition: str, client_id: str, **values: Value) -> None:
         now = self._clock.now()
@@ -71,7 +73,7 @@ class Revoke:
         """End the session where the token is one of its older ones; tell whether it has ended, now or before."""
         if row is None or row.client_id != client_id:
             return False
-        if row.status in ENDED or not row.is_live(self._clock.now()):
+        if row.status in ENDED_STATES or not row.is_live(self._clock.now()):
             # Ended already; its secret may have outlived the failure of an earlier try, and nobody misses it.
             return True
         if row.status != "active":
@@ -82,6 +84,6 @@ class Revoke:
         except InvalidGrant:
             return True  # It ended a moment ago.
         # Refused, where it ended a moment ago: the secret is deleted all the same.
-        with suppress(Refused):
+        with suppress(ConditionFailed):
             self._end(token, _CLIENT, client_id)
         return True

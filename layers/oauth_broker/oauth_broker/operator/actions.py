@@ -2,66 +2,63 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from oauth_broker.aries.transport import RequestsTransport
 from oauth_broker.clock import Clock
-from oauth_broker.config.settings import Settings
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.operations.cleanup import Cleanup
-from oauth_broker.operator.admin_sign_out import ForcedSignOut
+from oauth_broker.operations.parts import Parts
+from oauth_broker.operator.admin_sign_out import AdminSignOut
 from oauth_broker.operator.checks import ConfigurationChecks, settings_refused
 from oauth_broker.operator.commands import CheckConfiguration, Command, Redrive, RevokeAll, RevokeSession, ShowSession
 from oauth_broker.operator.dead_letters import DeadLetters
 from oauth_broker.operator.errors import NotConfigured
 from oauth_broker.operator.mass_sign_out import MassSignOut
-from oauth_broker.operator.search import Directory
-from oauth_broker.operator.sessions import SessionDesk
+from oauth_broker.operator.search import SessionSearch
+from oauth_broker.operator.sessions import SessionActions
 from oauth_broker.operator.sweep import Sweeper
 from oauth_broker.operator.sweep_progress import Sweeps
 from oauth_broker.runtime import aws
 from oauth_broker.runtime.invocation import Invocation
-from oauth_broker.sessions.control_item import ControlItem
-from oauth_broker.sessions.not_before import CutOffs
-from oauth_broker.sessions.secret_store import SecretsManagerVault
-from oauth_broker.sessions.table import SignIns
 
 Actions = Callable[[Command, Invocation], dict[str, Any]]
-"""Does what a command asks for and returns the answer. Raises OperatorError, and Busy where AWS fails."""
+"""Does what a command asks for and returns the answer. Raises OperatorError, and ServiceUnavailable where AWS fails."""
 
 
 class OperatorActions:
     """All actions, with settings that are right."""
 
-    def __init__(self, settings: Settings, dead_letter_queue_url: str, clock: Clock) -> None:
-        dynamodb, secrets = aws.dynamodb(), aws.secretsmanager()
-        sign_ins = SignIns(dynamodb, settings.table_name)
-        cut_offs = CutOffs(ControlItem(dynamodb, settings.table_name, clock), clock)
-        directory = Directory(dynamodb, settings.table_name)
-        sweeps = Sweeps(dynamodb, settings.table_name)
-        vault = SecretsManagerVault(secrets, settings.secret_prefix, settings.key_id)
-        sign_out = ForcedSignOut(sign_ins, vault, clock)
-        sweeper = Sweeper(directory, sign_out, sweeps, clock, os.urandom)
+    def __init__(self, parts: Parts, dead_letter_queue_url: str) -> None:
+        settings, clock = parts.settings, parts.clock
+        search = SessionSearch(parts.dynamodb, settings.table_name)
+        sweeps = Sweeps(parts.dynamodb, settings.table_name)
+        sign_out = AdminSignOut(parts.sign_ins, parts.secret_store, clock)
+        sweeper = Sweeper(search, sign_out, sweeps, clock, parts.random_bytes)
         self._dead_letters: DeadLetters | None = None
         if dead_letter_queue_url:
-            cleanup = Cleanup(vault, clock, os.urandom)
-            self._dead_letters = DeadLetters(aws.sqs(), dead_letter_queue_url, aws.dynamodbstreams(), cleanup)
-        self._desk = SessionDesk(directory, sign_ins, cut_offs, sign_out, clock)
-        self._mass_sign_out = MassSignOut(settings.registry, cut_offs, sweeps, sweeper, clock)
+            self._dead_letters = DeadLetters(aws.sqs(), dead_letter_queue_url, aws.dynamodbstreams(), parts.cleanup)
+        self._sessions = SessionActions(search, parts.sign_ins, parts.not_before, sign_out, clock)
+        self._mass_sign_out = MassSignOut(settings.registry, parts.not_before, sweeps, sweeper, clock)
         self._checks = ConfigurationChecks(
-            settings, cut_offs, directory, secrets, aws.aws_lambda, self._dead_letters, RequestsTransport(), clock
+            settings,
+            parts.not_before,
+            search,
+            parts.secrets,
+            aws.aws_lambda,
+            self._dead_letters,
+            RequestsTransport(),
+            clock,
         )
 
     def __call__(self, command: Command, invocation: Invocation) -> dict[str, Any]:
         """See Actions."""
         match command:
             case ShowSession():
-                return self._desk.show(command.reference)
+                return self._sessions.show(command.reference)
             case RevokeSession():
-                return self._desk.revoke(command.reference, invocation)
+                return self._sessions.revoke(command.reference, invocation)
             case RevokeAll():
                 return self._mass_sign_out(command, invocation)
             case Redrive():
@@ -79,10 +76,10 @@ class OperatorActions:
 def make_actions(environment: Mapping[str, str], clock: Clock) -> Actions:
     """Put the actions together. With a setting that is wrong, the check says which, and nothing else is done."""
     try:
-        settings = Settings.from_environment(environment)
+        parts = Parts.from_environment(environment, clock)
     except ConfigurationError as error:
         return _checks_alone(error)
-    return OperatorActions(settings, environment.get("DEAD_LETTER_QUEUE_URL", ""), clock)
+    return OperatorActions(parts, environment.get("DEAD_LETTER_QUEUE_URL", ""))
 
 
 def _checks_alone(error: ConfigurationError) -> Actions:

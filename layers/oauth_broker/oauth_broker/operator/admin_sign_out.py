@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oauth_broker.clock import Clock
-from oauth_broker.errors import Busy
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.row import SignIn
-from oauth_broker.sessions.secret_store import Vault
+from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.session_end import delete_secret
-from oauth_broker.sessions.table import Refused, SignIns
+from oauth_broker.sessions.table import ConditionFailed, SignIns
 
 # What the last row of an invocation, its last save and its answer may take; and what the waiting for a callback leaves
 # of that.
@@ -29,8 +29,10 @@ class Ended:
     by_this: bool
 
 
-class ForcedSignOut:
-    """Ends rows for the operator, one at a time. Every method raises Busy where AWS fails, and can be repeated.
+class AdminSignOut:
+    """Ends rows for the operator, one at a time.
+
+    Every method raises ServiceUnavailable where AWS fails, and can be repeated.
 
     The row is ended first, in one conditional update that every other worker's conditions meet: a claim, an issue, a
     redemption, a lease and a commit that come after it are refused. So it is with a sign-out (``revoke``).
@@ -40,18 +42,18 @@ class ForcedSignOut:
     after that. Should this process die in between, cleanup deletes the secret when the row expires, a day later.
     """
 
-    def __init__(self, sign_ins: SignIns, vault: Vault, clock: Clock) -> None:
+    def __init__(self, sign_ins: SignIns, secret_store: SecretStore, clock: Clock) -> None:
         self._sign_ins = sign_ins
-        self._vault = vault
+        self._secret_store = secret_store
         self._clock = clock
 
     def end(self, session_id: str, reason: str, by: str, invocation: Invocation) -> Ended:
         """End the row, unless it is over. ``by`` is the same where it is repeated, and only there."""
         try:
             row = self._sign_ins.end_in_any_state(session_id, reason, by, self._clock.now())
-        except Refused as refused:
+        except ConditionFailed as refused:
             return Ended(refused.found, by_this=False)
-        invocation.concerns(session_id, row.client_id)
+        invocation.about_session(session_id, row.client_id)
         # Not counted as SessionsEnded: nobody needs to be told of what a person has decided.
         invocation.log("session_ended", level="warning", reason=reason)
         return Ended(row, by_this=True)
@@ -60,11 +62,11 @@ class ForcedSignOut:
         """Delete the secret of a row that is over, for good; tell whether AWS let it."""
         if row is not None and not row.secret_version:
             self._outwait_callback(row.lease_until, invocation)
-        return delete_secret(self._vault, session_id, invocation)
+        return delete_secret(self._secret_store, session_id, invocation)
 
     def _outwait_callback(self, until: float, invocation: Invocation) -> None:
         pause = until - self._clock.now()
         if pause > invocation.remaining() - _RESERVED_AFTER_WAIT:
-            raise Busy(SIGN_IN_UNDER_WAY, retriable=False)
+            raise ServiceUnavailable(SIGN_IN_UNDER_WAY, retriable=False)
         if pause > 0:
             self._clock.sleep(pause)

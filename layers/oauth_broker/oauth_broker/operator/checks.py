@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
-from oauth_broker.aries.client import CALL_SECONDS, Provider, ProviderFailure
+from oauth_broker.aries.client import ARIES_CALL_SECONDS, Provider, ProviderFailure
 from oauth_broker.aries.client_secret import ClientSecret
 from oauth_broker.aries.transport import NoReply, NotSent, RequestsTransport
 from oauth_broker.clock import Clock
@@ -15,11 +15,11 @@ from oauth_broker.config.dialect import Outcome
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import BrokerError, ConfigurationError
 from oauth_broker.operator.dead_letters import DeadLetters
-from oauth_broker.operator.search import Directory
+from oauth_broker.operator.search import SessionSearch
 from oauth_broker.runtime.aws import LambdaClient, SecretsManagerClient, translated
 from oauth_broker.runtime.invocation import Invocation, Level
 from oauth_broker.secret import Secret
-from oauth_broker.sessions.not_before import EVERYONE, CutOffs
+from oauth_broker.sessions.not_before import EVERYONE, NotBefore
 
 # A refresh token that Aries never issued, and a verifier of the right form.
 _MADE_UP = Secret("made-up-by-the-configuration-check-of-the-broker")
@@ -59,8 +59,8 @@ class ConfigurationChecks:
     def __init__(
         self,
         settings: Settings,
-        cut_offs: CutOffs,
-        directory: Directory,
+        not_before: NotBefore,
+        search: SessionSearch,
         secrets: SecretsManagerClient,
         functions: Callable[[], LambdaClient],
         dead_letters: DeadLetters | None,
@@ -68,8 +68,8 @@ class ConfigurationChecks:
         clock: Clock,
     ) -> None:
         self._settings = settings
-        self._cut_offs = cut_offs
-        self._directory = directory
+        self._not_before = not_before
+        self._search = search
         self._secrets = secrets
         self._functions = functions
         self._dead_letters = dead_letters
@@ -111,11 +111,11 @@ class ConfigurationChecks:
         return f"{self._settings.issuer_for('broker.invalid')}/oauth2/callback"
 
     def _table(self) -> str:
-        self._cut_offs.standing(EVERYONE)
+        self._not_before.current(EVERYONE)
         return f"{self._settings.table_name} can be read"
 
     def _index(self) -> str:
-        self._directory.find(_NO_REFERENCE)
+        self._search.find(_NO_REFERENCE)
         return "sessions can be found by their reference"
 
     def _letters(self) -> str:
@@ -145,7 +145,7 @@ class ConfigurationChecks:
         return ClientSecret(self._secrets, self._settings.aries_client_secret_arn, self._clock)
 
     def _authorize_url(self) -> str:
-        status = self._transport.status_of(self._settings.aries_authorize_url, CALL_SECONDS)
+        status = self._transport.status_of(self._settings.aries_authorize_url, ARIES_CALL_SECONDS)
         if status in _NOTHING_THERE:
             raise _Wrong(f"there is nothing at ARIES_AUTHORIZE_URL: HTTP status {status}")
         if status >= 500:

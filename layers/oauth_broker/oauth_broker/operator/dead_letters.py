@@ -16,7 +16,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from oauth_broker.errors import Busy
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.operations.cleanup import Cleanup
 from oauth_broker.runtime.aws import DynamoDbStreamsClient, SqsClient, error_code, translated
 from oauth_broker.runtime.invocation import Invocation
@@ -30,7 +30,7 @@ _LETTER_SECONDS = 30
 # No page of records is begun with less: to delete one secret, and to remove the letter.
 _PAGE_SECONDS = 15
 # How long it is tried in vain to delete secrets before the next letter has its turn: a person is waiting.
-_PATIENCE_SECONDS = 10
+_TIME_LEFT_SECONDS = 10
 # A stream may answer with no records several times before it comes to the next ones.
 _MOST_EMPTY_PAGES = 100
 
@@ -73,14 +73,19 @@ class DeadLetters:
         self._cleanup = cleanup
 
     def count(self) -> int:
-        """Return how many letters there are, about, those included that were taken a moment ago. Raises Busy."""
+        """Return how many letters there are, about, those included that were taken a moment ago.
+
+        Raises ServiceUnavailable.
+        """
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         with translated("sqs"):
             answer = self._queue.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
 
     def redrive(self, limit: int, invocation: Invocation, *, drop_lost: bool = False) -> Redriven:
-        """Take up to ``limit`` letters and delete the secrets of the rows they are about; raises Busy where SQS fails.
+        """Take up to ``limit`` letters and delete the secrets of the rows they are about.
+
+        Raises ServiceUnavailable if SQS fails.
 
         A letter is removed from the queue once all its secrets are deleted. One that is not done is shown again after a
         minute. A lost one is removed only with ``drop_lost``: it keeps the alarm on until somebody has looked for the
@@ -113,12 +118,12 @@ class DeadLetters:
             what, reason = "redriven", None
         except _Lost as lost:
             what, reason = "lost", str(lost)
-        except Busy as busy:
-            what, reason = "kept", busy.reason
+        except ServiceUnavailable as unavailable:
+            what, reason = "kept", unavailable.reason
         if what == "redriven" or (what == "lost" and drop_lost):
             self._remove(letter)
         tally[what] += 1
-        invocation.concerns("")
+        invocation.about_session("")
         invocation.log(f"dead_letter_{what}", level="info" if what == "redriven" else "warning", reason=reason)
 
     def _remove(self, letter: dict[str, str]) -> None:
@@ -126,13 +131,13 @@ class DeadLetters:
             self._queue.delete_message(QueueUrl=self._queue_url, ReceiptHandle=letter["ReceiptHandle"])
 
     def _delete_secrets(self, place: _Place, invocation: Invocation, tally: Counter[str]) -> None:
-        """Delete the secrets of all removals in ``place``; raises Busy where one is left, and _Lost."""
+        """Delete the secrets of all removals in ``place``; raises ServiceUnavailable where one is left, and _Lost."""
         failed, denied, lost = 0, 0, None
         try:
             for records in self._records(place):
                 if invocation.remaining() < _PAGE_SECONDS:
-                    raise Busy("too_little_time")
-                outcome = self._cleanup.delete_secrets(records, invocation, patience=_PATIENCE_SECONDS)
+                    raise ServiceUnavailable("too_little_time")
+                outcome = self._cleanup.delete_secrets(records, invocation, time_left=_TIME_LEFT_SECONDS)
                 failed += len(outcome.failed)
                 denied += len(outcome.denied)
                 tally["secrets_deleted"] += outcome.deleted
@@ -141,7 +146,7 @@ class DeadLetters:
             lost = error
         # First of all what can still be deleted.
         if failed:
-            raise Busy("secrets_not_deleted")
+            raise ServiceUnavailable("secrets_not_deleted")
         if denied:
             # Perhaps there is no such secret: a person looks, and drops the letter.
             raise _Lost("secret_access_denied")
@@ -182,7 +187,9 @@ class DeadLetters:
             empty = 0 if answer["Records"] else empty + 1
             if empty > _MOST_EMPTY_PAGES:
                 # A shard that is open has no end, and may have nothing left.
-                raise _Trimmed("trimmed") if kind == "TRIM_HORIZON" else Busy("dynamodbstreams:no_records")
+                raise (
+                    _Trimmed("trimmed") if kind == "TRIM_HORIZON" else ServiceUnavailable("dynamodbstreams:no_records")
+                )
             yield answer["Records"]
             iterator = answer.get("NextShardIterator")
 

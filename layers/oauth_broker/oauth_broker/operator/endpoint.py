@@ -6,7 +6,7 @@ import traceback
 from dataclasses import dataclass, replace
 from typing import Any
 
-from oauth_broker.errors import Busy, Throttled
+from oauth_broker.errors import ServiceUnavailable, Throttled
 from oauth_broker.operator.actions import Actions
 from oauth_broker.operator.commands import Command, RevokeAll, RevokeSession, ShowSession, parse_command
 from oauth_broker.operator.errors import OperatorError, TemporaryFailure
@@ -55,12 +55,12 @@ class OperatorEndpoint:
     def _act(self, command: Command, invocation: Invocation) -> Answer:
         try:
             return self.actions(command, invocation)
-        except Busy as busy:
+        except ServiceUnavailable as unavailable:
             raise TemporaryFailure(
-                f"It did not work now ({busy.reason}). Nothing is lost, and nothing done twice: repeat the same "
+                f"It did not work now ({unavailable.reason}). Nothing is lost, and nothing done twice: repeat the same "
                 "command in a moment. Where it says the same again, look up that error: a right may be missing.",
-                busy.reason,
-            ) from busy
+                unavailable.reason,
+            ) from unavailable
 
 
 class _Limited:

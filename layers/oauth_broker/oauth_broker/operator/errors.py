@@ -26,7 +26,7 @@ class InvalidCommand(OperatorError):
     code = "invalid_request"
 
 
-class NotFound(OperatorError):
+class NothingFound(OperatorError):
     """What the command is about does not exist, or not any more."""
 
     code = "not_found"

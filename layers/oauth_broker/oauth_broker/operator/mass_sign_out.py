@@ -10,21 +10,21 @@ from typing import Any
 
 from oauth_broker.clock import Clock
 from oauth_broker.config.clients import Registry
-from oauth_broker.errors import Busy
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.operator.admin_sign_out import RESERVED_SECONDS
 from oauth_broker.operator.commands import RevokeAll
-from oauth_broker.operator.errors import InvalidCommand, NotFound, TemporaryFailure
+from oauth_broker.operator.errors import InvalidCommand, NothingFound, TemporaryFailure
 from oauth_broker.operator.sweep import Sweeper
 from oauth_broker.operator.sweep_progress import Progress, Sweeps
 from oauth_broker.operator.utc import utc
-from oauth_broker.runtime.aws import CALL_SECONDS
+from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
-from oauth_broker.sessions.control_item import KEPT_SECONDS
-from oauth_broker.sessions.not_before import EVERYONE, CutOffs, scope_of
+from oauth_broker.sessions.control_item import CACHE_SECONDS
+from oauth_broker.sessions.not_before import EVERYONE, NotBefore, target_of
 
 # From its second on, so long may a cut-off take to be known everywhere: to be written, and to be read where one was
 # read just before; clocks may differ by the rest. By then every row that began before it is in the table, too.
-IN_EFFECT_SECONDS = CALL_SECONDS + KEPT_SECONDS + 4
+IN_EFFECT_SECONDS = AWS_CALL_SECONDS + CACHE_SECONDS + 4
 
 _CONTINUE = 'Repeat the same command with "continue": true until "finished" is true.'
 
@@ -42,9 +42,11 @@ class MassSignOut:
     A sign-in that is under way is over too. Access tokens that were handed out live at Aries until they expire.
     """
 
-    def __init__(self, registry: Registry, cut_offs: CutOffs, sweeps: Sweeps, sweeper: Sweeper, clock: Clock) -> None:
+    def __init__(
+        self, registry: Registry, not_before: NotBefore, sweeps: Sweeps, sweeper: Sweeper, clock: Clock
+    ) -> None:
         self._registry = registry
-        self._cut_offs = cut_offs
+        self._not_before = not_before
         self._sweeps = sweeps
         self._sweeper = sweeper
         self._clock = clock
@@ -52,28 +54,30 @@ class MassSignOut:
     def __call__(self, command: RevokeAll, invocation: Invocation) -> dict[str, Any]:
         """Begin, go on, or tell how far it is; returns that.
 
-        Raises InvalidCommand for an app that is not known, NotFound where there is nothing to go on with, Busy before
-        the cut-off is known to be written, and TemporaryFailure after that.
+        Raises InvalidCommand for an app that is not known, NotFound where there is nothing to go on with,
+        ServiceUnavailable before the cut-off is known to be written, and TemporaryFailure after that.
         """
-        scope = EVERYONE if command.client_id is None else scope_of(command.client_id)
+        target = EVERYONE if command.client_id is None else target_of(command.client_id)
         if command.step == "start":
             self._refuse_unknown_app(command)
-            cut_off = self._sweeper.patiently(lambda: self._cut_offs.set(scope, int(self._clock.now())), invocation)
+            not_before = self._sweeper.patiently(
+                lambda: self._not_before.set(target, int(self._clock.now())), invocation
+            )
         else:
-            cut_off = self._cut_offs.standing(scope)
-            if not cut_off:
-                raise NotFound("There has been no mass sign-out of this scope.", "no_mass_sign_out")
+            not_before = self._not_before.current(target)
+            if not not_before:
+                raise NothingFound("There has been no mass sign-out of this scope.", "no_mass_sign_out")
         if command.step == "status":
-            return self._report(self._found(scope, cut_off), "")
+            return self._report(self._found(target, not_before), "")
         try:
-            return self._work(scope, cut_off, command.client_id, invocation)
-        except Busy as busy:
+            return self._work(target, not_before, command.client_id, invocation)
+        except ServiceUnavailable as unavailable:
             raise TemporaryFailure(
-                f"The sessions are signed out: the cut-off of {utc(cut_off)} is written, and in effect everywhere "
-                f"{IN_EFFECT_SECONDS} seconds after that. But AWS failed ({busy.reason}), so that not all of them are "
-                f"tidied up. {_CONTINUE}",
-                busy.reason,
-            ) from busy
+                f"The sessions are signed out: the cut-off of {utc(not_before)} is written, and in effect everywhere "
+                f"{IN_EFFECT_SECONDS} seconds after that. But AWS failed ({unavailable.reason}), so that not all of "
+                f"them are tidied up. {_CONTINUE}",
+                unavailable.reason,
+            ) from unavailable
 
     def _refuse_unknown_app(self, command: RevokeAll) -> None:
         if command.client_id is None:
@@ -89,30 +93,32 @@ class MassSignOut:
                 "registered_app" if is_registered else "unknown_app",
             )
 
-    def _work(self, scope: str, cut_off: int, client_id: str | None, invocation: Invocation) -> dict[str, Any]:
-        progress = self._sweeper.patiently(lambda: self._sweeps.begin(scope, cut_off, self._clock.now()), invocation)
-        self._wait_for_effect(progress.cut_off, invocation)
+    def _work(self, target: str, not_before: int, client_id: str | None, invocation: Invocation) -> dict[str, Any]:
+        progress = self._sweeper.patiently(
+            lambda: self._sweeps.begin(target, not_before, self._clock.now()), invocation
+        )
+        self._wait_for_effect(progress.not_before, invocation)
         # Without the time to wait there is none to begin a row, either.
         return self._report(*self._sweeper.sweep(progress, client_id, invocation))
 
-    def _wait_for_effect(self, cut_off: int, invocation: Invocation) -> None:
-        pause = min(cut_off + IN_EFFECT_SECONDS - self._clock.now(), invocation.remaining() - RESERVED_SECONDS)
+    def _wait_for_effect(self, not_before: int, invocation: Invocation) -> None:
+        pause = min(not_before + IN_EFFECT_SECONDS - self._clock.now(), invocation.remaining() - RESERVED_SECONDS)
         if pause > 0:
             self._clock.sleep(pause)
 
-    def _is_in_effect(self, cut_off: int) -> bool:
-        return self._clock.now() >= cut_off + IN_EFFECT_SECONDS
+    def _is_in_effect(self, not_before: int) -> bool:
+        return self._clock.now() >= not_before + IN_EFFECT_SECONDS
 
-    def _found(self, scope: str, cut_off: int) -> Progress:
+    def _found(self, target: str, not_before: int) -> Progress:
         """Return the sweep up to ``cut_off``, or to a later one; a process may have died before it was begun."""
-        found = self._sweeps.find(scope)
-        return found if found is not None and found.cut_off >= cut_off else Progress(scope, cut_off)
+        found = self._sweeps.find(target)
+        return found if found is not None and found.not_before >= not_before else Progress(target, not_before)
 
     def _report(self, progress: Progress, trouble: str) -> dict[str, Any]:
         report: dict[str, Any] = {
-            "scope": progress.scope,
-            "cut_off": utc(progress.cut_off),
-            "in_effect": self._is_in_effect(progress.cut_off),
+            "scope": progress.target,
+            "cut_off": utc(progress.not_before),
+            "in_effect": self._is_in_effect(progress.not_before),
             "ended": progress.ended,
             "secrets_deleted": progress.secrets_deleted,
             "secrets_denied": progress.secrets_denied,

@@ -21,8 +21,8 @@ class Page:
     cursor: str
 
 
-class Directory:
-    """Searches the table. Every method raises Busy where DynamoDB fails."""
+class SessionSearch:
+    """Searches the table. Every method raises ServiceUnavailable where DynamoDB fails."""
 
     def __init__(self, client: DynamoDbClient, table_name: str) -> None:
         self._client = client
@@ -44,15 +44,15 @@ class Directory:
             )
         return next((str(item["session_id"]["S"]) for item in answer["Items"]), None)
 
-    def page(self, cut_off: int, client_id: str | None, cursor: str) -> Page:
+    def page(self, not_before: int, client_id: str | None, cursor: str) -> Page:
         """Return the next rows, in whatever state, that began up to ``cut_off``, of one app or of all.
 
         In the order of the table, which stays the same, from just behind the row ``cursor`` on: that may be any key, of
         a row that is gone, too. A row that does not tell when it began is older than that. The table's control items
         have no status.
         """
-        conditions = ["attribute_exists(#status)", "(attribute_not_exists(created_at) OR created_at <= :cut_off)"]
-        values: dict[str, Any] = {":cut_off": {"N": str(cut_off)}}
+        conditions = ["attribute_exists(#status)", "(attribute_not_exists(created_at) OR created_at <= :not_before)"]
+        values: dict[str, Any] = {":not_before": {"N": str(not_before)}}
         if client_id is not None:
             conditions.append("client_id = :client_id")
             values[":client_id"] = {"S": client_id}

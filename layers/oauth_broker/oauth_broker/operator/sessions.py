@@ -5,37 +5,42 @@ from __future__ import annotations
 from typing import Any
 
 from oauth_broker.clock import Clock
-from oauth_broker.operator.admin_sign_out import ForcedSignOut
-from oauth_broker.operator.errors import NotFound
-from oauth_broker.operator.search import Directory
+from oauth_broker.operator.admin_sign_out import AdminSignOut
+from oauth_broker.operator.errors import NothingFound
+from oauth_broker.operator.search import SessionSearch
 from oauth_broker.operator.utc import utc
 from oauth_broker.runtime.invocation import Invocation
-from oauth_broker.sessions.not_before import CutOffs
+from oauth_broker.sessions.not_before import NotBefore
 from oauth_broker.sessions.row import SignIn, transitions
 from oauth_broker.sessions.table import SignIns
 
 _REASON = "operator"
 
 
-class SessionDesk:
+class SessionActions:
     """Looks at, and ends, the session that log lines call by some reference.
 
-    Raises NotFound where there is none, and Busy where AWS fails.
+    Raises NotFound where there is none, and ServiceUnavailable where AWS fails.
     """
 
     def __init__(
-        self, directory: Directory, sign_ins: SignIns, cut_offs: CutOffs, sign_out: ForcedSignOut, clock: Clock
+        self,
+        search: SessionSearch,
+        sign_ins: SignIns,
+        not_before: NotBefore,
+        sign_out: AdminSignOut,
+        clock: Clock,
     ) -> None:
-        self._directory = directory
+        self._search = search
         self._sign_ins = sign_ins
-        self._cut_offs = cut_offs
+        self._not_before = not_before
         self._sign_out = sign_out
         self._clock = clock
 
     def show(self, reference: str) -> dict[str, Any]:
         """Return what is known of the session, its timeline with it, and nothing that is secret."""
         row = self._found(reference)
-        return self._report(row, self._cut_offs.of(row.client_id))
+        return self._report(row, self._not_before.of(row.client_id))
 
     def revoke(self, reference: str, invocation: Invocation) -> dict[str, Any]:
         """End the session in whatever state it is and delete its secret; repeating it changes nothing.
@@ -49,10 +54,10 @@ class SessionDesk:
         return done | self._report(ended.row or found, 0)
 
     def _found(self, reference: str) -> SignIn:
-        session_id = self._directory.find(reference)
+        session_id = self._search.find(reference)
         row = self._sign_ins.find(session_id) if session_id else None
         if row is None:
-            raise NotFound(
+            raise NothingFound(
                 "No session has this reference. The row of a session that was ended is kept until a day after its end; "
                 "that of one that ran out, or of a sign-in that nobody finished, may go at once. The log lines with "
                 "the reference last longer.",
@@ -60,15 +65,15 @@ class SessionDesk:
             )
         return row
 
-    def _report(self, row: SignIn, cut_off: int) -> dict[str, Any]:
+    def _report(self, row: SignIn, not_before: int) -> dict[str, Any]:
         now = self._clock.now()
-        is_cut_off = row.is_cut_off(cut_off)
+        is_signed_out = row.is_before_mass_sign_out(not_before)
         return {
             "session": row.reference,
             "client_id": row.client_id,
             "status": row.status,
-            "signed_in": row.status == "active" and row.is_live(now) and not is_cut_off,
-            "signed_out_by_mass_sign_out_of": utc(cut_off) if is_cut_off else None,
+            "signed_in": row.status == "active" and row.is_live(now) and not is_signed_out,
+            "signed_out_by_mass_sign_out_of": utc(not_before) if is_signed_out else None,
             "created_at": utc(row.created_at),
             "expires_at": utc(row.expires_at),
             "generation": row.generation,

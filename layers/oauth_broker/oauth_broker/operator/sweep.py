@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from oauth_broker.clock import Backoff, Clock
-from oauth_broker.errors import Busy, Throttled
-from oauth_broker.operator.admin_sign_out import RESERVED_SECONDS, SIGN_IN_UNDER_WAY, ForcedSignOut
-from oauth_broker.operator.search import Directory
+from oauth_broker.errors import ServiceUnavailable, Throttled
+from oauth_broker.operator.admin_sign_out import RESERVED_SECONDS, SIGN_IN_UNDER_WAY, AdminSignOut
+from oauth_broker.operator.search import SessionSearch
 from oauth_broker.operator.sweep_progress import Overtaken, Progress, Sweeps
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url
@@ -44,21 +44,21 @@ class Sweeper:
 
     def __init__(
         self,
-        directory: Directory,
-        sign_out: ForcedSignOut,
+        search: SessionSearch,
+        sign_out: AdminSignOut,
         sweeps: Sweeps,
         clock: Clock,
-        token_bytes: Callable[[int], bytes],
+        random_bytes: Callable[[int], bytes],
     ) -> None:
-        self.directory = directory
+        self.search = search
         self.sign_out = sign_out
         self.sweeps = sweeps
         self.clock = clock
-        self.token_bytes = token_bytes
-        self._backoff = Backoff(clock, token_bytes)
+        self.random_bytes = random_bytes
+        self._backoff = Backoff(clock, random_bytes)
 
     def patiently(self, call: Callable[[], Result], invocation: Invocation) -> Result:
-        """Return what ``call`` returns, repeating it for some seconds where it is Busy."""
+        """Return what ``call`` returns, repeating it for some seconds where it is ServiceUnavailable."""
         ends_at = self.clock.now() + PATIENCE_SECONDS
 
         def time_left() -> float:
@@ -71,8 +71,8 @@ class Sweeper:
 
         Returns the progress as it was saved last, and what it stopped for before that, '' otherwise. A row that fails
         is left for the end, and held against nobody; where one after the other fails, it stops. Rows of a page that
-        was not saved are done again, which changes nothing. Raises Busy where the table cannot be read, or progress not
-        be saved: what was saved before stands.
+        was not saved are done again, which changes nothing. Raises ServiceUnavailable where the table cannot be read,
+        or progress not be saved: what was saved before stands.
         """
         run = _Run(self, client_id, invocation)
         try:
@@ -80,7 +80,7 @@ class Sweeper:
                 progress = run.save(run.step(progress), progress.saved_id)
         except Overtaken:
             run.trouble = "Another invocation is at work on this, or has begun it anew."
-            progress = self.patiently(lambda: self.sweeps.find(progress.scope), invocation) or progress
+            progress = self.patiently(lambda: self.sweeps.find(progress.target), invocation) or progress
         return progress, run.trouble
 
 
@@ -129,7 +129,7 @@ class _Run:
                 # Here and now it would only fail again.
                 self.trouble = f"What is left cannot be done yet ({self._last_failure})."
             return self._advanced(progress, tally, left=(*tally.failed, *progress.left[tally.handled :]))
-        page = self._patiently(lambda: self._sweeper.directory.page(progress.cut_off, self._client_id, progress.cursor))
+        page = self._patiently(lambda: self._sweeper.search.page(progress.not_before, self._client_id, progress.cursor))
         tally = self._work_off(page.session_ids)
         is_whole = tally.handled == len(page.session_ids)
         cursor = page.cursor if is_whole else (progress.cursor, *page.session_ids)[tally.handled]
@@ -166,9 +166,9 @@ class _Run:
             try:
                 self._sign_out(session_id, tally)
                 self._failures_in_a_row = 0
-            except Busy as busy:
+            except ServiceUnavailable as unavailable:
                 tally.failed += (session_id,)
-                self._note(busy, session_id)
+                self._note(unavailable, session_id)
         return tally
 
     def _keep_pace(self) -> None:
@@ -185,9 +185,9 @@ class _Run:
         tally.denied += not deleted
 
     def _new_id(self) -> str:
-        return base64url(self._sweeper.token_bytes(16))
+        return base64url(self._sweeper.random_bytes(16))
 
-    def _note(self, failure: Busy, session_id: str) -> None:
+    def _note(self, failure: ServiceUnavailable, session_id: str) -> None:
         self._last_failure = failure.reason
         if failure.reason == SIGN_IN_UNDER_WAY:
             return
@@ -196,5 +196,5 @@ class _Run:
             self.trouble = f"One session after the other cannot be done ({failure.reason})."
         if isinstance(failure, Throttled):
             self._invocation.count("AwsThrottled", aws_service=failure.service)
-        self._invocation.concerns(session_id)
+        self._invocation.about_session(session_id)
         self._invocation.log("secret_not_deleted", level="warning", reason=failure.reason)

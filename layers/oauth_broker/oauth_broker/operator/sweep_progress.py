@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from oauth_broker.errors import BrokerError
-from oauth_broker.runtime.aws import DynamoDbClient, error_code, translated
+from oauth_broker.runtime.aws import DynamoDbClient, conditional_write, translated
 from oauth_broker.sessions.row import to_value
 
 
@@ -22,8 +20,8 @@ class Progress:
     seconds since 1970, 0 for never. ``saved_id`` is of the last save.
     """
 
-    scope: str
-    cut_off: int
+    target: str
+    not_before: int
     cursor: str = ""
     is_scanned: bool = False
     left: tuple[str, ...] = ()
@@ -41,21 +39,21 @@ class Overtaken(BrokerError):
 
 
 class Sweeps:
-    """The items. Every method raises Busy where DynamoDB fails, and is safe to repeat."""
+    """The items. Every method raises ServiceUnavailable where DynamoDB fails, and is safe to repeat."""
 
     def __init__(self, client: DynamoDbClient, table_name: str) -> None:
         self._client = client
         self._table_name = table_name
 
-    def find(self, scope: str) -> Progress | None:
+    def find(self, target: str) -> Progress | None:
         """Return the newest sweep of the scope, or None."""
         with translated("dynamodb"):
-            answer = self._client.get_item(TableName=self._table_name, Key=_key(scope), ConsistentRead=True)
-        return _from_item(scope, answer["Item"]) if "Item" in answer else None
+            answer = self._client.get_item(TableName=self._table_name, Key=_key(target), ConsistentRead=True)
+        return _from_item(target, answer["Item"]) if "Item" in answer else None
 
-    def begin(self, scope: str, cut_off: int, now: float) -> Progress:
+    def begin(self, target: str, not_before: int, now: float) -> Progress:
         """Return the sweep up to ``cut_off``, begun now or before; where there is one up to a later one, that."""
-        progress = Progress(scope, cut_off, started_at=int(now), saved_at=int(now), saved_id="begun")
+        progress = Progress(target, not_before, started_at=int(now), saved_at=int(now), saved_id="begun")
         refused = self._put(progress, "attribute_not_exists(cut_off) OR cut_off < :cut_off", {})
         return progress if refused is None else refused
 
@@ -72,40 +70,33 @@ class Sweeps:
 
     def _put(self, progress: Progress, condition: str, values: dict[str, Any]) -> Progress | None:
         """Write the item; return it as found where the condition refuses it."""
-        members = {name: _value(getattr(progress, name)) for name in _ATTRIBUTES}
-        with translated("dynamodb"):
-            try:
-                self._client.update_item(
-                    TableName=self._table_name,
-                    Key=_key(progress.scope),
-                    UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in members),
-                    ConditionExpression=condition,
-                    # DynamoDB reserves some of the words.
-                    ExpressionAttributeNames={f"#{name}": name for name in members},
-                    ExpressionAttributeValues={f":{name}": value for name, value in members.items()} | values,
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
-                    raise
-                refused: Any = error.response
-                return _from_item(progress.scope, refused["Item"])
-        return None
+        members = {attribute: _value(getattr(progress, field)) for field, attribute in _ATTRIBUTES.items()}
+        write = conditional_write(
+            self._client.update_item,
+            TableName=self._table_name,
+            Key=_key(progress.target),
+            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in members),
+            ConditionExpression=condition,
+            # DynamoDB reserves some of the words.
+            ExpressionAttributeNames={f"#{name}": name for name in members},
+            ExpressionAttributeValues={f":{name}": value for name, value in members.items()} | values,
+        )
+        return None if write.is_applied else _from_item(progress.target, write.item)
 
 
-# All but the scope, which is the key.
-_ATTRIBUTES = tuple(name for name in Progress.__dataclass_fields__ if name != "scope")
+# The stored attribute of each field. The target is the key.
+_ATTRIBUTES = {field: field for field in Progress.__dataclass_fields__ if field != "target"} | {"not_before": "cut_off"}
 
 
-def _key(scope: str) -> dict[str, Any]:
-    return {"session_id": {"S": f"sweep:{scope}"}}
+def _key(target: str) -> dict[str, Any]:
+    return {"session_id": {"S": f"sweep:{target}"}}
 
 
 def _value(value: Any) -> dict[str, Any]:
     return to_value(int(value) if isinstance(value, bool) else value)
 
 
-def _from_item(scope: str, item: dict[str, Any]) -> Progress:
+def _from_item(target: str, item: dict[str, Any]) -> Progress:
     def plain(value: dict[str, Any]) -> Any:
         match value:
             case {"N": number}:
@@ -115,5 +106,5 @@ def _from_item(scope: str, item: dict[str, Any]) -> Progress:
             case _:
                 return value["S"]
 
-    members = {name: plain(item[name]) for name in _ATTRIBUTES}
-    return Progress(scope, **members | {"is_scanned": bool(members["is_scanned"])})
+    members = {field: plain(item[attribute]) for field, attribute in _ATTRIBUTES.items()}
+    return Progress(target, **members | {"is_scanned": bool(members["is_scanned"])})

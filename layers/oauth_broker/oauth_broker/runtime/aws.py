@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, cast
 
@@ -13,7 +14,7 @@ from botocore import httpsession
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from oauth_broker.errors import Busy, NotAllowed, Throttled
+from oauth_broker.errors import NotAllowed, ServiceUnavailable, Throttled
 
 # Two attempts, since a pooled connection may have died while the process was frozen, and no more: what is worth
 # repeating is repeated by its caller, who knows how much time there is.
@@ -28,7 +29,7 @@ _CONFIG = Config(
 )
 # What one call may take at the most: two attempts and the SDK's pause between them. A call of SQS may take two seconds
 # more, one for each attempt.
-CALL_SECONDS = 6
+AWS_CALL_SECONDS = 6
 
 
 class _TrustingContext(ssl.SSLContext):
@@ -164,17 +165,47 @@ _THROTTLING_CODES = frozenset(
 _NOT_ALLOWED_CODES = frozenset({"AccessDeniedException", "AccessDenied"})
 
 
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A conditional write that DynamoDB answered.
+
+    If the write was applied, ``item`` is what ``ReturnValues`` asks for. If the condition failed, ``item`` is the item
+    as DynamoDB found it. An absent item is ``{}``.
+    """
+
+    is_applied: bool
+    item: dict[str, Any]
+
+
+def conditional_write(write: Callable[..., Any], **parameters: Any) -> Write:
+    """Call ``write``, a client's ``put_item`` or ``update_item``, with a ``ConditionExpression``.
+
+    Raises ServiceUnavailable if DynamoDB fails. A failed condition is no failure of DynamoDB.
+    """
+    with translated("dynamodb"):
+        try:
+            answer = write(ReturnValuesOnConditionCheckFailure="ALL_OLD", **parameters)
+        except ClientError as error:
+            if error_code(error) != "ConditionalCheckFailedException":
+                raise
+            refused: Any = error.response
+            return Write(False, refused.get("Item", {}))
+    return Write(True, answer.get("Attributes", {}))
+
+
 @contextmanager
 def translated(service: str, final: Container[str] = ()) -> Iterator[None]:
-    """Turn every failure of an AWS call into Busy: throttled, refused, timed out and unreachable all pass in time.
+    """Turn every failure of an AWS call into ServiceUnavailable, because each of them passes in time.
 
-    It is retriable, save where the error code is one of ``final``.
+    The failure is retriable unless its error code is one of ``final``.
     """
     try:
         yield
     except ClientError as error:
         code = error_code(error)
-        kind = Throttled if code in _THROTTLING_CODES else NotAllowed if code in _NOT_ALLOWED_CODES else Busy
+        kind = (
+            Throttled if code in _THROTTLING_CODES else NotAllowed if code in _NOT_ALLOWED_CODES else ServiceUnavailable
+        )
         raise kind(f"{service}:{code}", retriable=code not in final) from error
     except BotoCoreError as error:
-        raise Busy(f"{service}:{type(error).__name__}") from error
+        raise ServiceUnavailable(f"{service}:{type(error).__name__}") from error

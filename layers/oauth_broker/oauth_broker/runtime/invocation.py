@@ -69,7 +69,7 @@ class Invocation:
         """Return the seconds until the function is stopped."""
         return self._context.get_remaining_time_in_millis() / 1000
 
-    def concerns(self, session_id: str, client_id: str | None = None) -> None:
+    def about_session(self, session_id: str, client_id: str | None = None) -> None:
         """Name the session, and the app where it is known, that every line from here on is about."""
         self._session_id = session_id
         self._client_id = client_id

@@ -9,41 +9,39 @@ from __future__ import annotations
 
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from oauth_broker.clock import Clock
-from oauth_broker.runtime.aws import DynamoDbClient, error_code, translated
+from oauth_broker.runtime.aws import DynamoDbClient, conditional_write, translated
 
 # No session id: those have 43 characters.
 KEY = "cut-offs"
 # After so many seconds a number that was written is known to every process.
-KEPT_SECONDS = 5
+CACHE_SECONDS = 5
 
 
 class ControlItem:
-    """What a process knows of the item, which is never older than KEPT_SECONDS.
+    """What a process knows of the item, which is never older than CACHE_SECONDS.
 
-    Every method raises Busy where DynamoDB fails.
+    Every method raises ServiceUnavailable where DynamoDB fails.
     """
 
     def __init__(self, client: DynamoDbClient, table_name: str, clock: Clock) -> None:
         self._client = client
         self._table_name = table_name
         self._clock = clock
-        self._kept: dict[str, float] = {}
+        self._cached: dict[str, float] = {}
         self._good_until = 0.0
 
     def numbers(self) -> dict[str, float]:
-        """Return all numbers, as they were at most KEPT_SECONDS ago."""
+        """Return all numbers, as they were at most CACHE_SECONDS ago."""
         # Counted from before the reading, which may take its time.
         now = self._clock.now()
         if now >= self._good_until:
-            self._keep(self.read(), now)
-        return self._kept
+            self._cache(self.read(), now)
+        return self._cached
 
     def known(self) -> dict[str, float]:
         """Return all numbers as the process last saw them, without a call."""
-        return self._kept
+        return self._cached
 
     def read(self) -> dict[str, float]:
         """Return all numbers as they are now."""
@@ -61,7 +59,7 @@ class ControlItem:
         values = {":most": _value(most), ":type": {"S": "N"}}
         is_none = "attribute_not_exists(#name) OR NOT attribute_type(#name, :type)"
         self._set(name, number, f"{is_none} OR #name <= :number OR #name > :most", values)
-        return self._kept[name]
+        return self._cached[name]
 
     def swap(self, name: str, seen: float, number: float) -> bool:
         """Set a number if it is still ``seen``, which is 0 for none; tell whether this call did."""
@@ -72,7 +70,11 @@ class ControlItem:
     def remove(self, *names: str) -> None:
         """Remove numbers. Already absent is success."""
         short = {f"#n{index}": name for index, name in enumerate(names)}
-        self._update(UpdateExpression=f"REMOVE {', '.join(short)}", ExpressionAttributeNames=short)
+        self._update(
+            UpdateExpression=f"REMOVE {', '.join(short)}",
+            ConditionExpression="attribute_exists(session_id)",
+            ExpressionAttributeNames=short,
+        )
 
     def _set(self, name: str, number: float, condition: str, values: dict[str, Any]) -> bool:
         return self._update(
@@ -80,29 +82,24 @@ class ControlItem:
             ConditionExpression=condition,
             ExpressionAttributeNames={"#name": name},
             ExpressionAttributeValues={":number": _value(number), **values},
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
 
     def _update(self, **parameters: Any) -> bool:
-        """Update the item, and know it as it then is; tell whether its condition, if it has one, was met."""
-        now, is_met = self._clock.now(), True
-        with translated("dynamodb"):
-            try:
-                answer = self._client.update_item(
-                    TableName=self._table_name, Key={"session_id": {"S": KEY}}, ReturnValues="ALL_NEW", **parameters
-                )
-                item = answer["Attributes"]
-            except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
-                    raise
-                refused: Any = error.response
-                item, is_met = refused.get("Item", {}), False
-        self._keep(_numbers(item), now)
-        return is_met
+        """Update the item and cache it as it then is. Tell whether the condition was met."""
+        now = self._clock.now()
+        write = conditional_write(
+            self._client.update_item,
+            TableName=self._table_name,
+            Key={"session_id": {"S": KEY}},
+            ReturnValues="ALL_NEW",
+            **parameters,
+        )
+        self._cache(_numbers(write.item), now)
+        return write.is_applied
 
-    def _keep(self, numbers: dict[str, float], now: float) -> None:
-        self._kept = numbers
-        self._good_until = now + KEPT_SECONDS
+    def _cache(self, numbers: dict[str, float], now: float) -> None:
+        self._cached = numbers
+        self._good_until = now + CACHE_SECONDS
 
 
 def _numbers(item: dict[str, Any]) -> dict[str, float]:

@@ -18,7 +18,7 @@ _PART_BYTES = 4096
 
 
 class Escrow:
-    """Seals and opens session secrets with the stack's key. Raises Busy where KMS fails."""
+    """Seals and opens session secrets with the stack's key. Raises ServiceUnavailable where KMS fails."""
 
     def __init__(self, make_client: Callable[[], KmsClient], key_id: str) -> None:
         # Made on first use: hardly any process ever needs it, and it would cost every cold start.

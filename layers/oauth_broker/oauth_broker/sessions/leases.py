@@ -27,10 +27,17 @@ class Lease:
 
 
 class Leases:
-    """Leases on active sessions. Every method raises Refused with the row as found, and Busy where DynamoDB fails."""
+    """Leases on active sessions.
+
+    Every method raises ConditionFailed with the row as found, and ServiceUnavailable where DynamoDB fails.
+    """
 
     def __init__(self, sign_ins: SignIns) -> None:
         self._sign_ins = sign_ins
+
+    def find(self, session_id: str) -> SignIn | None:
+        """Read a row without taking its lease."""
+        return self._sign_ins.find(session_id)
 
     def take(self, grant: RefreshTokenGrant, lease: Lease, terms: Terms, now: float) -> SignIn:
         """Take the lease for the holder of the grant's token, under a new fence.
@@ -39,16 +46,16 @@ class Leases:
         to judge.
         """
         scope: dict[str, Value] = {} if grant.scope is None else {"scope": grant.scope}
-        cut_off: dict[str, Value] = {"cut_off": terms.cut_off} if terms.cut_off else {}
+        not_before: dict[str, Value] = {"not_before": terms.not_before} if terms.not_before else {}
         return self._sign_ins.update_and_read(
             grant.token.session_id,
             "",
             "SET lease_id = :lease_id, lease_until = :lease_until ADD fence :one",
-            "#status = :active AND client_id = :client_id AND expires_at > :now_seconds AND rotated_at <= :settled"
+            "#status = :active AND client_id = :client_id AND expires_at > :now_seconds AND rotated_at <= :replay_after"
             " AND (attribute_not_exists(lease_until) OR lease_until <= :now) AND "
             + ("(handle_hash = :hash OR previous_hash = :hash)" if terms.late_retry else "handle_hash = :hash")
             + (" AND #scope = :scope" if scope else "")
-            + (" AND created_at > :cut_off" if cut_off else ""),
+            + (" AND created_at > :not_before" if not_before else ""),
             lambda found: found.lease_id == lease.lease_id,
             lease_id=lease.lease_id,
             lease_until=lease.until,
@@ -57,10 +64,10 @@ class Leases:
             client_id=grant.client.client_id,
             now_seconds=int(now),
             now=now,
-            settled=terms.settled,
+            replay_after=terms.replay_after,
             hash=grant.token.hash,
             **scope,
-            **cut_off,
+            **not_before,
         )
 
     def release(self, row: SignIn, reason: str, now: float) -> None:
@@ -71,7 +78,7 @@ class Leases:
         """Give the lease and its fence back, and let nobody take it before ``until``: Aries wants to be left alone."""
         self._give_fence_back(row, reason, now, ", lease_until = :until REMOVE lease_id", until=until)
 
-    def settle(self, row: SignIn, reason: str, now: float) -> None:
+    def give_back_fence(self, row: SignIn, reason: str, now: float) -> None:
         """Give the fence back and keep the lease: nothing was or will be stored, but Aries may still be at it."""
         self._give_fence_back(row, reason, now, "")
 

@@ -68,9 +68,9 @@ class SignIn:
         """Tell whether the row has not expired, whatever DynamoDB has got round to deleting."""
         return self.expires_at > now
 
-    def is_cut_off(self, cut_off: int) -> bool:
+    def is_before_mass_sign_out(self, not_before: int) -> bool:
         """Tell whether the sign-in began before a mass sign-out; ``cut_off`` is 0 where there was none."""
-        return bool(cut_off) and self.created_at <= cut_off
+        return bool(not_before) and self.created_at <= not_before
 
     def is_leased(self, now: float) -> bool:
         """Tell whether a worker holds the row."""

@@ -1,6 +1,6 @@
 """Where a session's Aries tokens are kept: one secret a session, one version a refresh.
 
-All access goes through the ``Vault`` protocol.
+All access goes through the ``SecretStore`` protocol.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Protocol
 
 from botocore.exceptions import ClientError
 
-from oauth_broker.errors import Busy
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.oauth.tokens import secret_name, secret_version
 from oauth_broker.runtime.aws import SecretsManagerClient, error_code, translated
 from oauth_broker.sessions.session_secret import SessionSecret
@@ -18,8 +18,8 @@ from oauth_broker.sessions.session_secret import SessionSecret
 _MAX_SECRET_BYTES = 64 * 1024
 
 
-class Vault(Protocol):
-    """Versioned secrets by session. Every method raises Busy where the store fails, retriable or not."""
+class SecretStore(Protocol):
+    """Versioned secrets by session. Every method raises ServiceUnavailable where the store fails, retriable or not."""
 
     def create(self, session_id: str, secret: SessionSecret) -> str:
         """Store the first version, of fence 0, and return its id. Repeating it is safe."""
@@ -41,7 +41,7 @@ class Vault(Protocol):
         ...
 
 
-class SecretsManagerVault:
+class SecretsManagerStore:
     """The vault in AWS Secrets Manager. Values are of at most 64 KiB."""
 
     def __init__(self, client: SecretsManagerClient, prefix: str, key_id: str) -> None:
@@ -50,7 +50,7 @@ class SecretsManagerVault:
         self._key_id = key_id
 
     def create(self, session_id: str, secret: SessionSecret) -> str:
-        """See Vault."""
+        """See SecretStore."""
         version = secret_version(session_id, 0)
         with translated("secretsmanager", _FINAL_CODES):
             self._client.create_secret(
@@ -62,7 +62,7 @@ class SecretsManagerVault:
         return version
 
     def read(self, session_id: str, version: str) -> SessionSecret | None:
-        """See Vault. By version id, never ``AWSCURRENT``: a version that no row committed may be current."""
+        """See SecretStore. By version id, never ``AWSCURRENT``: a version that no row committed may be current."""
         with translated("secretsmanager"):
             try:
                 answer = self._client.get_secret_value(
@@ -76,7 +76,7 @@ class SecretsManagerVault:
         return SessionSecret.from_json(answer["SecretString"])
 
     def store(self, session_id: str, fence: int, secret: SessionSecret) -> str:
-        """See Vault. The version id is the client request token, which makes the write idempotent."""
+        """See SecretStore. The version id is the client request token, which makes the write idempotent."""
         version = secret_version(session_id, fence)
         with translated("secretsmanager", _FINAL_CODES):
             self._client.put_secret_value(
@@ -87,7 +87,7 @@ class SecretsManagerVault:
         return version
 
     def delete(self, session_id: str) -> None:
-        """See Vault."""
+        """See SecretStore."""
         with translated("secretsmanager", _REFUSED_DELETIONS):
             try:
                 self._client.delete_secret(
@@ -120,5 +120,5 @@ _FINAL_CODES = frozenset(
 def _bounded(secret: SessionSecret) -> str:
     text = secret.to_json()
     if len(text.encode()) > _MAX_SECRET_BYTES:
-        raise Busy("vault:too_large", retriable=False)
+        raise ServiceUnavailable("vault:too_large", retriable=False)
     return text

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from oauth_broker.clock import Clock
-from oauth_broker.errors import Busy, NotAllowed
+from oauth_broker.errors import InvalidGrant, NotAllowed, ServiceUnavailable
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.row import SignIn, Value
-from oauth_broker.sessions.secret_store import Vault
-from oauth_broker.sessions.table import Refused, SignIns
+from oauth_broker.sessions.secret_store import SecretStore
+from oauth_broker.sessions.table import ConditionFailed, SignIns
 
-ENDED = frozenset({"dead", "revoked"})
+ENDED_STATES = frozenset({"dead", "revoked"})
 
 
-def delete_secret(vault: Vault, session_id: str, invocation: Invocation) -> bool:
+def delete_secret(secret_store: SecretStore, session_id: str, invocation: Invocation) -> bool:
     """Delete the secret of a session that is over, as its row says; tell whether there is none any more for sure.
 
-    Raises Busy where a repetition may succeed. If AWS refuses for want of a right, the secret counts as absent, with a
-    metric: AWS does not document whether Secrets Manager answers so for a name that does not exist. A sign-out that is
-    repeated would otherwise fail for ever.
+    Raises ServiceUnavailable where a repetition may succeed. If AWS refuses for want of a right, the secret counts as
+    absent, with a metric: AWS does not document whether Secrets Manager answers so for a name that does not exist. A
+    sign-out that is repeated would otherwise fail for ever.
     """
     try:
-        vault.delete(session_id)
+        secret_store.delete(session_id)
     except NotAllowed as refusal:
         note_not_allowed(refusal, invocation)
         return False
@@ -33,46 +33,52 @@ def note_not_allowed(refusal: NotAllowed, invocation: Invocation) -> None:
     invocation.log("secret_access_denied", level="warning", reason=refusal.reason)
 
 
-class Endings:
-    """Moves active sessions to ``dead`` and deletes their secrets."""
+class SessionEnd:
+    """Moves active sessions to ``dead`` and deletes their secrets.
 
-    def __init__(self, sign_ins: SignIns, vault: Vault, clock: Clock) -> None:
+    Every method returns the failure that its caller raises.
+    """
+
+    def __init__(self, sign_ins: SignIns, secret_store: SecretStore, clock: Clock) -> None:
         self._sign_ins = sign_ins
-        self._vault = vault
+        self._secret_store = secret_store
         self._clock = clock
 
-    def end_refused(self, row: SignIn, invocation: Invocation) -> None:
-        """End a session that Aries refuses for good; raises Refused where this worker has lost its lease."""
+    def end_refused(self, row: SignIn, invocation: Invocation) -> InvalidGrant:
+        """End a session that Aries refuses for good. Raises ConditionFailed if this worker has lost the lease."""
         lease = "fence = :fence AND lease_id = :lease_id"
-        self._end(row.session_id, "provider_refused", invocation, lease, fence=row.fence, lease_id=row.lease_id)
+        return self._end(row.session_id, "provider_refused", invocation, lease, fence=row.fence, lease_id=row.lease_id)
 
-    def end_reused(self, session_id: str, reason: str, invocation: Invocation) -> None:
-        """End a session whose token or code came a second time, so that two parties must be holding it."""
-        # Before the write, whose answer may be lost: rather an alarm too many.
+    def end_reused(self, session_id: str, reason: str, invocation: Invocation) -> InvalidGrant:
+        """End a session whose token or code came a second time, because two parties must hold it."""
+        # The count comes before the write, whose answer may be lost: one alarm too many is better than one too few.
         invocation.count("ReuseDetected")
-        self._end(session_id, reason, invocation)
+        return self._end(session_id, reason, invocation)
 
-    def end_disallowed(self, session_id: str, invocation: Invocation) -> None:
-        """End a session whose scope its app is not registered for any more, whoever holds the lease."""
-        self._end(session_id, "scope_removed", invocation)
+    def end_disallowed(self, session_id: str, invocation: Invocation) -> InvalidGrant:
+        """End a session whose scope its app is not registered for any more, whichever worker holds the lease."""
+        return self._end(session_id, "scope_removed", invocation)
 
-    def _end(self, session_id: str, reason: str, invocation: Invocation, condition: str = "", **values: Value) -> None:
-        """End the session; raises Busy where the row cannot be written.
+    def _end(
+        self, session_id: str, reason: str, invocation: Invocation, condition: str = "", **values: Value
+    ) -> InvalidGrant:
+        """End the session. Raises ServiceUnavailable if the row cannot be written.
 
-        The row decides. The secret, to which nothing leads any more, is deleted at once where that works, and by
-        cleanup in any case.
+        The row decides. The secret is of no use any more: this deletes it at once if it can, and cleanup deletes it in
+        any case.
         """
         now = self._clock.now()
         try:
             self._sign_ins.end(session_id, "dead", reason, now, condition=condition, **values)
-        except Refused as refused:
+        except ConditionFailed as refused:
             # Another worker, or the SDK's retry of this write, already ended the session, or it has expired since the
             # row was read. All count as success. Only a lost lease is left.
-            if refused.found is not None and refused.found.status not in ENDED and refused.found.is_live(now):
+            if refused.found is not None and refused.found.status not in ENDED_STATES and refused.found.is_live(now):
                 raise
         invocation.count("SessionsEnded", reason=reason)
         invocation.log("session_ended", level="warning", reason=reason)
         try:
-            delete_secret(self._vault, session_id, invocation)
-        except Busy as error:
+            delete_secret(self._secret_store, session_id, invocation)
+        except ServiceUnavailable as error:
             invocation.log("secret_not_deleted", level="warning", reason=error.reason)
+        return InvalidGrant(reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from oauth_broker.errors import Busy
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.secret import Secret
 from oauth_broker.strict_json import parse_object
 
@@ -41,7 +41,10 @@ class SessionSecret:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> SessionSecret:
-        """Read the stored form; raises Busy where it is not one, since a session is never ended by what we stored."""
+        """Read the stored form.
+
+        Raises ServiceUnavailable where it is not one, since a session is never ended by what we stored.
+        """
         try:
             match parse_object(text):
                 case {
@@ -55,5 +58,5 @@ class SessionSecret:
                     kept = None if refresh_token is None else Secret(refresh_token)
                     return cls(Secret(session_key), holder, Secret(access_token), kept, expires_at, scope)
         except ValueError as error:
-            raise Busy("vault:malformed_secret") from error
-        raise Busy("vault:malformed_secret")
+            raise ServiceUnavailable("vault:malformed_secret") from error
+        raise ServiceUnavailable("vault:malformed_secret")

@@ -12,10 +12,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Literal
 
-from botocore.exceptions import ClientError
-
 from oauth_broker.errors import BrokerError
-from oauth_broker.runtime.aws import DynamoDbClient, error_code, translated
+from oauth_broker.runtime.aws import DynamoDbClient, Write, conditional_write, translated
 from oauth_broker.sessions.row import NO_TOKENS, SignIn, Value, entry, from_item, to_item, to_value
 
 # Seconds that a dead or revoked row is kept, for repeated sign-outs and for support.
@@ -27,7 +25,7 @@ SIGN_IN_SECONDS = 10 * 60
 _ONE_MORE_ENTRY = "timeline = list_append(if_not_exists(timeline, :none), :entry)"
 
 
-class Refused(BrokerError):
+class ConditionFailed(BrokerError):
     """A conditional update was refused. ``found`` is the row as it was, or None where there is none."""
 
     def __init__(self, found: SignIn | None) -> None:
@@ -35,48 +33,42 @@ class Refused(BrokerError):
         self.found = found
 
 
-def _is_nobodys(found: SignIn) -> bool:
+def _never(found: SignIn) -> bool:
     return False
 
 
-def _own_or_refused(error: ClientError, own: Callable[[SignIn], bool]) -> dict[str, Any]:
-    """Return the row that stopped a write, as DynamoDB has it, if it is what this very write has made of it.
-
-    Raises Refused where it is not, and ``error`` itself where no condition was refused.
-    """
-    if error_code(error) != "ConditionalCheckFailedException":
-        raise error
-    refused: Any = error.response
-    item: dict[str, Any] | None = refused.get("Item")
-    found = from_item(item) if item else None
-    if item and found and own(found):
-        return item
-    raise Refused(found) from error
+def _refuse_unless(already_applied: Callable[[SignIn], bool], write: Write) -> None:
+    """Raise ConditionFailed if the condition of ``write`` failed, unless this very write made the row that it found."""
+    if write.is_applied:
+        return
+    found = from_item(write.item) if write.item else None
+    if found is None or not already_applied(found):
+        raise ConditionFailed(found)
 
 
 class SignIns:
-    """The table. Every method raises Busy where DynamoDB fails, and every update Refused with the row as found."""
+    """The table.
+
+    Every method raises ServiceUnavailable where DynamoDB fails, and every update ConditionFailed with the row as found.
+    """
 
     def __init__(self, client: DynamoDbClient, table_name: str) -> None:
         self._client = client
         self._table_name = table_name
 
     def save(self, row: SignIn) -> None:
-        """Write a new row, and never over one that is there; raises Refused where that is another's.
+        """Write a new row, and never over one that is there; raises ConditionFailed where that is another's.
 
         A write that the SDK has given up and repeated may land late, at any time of the sign-in or of its session. Over
         the row as it is by then it would bring a session back that has ended, or throw a live one away.
         """
-        with translated("dynamodb"):
-            try:
-                self._client.put_item(
-                    TableName=self._table_name,
-                    Item=to_item(row),
-                    ConditionExpression="attribute_not_exists(session_id)",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            except ClientError as error:
-                _own_or_refused(error, lambda found: found.browser_hash == row.browser_hash)
+        write = conditional_write(
+            self._client.put_item,
+            TableName=self._table_name,
+            Item=to_item(row),
+            ConditionExpression="attribute_not_exists(session_id)",
+        )
+        _refuse_unless(lambda found: found.browser_hash == row.browser_hash, write)
 
     def find(self, session_id: str) -> SignIn | None:
         """Read a row, consistently."""
@@ -245,65 +237,63 @@ class SignIns:
     def update(
         self,
         session_id: str,
-        happened: str,
+        timeline_entry: str,
         update: str,
         condition: str,
-        own: Callable[[SignIn], bool] = _is_nobodys,
+        already_applied: Callable[[SignIn], bool] = _never,
         /,
         **values: Value,
     ) -> None:
         """Update a row where ``condition`` holds.
 
-        ``:x`` stands for the value x, and ``#x`` for the attribute x where DynamoDB reserves the word. ``own`` tells
-        whether a row that does not meet the condition is what this very write has made of it. ``happened`` is one more
-        entry for the row's timeline, or ''; with one, ``update`` begins with SET.
+        ``:x`` stands for the value x, and ``#x`` for the attribute x where DynamoDB reserves the word.
+        ``already_applied`` tells whether a row that does not meet the condition is what this very write has made of
+        it. ``timeline_entry`` is one more entry for the row's timeline, or ''; with one, ``update`` begins with SET.
         """
         # To parse a row that nobody looks at takes a sixth of the call.
-        self._update(session_id, happened, update, condition, "NONE", own, values)
+        self._update(session_id, timeline_entry, update, condition, "NONE", already_applied, values)
 
     def update_and_read(
         self,
         session_id: str,
-        happened: str,
+        timeline_entry: str,
         update: str,
         condition: str,
-        own: Callable[[SignIn], bool] = _is_nobodys,
+        already_applied: Callable[[SignIn], bool] = _never,
         /,
         **values: Value,
     ) -> SignIn:
         """Do as ``update`` and return the new row."""
-        return from_item(self._update(session_id, happened, update, condition, "ALL_NEW", own, values))
+        return from_item(
+            self._update(session_id, timeline_entry, update, condition, "ALL_NEW", already_applied, values)
+        )
 
     def _update(
         self,
         session_id: str,
-        happened: str,
+        timeline_entry: str,
         update: str,
         condition: str,
         wanted: Literal["NONE", "ALL_NEW"],
-        own: Callable[[SignIn], bool],
+        already_applied: Callable[[SignIn], bool],
         values: dict[str, Value],
     ) -> dict[str, Any]:
         """Return the new row as DynamoDB has it, where that is wanted."""
-        if happened:
+        if timeline_entry:
             update = update.replace("SET ", f"SET {_ONE_MORE_ENTRY}, ", 1)
-            values = {**values, "none": (), "entry": (happened,)}
+            values = {**values, "none": (), "entry": (timeline_entry,)}
         names = {f"#{name}": name for name in re.findall(r"#(\w+)", f"{update} {condition}")}
         # DynamoDB refuses an empty map of names.
         optional = {"ExpressionAttributeNames": names} if names else {}
-        with translated("dynamodb"):
-            try:
-                answer = self._client.update_item(
-                    TableName=self._table_name,
-                    Key={"session_id": {"S": session_id}},
-                    UpdateExpression=update,
-                    ConditionExpression=condition,
-                    ExpressionAttributeValues={f":{name}": to_value(value) for name, value in values.items()},
-                    ReturnValues=wanted,
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                    **optional,
-                )
-            except ClientError as error:
-                return _own_or_refused(error, own)
-        attributes: dict[str, Any] = answer.get("Attributes", {})
-        return attributes
+        write = conditional_write(
+            self._client.update_item,
+            TableName=self._table_name,
+            Key={"session_id": {"S": session_id}},
+            UpdateExpression=update,
+            ConditionExpression=condition,
+            ExpressionAttributeValues={f":{name}": to_value(value) for name, value in values.items()},
+            ReturnValues=wanted,
+            **optional,
+        )
+        _refuse_unless(already_applied, write)
+        return write.item

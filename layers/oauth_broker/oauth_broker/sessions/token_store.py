@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from oauth_broker.clock import Backoff, Clock
-from oauth_broker.errors import Busy, InvalidGrant, NotAllowed
+from oauth_broker.errors import InvalidGrant, NotAllowed, ServiceUnavailable
 from oauth_broker.oauth.tokens import secret_version
-from oauth_broker.runtime.aws import CALL_SECONDS
+from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.escrow import Escrow
 from oauth_broker.sessions.row import SignIn
-from oauth_broker.sessions.secret_store import Vault
+from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.sessions.table import SignIns
 
@@ -27,7 +27,7 @@ _VAULT_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredTokens:
     """A durable answer of Aries. ``version`` is the vault's; ``escrow`` is not empty where the row must carry it."""
 
     secret: SessionSecret
@@ -35,39 +35,39 @@ class Kept:
     escrow: tuple[bytes, ...] = ()
 
 
-class SessionStore:
-    """Reads and writes the tokens of sessions. Every method raises Busy where a store fails."""
+class TokenStore:
+    """Reads and writes the tokens of sessions. Every method raises ServiceUnavailable where a store fails."""
 
     def __init__(
         self,
         sign_ins: SignIns,
-        vault: Vault,
+        secret_store: SecretStore,
         escrow: Escrow,
         clock: Clock,
-        token_bytes: Callable[[int], bytes],
+        random_bytes: Callable[[int], bytes],
     ) -> None:
         self._sign_ins = sign_ins
-        self._vault = vault
+        self._secret_store = secret_store
         self._escrow = escrow
         self._clock = clock
-        self._backoff = Backoff(clock, token_bytes)
+        self._backoff = Backoff(clock, random_bytes)
 
     def committed(self, row: SignIn) -> SessionSecret:
         """Return what the row committed.
 
         By the version that the row names, never whatever is current, and never from a cache. Raises InvalidGrant where
-        it is gone because the session has ended since the row was read, and Busy where it is gone though it has not.
-        If AWS refuses the reading for want of a right, the row decides likewise: AWS does not document whether Secrets
-        Manager answers so for a name that does not exist.
+        it is gone because the session has ended since the row was read, and ServiceUnavailable where it is gone
+        though it has not. If AWS refuses the reading for want of a right, the row decides likewise: AWS does not
+        document whether Secrets Manager answers so for a name that does not exist.
         """
         if row.escrow:
             return self._escrow.open(row)
-        last: Busy = Busy("vault:version_not_found")
+        last: ServiceUnavailable = ServiceUnavailable("vault:version_not_found")
 
         def read() -> SessionSecret | None:
             nonlocal last
             try:
-                return self._vault.read(row.session_id, row.secret_version)
+                return self._secret_store.read(row.session_id, row.secret_version)
             except NotAllowed as refusal:
                 last = refusal
                 return None
@@ -84,7 +84,7 @@ class SessionStore:
         if again is None or again.status != row.status or not again.is_live(self._clock.now()):
             raise InvalidGrant("session_ended")
 
-    def earlier(self, row: SignIn) -> Kept | None:
+    def earlier(self, row: SignIn) -> StoredTokens | None:
         """Return what was stored since the last commit under a fence before the row's, the newest, or None.
 
         A version that is not found may have been written a moment ago, so that it counts as missing only when several
@@ -93,42 +93,42 @@ class SessionStore:
         fences = range(row.fence - 1, row.committed_fence, -1)
         if not fences:
             return None
-        found: dict[int, Kept] = {}
+        found: dict[int, StoredTokens] = {}
 
-        def newest() -> Kept | None:
+        def newest() -> StoredTokens | None:
             for fence in fences:
                 if fence not in found:
                     version = secret_version(row.session_id, fence)
-                    secret = self._vault.read(row.session_id, version)
+                    secret = self._secret_store.read(row.session_id, version)
                     if secret is not None:
-                        found[fence] = Kept(secret, version)
+                        found[fence] = StoredTokens(secret, version)
             return found.get(fences[0])
 
         return self._repeatedly(newest) or (found[max(found)] if found else None)
 
-    def keep(self, row: SignIn, secret: SessionSecret, invocation: Invocation) -> Kept:
+    def store(self, row: SignIn, secret: SessionSecret, invocation: Invocation) -> StoredTokens:
         """Make Aries' answer durable under the row's fence: in the vault, or sealed for the commit to carry.
 
-        Tries both until there is only time for the commit. Raises Busy where neither took it.
+        Tries both until there is only time for the commit. Raises ServiceUnavailable where neither took it.
         """
         vault_until = self._clock.now() + _VAULT_SECONDS
         vault_may_take_it = True
-        for _ in self._backoff.tries(lambda: invocation.remaining() - CALL_SECONDS):
+        for _ in self._backoff.tries(lambda: invocation.remaining() - AWS_CALL_SECONDS):
             if vault_may_take_it:
                 try:
-                    return Kept(secret, self._vault.store(row.session_id, row.fence, secret))
-                except Busy as failure:
+                    return StoredTokens(secret, self._secret_store.store(row.session_id, row.fence, secret))
+                except ServiceUnavailable as failure:
                     vault_may_take_it, last = failure.retriable, failure
             if not vault_may_take_it or self._clock.now() >= vault_until:
                 try:
                     sealed = self._escrow.seal(row, secret)
-                except Busy as failure:
+                except ServiceUnavailable as failure:
                     last = failure
                 else:
                     invocation.count("Escrowed")
                     invocation.log("escrowed", level="warning", reason=last.reason)
                     # The version stays the old one's: no version of this fence is known to exist.
-                    return Kept(secret, row.secret_version, sealed)
+                    return StoredTokens(secret, row.secret_version, sealed)
         raise last
 
     def _repeatedly(self, read: Callable[[], Found | None]) -> Found | None:

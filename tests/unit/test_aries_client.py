@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.aries.client import CALL_SECONDS, KEEP_SECONDS, Provider, ProviderFailure, ProviderTokens
+from oauth_broker.aries.client import ARIES_CALL_SECONDS, STORE_SECONDS, Provider, ProviderFailure, ProviderTokens
 from oauth_broker.aries.client_secret import ClientSecret
 from oauth_broker.aries.transport import NoReply, NotSent, Reply
 from oauth_broker.config.dialect import Outcome
-from oauth_broker.errors import Busy
+from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret
 from tests.support.drawn import secret_texts
@@ -192,8 +192,8 @@ def test_a_standard_provider_gets_a_refresh_as_a_form_without_a_redirect_uri() -
 def test_a_call_is_bounded_and_leaves_time_to_keep_its_answer() -> None:
     setup = Setup(ok())
     setup.exchange()
-    assert setup.transport.sent[0].seconds == CALL_SECONDS
-    assert CALL_SECONDS + KEEP_SECONDS < 29
+    assert setup.transport.sent[0].seconds == ARIES_CALL_SECONDS
+    assert ARIES_CALL_SECONDS + STORE_SECONDS < 29
 
 
 # A success.
@@ -510,8 +510,8 @@ def test_nothing_is_sent_where_too_little_time_is_left_to_keep_the_answer(
     call: Callable[[Setup], ProviderTokens],
 ) -> None:
     setup = Setup(ok())
-    setup.context.seconds = CALL_SECONDS + KEEP_SECONDS - 0.01
-    with pytest.raises(Busy):
+    setup.context.seconds = ARIES_CALL_SECONDS + STORE_SECONDS - 0.01
+    with pytest.raises(ServiceUnavailable):
         call(setup)
     assert setup.transport.sent == []
     setup.context.seconds += 0.02
@@ -523,10 +523,10 @@ def test_a_changed_client_secret_is_not_tried_where_too_little_time_is_left() ->
 
     def rotate_slowly() -> None:
         setup.secrets.value = "canary-secret-2"
-        setup.context.seconds = CALL_SECONDS + KEEP_SECONDS - 0.01
+        setup.context.seconds = ARIES_CALL_SECONDS + STORE_SECONDS - 0.01
 
     setup.transport.meanwhile = rotate_slowly
-    with pytest.raises((Busy, ProviderFailure)):
+    with pytest.raises((ServiceUnavailable, ProviderFailure)):
         setup.refresh()
     assert len(setup.transport.sent) == 1
     # The next refresh begins with the new one.
@@ -552,14 +552,14 @@ def test_the_client_secret_is_read_once_for_many_refreshes() -> None:
 
 def test_nothing_is_sent_while_the_client_secret_cannot_be_read() -> None:
     setup = Setup(secret=client_error("ThrottlingException"))
-    with pytest.raises(Busy) as raised:
+    with pytest.raises(ServiceUnavailable) as raised:
         setup.refresh()
     assert not isinstance(raised.value, ProviderFailure)
     assert setup.transport.sent == []
 
 
 def test_a_refused_client_secret_that_cannot_be_read_again_is_still_told_as_a_refusal() -> None:
-    # Busy is promised only before anything is sent: the operator's alarm hangs on the refusal.
+    # ServiceUnavailable is promised only before anything is sent: the operator's alarm hangs on the refusal.
     setup = Setup(error(401, "invalid_client"))
 
     def break_down() -> None:

@@ -14,7 +14,7 @@ from oauth_broker.oauth.requests import RefreshTokenGrant
 from oauth_broker.oauth.tokens import RefreshToken
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.row import SignIn
-from oauth_broker.sessions.verdict import Standing, Terms, stand
+from oauth_broker.sessions.verdict import Terms, Verdict, judge
 from tests.unit.fakes import NOW
 
 SESSION = "S" * 43
@@ -34,7 +34,7 @@ ROW = SignIn(
     rotated_at=NOW - 1000,
 )
 GRANT = RefreshTokenGrant(CLIENT, CURRENT, None)
-TERMS = Terms(settled=NOW - GRACE, late_retry=True, cut_off=0)
+TERMS = Terms(replay_after=NOW - GRACE, late_retry=True, not_before=0)
 
 Presented = Literal["current", "previous", "neither"]
 
@@ -47,7 +47,7 @@ class Case:
     status: str
     live: bool
     own_client: bool
-    cut_off: bool
+    not_before: bool
     presented: Presented
     first_generation: bool
     scope: str | None
@@ -82,9 +82,9 @@ class Case:
         return RefreshTokenGrant(client, tokens[self.presented], self.scope)
 
     @property
-    def standing(self) -> Standing:
-        terms = Terms(NOW - GRACE, self.late_retry, int(NOW) - 501 + self.cut_off)
-        return stand(self.found, self.grant, terms, NOW)
+    def standing(self) -> Verdict:
+        terms = Terms(NOW - GRACE, self.late_retry, int(NOW) - 501 + self.not_before)
+        return judge(self.found, self.grant, terms, NOW)
 
 
 def every_case() -> Iterator[Case]:
@@ -92,16 +92,16 @@ def every_case() -> Iterator[Case]:
     presented: tuple[Presented, ...] = ("current", "previous", "neither")
     both = (False, True)
     scopes: tuple[str | None, ...] = (None, "a b", "a", "a b c")
-    for row, status, live, own_client, cut_off in product(both, statuses, both, both, both):
+    for row, status, live, own_client, not_before in product(both, statuses, both, both, both):
         for rest in product(presented, both, scopes, both, both, both, both, both):
-            yield Case(row, status, live, own_client, cut_off, *rest)
+            yield Case(row, status, live, own_client, not_before, *rest)
 
 
-def expected(case: Case) -> set[Standing]:
+def expected(case: Case) -> set[Verdict]:
     """What may be answered, from one statement for each standing that holds without regard to the others' order."""
     session = case.row and case.status == "active" and case.live
     client = session and case.own_client
-    own = client and not case.cut_off
+    own = client and not case.not_before
     holds_previous = case.presented == "previous" and not case.first_generation
     holder = own and (case.presented == "current" or holds_previous)
     registered = holder and case.allowed
@@ -111,17 +111,17 @@ def expected(case: Case) -> set[Standing]:
     return {
         standing
         for standing, holds in (
-            (Standing.ENDED, not session),
-            (Standing.FOREIGN, session and not client),
-            (Standing.CUT_OFF, client and case.cut_off),
-            (Standing.STRANGER, own and not holder),
-            (Standing.DISALLOWED, holder and not registered),
-            (Standing.WIDER, registered and not served),
-            (Standing.REPLAY, served and case.in_grace),
-            (Standing.SUPERSEDED, outside and not admitted),
-            (Standing.WAIT, admitted and case.leased and case.held),
-            (Standing.PAUSED, admitted and case.leased and not case.held),
-            (Standing.READY, admitted and not case.leased),
+            (Verdict.ENDED, not session),
+            (Verdict.FOREIGN, session and not client),
+            (Verdict.BEFORE_MASS_SIGN_OUT, client and case.not_before),
+            (Verdict.UNKNOWN_TOKEN, own and not holder),
+            (Verdict.DISALLOWED, holder and not registered),
+            (Verdict.WIDER, registered and not served),
+            (Verdict.REPLAY, served and case.in_grace),
+            (Verdict.SUPERSEDED, outside and not admitted),
+            (Verdict.WAIT, admitted and case.leased and case.held),
+            (Verdict.PAUSED, admitted and case.leased and not case.held),
+            (Verdict.READY, admitted and not case.leased),
         )
         if holds
     }
@@ -132,15 +132,23 @@ def test_every_combination_of_conditions_is_judged_as_it_should_be() -> None:
     for case in every_case():
         assert {case.standing} == expected(case), case
         seen.add(case.standing)
-    assert seen == set(Standing)
+    assert seen == set(Verdict)
 
 
 def test_only_a_holder_of_one_of_the_two_tokens_learns_of_a_lease_of_a_rotation_or_of_a_scope() -> None:
-    told: dict[tuple[object, ...], set[Standing]] = {}
+    told: dict[tuple[object, ...], set[Verdict]] = {}
     for case in every_case():
-        known = (case.row, case.status, case.live, case.own_client, case.cut_off, case.presented, case.first_generation)
+        known = (
+            case.row,
+            case.status,
+            case.live,
+            case.own_client,
+            case.not_before,
+            case.presented,
+            case.first_generation,
+        )
         told.setdefault(known, set()).add(case.standing)
-    refused = {Standing.ENDED, Standing.FOREIGN, Standing.CUT_OFF, Standing.STRANGER}
+    refused = {Verdict.ENDED, Verdict.FOREIGN, Verdict.BEFORE_MASS_SIGN_OUT, Verdict.UNKNOWN_TOKEN}
     outsiders = [standings for standings in told.values() if standings & refused]
     assert len(outsiders) > 100
     assert all(len(standings) == 1 for standings in outsiders)
@@ -148,75 +156,75 @@ def test_only_a_holder_of_one_of_the_two_tokens_learns_of_a_lease_of_a_rotation_
 
 def test_a_lease_never_keeps_a_replay_or_a_refusal_waiting() -> None:
     for case in every_case():
-        if not case.leased and case.standing is not Standing.READY:
+        if not case.leased and case.standing is not Verdict.READY:
             assert replace(case, leased=True).standing is case.standing
 
 
 def test_where_late_retries_are_allowed_nobody_is_superseded() -> None:
-    assert all(case.standing is not Standing.SUPERSEDED for case in every_case() if case.late_retry)
+    assert all(case.standing is not Verdict.SUPERSEDED for case in every_case() if case.late_retry)
 
 
 @pytest.mark.parametrize(
     ("rotated_before", "standing"),
-    [(0, Standing.REPLAY), (59.999, Standing.REPLAY), (60, Standing.READY), (60.001, Standing.READY)],
+    [(0, Verdict.REPLAY), (59.999, Verdict.REPLAY), (60, Verdict.READY), (60.001, Verdict.READY)],
 )
-def test_the_grace_is_over_exactly_when_its_seconds_have_passed(rotated_before: float, standing: Standing) -> None:
-    assert stand(replace(ROW, rotated_at=NOW - rotated_before), GRANT, TERMS, NOW) is standing
+def test_the_grace_is_over_exactly_when_its_seconds_have_passed(rotated_before: float, standing: Verdict) -> None:
+    assert judge(replace(ROW, rotated_at=NOW - rotated_before), GRANT, TERMS, NOW) is standing
 
 
 def test_a_refresh_by_a_clock_that_runs_ahead_is_replayed() -> None:
-    assert stand(replace(ROW, rotated_at=NOW + 5), GRANT, TERMS, NOW) is Standing.REPLAY
+    assert judge(replace(ROW, rotated_at=NOW + 5), GRANT, TERMS, NOW) is Verdict.REPLAY
 
 
 @pytest.mark.parametrize(
-    ("left", "standing"), [(-0.001, Standing.READY), (0, Standing.READY), (0.001, Standing.WAIT), (39, Standing.WAIT)]
+    ("left", "standing"), [(-0.001, Verdict.READY), (0, Verdict.READY), (0.001, Verdict.WAIT), (39, Verdict.WAIT)]
 )
-def test_a_lease_is_waited_for_exactly_until_it_has_lapsed(left: float, standing: Standing) -> None:
-    assert stand(replace(ROW, lease_id="x", lease_until=NOW + left), GRANT, TERMS, NOW) is standing
+def test_a_lease_is_waited_for_exactly_until_it_has_lapsed(left: float, standing: Verdict) -> None:
+    assert judge(replace(ROW, lease_id="x", lease_until=NOW + left), GRANT, TERMS, NOW) is standing
 
 
-@pytest.mark.parametrize(("left", "standing"), [(-1, Standing.ENDED), (0, Standing.ENDED), (1, Standing.READY)])
-def test_a_row_that_has_expired_and_is_not_deleted_yet_has_ended(left: int, standing: Standing) -> None:
-    assert stand(replace(ROW, expires_at=int(NOW) + left), GRANT, TERMS, NOW) is standing
+@pytest.mark.parametrize(("left", "standing"), [(-1, Verdict.ENDED), (0, Verdict.ENDED), (1, Verdict.READY)])
+def test_a_row_that_has_expired_and_is_not_deleted_yet_has_ended(left: int, standing: Verdict) -> None:
+    assert judge(replace(ROW, expires_at=int(NOW) + left), GRANT, TERMS, NOW) is standing
 
 
 @pytest.mark.parametrize(
     ("scope", "standing"),
     [
-        (None, Standing.READY),
-        ("a b", Standing.READY),
-        ("a", Standing.READY),
-        ("b", Standing.READY),
-        ("a b c", Standing.WIDER),
-        ("c", Standing.WIDER),
-        ("ab", Standing.WIDER),
-        ("a b c d", Standing.WIDER),
+        (None, Verdict.READY),
+        ("a b", Verdict.READY),
+        ("a", Verdict.READY),
+        ("b", Verdict.READY),
+        ("a b c", Verdict.WIDER),
+        ("c", Verdict.WIDER),
+        ("ab", Verdict.WIDER),
+        ("a b c d", Verdict.WIDER),
     ],
 )
 def test_a_scope_no_wider_than_the_granted_one_is_accepted_and_any_other_is_refused(
-    scope: str | None, standing: Standing
+    scope: str | None, standing: Verdict
 ) -> None:
-    assert stand(ROW, replace(GRANT, scope=scope), TERMS, NOW) is standing
+    assert judge(ROW, replace(GRANT, scope=scope), TERMS, NOW) is standing
 
 
 def test_the_scope_of_the_newest_token_does_not_narrow_what_was_granted() -> None:
     row = replace(ROW, token_scope="a")
-    assert stand(row, replace(GRANT, scope="a b"), TERMS, NOW) is Standing.READY
+    assert judge(row, replace(GRANT, scope="a b"), TERMS, NOW) is Verdict.READY
 
 
 def test_a_longer_grace_makes_a_replay_of_what_was_a_refresh() -> None:
     row = replace(ROW, rotated_at=NOW - 100)
-    assert stand(row, GRANT, replace(TERMS, settled=NOW - 100), NOW) is Standing.READY
-    assert stand(row, GRANT, replace(TERMS, settled=NOW - 101), NOW) is Standing.REPLAY
+    assert judge(row, GRANT, replace(TERMS, replay_after=NOW - 100), NOW) is Verdict.READY
+    assert judge(row, GRANT, replace(TERMS, replay_after=NOW - 101), NOW) is Verdict.REPLAY
 
 
 def test_a_row_from_before_rows_had_a_beginning_is_cut_off_by_any_mass_sign_out_and_by_none_that_never_was() -> None:
     row = replace(ROW, created_at=0)
-    assert stand(row, GRANT, TERMS, NOW) is Standing.READY
-    assert stand(row, GRANT, replace(TERMS, cut_off=1), NOW) is Standing.CUT_OFF
+    assert judge(row, GRANT, TERMS, NOW) is Verdict.READY
+    assert judge(row, GRANT, replace(TERMS, not_before=1), NOW) is Verdict.BEFORE_MASS_SIGN_OUT
 
 
 def test_a_request_that_came_within_the_grace_stays_within_it_however_long_it_waits() -> None:
     row = replace(ROW, rotated_at=NOW - 50)
-    assert stand(row, GRANT, TERMS, NOW + 20) is Standing.REPLAY
-    assert stand(row, GRANT, replace(TERMS, settled=NOW + 20 - GRACE), NOW + 20) is not Standing.REPLAY
+    assert judge(row, GRANT, TERMS, NOW + 20) is Verdict.REPLAY
+    assert judge(row, GRANT, replace(TERMS, replay_after=NOW + 20 - GRACE), NOW + 20) is not Verdict.REPLAY

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.sessions.control_item import KEPT_SECONDS
+from oauth_broker.sessions.control_item import CACHE_SECONDS
 from tests.support.operator import EVERYONE, operate
 from tests.support.row_writer import RowWriter
 from tests.support.world import CLIENT_ID, GRACE, OTHER_CLIENT_ID, TABLE, World
@@ -14,7 +14,7 @@ from tests.support.world import CLIENT_ID, GRACE, OTHER_CLIENT_ID, TABLE, World
 
 def cut_off(world: World, scope: str, at: float) -> None:
     world.dynamodb.put_item(TableName=TABLE, Item={"session_id": {"S": "cut-offs"}, scope: {"N": str(int(at))}})
-    world.clock.time += KEPT_SECONDS
+    world.clock.time += CACHE_SECONDS
 
 
 @pytest.mark.parametrize("scope", ["everyone", f"client:{CLIENT_ID}"])
@@ -100,11 +100,11 @@ def test_where_the_cut_offs_cannot_be_read_the_app_is_told_to_come_again(world: 
 
 def test_a_warm_process_reads_them_once_in_their_time_however_much_it_serves(world: World) -> None:
     phone = world.signed_in()
-    world.clock.time += KEPT_SECONDS
+    world.clock.time += CACHE_SECONDS
     world.aws.routine.clear()
     for _ in range(20):
         assert phone.refresh().status == 200
-        world.clock.time += KEPT_SECONDS / 20
+        world.clock.time += CACHE_SECONDS / 20
     assert world.aws.routine == ["dynamodb:GetItem"]
 
 
@@ -118,13 +118,13 @@ def test_what_no_mass_sign_out_has_written_signs_nobody_out_and_keeps_nobody_sig
     world: World, scope: str, value: dict[str, Any]
 ) -> None:
     RowWriter(world, ("UpdateItem",)).update("cut-offs", {scope: value})
-    world.clock.time += KEPT_SECONDS
+    world.clock.time += CACHE_SECONDS
     phone = world.signed_in()
     world.clock.time += GRACE + 1
     assert phone.refresh().status == 200
     command = EVERYONE if scope == "everyone" else {"action": "revoke_all", "client_id": CLIENT_ID}
     assert "error" not in operate(world, **command)
-    world.clock.time += KEPT_SECONDS
+    world.clock.time += CACHE_SECONDS
     assert phone.refresh().status == 400
     world.clock.time += 1
     assert world.signed_in().refresh().status == 200

@@ -13,7 +13,7 @@ from tests.bench.beside_flask.aries import AriesTokens
 _CLIENT_SECRET_SECONDS = 300
 
 
-class Vault:
+class SecretStore:
     """The Aries tokens by session."""
 
     def __init__(self, client: Any, config: dict[str, str]) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.errors import Busy
-from oauth_broker.sessions.control_item import KEPT_SECONDS, ControlItem
-from oauth_broker.sessions.not_before import CutOffs
+from oauth_broker.errors import ServiceUnavailable
+from oauth_broker.sessions.control_item import CACHE_SECONDS, ControlItem
+from oauth_broker.sessions.not_before import NotBefore
 from tests.unit.fakes import FakeClock, client_error
 
 
@@ -46,12 +46,12 @@ def table(clock: FakeClock) -> Table:
 
 
 @pytest.fixture
-def cut_offs(table: Table, clock: FakeClock) -> CutOffs:
-    return CutOffs(ControlItem(table, "sign-ins", clock), clock)
+def not_before(table: Table, clock: FakeClock) -> NotBefore:
+    return NotBefore(ControlItem(table, "sign-ins", clock), clock)
 
 
-def test_where_there_was_no_mass_sign_out_there_is_no_cut_off(cut_offs: CutOffs, table: Table) -> None:
-    assert cut_offs.of("app") == 0
+def test_where_there_was_no_mass_sign_out_there_is_no_cut_off(not_before: NotBefore, table: Table) -> None:
+    assert not_before.of("app") == 0
     assert table.asked == [{"TableName": "sign-ins", "Key": {"session_id": {"S": "cut-offs"}}, "ConsistentRead": True}]
 
 
@@ -59,52 +59,54 @@ def test_where_there_was_no_mass_sign_out_there_is_no_cut_off(cut_offs: CutOffs,
     ("everyone", "app", "expected"), [(100, None, 100), (None, 200, 200), (100, 200, 200), (300, 200, 300)]
 )
 def test_the_later_of_everyones_and_the_apps_counts(
-    cut_offs: CutOffs, table: Table, everyone: int | None, app: int | None, expected: int
+    not_before: NotBefore, table: Table, everyone: int | None, app: int | None, expected: int
 ) -> None:
     values = {"everyone": everyone, "client:app": app, "client:other": 999}
     table.item = {"session_id": {"S": "cut-offs"}} | {
         name: {"N": str(value)} for name, value in values.items() if value is not None
     }
-    assert cut_offs.of("app") == expected
+    assert not_before.of("app") == expected
 
 
-def test_one_apps_mass_sign_out_is_no_other_apps(cut_offs: CutOffs, table: Table) -> None:
+def test_one_apps_mass_sign_out_is_no_other_apps(not_before: NotBefore, table: Table) -> None:
     table.item = {"session_id": {"S": "cut-offs"}, "client:app": {"N": "100"}}
-    assert cut_offs.of("everyone") == cut_offs.of("other") == 0
+    assert not_before.of("everyone") == not_before.of("other") == 0
 
 
 def test_the_cut_offs_are_read_again_after_exactly_their_time_and_not_before(
-    cut_offs: CutOffs, table: Table, clock: FakeClock
+    not_before: NotBefore, table: Table, clock: FakeClock
 ) -> None:
     for _ in range(10):
-        cut_offs.of("app")
-        cut_offs.of("other")
-    clock.time += KEPT_SECONDS - 0.001
-    cut_offs.of("app")
+        not_before.of("app")
+        not_before.of("other")
+    clock.time += CACHE_SECONDS - 0.001
+    not_before.of("app")
     assert len(table.asked) == 1
     clock.time += 0.001
     table.item = {"everyone": {"N": "100"}}
-    assert cut_offs.of("app") == 100
+    assert not_before.of("app") == 100
     assert len(table.asked) == 2
 
 
-def test_what_took_long_to_read_is_as_old_as_its_question(cut_offs: CutOffs, table: Table, clock: FakeClock) -> None:
+def test_what_took_long_to_read_is_as_old_as_its_question(
+    not_before: NotBefore, table: Table, clock: FakeClock
+) -> None:
     table.seconds = 3
-    assert cut_offs.of("app") == 0
+    assert not_before.of("app") == 0
     table.seconds = 0
     table.item = {"everyone": {"N": "100"}}
-    clock.time += KEPT_SECONDS - 3
-    assert cut_offs.of("app") == 100
+    clock.time += CACHE_SECONDS - 3
+    assert not_before.of("app") == 100
 
 
 def test_what_cannot_be_read_lets_nobody_in_even_where_it_was_known_a_while_ago(
-    cut_offs: CutOffs, table: Table, clock: FakeClock
+    not_before: NotBefore, table: Table, clock: FakeClock
 ) -> None:
-    assert cut_offs.of("app") == 0
-    clock.time += KEPT_SECONDS
+    assert not_before.of("app") == 0
+    clock.time += CACHE_SECONDS
     table.item = client_error("ThrottlingException")
     for _ in range(2):
-        with pytest.raises(Busy, match=r"^dynamodb:ThrottlingException$"):
-            cut_offs.of("app")
+        with pytest.raises(ServiceUnavailable, match=r"^dynamodb:ThrottlingException$"):
+            not_before.of("app")
     table.item = None
-    assert cut_offs.of("app") == 0
+    assert not_before.of("app") == 0

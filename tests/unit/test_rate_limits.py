@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from oauth_broker.operations import rate_limits as source_limits
-from oauth_broker.operations.rate_limits import HOUR, MINUTE, SourceLimits
+from oauth_broker.operations import rate_limits
+from oauth_broker.operations.rate_limits import HOUR, MINUTE, RateLimits
 from tests.support.world import VirtualClock
 
 APP, SOURCE = "app", "192.0.2.1"
 
 
-def taken(limits: SourceLimits, tries: int, source: str = SOURCE, client_id: str = APP) -> int:
+def taken(limits: RateLimits, tries: int, source: str = SOURCE, client_id: str = APP) -> int:
     """How many of so many requests get through."""
     through = 0
     for _ in range(tries):
-        if not limits.is_spent(client_id, source):
-            limits.spend(client_id, source)
+        if not limits.is_exceeded(client_id, source):
+            limits.count(client_id, source)
             through += 1
     return through
 
@@ -24,7 +24,7 @@ def taken(limits: SourceLimits, tries: int, source: str = SOURCE, client_id: str
 @pytest.mark.parametrize("per_minute", [1, 2, 3, 7, 60, 299, 300, 301, 5999, 6000])
 def test_exactly_so_many_at_once_and_as_many_again_in_the_minute_that_follows(per_minute: int) -> None:
     clock = VirtualClock()
-    limits = SourceLimits(per_minute, MINUTE, clock)
+    limits = RateLimits(per_minute, MINUTE, clock)
     assert taken(limits, per_minute + 5) == per_minute
     through = 0
     for _ in range(per_minute):
@@ -35,7 +35,7 @@ def test_exactly_so_many_at_once_and_as_many_again_in_the_minute_that_follows(pe
 
 def test_in_an_hour_so_many_and_after_that_one_at_a_time() -> None:
     clock = VirtualClock()
-    limits = SourceLimits(600, HOUR, clock)
+    limits = RateLimits(600, HOUR, clock)
     assert taken(limits, 700) == 600
     clock.time += 60
     assert taken(limits, 700) == 10
@@ -45,16 +45,16 @@ def test_in_an_hour_so_many_and_after_that_one_at_a_time() -> None:
 
 def test_after_a_flood_of_any_length_there_is_room_again_in_a_moment() -> None:
     clock = VirtualClock()
-    limits = SourceLimits(60, MINUTE, clock)
+    limits = RateLimits(60, MINUTE, clock)
     for _ in range(10_000):
-        limits.spend(APP, SOURCE)
-    assert limits.is_spent(APP, SOURCE)
+        limits.count(APP, SOURCE)
+    assert limits.is_exceeded(APP, SOURCE)
     clock.time += 1
     assert taken(limits, 5) == 1
 
 
 def test_another_source_and_another_app_are_not_concerned() -> None:
-    limits = SourceLimits(3, MINUTE, VirtualClock())
+    limits = RateLimits(3, MINUTE, VirtualClock())
     assert taken(limits, 5) == 3
     assert taken(limits, 5, source="192.0.2.2") == 3
     assert taken(limits, 5, client_id="other") == 3
@@ -75,22 +75,22 @@ def test_another_source_and_another_app_are_not_concerned() -> None:
     ],
 )
 def test_of_ipv6_a_whole_network_is_one_source(one: str, other: str, same: bool) -> None:
-    limits = SourceLimits(1, MINUTE, VirtualClock())
-    limits.spend(APP, one)
-    assert limits.is_spent(APP, one)
-    assert limits.is_spent(APP, other) is same
+    limits = RateLimits(1, MINUTE, VirtualClock())
+    limits.count(APP, one)
+    assert limits.is_exceeded(APP, one)
+    assert limits.is_exceeded(APP, other) is same
 
 
 def test_no_limit_is_none_and_keeps_nothing() -> None:
-    limits = SourceLimits(0, MINUTE, VirtualClock())
+    limits = RateLimits(0, MINUTE, VirtualClock())
     assert taken(limits, 100_000) == 100_000
     assert len(limits._paid_until) == 0
 
 
 def test_memory_is_bounded_and_what_is_forgotten_is_forgiven() -> None:
-    limits = SourceLimits(1, MINUTE, VirtualClock())
-    limits.spend(APP, SOURCE)
-    for number in range(source_limits._MOST_PAIRS + 5):
-        limits.spend(APP, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    assert len(limits._paid_until) == source_limits._MOST_PAIRS
-    assert not limits.is_spent(APP, SOURCE)
+    limits = RateLimits(1, MINUTE, VirtualClock())
+    limits.count(APP, SOURCE)
+    for number in range(rate_limits._MOST_PAIRS + 5):
+        limits.count(APP, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    assert len(limits._paid_until) == rate_limits._MOST_PAIRS
+    assert not limits.is_exceeded(APP, SOURCE)

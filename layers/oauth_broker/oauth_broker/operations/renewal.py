@@ -1,0 +1,208 @@
+"""Steps 2 to 7 of a refresh: the work of the one worker that holds the lease. `refresh` describes all steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from oauth_broker.aries.client import ARIES_CALL_SECONDS, STORE_SECONDS, Provider, ProviderFailure
+from oauth_broker.clock import Backoff, Clock
+from oauth_broker.config.dialect import Outcome
+from oauth_broker.config.settings import Settings
+from oauth_broker.errors import ForgedToken, InvalidGrant, Paused, ServiceUnavailable
+from oauth_broker.oauth.requests import RefreshTokenGrant, canonical_scope
+from oauth_broker.oauth.tokens import RefreshToken
+from oauth_broker.operations.endpoint import TokenResponse
+from oauth_broker.operations.pause import Pause
+from oauth_broker.runtime.aws import AWS_CALL_SECONDS
+from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.leases import Leases
+from oauth_broker.sessions.row import SignIn, entry, extended, was_refused
+from oauth_broker.sessions.session_end import SessionEnd
+from oauth_broker.sessions.session_secret import SessionSecret
+from oauth_broker.sessions.table import ConditionFailed
+from oauth_broker.sessions.token_store import READ_LAG_SECONDS, StoredTokens, TokenStore
+
+# The longest time from the lease on: look for earlier answers, call Aries, store.
+RENEWAL_SECONDS = ARIES_CALL_SECONDS + STORE_SECONDS + READ_LAG_SECONDS
+# Reserved for the last try to commit and for the answer.
+_COMMIT_SECONDS = 1.0
+
+
+class Renewal:
+    """Renews the tokens of a leased session."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        leases: Leases,
+        store: TokenStore,
+        provider: Provider,
+        pause: Pause,
+        session_end: SessionEnd,
+        clock: Clock,
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._settings = settings
+        self._leases = leases
+        self.store = store
+        self._provider = provider
+        self._pause = pause
+        self.session_end = session_end
+        self._clock = clock
+        self._backoff = Backoff(clock, random_bytes)
+
+    def __call__(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> TokenResponse:
+        """Renew under the lease in ``row`` (steps 2 to 7).
+
+        Raises ConditionFailed if this worker has lost the lease, and else as Refresh does.
+        """
+        if not grant.client.allows_scope(row.scope):
+            raise self.session_end.end_disallowed(row.session_id, invocation)
+        with self._given_back(row, invocation):
+            earlier = self._roll_forward(row, invocation)
+            current = earlier.secret if earlier else self.store.committed(row)
+            refuse_forged(current, grant, invocation)
+        # An earlier answer whose access token has expired is no answer, but its refresh token is Aries' newest.
+        if earlier and not self._is_expired(earlier):
+            stored = earlier
+        else:
+            stored = self._renew(row, current, earlier, invocation)
+        committed = self._commit(row, stored, grant, invocation)
+        if stored is not earlier:
+            self._note(self._pause.served, invocation)
+        invocation.count("RefreshesSucceeded")
+        invocation.log("refresh_succeeded")
+        return token_response(committed, stored.secret)
+
+    def _is_expired(self, stored: StoredTokens) -> bool:
+        return stored.secret.access_expires_at <= self._clock.now() + self._settings.refresh_grace_seconds
+
+    def _roll_forward(self, row: SignIn, invocation: Invocation) -> StoredTokens | None:
+        """Return the newest answer that an earlier worker stored and did not commit (step 2)."""
+        stored = self.store.earlier(row)
+        if stored is not None:
+            invocation.count("RollForwards")
+            invocation.log("rolled_forward")
+        return stored
+
+    def _renew(
+        self, row: SignIn, current: SessionSecret, earlier: StoredTokens | None, invocation: Invocation
+    ) -> StoredTokens:
+        """Post and store (steps 4 and 5)."""
+        try:
+            with self._given_back(row, invocation):
+                if current.refresh_token is None:
+                    raise InvalidGrant("not_refreshable")
+                self._pause.admit(was_refused=was_refused(row.timeline))
+                tokens = self._provider.refresh(current.refresh_token, row.provider_redirect_uri, invocation)
+        except ProviderFailure as failure:
+            return self._after_failure(row, earlier, failure, invocation)
+        secret = replace(
+            current,
+            access_token=tokens.access_token,
+            refresh_token=tokens.refresh_token or current.refresh_token,
+            access_expires_at=tokens.expires_at,
+            scope=canonical_scope(tokens.scope or current.scope),
+        )
+        return self.store.store(row, secret, invocation)
+
+    def _after_failure(
+        self, row: SignIn, earlier: StoredTokens | None, failure: ProviderFailure, invocation: Invocation
+    ) -> StoredTokens:
+        match failure.outcome:
+            case Outcome.DEAD:
+                # Aries serves others, so this counts as a success for the pause.
+                self._note(self._pause.served, invocation)
+                with self._given_back(row, invocation):
+                    return self._newer_than(earlier, row, invocation)
+            case Outcome.MISCONFIGURED | Outcome.REFUSED:
+                if failure.outcome is Outcome.MISCONFIGURED:
+                    invocation.count("ProviderMisconfigured")
+                until = self._clock.now() + failure.retry_after
+                self._note(lambda: self._leases.pause(row, failure.reason, self._clock.now(), until), invocation)
+                if failure.answered:
+                    self._note(lambda: self._pause.refused(row.reference), invocation)
+                raise Paused(failure.reason, failure.retry_after) from failure
+            case Outcome.UNKNOWN_ERROR | Outcome.AMBIGUOUS:
+                # The worker keeps the lease until it expires, because the request may still be under way. To Aries, a
+                # second request beside it would look like the reuse of a stolen token.
+                self._note(
+                    lambda: self._leases.give_back_fence(row, failure.reason, self._clock.now()),
+                    invocation,
+                )
+                # Once the lease expires, another worker may commit. The app must be back within the grace after that.
+                wait = max(row.lease_until - self._clock.now(), self._settings.within_grace(failure.retry_after))
+                raise ServiceUnavailable(failure.reason, wait) from failure
+
+    def _newer_than(self, refused: StoredTokens | None, row: SignIn, invocation: Invocation) -> StoredTokens:
+        """Look for an earlier worker's answer once more, now that Aries has refused. If there is none, end the session.
+
+        ``refused`` is the earlier answer whose refresh token Aries has just refused, if there was one.
+        """
+        stored = self._roll_forward(row, invocation)
+        if stored is None or (refused is not None and stored.version == refused.version):
+            raise self.session_end.end_refused(row, invocation)
+        if self._is_expired(stored):
+            # The next try finds this answer at once, and renews it.
+            raise ServiceUnavailable("stored_answer_is_over")
+        return stored
+
+    def _commit(self, row: SignIn, stored: StoredTokens, grant: RefreshTokenGrant, invocation: Invocation) -> SignIn:
+        """Commit (step 6), and again while the outcome is not known. Raises ConditionFailed if the lease was lost."""
+        generation, now = row.generation + 1, self._clock.now()
+        how = "late_retry" if grant.token.has_hash(row.previous_hash) else ""
+        renewed = replace(
+            row,
+            generation=generation,
+            handle_hash=RefreshToken.mint(row.session_id, generation, stored.secret.session_key).hash,
+            secret_version=stored.version,
+            access_expires_at=stored.secret.access_expires_at,
+            token_scope=stored.secret.scope,
+            escrow=stored.escrow,
+            timeline=extended(row.timeline, entry(now, "refreshed", how)),
+        )
+        self._backoff.until_done(
+            lambda: self._leases.commit(renewed, grant.token.hash, self._clock.now()),
+            lambda: invocation.remaining() - _COMMIT_SECONDS,
+        )
+        return renewed
+
+    @contextmanager
+    def _given_back(self, row: SignIn, invocation: Invocation) -> Iterator[None]:
+        """Give the lease back if a step fails while no request is under way at Aries and no answer was stored."""
+        try:
+            yield
+        except (ServiceUnavailable, ForgedToken) as failure:
+            reason = failure.reason
+            self._note(lambda: self._leases.release(row, reason, self._clock.now()), invocation)
+            raise
+
+    def _note(self, write: Callable[[], object], invocation: Invocation) -> None:
+        """Do a write that only saves time or calls: a lease expires by itself, and Aries can ask for a pause again.
+
+        The answer comes first. If the write could take the time that is left, it is left out.
+        """
+        if invocation.remaining() < AWS_CALL_SECONDS + _COMMIT_SECONDS:
+            invocation.log("not_noted", reason="too_little_time")
+            return
+        try:
+            write()
+        except (ServiceUnavailable, ConditionFailed) as error:
+            invocation.log("not_noted", reason=error.reason)
+
+
+def token_response(row: SignIn, secret: SessionSecret) -> TokenResponse:
+    """Return the answer for the committed ``row`` (step 7). Each repetition gives the same answer."""
+    return TokenResponse(secret, RefreshToken.mint(row.session_id, row.generation, secret.session_key).text)
+
+
+def refuse_forged(secret: SessionSecret, grant: RefreshTokenGrant, invocation: Invocation) -> None:
+    """Raise ForgedToken if the row names the token as the session's, but the secret's key did not make it.
+
+    Somebody has written the row in that case.
+    """
+    if not grant.token.is_authentic(secret.session_key):
+        invocation.count("RowsAltered")
+        raise ForgedToken
