@@ -1,7 +1,8 @@
 """``make bench``: measures all parts, prints their tables, and writes every round to ``results.json`` beside this file.
 
-Ratios, since no two machines, and no two minutes of one, are alike: what is compared is measured in turns in the same
-rounds. ``python -m tests.bench cold warm`` measures these parts alone and leaves the other parts' results as they are.
+The tables hold ratios, because machines differ, and so do two minutes of one machine. The benchmark measures both sides
+of a ratio in turns in the same rounds. ``python -m tests.bench cold warm`` measures two parts alone and keeps the
+results of the other parts.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from tests.bench.parts import PARTS
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Measure the parts named on the command line, or all parts."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the broker.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all, if none is named")
-    parser.add_argument("--rounds", type=int, default=7, help="how often everything is measured (7)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}; or all parts")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of each part (7)")
     asked = parser.parse_args()
     if unknown := set(asked.parts) - PARTS.keys():
         parser.error(f"there is no part {', '.join(sorted(unknown))}")

@@ -1,4 +1,4 @@
-"""Beside what a Python team would write instead: the same broker with Flask, Authlib and boto3, in the same run."""
+"""The broker beside the usual work of a Python team: the same broker with Flask, Authlib and boto3."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.bench.beside_stage import GRACE, SIDES, Side, Stage, Took
 from tests.bench.budget import BUDGET, SIGN_IN, aws_calls
 from tests.bench.figures import Comparison, Figure, Limit, Section
 
-# Each turn is so many operations of one of the two; then it is the other's turn.
+# TURNS turns a round and broker, of TIMES operations each. The two brokers take turns.
 TURNS = 4
 TIMES = 15
 _WARM_UP = 12
 _OTHER = "Flask, Authlib"
-# Ours is to be ahead.
+# Our broker must need at most the CPU time of the other one.
 BAR = 1.0
 _OPERATIONS = {"sign_in": "sign-in", "refresh": "refresh", "sign_out": "sign-out"}
 _MANY = {"sign_in": "sign-ins", "refresh": "refreshes"}
@@ -26,7 +26,7 @@ _SERVICES = {"dynamodb": "DynamoDB", "secretsmanager": "Secrets Manager", "aries
 
 @dataclass
 class Measured:
-    """One operation of one broker, round by round: seconds of processor time, and calls of one of them."""
+    """The rounds of an operation of one broker: seconds of processor time and calls, for one operation."""
 
     cpu: list[float] = field(default_factory=list)
     calls: list[dict[str, float]] = field(default_factory=list)
@@ -34,14 +34,14 @@ class Measured:
 
 @dataclass
 class Beside:
-    """Everything that was measured."""
+    """All measurements."""
 
     operations: dict[tuple[Side, str], Measured] = field(default_factory=lambda: defaultdict(Measured))
     peak: dict[Side, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
 def measure(rounds: int, turns: int = TURNS, times: int = TIMES, warm_up: int = _WARM_UP) -> Section:
-    """Have both do everything, turn by turn."""
+    """Let both brokers do everything, turn by turn."""
     measured = Beside()
     with Stage.set() as stage:
         _round(stage, 1, warm_up)
@@ -59,7 +59,7 @@ def _round(stage: Stage, turns: int, times: int) -> dict[tuple[Side, str], list[
     took: dict[tuple[Side, str], list[Took]] = defaultdict(list)
     for what in _OPERATIONS:
         if what == "refresh":
-            # A refresh sooner than this after the sign-in is answered by ours without Aries.
+            # Within the grace after a sign-in, our broker answers a refresh without Aries.
             time.sleep(GRACE + 0.1)
         for turn in range(turns):
             for side in SIDES if turn % 2 == 0 else reversed(SIDES):
@@ -73,14 +73,15 @@ def _mean(calls: list[dict[str, float]]) -> dict[str, float]:
 
 
 def section(measured: Beside) -> Section:
-    """Put what was measured into tables."""
+    """Put the measurements into tables."""
     return Section(
         "Beside Flask and Authlib",
-        "The same broker as a Python team would write it with Flask, Authlib, boto3 and `requests` (`beside_flask/`),"
-        " in one function by `apig-wsgi`, with log lines and metrics by Powertools as ours has them, and the same"
-        " stand-ins for AWS and Aries in another process. CPU time of one process of Python 3.13, all of it, from API"
-        " Gateway's event to the handler's answer; ours is what was built. A sign-in is authorize, callback and redeem;"
-        " every access token is tried at Aries, every refresh is one at Aries.",
+        "The other broker is the same work by a Python team with Flask, Authlib, boto3 and `requests`"
+        " (`tests/bench/beside_flask`). It runs in one function by `apig-wsgi`. Like ours, it writes log lines and"
+        " metrics by Powertools. Both use the same stand-ins for AWS and Aries in another process; ours is the build."
+        " The figures are all CPU time of one process of Python 3.13, from API Gateway's event to the handler's answer."
+        " A sign-in is authorize, callback and redeem. The benchmark tries every access token at Aries, and every"
+        " refresh is a refresh at Aries.",
         [
             *(_cpu(measured, what) for what in _OPERATIONS),
             *(_a_second(measured, what) for what in _MANY),
@@ -113,11 +114,11 @@ def _peak(measured: Beside) -> Comparison:
         Figure(name, "MiB", [peak / 2**20 for peak in measured.peak[side]])
         for side, name in zip(SIDES, ("ours", _OTHER), strict=True)
     )
-    return Comparison("memory at the most, of ours with four functions in one process", ours, other)
+    return Comparison("peak memory (ours: four functions in one process)", ours, other)
 
 
 def _calls(measured: Beside, what: str) -> Iterator[Comparison]:
-    """The calls of each service that the operation makes."""
+    """Compare the calls of the operation to each service."""
     for service, name in _SERVICES.items():
         ours, other = (
             Figure(shown, "", [_of(service, calls) for calls in measured.operations[side, what].calls])
@@ -132,11 +133,11 @@ def _of(service: str, calls: dict[str, float]) -> float:
 
 
 def _budget(measured: Beside, what: str) -> Iterator[Limit]:
-    """That ours made its own calls and no others: so nothing was left out to be fast."""
+    """Require exactly the calls of the budget from our broker. Leaving one out to be fast is a miss."""
     budget = {**aws_calls(*_BUDGET[what]), "aries:token": sum(BUDGET[operation].aries for operation in _BUDGET[what])}
     off = [
         sum(abs(calls.get(call, 0) - budget.get(call, 0)) for call in calls.keys() | budget.keys())
         for calls in measured.operations["ours", what].calls
     ]
-    name = f"calls in a {_OPERATIONS[what]} of ours, more or fewer than the budget's"
+    name = f"our extra or missing calls in a {_OPERATIONS[what]}"
     yield Limit(name, Figure("calls", "", off), 0, "exactly")

@@ -1,6 +1,6 @@
-"""The two brokers behind API Gateway: handlers that get its events and return its answers.
+"""The two brokers behind API Gateway: handlers for its events.
 
-Read by ``beside_process`` in a bare python3.13, and so without anything that is not in the standard library.
+``beside_process`` imports this file in a bare python3.13. It may import the standard library alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True)
 class Asked:
-    """One request; ``form`` is what is posted."""
+    """A request. ``form`` is the body of a POST."""
 
     path: str
     query: str = ""
@@ -37,7 +37,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer; names of headers are in lower case, ``cookie`` is the name and value of the one that was set."""
+    """An answer. Names of headers are in lower case; ``cookie`` is the name and value of the new cookie."""
 
     status: int
     headers: dict[str, str]
@@ -46,7 +46,7 @@ class Answer:
 
 
 class Context:
-    """What Lambda tells of an invocation."""
+    """The used part of Lambda's context object."""
 
     aws_request_id = "00000000-0000-0000-0000-000000000000"
 
@@ -55,21 +55,21 @@ class Context:
 
 
 class Broker:
-    """Handlers of Lambda by path, '' standing for every other one, and API Gateway in front of them."""
+    """Handlers of Lambda by path, and API Gateway in front of them. The path '' stands for all other paths."""
 
     def __init__(self, handlers: Mapping[str, Handler], issuer: str) -> None:
         self._handlers = handlers
         self._host = urlsplit(issuer).netloc
-        # As many people as sign-ins: each comes from an address of its own.
+        # Each request comes from an address of its own, like a person of its own.
         self._addresses = (f"10.{n // 65536 % 256}.{n // 256 % 256}.{n % 256}" for n in itertools.count())
 
     def prepare(self, asked: Asked) -> Callable[[], Any]:
-        """Do what API Gateway does, and return what remains."""
+        """Make the event of API Gateway; return a function to call the handler with it."""
         handler, event = self._handlers.get(asked.path) or self._handlers[""], self._event(asked)
         return lambda: handler(event, Context())
 
     def read(self, raw: Any) -> Answer:
-        """Understand what a handler returned."""
+        """Read the answer of a handler."""
         cookie = next(iter(raw.get("cookies") or []), "").partition(";")[0]
         body = raw.get("body") or ""
         if raw.get("isBase64Encoded"):
@@ -114,12 +114,12 @@ class Broker:
 
 
 def functions(folders: Mapping[str, str]) -> dict[str, Handler]:
-    """Ours, as built: a function for each path."""
+    """Load our built functions, one for each path."""
     return {path: _load(folder) for path, folder in folders.items()}
 
 
 def flask() -> dict[str, Handler]:
-    """The application of Flask in one function, by the adapter that serves WSGI there."""
+    """Load the Flask application as one function, behind an adapter for WSGI."""
     return {"": importlib.import_module("tests.bench.beside_flask.app").create_handler(dict(os.environ))}
 
 

@@ -1,8 +1,8 @@
-"""One broker in a process of its own, ours or the one of Flask and Authlib, with a person and an app in front of it.
+"""A broker in a process of its own, ours or the Flask one, with a person and an app in front of it.
 
-``python3.13 -I beside_process.py JSON``, with what ``beside_stage`` has to tell it, takes commands on standard input,
-one JSON object a line, and answers each with one on standard output. The seconds of processor time are those of the
-broker's answers alone: requests are put together before the time is taken, and looked at after it.
+``python3.13 -I beside_process.py JSON`` takes its settings from ``beside_stage``. It reads commands on standard input,
+one JSON object a line, and answers each with one line on standard output. The seconds of processor time count the
+handlers alone: the code makes each request before the clock starts, and reads each answer after it stops.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-# Behind everything: what is measured is found before it.
+# The checkout comes last on the path. An import of a measured package finds the build before it.
 sys.path.append(str(Path(__file__).parents[2]))
 
 from tests.bench.beside_brokers import Answer, Asked, Broker, flask, functions
@@ -30,7 +30,7 @@ _CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(_VERIFIER.encode()).digest(
 
 
 class Person:
-    """Signs in, and has an app that refreshes and signs out; looks at every answer."""
+    """A person with an app. The app signs in, refreshes and signs out, and checks every answer."""
 
     def __init__(self, broker: Broker, told: dict[str, Any]) -> None:
         self._broker = broker
@@ -41,7 +41,7 @@ class Person:
         self._cpu = 0.0
 
     def do(self, what: str, times: int) -> float:
-        """Do it so often; return the seconds of processor time."""
+        """Do the operation ``times`` times; return the seconds of processor time."""
         self._cpu = 0.0
         for _ in range(times):
             getattr(self, what)()
@@ -74,13 +74,13 @@ class Person:
         self._send(self._post("/oauth2/revoke", token=self._refreshed.popleft()), 200)
 
     def sign_out_and_try_again(self) -> None:
-        """See that a token that was signed out is worth nothing."""
+        """Sign out, and expect a refusal for the old refresh token."""
         token = self._refreshed[0]
         self.sign_out()
         self._see_refused(token)
 
     def refresh_and_try_again(self) -> None:
-        """See that a token that was rotated away is worth nothing. Of ours it is not asked: it repeats its answer."""
+        """Refresh, and expect a refusal for the old token. Flask only: our broker repeats its answer."""
         token = self._signed_in[0]
         self.refresh()
         self._see_refused(token)
@@ -116,16 +116,16 @@ class Person:
 
 
 def _peak_bytes() -> int:
-    """The most memory that this process held. Not what getrusage tells, which begins with that of its parent."""
+    """Return the peak memory of this process. getrusage would include the peak of its parent."""
     status = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
 
 
 def main() -> None:
-    """Start the broker, and do as commanded until standard input ends."""
+    """Start the broker, and follow the commands until standard input ends."""
     told = json.loads(sys.argv[1])
     sys.path[:0] = told["folders"]
-    # What the brokers log goes nowhere; writing it is theirs.
+    # Logs go to /dev/null. Writing them still counts as the brokers' work.
     answers, errors = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(2), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

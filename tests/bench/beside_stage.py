@@ -1,4 +1,4 @@
-"""The stage of the two brokers: what stands in for AWS, Aries, and a process for each of them."""
+"""The stage of the two brokers: a process for each broker, and stand-ins for AWS and Aries."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.world import (
 
 Side = Literal["ours", "flask"]
 SIDES: tuple[Side, Side] = ("ours", "flask")
-# Seconds, the shortest there are: ours answers a refresh within them without Aries.
+# Seconds, the shortest grace. Within the grace our broker answers a refresh without Aries.
 GRACE = 1
 _FUNCTIONS = {
     "/oauth2/authorize": "AuthorizeFunction",
@@ -48,9 +48,10 @@ _CUT_OFFS = {"session_id": {"S": "cut-offs"}}
 
 @dataclass
 class Outside:
-    """AWS and Aries over connections that are kept. ``calls`` counts what was asked, as ``service:Operation``.
+    """AWS and Aries over kept connections. ``calls`` counts the calls as ``service:Operation``.
 
-    Not counted is what no single operation asks for: the cut-offs, every five seconds, and the Aries client secret.
+    It leaves out the reads of the cut-offs every five seconds, and of the Aries client secret. They belong to no
+    single operation.
     """
 
     aws_url: str
@@ -60,7 +61,7 @@ class Outside:
     _lock: Any = field(default_factory=Lock)
 
     def answer_as_aws(self, request: Request) -> tuple[int, bytes]:
-        """Ask moto, on another connection for each request, which is none of the broker's business."""
+        """Ask moto on a new connection for each request. The broker's own connection stays open."""
         target, _, operation = request.headers["X-Amz-Target"].partition(".")
         asked = json.loads(request.body)
         if asked.get("SecretId") != self.client_secret_arn and asked.get("Key") != _CUT_OFFS:
@@ -74,7 +75,7 @@ class Outside:
             moto.close()
 
     def answer_as_aries(self, request: Request) -> tuple[int, bytes]:
-        """The token endpoint by the simulator's rules, a person who approves everything, and the API."""
+        """Answer for the token endpoint by the simulator's rules and for the API, and approve every sign-in."""
         match request.path:
             case "/approve":
                 return 200, self.core.approve(self.core.authorize(request.body.decode())).encode()
@@ -91,7 +92,7 @@ class Outside:
 
 @dataclass(frozen=True)
 class Took:
-    """What some operations took: seconds of processor time and calls, both of one of them, and bytes at the most."""
+    """The cost of some operations: seconds of processor time and calls for one, and the peak memory in bytes."""
 
     cpu: float
     calls: dict[str, float]
@@ -99,7 +100,7 @@ class Took:
 
 
 class Stage:
-    """The two brokers, each warm in a process of its own."""
+    """The two brokers, each in a warm process of its own."""
 
     def __init__(self, brokers: dict[Side, _Process], outside: Outside) -> None:
         self._brokers = brokers
@@ -108,7 +109,7 @@ class Stage:
     @classmethod
     @contextmanager
     def set(cls, *sides: Side) -> Iterator[Self]:
-        """Start everything."""
+        """Start the stand-ins, and the brokers named in ``sides``, or both."""
         core = AriesCore(ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, [CALLBACK_URI], scopes=SCOPES)
         with ExitStack() as started:
             aws = LocalAws()
@@ -126,7 +127,7 @@ class Stage:
             yield cls(brokers, outside)
 
     def do(self, side: Side, what: str, times: int) -> Took:
-        """Let one of them do it so often."""
+        """Let a broker do the operation ``times`` times."""
         before = Counter(self._outside.calls)
         told = self._brokers[side].command({"what": what, "times": times})
         made = self._outside.calls - before
@@ -134,7 +135,7 @@ class Stage:
 
 
 class _Process:
-    """A child that takes one JSON object a line and answers with one."""
+    """A child process: each line of JSON gets one line as an answer."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self._child = subprocess.Popen(
@@ -146,7 +147,7 @@ class _Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # It ends with its input, and its pipes are closed.
+        # The child ends with its input. communicate() also closes its pipes.
         self._child.communicate()
 
     def command(self, said: dict[str, Any]) -> dict[str, Any]:
@@ -194,6 +195,6 @@ def _environment(side: Side, aws: str, aries: str, client_secret_arn: str) -> di
         "REFRESH_GRACE_SECONDS": str(GRACE),
         "TABLE_NAME": side,
         "SECRET_PREFIX": f"{side}/session/",
-        # Of the application of Flask, which signs its cookie with it.
+        # The Flask application signs its cookie with this key.
         "SECRET_KEY": "a-key-that-signs-the-cookie-of-a-sign-in",
     }

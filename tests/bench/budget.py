@@ -1,4 +1,4 @@
-"""The calls that one operation makes: the design's budget, in one place."""
+"""The budget of the design: the calls of each operation."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Calls:
-    """Of one operation: the API's operations of DynamoDB and Secrets Manager, by name, and the requests to Aries."""
+    """The calls of one operation: to DynamoDB and Secrets Manager by name, and the requests to Aries."""
 
     dynamodb: Mapping[str, int] = field(default_factory=dict)
     secretsmanager: Mapping[str, int] = field(default_factory=dict)
     aries: int = 0
 
     def to_aws(self) -> dict[str, int]:
-        """Each call of AWS, as ``service:Operation``."""
+        """Count the calls of AWS, as ``service:Operation``."""
         named = {"dynamodb": self.dynamodb, "secretsmanager": self.secretsmanager}
         return {f"{service}:{name}": times for service, calls in named.items() for name, times in calls.items()}
 
 
-# Beside these, a warm process reads the cut-offs every five seconds, and the Aries client secret every five minutes.
+# A warm process also reads the cut-offs every five seconds, and the Aries client secret every five minutes.
 BUDGET: Mapping[str, Calls] = {
     "authorize": Calls({"PutItem": 1}),
     "callback": Calls({"UpdateItem": 2}, {"CreateSecret": 1}, aries=1),
@@ -33,7 +33,7 @@ SIGN_IN = ("authorize", "callback", "redeem")
 
 
 def aws_calls(*operations: str) -> dict[str, int]:
-    """All calls of AWS that these operations make together, as ``service:Operation``."""
+    """Count the calls of AWS of these operations together, as ``service:Operation``."""
     total: dict[str, int] = {}
     for operation in operations:
         for call, times in BUDGET[operation].to_aws().items():

@@ -1,4 +1,4 @@
-"""Cold starts of what was built, beside the floor and beside the same code built the ordinary way."""
+"""Cold starts of the build, beside the floor and beside an ordinary build of the same code."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from tests.bench.cold_memory import figures
 from tests.bench.cold_starts import NEEDS, ColdStart, ColdStarts, Kind, Rounds, cold_starts
 from tests.bench.figures import Comparison, Figure, Limit, Section
 
-# At most so many times what the clients that a function needs take by themselves.
+# The bar for each function, as a multiple of its floor.
 FLOOR_BARS = {"authorize": 1.15, "callback": 1.35, "token": 1.35, "refresh": 1.35, "revoke": 1.35}
-# At most half of what the ordinary build takes.
+# Half the time of the ordinary build.
 ORDINARY_BAR = 0.5
-# MiB that a function holds at the most after its first request: a quarter of the smallest memory size in the template.
+# MiB of peak memory after the first request: a quarter of the smallest memory size in the template.
 PEAK_BAR = 64
 STARTS = 2
-# Seconds after which people sign in anew: a code lives for a minute.
+# New sign-ins after this many seconds, because a code lives for a minute.
 SIGN_IN_SECONDS = 30
-# The ordinary build takes long, and is far from its bar.
+# The ordinary build takes long, and our build is far below this bar.
 ORDINARY_ROUNDS = 3
 _ABOUT = (
-    "From before the first import to the answer of the first request, which succeeds, in a fresh Python of the "
-    "runtime's version that has the built layers and the function on its path and nothing else: CPU time of all "
-    "threads, without the start of Python itself. AWS and Aries are another process, over TLS. The floor imports "
-    "boto3 (and requests where the function calls Aries) from the same layer, makes the same clients and the same "
-    "calls. The ordinary build is the same code without bytecode, everything imported and all clients made up front. "
-    "The estimates take a call of AWS for 10 ms and one of Aries for 200, and give processor time by memory as Lambda "
-    "does."
+    "The figures are CPU time of all threads, from before the first import to the answer of the first request. The "
+    "request succeeds. Each start is a fresh Python of the runtime's version, with the built layers and the function "
+    "alone on its path. The start of Python itself does not count. AWS and Aries are another process, over TLS. The "
+    "floor imports boto3 from the same layer, and requests if the function calls Aries. It makes the same clients and "
+    "the same calls. The ordinary build is the same code without bytecode: it imports everything and makes all clients "
+    "up front. The estimates in `results.json` assume 10 ms for a call of AWS and 200 ms for a call of Aries. Like "
+    "Lambda, they give processor time by memory size."
 )
 
 
 def measure(rounds: int) -> Section:
-    """Start all functions in turns, ours and the floor of each twice a round."""
+    """Start all functions in turns: twice a round ours, and twice the floor."""
     with cold_starts() as starts:
         return to_section(in_turns(starts, list(NEEDS), rounds))
 
 
 def in_turns(starts: ColdStarts, names: Sequence[str], rounds: int) -> Rounds:
-    """Everything once a round, ours and the other always one after the other."""
+    """Run the rounds. Each start of ours comes right before a start of the other."""
     kinds: tuple[Kind, ...] = ("ours", "floor", "ordinary")
     found: dict[tuple[Kind, str], list[list[ColdStart]]] = {(kind, name): [] for kind in kinds for name in names}
     for number in range(rounds):
@@ -58,7 +58,7 @@ def in_turns(starts: ColdStarts, names: Sequence[str], rounds: int) -> Rounds:
 
 
 def to_section(found: Rounds) -> Section:
-    """Hold what was measured against the bars."""
+    """Compare the measurements with the bars."""
     names = [name for kind, name in found if kind == "ours"]
     ours = {name: _figure(found, "ours", name, "ms", _cpu) for name in names}
     beside_floor = [

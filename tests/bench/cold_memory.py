@@ -1,8 +1,8 @@
-"""What a function's memory size does to the time that a person waits, and to the price: from the CPU time measured.
+"""The effect of a function's memory size on a person's wait and on the price, from the measured CPU time.
 
-Lambda gives a function processor time by its memory, a whole core at 1,769 MB, and a whole core while it starts,
-whatever its memory. It bills memory by time, waiting included: so what is computed costs the same at each size, and
-what is waited for costs more at a larger one.
+Lambda gives a function processor time in proportion to its memory: a whole core at 1,769 MB. Every function starts on a
+whole core. Lambda bills memory by time, and includes waiting. Computing therefore costs the same at each size, and
+waiting costs more at a larger size.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from tests.bench.figures import Figure
 from tests.bench.waits import ARIES_MS, AWS_MS
 
 MEMORY_SIZES = (256, 512, 1024, 1769)
-# MB at which a function has one core.
+# A function of this many MB has one core.
 _ONE_CORE = 1769
-# Of the functions that a person waits for, and of the one that is called most.
+# (calls of AWS, calls of Aries). A person waits for the first two; refresh gets the most calls.
 _CALLS = {"authorize": (1, 0), "callback": (3, 1), "refresh": (4, 1)}
 _MILLION = 1_000_000
 
 
 def figures(found: Rounds) -> list[Figure]:
-    """For each memory size: a cold start, a warm request, and a million of these in US dollars."""
+    """Estimate a cold start, a warm request, and a million warm requests in US dollars, by memory size."""
     names = [name for name in _CALLS if ("ours", name) in found]
     return [figure for name in names for size in MEMORY_SIZES for figure in _at(found, name, size)]
 

@@ -1,4 +1,4 @@
-"""The first request of each function: one that succeeds, with the sign-in behind it that it needs."""
+"""A successful first request for each function, with the necessary sign-in before it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from tests.local.aries import approve
 from tests.local.stack import LocalStack
 from tests.support.functions import ROOT, http_event
 
-# Seconds, the shortest there are: a refresh within them is answered without Aries.
+# Seconds, the shortest grace. Within the grace the broker answers a refresh without Aries.
 GRACE = 1
 # RFC 7636 appendix B.
 _VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 
 
 def first_requests(stack: LocalStack) -> dict[str, dict[str, Any]]:
-    """An event for each function, by the function's name. ``stack`` has a grace period of GRACE."""
+    """Return an event for each function by name. ``stack`` has a grace period of GRACE."""
     sign_ins = _SignIns(stack)
     refreshed, revoked = sign_ins.tokens(), sign_ins.tokens()
     token = RefreshToken.parse(Secret(refreshed))
     assert token is not None
-    # Longer than the grace period, in which a refresh is answered from what is stored.
+    # Within the grace period the broker would answer the refresh from its stored tokens.
     time.sleep(GRACE + 0.1)
     return {
         "authorize": _event("GET", "/oauth2/authorize", query=sign_ins.query()),
@@ -53,14 +53,14 @@ def _post(path: str, **fields: str) -> dict[str, Any]:
 
 
 class _SignIns:
-    """People who sign in at the stack, as far as is asked."""
+    """People in the middle of a sign-in at the stack."""
 
     def __init__(self, stack: LocalStack) -> None:
         self._stack = stack
         self._redirect_uri = f"{stack.phone}/"
 
     def query(self) -> str:
-        """The app's authorization request."""
+        """Return the query of the app's authorization request."""
         return urlencode(
             {
                 "response_type": "code",
@@ -74,13 +74,13 @@ class _SignIns:
         )
 
     def callback(self) -> dict[str, Any]:
-        """What the browser brings when the person has approved."""
+        """Return the event of the browser's callback, after the person has approved."""
         browser, location = self._approved()
         cookies = [f"{cookie.name}={cookie.value}" for cookie in browser.cookies]
         return _event("GET", "/oauth2/callback", query=urlsplit(location).query, cookies=cookies)
 
     def redemption(self) -> dict[str, str]:
-        """The fields with which the app redeems its code."""
+        """Return the fields of the app's redemption."""
         browser, location = self._approved()
         back = browser.get(location, allow_redirects=False, timeout=30)
         return {
@@ -91,7 +91,7 @@ class _SignIns:
         }
 
     def tokens(self) -> str:
-        """The refresh token of a new session."""
+        """Return the refresh token of a new session."""
         form = {"client_id": PHONE, **self.redemption()}
         answer = requests.post(f"{self._stack.issuer}/oauth2/token", data=form, timeout=30)
         answer.raise_for_status()

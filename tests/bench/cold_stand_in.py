@@ -1,6 +1,6 @@
-"""Stands in for AWS and Aries: writes down what the real stand-ins answer once, and answers that again and again.
+"""A stand-in for AWS and Aries: it records the answers of the real stand-ins once, and replays them.
 
-So each cold start meets the same answers, within a millisecond, and none of the state that it would use up.
+Each cold start gets the same answers within a millisecond. It uses up no state.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from botocore import xform_name
 from tests.support.certificates import server_context
 
 ARIES_PATH = "/v1/oauth2/token"
-# How the X-Amz-Target of a service begins.
+# The services by the beginning of their X-Amz-Target.
 _SERVICES = {"DynamoDB": "dynamodb", "secretsmanager": "secretsmanager", "TrentService": "kms", "AmazonSQS": "sqs"}
-# What tells two calls of one operation apart; other parameters differ from one time to the next.
+# These parameters distinguish two calls of an operation. The values of the others change from start to start.
 _TELLING = ("Key", "UpdateExpression", "IndexName", "SecretId")
-# What is of one connection, or of one length.
+# Headers of a single connection, or of a single length.
 _NOT_PASSED_ON = {"connection", "content-length", "host", "keep-alive", "date", "server", "transfer-encoding"}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One request: of AWS with its ``target``, of Aries without one."""
+    """A request. A request to AWS has a ``target``; a request to Aries has none."""
 
     target: str
     body: bytes
@@ -40,17 +40,17 @@ class Asked:
 
     @property
     def name(self) -> str:
-        """What it is called by: the operation, or ``aries``."""
+        """Return the name of the operation, or ``aries``."""
         return self.target.rpartition(".")[2] or "aries"
 
     @property
     def key(self) -> tuple[str, str]:
-        """The same for the same call of another start."""
+        """Return a key. The same call in another start has the same key."""
         given = json.loads(self.body) if self.target else {}
         return self.name, json.dumps({name: given[name] for name in _TELLING if name in given}, sort_keys=True)
 
     def as_call(self, url: str) -> dict[str, Any]:
-        """What makes the same request again, with nothing around it: a call of boto3, or a POST to ``url``."""
+        """Describe the bare request for a repetition: a call of boto3, or a POST to ``url``."""
         if not self.target:
             kept = ("content-type", "accept", "authorization")
             headers = {name: value for name, value in self.headers.items() if name.lower() in kept}
@@ -72,9 +72,9 @@ class _Answer:
 
 @dataclass
 class StandIn:
-    """A server on loopback, over TLS, for as long as the context is open.
+    """A server on loopback, over TLS, while the context is open.
 
-    ``asked`` is what it was asked, until it is emptied.
+    ``asked`` collects the requests.
     """
 
     aws: str
@@ -102,15 +102,15 @@ class StandIn:
         self._server.server_close()
 
     def record(self) -> None:
-        """Ask AWS and Aries from here on, and write down their answers in place of all earlier ones."""
+        """Forward all later requests to AWS and Aries, and record the answers. Earlier records go."""
         self.asked, self._answers, self._records = [], {}, True
 
     def replay(self) -> None:
-        """Answer from here on what was written down."""
+        """Answer all later requests from the records."""
         self.asked, self._records = [], False
 
     def answer(self, asked: Asked, path: str) -> _Answer:
-        """Answer one request; what nobody asked while it was written down is an error."""
+        """Answer a request. A request without a record gets an error."""
         self.asked.append(asked)
         if self._records:
             self._answers[asked.key] = _forward(self.aws if asked.target else self.aries, path, asked)
@@ -119,7 +119,7 @@ class StandIn:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Head and body are two writes, and the second is not to wait for an acknowledgement of the first.
+    # Head and body are two writes. With Nagle's algorithm, the second waits for an acknowledgement of the first.
     disable_nagle_algorithm = True
     stand_in: StandIn
 

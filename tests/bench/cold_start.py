@@ -1,7 +1,7 @@
-"""One cold start, measured from the inside: run by a bare python3.13 on its own, with nothing to import but FOLDERS.
+"""A cold start, measured from the inside: a bare python3.13 runs it, and imports from ``folders`` alone.
 
-``python3.13 -I -S -B cold_start.py`` reads what to start from standard input and prints, as its last line, one JSON
-object. The time that Python itself takes to start is not in it: it is the same for whatever is started.
+``python3.13 -I -S -B cold_start.py`` reads its settings from standard input. Its last line is a JSON object. The start
+of Python itself does not count, because it is the same for everything.
 """
 
 import contextlib
@@ -15,19 +15,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# What is done once more in the same process, to tell what a request costs when everything is there.
+# The same request again in the same process, to measure a warm request.
 WARM_REQUESTS = 10
 
 Request = Callable[[], Any]
 
 
 class Context:
-    """The part of Lambda's context object that is used."""
+    """The used part of Lambda's context object."""
 
     aws_request_id = "00000000-0000-0000-0000-000000000000"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return all the time that a function has."""
+        """Return the whole time of a function."""
         return 29_000
 
 
@@ -38,7 +38,7 @@ def handler(told: dict[str, Any]) -> Request:
 
 
 def ordinary(told: dict[str, Any]) -> Request:
-    """Import everything and make every client up front, as handlers ordinarily do; then the function."""
+    """Import everything and make every client up front, like an ordinary handler. Then import the function."""
     package = importlib.import_module("oauth_broker")
     for module in pkgutil.walk_packages(package.__path__, "oauth_broker."):
         importlib.import_module(module.name)
@@ -49,7 +49,7 @@ def ordinary(told: dict[str, Any]) -> Request:
 
 
 def floor(told: dict[str, Any]) -> Request:
-    """Make the clients that the function needs, and no more, to make its calls with nothing around them."""
+    """Make the clients of the function alone, and make its bare calls."""
     boto3 = importlib.import_module("boto3")
     config = importlib.import_module("botocore.config").Config(
         connect_timeout=1, read_timeout=1.5, retries={"mode": "standard", "total_max_attempts": 2}
@@ -76,10 +76,10 @@ KINDS: dict[str, Callable[[dict[str, Any]], Request]] = {"ours": handler, "ordin
 
 
 def main() -> None:
-    """Start what is asked for, answer a first request, then more of them, and tell what each took."""
+    """Start the function, send a first request and then more requests, and print the time of each step."""
     told = json.load(sys.stdin)
     sys.path[:0] = told["folders"]
-    # What was made so far belongs to this program.
+    # Garbage of this program must not count as work of the start.
     gc.collect()
     times = [_times()]
     request = KINDS[told["kind"]](told)
@@ -105,12 +105,12 @@ def main() -> None:
 
 
 def _times() -> tuple[float, float]:
-    """CPU time of all threads, and the clock on the wall, in seconds."""
+    """Return the CPU time of all threads and the wall-clock time, in seconds."""
     return time.process_time(), time.perf_counter()
 
 
 def _peak_bytes() -> int:
-    """The most memory that this process held. Not what getrusage tells, which begins with that of its parent."""
+    """Return the peak memory of this process. getrusage would include the peak of its parent."""
     with contextlib.suppress(OSError), open("/proc/self/status") as status:
         for line in status:
             if line.startswith("VmHWM:"):

@@ -1,4 +1,4 @@
-"""Cold starts of the built functions, each in a Python of its own, between the stand-ins for AWS and Aries."""
+"""Cold starts of the built functions, each in a Python of its own, with stand-ins for AWS and Aries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SECONDS = 60
 
 @dataclass(frozen=True)
 class Needs:
-    """What a function calls: the services whose clients it makes, and whether it calls Aries by ``requests``."""
+    """The needs of a function: its clients of AWS by service, and ``requests`` if it calls Aries."""
 
     clients: tuple[str, ...] = ()
     requests: bool = False
@@ -52,7 +52,7 @@ SUCCESS = {"authorize": 302, "callback": 302, "token": 200, "refresh": 200, "rev
 
 @dataclass(frozen=True)
 class ColdStart:
-    """What one cold start took, in seconds. ``warm_cpu`` is that of one more request of the same kind."""
+    """A cold start, in seconds. ``warm_cpu`` is the CPU time of another request of the same kind."""
 
     init_cpu: float
     first_cpu: float
@@ -62,22 +62,22 @@ class ColdStart:
 
     @property
     def cpu(self) -> float:
-        """From before the first import to the answer."""
+        """Return the CPU time from before the first import to the answer."""
         return self.init_cpu + self.first_cpu
 
 
-# Of each kind and function, the starts of each round.
+# The starts of each round, by kind and function.
 Rounds = Mapping[tuple[Kind, str], list[list[ColdStart]]]
 
 
 class WrongStart(Exception):
-    """A start that did not do what it is measured for."""
+    """A start did other work than the measured work."""
 
 
 class ColdStarts:
-    """Starts functions of ``built``, a copy of what was built, and of ``ordinary``, one without bytecode.
+    """Starts functions. ``built`` is a copy of the build, and ``ordinary`` is a copy without bytecode.
 
-    ``python`` is one of the runtime's version.
+    ``python`` is a Python of the runtime's version.
     """
 
     def __init__(self, python: str, stack: LocalStack, stand_in: StandIn, built: Path, ordinary: Path) -> None:
@@ -92,11 +92,11 @@ class ColdStarts:
 
     @property
     def age(self) -> float:
-        """Seconds since people signed in."""
+        """Return the seconds since the sign-ins."""
         return time.monotonic() - self._prepared_at
 
     def prepare(self, names: Sequence[str]) -> None:
-        """Sign people in, and write down what each function asks and is answered: what is stored grows old."""
+        """Sign people in, and record the requests and answers of each function. Stored rows expire."""
         self._prepared_at = time.monotonic()
         self._events = first_requests(self._stack)
         self._stand_in.record()
@@ -107,7 +107,7 @@ class ColdStarts:
         self._stand_in.replay()
 
     def start(self, kind: Kind, name: str, *, extra: Path | None = None) -> ColdStart:
-        """Start once, ``extra`` being first on the path; raises WrongStart unless it does just the work that it has."""
+        """Start once, with ``extra`` first on the path. Raises WrongStart if the start does other work."""
         self._stand_in.asked = []
         told = self._run(kind, name, warm=kind == "ours", extra=extra)
         expected = [asked.key for asked in self._asked[name]]
@@ -124,7 +124,7 @@ class ColdStarts:
         )
 
     def asked(self, name: str) -> list[str]:
-        """What the first request of a function asks of AWS and Aries, in turn."""
+        """Return the calls of a function's first request in order."""
         return [asked.name for asked in self._asked[name]]
 
     def _run(self, kind: Kind, name: str, *, warm: bool, extra: Path | None = None) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def _logical(name: str) -> str:
 
 
 def _is_right(kind: Kind, name: str, answer: Any) -> bool:
-    """Whether the first request succeeded."""
+    """Return whether the first request succeeded."""
     if kind == "floor":
         return answer is True or not NEEDS[name].clients
     match name:
@@ -190,9 +190,9 @@ def _is_right(kind: Kind, name: str, answer: Any) -> bool:
 
 @contextmanager
 def cold_starts() -> Iterator[ColdStarts]:
-    """Everything that cold starts need, and two copies of what was built: as it is, and without bytecode.
+    """Start the stand-ins, and make two copies of the build: an exact one, and one without bytecode.
 
-    Both trust the stand-in, beside all others.
+    Both copies also trust the certificate of the stand-in.
     """
     with TemporaryDirectory() as folder, LocalStack(refresh_grace=GRACE) as stack:
         certificate = make_certificate(Path(folder))

@@ -1,6 +1,6 @@
-"""``make cost USERS=50000 REFRESHES=8``: what a month costs at AWS, from the price list and from what was measured.
+"""``make cost USERS=50000 REFRESHES=8``: the cost of a month at AWS, from the price list and the measured times.
 
-Without USERS: the stack with nobody on it, and three sizes beside each other.
+If USERS is missing, the report shows the stack with no users, and three sizes beside each other.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ SIZES = (1_000, 50_000, 500_000)
 
 
 def stack() -> Stack:
-    """What the template deploys."""
+    """Count the parts of the template that cost money without any user."""
     alarms = [alarm["Properties"] for alarm in of_type("AWS::CloudWatch::Alarm").values() if "Condition" not in alarm]
     return Stack(
-        # An alarm on an expression costs by each metric in it.
+        # AWS bills an alarm on an expression for each metric in the expression.
         alarm_metrics=sum(sum("MetricStat" in it for it in alarm.get("Metrics", [])) or 1 for alarm in alarms),
         dashboards=len(of_type("AWS::CloudWatch::Dashboard")),
         keys=len(of_type("AWS::KMS::Key")),
@@ -35,13 +35,13 @@ def stack() -> Stack:
 
 
 def assumed() -> Assumed:
-    """What is assumed, with the CPU time that ``make bench`` has measured, where it has."""
+    """Return the assumptions. CPU times from ``make bench`` replace the usual ones."""
     measured, found = results.read(), Assumed()
     if "warm" in measured:
         warm = {it.name: it.ours.median for it in measured["warm"].comparisons}
         found = replace(found, cpu_ms={name: warm[name] for name in found.cpu_ms})
     if "cold" in measured:
-        # Of the function that is called most.
+        # The token function gets the most calls.
         (both,) = (it.ours.median for it in measured["cold"].comparisons if it.name == "token, and its floor")
         (init,) = (it.median for it in measured["cold"].figures if it.name == "token, until it is started")
         found = replace(found, init_ms=init, first_ms=both - init)
@@ -50,21 +50,21 @@ def assumed() -> Assumed:
 
 def _not_measured() -> str:
     missing = [part for part in ("warm", "cold") if part not in results.read()]
-    return f" Not measured here (make bench): {', '.join(missing)}; usual times are taken." if missing else ""
+    return f" Not measured here (make bench): {', '.join(missing)}; usual times stand in." if missing else ""
 
 
 def cost_of(items: Iterable[Item], prices: PriceList) -> float:
-    """What all of these items cost."""
+    """Return the cost of all these items in US dollars."""
     return sum(prices.prices[item.price].of(item.count) for item in items)
 
 
 def bill(month: Month, prices: PriceList) -> str:
-    """Every item: how many, what one costs, what all cost, for each user, and of the whole."""
+    """List every item: its count, its price, its total, its cost per user and its share."""
     items = month.items()
     total = cost_of(items, prices)
     rows = [["", "a month", "price", "total", "per user", "share"]]
     for item in items:
-        # With nobody there, most of it is nothing.
+        # Most items are zero if there are no users.
         if item.count or month.load.users:
             price = prices.prices[item.price]
             shares = _shares(price.of(item.count), month, total)
@@ -79,8 +79,8 @@ def _shares(cost: float, month: Month, total: float) -> list[str]:
 
 
 def limits(month: Month, prices: PriceList) -> str:
-    """What binds, and when."""
-    rows = [["quota (none can be raised)", "allows", "needed", "at the opening", "enough for"]]
+    """List the quotas, and the number of users at which each one binds."""
+    rows = [["quota (AWS raises none of them)", "allows", "needed", "at the opening", "enough for"]]
     for bound in bounds(month, prices.quotas):
         rows.append(
             [
@@ -99,22 +99,22 @@ def _users(bound: Bound) -> str:
 
 
 def beyond(month: Month, prices: PriceList) -> str:
-    """What the other design would cost, in words."""
+    """Describe the cost of the design that seals tokens in the row."""
     here, there = (cost_of(it.items(), prices) for it in (month, replace(month, sealed=True)))
     refreshes = most_refreshes_a_day(month, prices.quotas["secret_updates"])
     enough = "any number of" if refreshes == math.inf else _count(refreshes)
     return (
-        f"With {month.load.users:,} users and an opening of {month.load.peak:g} times the mean, the writes of Secrets"
-        f" Manager are enough for {enough} refreshes a day of each. Beyond it refreshes go on, sealed by KMS into the"
-        " row after four seconds of trying, and sign-ins are put off. The quotas are an account's in one region: a"
-        " second stack needs another account or region. The other design keeps the tokens, sealed by KMS, in the row"
-        f" always. It has none of these quotas and is not built. It would cost {_dollars(there)} dollars a month"
-        f" instead of {_dollars(here)}."
+        f"The load has {month.load.users:,} users and an opening of {month.load.peak:g} times the mean. For each user,"
+        f" the writes of Secrets Manager are enough for {enough} refreshes a day. Beyond that, refreshes go on: after"
+        " four seconds of trying, KMS seals the tokens into the row. Sign-ins are put off. AWS counts the quotas for an"
+        " account in a region, and a second stack needs another account or region. Another design, not built, always"
+        " keeps the tokens in the row, sealed by KMS. None of these quotas limits it. It would cost"
+        f" {_dollars(there)} dollars a month instead of {_dollars(here)}."
     )
 
 
 def three_sizes(months: Sequence[Month], prices: PriceList) -> str:
-    """The bill by service, size beside size."""
+    """Show the bill by service, with the sizes beside each other."""
     costs = [_by_service(month, prices) for month in months]
     totals = [sum(cost.values()) for cost in costs]
     rows = [["dollars a month", *(f"{month.load.users:,} users" for month in months)]]
@@ -128,7 +128,7 @@ def three_sizes(months: Sequence[Month], prices: PriceList) -> str:
     for of_one in zip(*held, strict=True):
         if any(bound.is_exceeded for bound in of_one):
             quota = of_one[0].quota
-            name = f"{quota.what}: needed at the opening, {quota.unit} (at most {quota.limit:,})"
+            name = f"{quota.what}, {quota.unit} at the opening (at most {quota.limit:,})"
             rows.append([name, *(_count(bound.peak) + (" **too much**" * bound.is_exceeded) for bound in of_one)])
     return _table(rows)
 
@@ -141,11 +141,11 @@ def _by_service(month: Month, prices: PriceList) -> Mapping[str, float]:
 
 
 def report(load: Load | None) -> str:
-    """All that is printed: for this load, or for three sizes."""
+    """Return the whole report for this load, or for three sizes if there is no load."""
     prices, what_stands, usual = PriceList.load(), stack(), assumed()
     head = (
-        f"Prices of {prices.region} as of {prices.date}, in dollars, without free tiers and taxes; where (?) stands,"
-        f" check tests/bench/prices.json first.{_not_measured()}"
+        f"Prices of {prices.region} as of {prices.date}, in dollars, without free tiers and taxes. A (?) marks a price"
+        f" to check first: see tests/bench/prices.json.{_not_measured()}"
     )
     if load is None:
         nobody = Month(Load(0), what_stands, usual)
@@ -153,7 +153,7 @@ def report(load: Load | None) -> str:
         return "\n\n".join(
             [
                 head,
-                "With nobody on it:",
+                "The stack with no users:",
                 bill(nobody, prices),
                 _said(months[0].load),
                 three_sizes(months, prices),
@@ -166,8 +166,8 @@ def report(load: Load | None) -> str:
 
 def _said(load: Load) -> str:
     return (
-        f"Each user refreshes {load.refreshes_a_day:g} times a day and signs in {load.sign_ins_a_month:g} times a"
-        f" month; at the opening {load.peak:g} times the mean arrives."
+        f"Refreshes of each user a day: {load.refreshes_a_day:g}. Sign-ins of each user a month:"
+        f" {load.sign_ins_a_month:g}. At the opening, {load.peak:g} times the mean arrives."
     )
 
 
@@ -191,14 +191,16 @@ def _table(rows: list[list[str]]) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the report."""
-    # SAM's transform misses a feature list of its own that nobody has outside AWS.
+    """Print the report for the options on the command line."""
+    # SAM's transform warns about a feature list. The list exists inside AWS alone.
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     parser = argparse.ArgumentParser(prog="make cost", description="What a month costs at AWS.")
-    parser.add_argument("--users", type=_whole, help="sessions that live at the same time (USERS)")
-    parser.add_argument("--refreshes", type=_number, help="of each, a day; 8 (REFRESHES)")
-    parser.add_argument("--sign-ins", type=_number, help="of each, a month; 1 (SIGNINS)")
-    parser.add_argument("--peak", type=_number, help="times the mean, when the market opens; 10 (PEAK)")
+    parser.add_argument("--users", type=_whole, help="sessions alive at the same time (USERS)")
+    parser.add_argument("--refreshes", type=_number, help="refreshes of each user a day; 8 (REFRESHES)")
+    parser.add_argument("--sign-ins", type=_number, help="sign-ins of each user a month; 1 (SIGNINS)")
+    parser.add_argument(
+        "--peak", type=_number, help="the load when the market opens, as a multiple of the mean; 10 (PEAK)"
+    )
     asked = parser.parse_args(arguments)
     given: dict[str, Any] = {
         "refreshes_a_day": asked.refreshes,

@@ -1,4 +1,7 @@
-"""``python -m tests.bench.cost_floods``: what a day of a flood at the API's own limits costs, for docs/security.md."""
+"""``python -m tests.bench.cost_floods`` prints the table of docs/security.md: the cost of a day of a flood.
+
+Each flood sends as many requests as the API's own limits allow.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from tests.bench.waits import ARIES_MS, AWS_MS
 from tests.support.transformed import properties
 
 _GB = 1024**3
-# DynamoDB deletes expired rows within days. So many of them lie there at once, for each day of the flood.
+# DynamoDB deletes expired rows within days. The rows of two days of the flood are stored at once.
 _ROW_DAYS = 2
-# One request a second, and one in twenty of the others.
+# X-Ray records the first request of a second, and one in twenty of the others.
 _TRACED = 0.05
 _SIGN_IN_ROUTES = ("GET /oauth2/authorize", "GET /oauth2/callback")
 _TOKEN_ROUTES = ("ANY /oauth2/token", "ANY /v1/oauth2/token", "ANY /oauth2/refresh", "ANY /oauth2/revoke")
@@ -25,28 +28,28 @@ _TOKEN_ROUTES = ("ANY /oauth2/token", "ANY /v1/oauth2/token", "ANY /oauth2/refre
 
 @dataclass(frozen=True)
 class Flood:
-    """``rates`` are requests a second by the function that answers them; ``writes`` those of the table, for each."""
+    """A flood. ``rates`` are requests a second by function; ``writes`` are writes to the table by request."""
 
     name: str
     rates: Mapping[str, float]
     writes: Mapping[str, float]
-    # Rows that are left for DynamoDB to delete, a second.
+    # New rows a second. DynamoDB deletes them later.
     rows: float = 0
-    # Whether each callback asks Aries.
+    # True if each callback sends a request to Aries.
     asks_aries: bool = False
 
     @property
     def requests(self) -> float:
-        """In a day."""
+        """Return the requests of a day."""
         return sum(self.rates.values()) * DAY_SECONDS
 
     @property
     def writes_a_day(self) -> float:
-        """Those that are refused are paid for too."""
+        """Return the writes of a day. AWS bills refused writes too."""
         return sum(rate * self.writes[name] for name, rate in self.rates.items()) * DAY_SECONDS
 
     def items(self, stands: Stack, assumed: Assumed) -> Iterator[Item]:
-        """What AWS bills for a day. Deletions by TTL, and Lambda's reading of a stream, are free."""
+        """Return the items of the bill for a day. Deletions by TTL, and Lambda's reads of a stream, are free."""
         lines = sum(rate * (assumed.log_bytes[name] + assumed.platform_log_bytes) for name, rate in self.rates.items())
         stored = self.rows * DAY_SECONDS * _ROW_DAYS / MONTH_DAYS * (assumed.row_bytes + 100) / _GB
         yield Item("API Gateway", "requests", "api_request", self.requests)
@@ -65,10 +68,10 @@ class Flood:
         total = 0.0
         for name, rate in self.rates.items():
             memory = stands.memory_mb[functions[name]]
-            # One or two calls of AWS, and no more work than that of a sign-in's beginning, unless Aries is asked.
+            # A callback to Aries costs as much CPU as a whole callback. Any other request costs as much as authorize.
             asks = self.asks_aries and name == "callback"
             cpu_ms = assumed.cpu_ms["callback" if asks else "authorize"]
-            # The index is written with the row.
+            # DynamoDB writes the row and its index in one call. A request makes at most one call, or two with Aries.
             calls = min(self.writes[name], 2 if asks else 1)
             milliseconds = cpu_ms / min(1.0, memory / assumed.full_core_mb) + calls * AWS_MS
             milliseconds += ARIES_MS if asks else 0
@@ -77,30 +80,30 @@ class Flood:
 
 
 def limits() -> dict[str, float]:
-    """Requests a second of each route, as the template has them."""
+    """Return the template's throttling rate of each route, in requests a second."""
     settings: dict[str, Any] = properties("ApiApiGatewayDefaultStage")["RouteSettings"]
     return {route: settings[route]["ThrottlingRateLimit"] for route in (*_SIGN_IN_ROUTES, *_TOKEN_ROUTES)}
 
 
 def floods() -> list[Flood]:
-    """Each at the limits of its routes."""
+    """Return the floods, each at the limits of its routes."""
     rate = limits()
     begins, returns = (rate[route] for route in _SIGN_IN_ROUTES)
     tokens = sum(rate[route] for route in _TOKEN_ROUTES)
-    # A begun sign-in writes its row, and the row's entry in the index by_reference. A made-up token is refused a write
-    # or, beyond SourceLimit, read for less.
+    # A begun sign-in writes its row, and the row's entry in the index by_reference. A made-up token costs a refused
+    # write. Beyond SourceLimit it costs a read, and a read is cheaper.
     writes = {"authorize": BUDGET["authorize"].dynamodb["PutItem"] + 1, "callback": 1, "refresh": 1}
     both = {"authorize": begins, "callback": begins}
     return [
-        Flood("sign-ins that are begun", {"authorize": begins}, writes, rows=begins),
-        Flood("the same, each declined", both, writes, rows=begins),
-        # Each is claimed and fails.
-        Flood("the same, each with a made-up code", both, {**writes, "callback": 2}, rows=begins, asks_aries=True),
+        Flood("sign-ins, begun and left", {"authorize": begins}, writes, rows=begins),
+        Flood("sign-ins, begun and declined", both, writes, rows=begins),
+        # Two writes: one claims the sign-in, one records its failure.
+        Flood("sign-ins, begun, with a made-up code", both, {**writes, "callback": 2}, rows=begins, asks_aries=True),
         Flood("callbacks without a cookie", {"callback": returns}, {**writes, "callback": 0}),
         Flood("callbacks with a made-up cookie", {"callback": returns}, writes),
-        Flood("made-up tokens, on all four routes", {"refresh": tokens}, writes),
+        Flood("made-up tokens on all four routes", {"refresh": tokens}, writes),
         Flood(
-            "the first and the last two at once",
+            "the first and the last two together",
             {"authorize": begins, "callback": returns, "refresh": tokens},
             writes,
             rows=begins,
@@ -109,7 +112,7 @@ def floods() -> list[Flood]:
 
 
 def table() -> str:
-    """The table of docs/security.md, in Markdown. The times are the usual ones, not what was measured last."""
+    """Return the table of docs/security.md in Markdown. It uses the usual times, not the last measured ones."""
     prices, stands, assumed = PriceList.load(), stack(), Assumed()
     services = ["API Gateway", "Lambda", "DynamoDB", "CloudWatch", "X-Ray"]
     rows = [["flood", "requests a second", *services, "dollars a day"], ["---"] * (len(services) + 3)]
@@ -122,20 +125,20 @@ def table() -> str:
 
 
 def deletions() -> str:
-    """What a day of begun sign-ins would take if each cost the deletion of a secret, in words."""
+    """Describe the deletions of a day of begun sign-ins, if each sign-in cost one."""
     prices = PriceList.load()
     begun = limits()["GET /oauth2/authorize"] * DAY_SECONDS
     allowed = prices.quotas["secret_deletions"].limit
     days = begun / allowed / DAY_SECONDS
     cost = prices.prices["secret_call"].of(begun)
     return (
-        f"A day at the limit begins {begun:,.0f} sign-ins. If each cost a deletion, at {allowed} a second they would"
-        f" take {days:.0f} days and cost {cost:.0f} dollars more."
+        f"A day at the limit begins {begun:,.0f} sign-ins. If each cost a deletion, the deletions would take"
+        f" {days:.0f} days at {allowed} a second, and cost {cost:.0f} dollars more."
     )
 
 
 if __name__ == "__main__":
-    # SAM's transform misses a feature list of its own that nobody has outside AWS.
+    # SAM's transform warns about a feature list. The list exists inside AWS alone.
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     print(table())
     print()

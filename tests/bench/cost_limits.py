@@ -1,4 +1,4 @@
-"""Where AWS' quotas bind that no request raises: at how many users, and at how many refreshes a day."""
+"""The fixed quotas of AWS: the number of users, and of refreshes a day, at which each one binds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.bench.cost_usage import MONTH_SECONDS, Month
 
 @dataclass(frozen=True)
 class Bound:
-    """One quota. ``mean`` and ``peak`` are what the load needs of it, ``most_users`` what it would suffice for."""
+    """One quota. The load needs ``mean`` and ``peak`` of it; it is enough for ``most_users``."""
 
     quota: Quota
     mean: float
@@ -21,34 +21,34 @@ class Bound:
 
     @property
     def is_exceeded(self) -> bool:
-        """Whether the load is too much at its peak."""
+        """Return whether the peak of the load exceeds the quota."""
         return self.peak > self.quota.limit
 
 
 def bounds(month: Month, quotas: Mapping[str, Quota]) -> list[Bound]:
-    """Every quota of Secrets Manager, held against the load. None of them binds where tokens lie in the row."""
+    """Compare every quota of Secrets Manager with the load. If tokens lie in the row, no quota binds."""
     load, calls = month.load, month.calls("secretsmanager")
     rates = {
         "secret_updates": calls["PutSecretValue"],
         "secret_creations": calls["CreateSecret"],
-        # With its row goes the secret of every sign-in that came back from Aries.
+        # Every sign-in back from Aries has a secret. TTL removes the row, and cleanup deletes the secret.
         "secret_deletions": month.times()["callback"],
         "secret_reads": calls["GetSecretValue"],
     }
     found = [_rate(quotas[name], count / MONTH_SECONDS, month) for name, count in rates.items()]
     versions = quotas["secret_versions"]
-    # However many users there are: it is one session's own.
+    # This quota belongs to one session, and the number of users does not matter.
     most = 0.0 if load.refreshes_a_day > versions.limit else math.inf
     return [
         *found,
-        # The Aries client secret is one more.
+        # The Aries client secret takes one place.
         Bound(quotas["secrets"], load.users + 1, load.users + 1, quotas["secrets"].limit - 1),
         Bound(versions, load.refreshes_a_day, load.refreshes_a_day, most),
     ]
 
 
 def most_refreshes_a_day(month: Month, quota: Quota) -> float:
-    """How many refreshes a day each user may make before the quota on their writes binds at the peak."""
+    """Return the refreshes a day of each user at which the quota of writes binds at the peak."""
     if not month.load.users:
         return math.inf
     return quota.limit * 86_400 / month.load.users / month.load.peak

@@ -1,4 +1,4 @@
-"""AWS' prices and quotas, as ``prices.json`` beside this file has them: each with its source and date."""
+"""The prices and quotas of AWS in ``prices.json``, each with its source and date."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = Path(__file__).with_name("prices.json")
 
 @dataclass(frozen=True)
 class Price:
-    """``price`` US dollars for ``per`` of the unit, a month. ``source`` is AWS' page, ``seen_at`` where it was read."""
+    """``price`` US dollars a month for ``per`` units. ``source`` is AWS' page; ``seen_at`` is the page read instead."""
 
     price: float
     per: int
@@ -24,11 +24,11 @@ class Price:
     date: str
 
     def of(self, count: float) -> float:
-        """What so many cost."""
+        """Return the cost of ``count`` units in US dollars."""
         return self.price * count / self.per
 
     def __str__(self) -> str:
-        # Down to the thirteen digits of a GB-second, without those that say nothing.
+        # A GB-second has a price of ten decimal places. Trailing zeros go.
         number = f"{self.price:.10f}".rstrip("0")
         return f"{number}{'0' * max(0, 2 - len(number.partition('.')[2]))}" + (
             f" / {self.per:,}" if self.per > 1 else ""
@@ -37,7 +37,7 @@ class Price:
 
 @dataclass(frozen=True)
 class Quota:
-    """What AWS allows an account in a region."""
+    """A limit of AWS for an account in a region."""
 
     limit: int
     unit: str
@@ -50,7 +50,7 @@ class Quota:
 
 @dataclass(frozen=True)
 class PriceList:
-    """All of it, as it was on ``date``."""
+    """All prices and quotas of ``date``."""
 
     region: str
     date: str
@@ -59,7 +59,7 @@ class PriceList:
 
     @classmethod
     def load(cls, file: Path = FILE) -> PriceList:
-        """Read the file. Raises TypeError where a price lacks something, its source or date, say."""
+        """Read the file. Raises TypeError if a price lacks a member, such as its source or date."""
         told: dict[str, Any] = json.loads(file.read_text())
         return cls(
             told["region"],

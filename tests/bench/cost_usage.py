@@ -1,4 +1,4 @@
-"""How much of everything a month of so many users takes: counts, in the units of the price list."""
+"""The usage of a month: counts in the units of the price list, for a number of users."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DAY_SECONDS = 86_400
 MONTH_DAYS = 365 / 12
 MONTH_SECONDS = MONTH_DAYS * DAY_SECONDS
 _GB = 1024**3
-# KMS requests that Secrets Manager makes for one call: a new secret's key is tried first (GenerateDataKey, Decrypt).
+# KMS requests of Secrets Manager for one call. CreateSecret tries the key first (GenerateDataKey, Decrypt).
 _KMS_OF_SECRETS = {"CreateSecret": 3, "GetSecretValue": 1, "PutSecretValue": 1, "DeleteSecret": 0}
 _FUNCTION_OF = {
     "authorize": "Authorize",
@@ -22,22 +22,22 @@ _FUNCTION_OF = {
     "refresh": "Token",
     "replay": "Token",
 }
-# Between them Lambda's trigger waits for more records.
+# Lambda's trigger waits this long for more records before each call of cleanup.
 _CLEANUP_WINDOW_SECONDS = 5
 
 
 class BadInput(ValueError):
-    """What was asked for makes no sense; the message says why."""
+    """The input makes no sense. The message says why."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """Sessions that live at the same time, and what each of them does."""
+    """Sessions alive at the same time, and the requests of each session."""
 
     users: int
     refreshes_a_day: float = 8.0
     sign_ins_a_month: float = 1.0
-    # How much more than the day's mean arrives at once, when the market opens.
+    # The load when the market opens, as a multiple of the day's mean.
     peak: float = 10.0
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class Load:
             ("peak", 1, 10_000),
         ):
             value = getattr(self, name)
-            # Written so that what is no number at all is refused too.
+            # NaN fails every comparison; this form refuses it too.
             if not least <= value <= most:
                 raise BadInput(f"{name.replace('_', ' ')} must be from {least:,} to {most:,.0f}, not {value:,}")
 
@@ -65,41 +65,41 @@ class Load:
 
 @dataclass(frozen=True)
 class Assumed:
-    """What the load does not say. Measured where it can be; tests hold the sizes against the product."""
+    """Assumptions beside the load. ``make bench`` measures some of them; tests compare the sizes with the product."""
 
-    # Milliseconds of CPU on a full core: of a warm operation, of starting, and of the first request after that.
+    # Milliseconds of CPU on a full core, for a warm operation, for the start, and for the first request after it.
     cpu_ms: Mapping[str, float] = field(
         default_factory=lambda: {"authorize": 1.5, "callback": 4.6, "redeem": 3.8, "refresh": 5.9, "replay": 2.8}
     )
     init_ms: float = 285
     first_ms: float = 25
-    # Memory that has a full core (Lambda's documentation).
+    # Lambda gives a full core at this memory size (Lambda's documentation).
     full_core_mb: int = 1769
     cold_share: float = 0.01
-    # Milliseconds that a call keeps a function waiting.
+    # Milliseconds of waiting for one call.
     aws_ms: float = AWS_MS
     aries_ms: float = ARIES_MS
-    # Bytes of a row while it is leased, of Aries' tokens, and of what leaves AWS for one request besides them.
+    # Bytes of a leased row, of Aries' tokens, and of the rest of one answer.
     row_bytes: int = 950
     tokens_bytes: int = 3_000
     answer_bytes: int = 1_000
-    # Of the function's own lines, by operation; of Lambda's lines and the access log's, by request.
+    # Bytes of the function's log lines by operation, and of Lambda's lines and the access log by request.
     log_bytes: Mapping[str, int] = field(
         default_factory=lambda: {"authorize": 475, "callback": 740, "redeem": 480, "refresh": 760, "cleanup": 230}
     )
     platform_log_bytes: int = 1_300
     log_months: float = 1.0
-    # Refreshes that an app repeats, and sign-ins that a person leaves, for each that is done.
+    # Repeated refreshes for each refresh, and abandoned sign-ins for each finished sign-in.
     repeated: float = 0.02
     abandoned: float = 0.2
-    # Of our own metrics with data in every hour: by service, and those by reason that something always happens to; and
-    # six of the event source mapping, which counts its events.
+    # Our own metrics with data in every hour. These are the metrics by service, the metrics by reason with constant
+    # data, and six of the event source mapping for its events.
     metrics: int = 37
 
 
 @dataclass(frozen=True)
 class Stack:
-    """What stands there whoever uses it, as the template has it. Memory in MB, by the function's name."""
+    """The parts of the template without users. ``memory_mb`` is the memory in MB by the function's name."""
 
     alarm_metrics: int
     dashboards: int
@@ -109,7 +109,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Item:
-    """One line of the bill: ``count`` of what the price called ``price`` is for."""
+    """A line of the bill: ``count`` units at the price named ``price``."""
 
     service: str
     name: str
@@ -119,7 +119,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Month:
-    """A month of this load on this stack; ``sealed`` is the design in which tokens lie in the row, not in a secret."""
+    """A month of this load on this stack. If ``sealed``, tokens lie in the row instead of a secret."""
 
     load: Load
     stack: Stack
@@ -127,7 +127,7 @@ class Month:
     sealed: bool = False
 
     def items(self) -> list[Item]:
-        """All lines of the bill."""
+        """Return all lines of the bill."""
         return [
             *self._requests(),
             *self._dynamodb(),
@@ -138,7 +138,7 @@ class Month:
         ]
 
     def times(self) -> dict[str, float]:
-        """How often each operation happens."""
+        """Count the operations by name."""
         load, assumed = self.load, self.assumed
         return {
             "authorize": load.sign_ins * (1 + assumed.abandoned),
@@ -149,7 +149,7 @@ class Month:
         }
 
     def calls(self, service: str) -> dict[str, float]:
-        """How often each call of DynamoDB or of Secrets Manager is made."""
+        """Count the calls of a service, DynamoDB or Secrets Manager, by name."""
         total: dict[str, float] = {}
         for operation, times in self.times().items():
             for call, count in getattr(BUDGET[operation], service).items():
@@ -157,13 +157,13 @@ class Month:
         return total
 
     def api_requests(self) -> float:
-        """Each sign-in is taken to begin with discovery."""
+        """Count the requests to the API. Each sign-in begins with a discovery request."""
         return sum(self.times().values()) + self.load.sign_ins
 
     def milliseconds(self, operation: str) -> float:
-        """What an invocation for this operation is billed, cold starts spread over all.
+        """Return the billed milliseconds of one invocation, with the cold starts spread over all invocations.
 
-        A function starts with a whole core; its first request has the core's share that it has bought.
+        A function starts on a whole core. Its first request runs on the share of a core for its memory size.
         """
         assumed, calls = self.assumed, BUDGET[operation]
         share = min(1.0, self.stack.memory_mb[_FUNCTION_OF[operation]] / assumed.full_core_mb)
@@ -177,7 +177,7 @@ class Month:
         requests = self.api_requests()
         cleanups = min(self._removals(), MONTH_SECONDS / _CLEANUP_WINDOW_SECONDS)
         answers = requests * self.assumed.answer_bytes
-        # Tokens go to the app at each redemption and refresh, and the refresh token to Aries.
+        # Each redemption and refresh sends tokens to the app. Each refresh also sends the refresh token to Aries.
         tokens = (self.load.sign_ins + 2 * self.load.refreshes) * self.assumed.tokens_bytes
         yield Item("API Gateway", "requests", "api_request", requests)
         yield Item("API Gateway", "data out", "data_out", (answers + tokens) / _GB)
@@ -193,18 +193,18 @@ class Month:
         return (serving + cleaning) / 1000 / 1024
 
     def _removals(self) -> float:
-        """Rows that TTL removes and that cleanup is called for: those of sign-ins that came back from Aries."""
+        """Count the removed rows with a call of cleanup. Each is a sign-in back from Aries, removed by TTL."""
         return self.times()["callback"]
 
     def _dynamodb(self) -> Iterator[Item]:
         calls, assumed = self.calls("dynamodb"), self.assumed
         row_bytes = assumed.row_bytes + (assumed.tokens_bytes if self.sealed else 0)
-        # Before the tokens are there, a row is small in both designs: its insertion, its claim.
+        # The insertion and the claim write a small row in both designs, because it has no tokens yet.
         small = calls["PutItem"] + self.load.sign_ins
         writes = small * _units(assumed.row_bytes, 1024) + (calls["UpdateItem"] - self.load.sign_ins) * _units(
             row_bytes, 1024
         )
-        # Every redemption and refresh may read the cut-offs, which are kept for some seconds.
+        # A process keeps the cut-offs for some seconds. This counts one read for every redemption and refresh.
         reads = calls["GetItem"] * _units(row_bytes, 4096) + self.load.sign_ins + self.load.refreshes
         stored = self.load.users * (row_bytes + 100) / _GB
         yield Item("DynamoDB", "writes", "dynamodb_write", writes)
@@ -221,7 +221,7 @@ class Month:
         yield Item("Secrets Manager", "the Aries client secret", "secret", 1)
 
     def _kms(self) -> float:
-        # DynamoDB opens the table's key every five minutes for each caller that there is: five functions.
+        # Every five minutes, DynamoDB uses the table's key once for each caller. Five functions call it.
         table = 5 * MONTH_SECONDS / 300 if self.load.users else 0
         if self.sealed:
             return table + 2 * (self.load.sign_ins + self.load.refreshes) + self.times()["replay"]
@@ -240,7 +240,7 @@ class Month:
         yield Item("X-Ray", "traces", "trace", self._traces())
 
     def _traces(self) -> float:
-        """The first request of a second and one in twenty of the others, by function, if they come at random."""
+        """Count the traces by function: the first request of a second and one in twenty others, at random times."""
         times = self.times()
         by_function = [times["authorize"], times["callback"], times["redeem"] + times["refresh"] + times["replay"]]
         traced = 0.0

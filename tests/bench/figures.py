@@ -1,4 +1,4 @@
-"""What a benchmark measured: figures of several rounds, and ratios of two that were taken in the same rounds."""
+"""The figures of a benchmark over several rounds, and ratios of two figures of the same rounds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Figure:
-    """One quantity, once a round. ``unit`` is written behind the number."""
+    """A quantity, measured once a round. ``unit`` stands behind the number."""
 
     name: str
     unit: str
@@ -17,7 +17,7 @@ class Figure:
 
     @property
     def median(self) -> float:
-        """The middle round."""
+        """Return the middle round."""
         return median(self.rounds)
 
     def __str__(self) -> str:
@@ -27,9 +27,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours beside something else, round by round: on a machine whose pace changes only the ratio says anything.
+    """Our figure beside another one, round by round. The pace of a machine changes, and the ratio stays.
 
-    ``bar`` is what the median of the ratios is held against, None where there is nothing to hold it against.
+    ``bar`` is the limit for the median of the ratios, or None.
     """
 
     name: str
@@ -40,13 +40,13 @@ class Comparison:
 
     @property
     def ratio(self) -> Figure:
-        """Ours divided by the other, once a round."""
+        """Return our figure divided by the other one, once a round."""
         pairs = zip(self.ours.rounds, self.other.rounds, strict=True)
         return Figure("ratio", "", [ours / other for ours, other in pairs])
 
     @property
     def is_met(self) -> bool:
-        """Whether the bar is reached; true where there is none."""
+        """Return whether the median meets the bar. If there is no bar, return True."""
         if self.bar is None:
             return True
         return self.ratio.median <= self.bar if self.wanted == "at most" else self.ratio.median >= self.bar
@@ -54,7 +54,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Limit:
-    """One quantity that has a bar of its own: a size, say, or a number of calls."""
+    """A quantity with a bar of its own, such as a size or a number of calls."""
 
     name: str
     figure: Figure
@@ -63,7 +63,7 @@ class Limit:
 
     @property
     def is_met(self) -> bool:
-        """Whether the bar is reached."""
+        """Return whether the figure meets the bar."""
         match self.wanted:
             case "at most":
                 return self.figure.median <= self.bar
@@ -75,9 +75,9 @@ class Limit:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the benchmark. ``about`` says in a sentence or two what was measured, and how.
+    """A part of the benchmark. ``about`` names in a few sentences the measured things and the method.
 
-    ``is_shown_whole`` tells whether the README has what has no bar as well.
+    If ``is_shown_whole``, docs/performance.md also shows the figures without a bar.
     """
 
     title: str
@@ -88,12 +88,12 @@ class Section:
     is_shown_whole: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that was measured, each round of it."""
+        """Return every figure with each of its rounds."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, section: dict[str, Any]) -> Section:
-        """Read back what ``to_json`` made."""
+        """Make the section again from the result of ``to_json``."""
         return cls(
             section["title"],
             section["about"],
@@ -108,14 +108,14 @@ class Section:
 
     @property
     def held(self) -> Section:
-        """The section without what has no bar, unless it is shown whole."""
+        """Return the section without the figures that have no bar, or all of it if ``is_shown_whole``."""
         if self.is_shown_whole:
             return self
         return replace(self, comparisons=[it for it in self.comparisons if it.bar is not None], figures=[])
 
     def to_markdown(self) -> str:
-        """Tables of everything."""
-        parts = [f"**{self.title}.** {self.about}"]
+        """Return a heading, the text and the tables."""
+        parts = [f"### {self.title}", self.about]
         if self.comparisons:
             rows = [_comparison_row(comparison) for comparison in self.comparisons]
             parts.append(_table(["", "ours", self.comparisons[0].other.name, "ratio", "bar"], rows))
@@ -142,7 +142,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _short(number: float) -> str:
-    """Three digits that count, and whole numbers whole."""
+    """Format with three significant digits; a whole number stays whole."""
     if number == int(number) or abs(number) >= 100:
         return f"{number:,.0f}"
     return f"{number:.3g}"

@@ -1,4 +1,4 @@
-"""How cost grows: sign-ins and refreshes at 1 to 64 at once, against a table of 10 to 1,000,000 rows."""
+"""The growth of cost: 1 to 64 sign-ins or refreshes at once, on a table of 10 to 1,000,000 rows."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.bench.budget import SIGN_IN, aws_calls
 from tests.bench.figures import Comparison, Figure, Limit, Section
 from tests.bench.growth_stage import MINUTE, Stage
 
-# How many at once, and how many sign-ins and refreshes each of them then makes.
+# The number of processes, and the sign-ins and refreshes of each process.
 PARALLEL = {1: 24, 4: 8, 16: 4, 64: 2}
 ROWS = (10, 10_000, 1_000_000)
-# The broker does the same for every request, however many rows and processes there are: this bar allows for the noise
-# of a shared machine alone.
+# The broker does the same work for every request, for any number of rows and processes. This bar only allows for the
+# noise of a shared machine.
 BAR = 1.25
-# Beyond the number of cores, processes take turns on them, and each finds the processor's caches filled by another. On
-# AWS every process has its own share of a processor, which is why the same processes are measured in turn as well.
+# If there are more processes than cores, they take turns, and each finds the caches of the processor filled by another.
+# On AWS every process has its own share of a processor. The benchmark therefore also runs the same processes in turn.
 AT_ONCE_BAR = 1.6
 _MOST_ROUNDS = 3
 _OPERATIONS = {"sign_in": SIGN_IN, "refresh": ("refresh",)}
@@ -28,7 +28,7 @@ _SHOWN_MANY = {"sign_in": "sign-ins", "refresh": "refreshes"}
 
 @dataclass(frozen=True, order=True)
 class Size:
-    """One point of the grid."""
+    """A point of the grid."""
 
     parallel: int
     rows: int
@@ -41,7 +41,7 @@ class Size:
 
 @dataclass
 class Measured:
-    """What one operation took, round by round; seconds of one operation, but for ``a_second``."""
+    """The rounds of an operation: seconds for one operation, and ``a_second`` as a rate."""
 
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
@@ -56,7 +56,7 @@ Grid = dict[tuple[str, Size], Measured]
 def measure(
     rounds: int, parallel: dict[int, int] = PARALLEL, rows: Sequence[int] = ROWS, most_rounds: int = _MOST_ROUNDS
 ) -> Section:
-    """Measure everything in turns, in ``rounds`` rounds or the most that there is time for."""
+    """Measure everything in turns, in ``rounds`` rounds but at most ``most_rounds``."""
     sizes = [Size(at_once, count) for count in rows for at_once in parallel]
     sizes.append(Size(max(parallel), max(rows), in_turn=True))
     grid: Grid = defaultdict(Measured)
@@ -71,7 +71,7 @@ def measure(
 
 
 def _measure(stage: Stage, what: str, size: Size, times: int, into: Measured) -> None:
-    """Let each do it ``times`` times, after once that does not count: it reads what is kept for some seconds."""
+    """Let each process do it ``times`` times. A first time does not count: it reads the cached values."""
     stage.command(what, size.parallel, 1, MINUTE if what == "refresh" else 0.0)
     before = stage.asked_for()
     took = stage.command(what, size.parallel, times, in_turn=size.in_turn)
@@ -85,17 +85,17 @@ def _measure(stage: Stage, what: str, size: Size, times: int, into: Measured) ->
 
 
 def section(grid: Grid) -> Section:
-    """Put what was measured into tables."""
+    """Put the measurements into tables."""
     sizes = sorted({size for _, size in grid})
     least, most = sizes[0], max(size for size in sizes if not size.in_turn)
     shown = (Size(least.parallel, most.rows), most)
     return Section(
         "How cost grows",
-        f"CPU time of the built functions under Python 3.13, one process for each request at once, as on AWS; a sign-in"
-        f" is authorize, callback and redeem. {most.parallel} at once take turns on {os.cpu_count()} cores here, which"
-        " is what costs them more than the same processes in turn. That the stand-in finds one row among"
-        f" {most.rows:,} as fast as among {least.rows} says nothing about DynamoDB, which promises it: every call names"
-        " the key of its row.",
+        "The figures are CPU time of the built functions under Python 3.13. As on AWS, each parallel request has a"
+        f" process of its own. A sign-in is authorize, callback and redeem. {most.parallel} processes share"
+        f" {os.cpu_count()} cores here and take turns; this costs them more than the same processes one after the"
+        f" other. The stand-in finds a row among {most.rows:,} as fast as among {least.rows}. This proves nothing about"
+        " DynamoDB, but DynamoDB promises the same, because every call names the key of its row.",
         [_comparison(grid, what, size, least) for what in _OPERATIONS for size in sizes if size != least],
         [limit for what in _OPERATIONS for limit in _calls(grid, what)],
         [figure for what in _OPERATIONS for size in shown for figure in _figures(grid, what, size)]
@@ -112,7 +112,7 @@ def _comparison(grid: Grid, what: str, size: Size, least: Size) -> Comparison:
 
 
 def _calls(grid: Grid, what: str) -> Iterator[Limit]:
-    """All that was counted at all sizes in all rounds: each time the same calls."""
+    """Require the same calls at all sizes in all rounds."""
     budget = aws_calls(*_OPERATIONS[what])
     counted = [calls for (measured, _), each in grid.items() if measured == what for calls in each.calls]
     shown = ", ".join(f"{times} {call.partition(':')[2]}" for call, times in sorted(budget.items()))
@@ -122,7 +122,7 @@ def _calls(grid: Grid, what: str) -> Iterator[Limit]:
     others = [
         sum(abs(calls.get(call, 0) - budget.get(call, 0)) for call in calls.keys() | budget.keys()) for calls in counted
     ]
-    yield Limit(f"other calls in a {_SHOWN[what]}, or calls too few", Figure("calls", "", others), 0, "exactly")
+    yield Limit(f"other or missing calls in a {_SHOWN[what]}", Figure("calls", "", others), 0, "exactly")
 
 
 def _figures(grid: Grid, what: str, size: Size) -> Iterator[Figure]:

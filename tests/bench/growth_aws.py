@@ -1,7 +1,7 @@
-"""DynamoDB and Secrets Manager in a process of their own, with a table of as many rows as wanted.
+"""DynamoDB and Secrets Manager in a process of their own, with a table of any number of rows.
 
-As little as the broker needs, and so faster than moto, which would be what everything waits for. Commanded on standard
-input, one JSON object a line; each is answered with one on standard output, the first of all with the URL.
+The program does the minimum for the broker. moto is slower, and everything would wait for it. It reads commands on
+standard input, one JSON object a line. It answers each with one line on standard output; its first line has the URL.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tests.bench.growth_table import ConditionFailed, Row, Table
 
 CLIENT_SECRET_ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:aries/client-secret-AbCdEf"
 _CUT_OFFS = "cut-offs"
-# DynamoDB's errors are named with this.
+# The prefix of DynamoDB's error names.
 _DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
 
 Asked = dict[str, Any]
 
 
 class Failed(Exception):
-    """An error that the service answers with."""
+    """An error answer of the service."""
 
     def __init__(self, code: str, **members: Any) -> None:
         super().__init__(code)
@@ -38,9 +38,9 @@ class Failed(Exception):
 
 @dataclass
 class Aws:
-    """The services. ``made`` counts the calls as ``service:Operation``, and ``routine`` those that no operation makes.
+    """The services. ``made`` counts the calls of operations as ``service:Operation``.
 
-    Routine is what every warm process reads again and again, whatever is asked of it.
+    ``routine`` counts the repeated reads of every warm process. They belong to no operation.
     """
 
     client_secret: str
@@ -66,25 +66,25 @@ class Aws:
                 return 400, json.dumps(failed.body).encode()
 
     def have_rows(self, count: int) -> None:
-        """Let the table have this many rows of sessions of other people, and none else.
+        """Fill the table with exactly ``count`` sessions of other people.
 
-        They are a row that a sign-in has made, again and again under other keys; the first time there must be one.
+        Each is a copy of a sign-in's row under another key. The table must hold such a row at the first call.
         """
         if count not in self._filled:
             model = next(row for row in self.table.rows.values() if row["status"]["S"] == "active")
             keys = (f"{number:043d}" for number in range(count))
             self._filled[count] = {key: {**model, "session_id": {"S": key}} for key in keys}
-            # The collector of this process need not look at a million rows again and again.
+            # The garbage collector of this process then ignores the million rows.
             gc.collect()
             gc.freeze()
         rows = self._filled[count]
-        # A dict keeps the order of its insertions: what came after the filling is what was signed in since.
+        # A dict keeps the order of insertions. Rows after the first ``count`` are later sign-ins.
         while len(rows) > count:
             rows.popitem()
         self.table.rows = rows
 
     def asked_for(self) -> dict[str, Any]:
-        """Say what was asked for since the last time, and the processor's seconds that this process has used."""
+        """Return the calls since the last time, and the processor seconds of this process."""
         with self._lock:
             told = {"made": dict(self.made), "routine": self.routine, "cpu": time.process_time()}
             self.made.clear()
@@ -140,7 +140,7 @@ _OPERATIONS: dict[str, Callable[[Aws, Asked], Asked]] = {
 
 
 def main() -> None:
-    """Serve until standard input ends. The first argument is the Aries client secret."""
+    """Serve until standard input ends. The command line holds the Aries client secret."""
     aws = Aws(sys.argv[1])
     with KeptAliveServer(aws.answer) as server:
         print(json.dumps({"url": server.url}), flush=True)

@@ -1,11 +1,11 @@
-"""As many warm Lambdas as wanted at once: run by a bare python3.13 with what was built, and nothing else, on its path.
+"""Any number of warm Lambdas at once: a bare python3.13 runs it with the build alone on its path.
 
-Each is a process, as on AWS, where a process serves one request at a time: threads of one process would share Python's
-lock and measure that instead. All are forked from one that has loaded the functions.
+Each Lambda is a process. As on AWS, a process serves one request at a time. Threads of one process would share Python's
+lock, and the benchmark would measure the lock. One process loads the functions, and all others are forks of it.
 
-``python3.13 -I -S growth_broker.py JSON``, with what ``growth`` has to tell it, takes commands on standard input, one
-JSON object a line, and answers each with one on standard output. The seconds of processor time are those of the
-handlers alone; what plays the browser and the app is not counted.
+``python3.13 -I -S growth_broker.py JSON`` takes its settings from ``growth_stage``. It reads commands on standard
+input, one JSON object a line, and answers each with one line on standard output. The seconds of processor time count
+the handlers alone, without the code of the browser and the app.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(_VERIFIER.encode()).digest(
 
 
 class MovedClock:
-    """The machine's clock, put forward: a token is refreshed a minute after the last time, and nobody waits for it."""
+    """The machine's clock, moved ahead. A refresh comes a minute after the last one without a wait."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -47,7 +47,7 @@ class MovedClock:
 
 
 class Context:
-    """What Lambda tells of an invocation."""
+    """The used part of Lambda's context object."""
 
     aws_request_id = "00000000-0000-0000-0000-000000000000"
 
@@ -56,7 +56,7 @@ class Context:
 
 
 class Worker:
-    """One warm Lambda of each function, and somebody's phone in front of them."""
+    """A warm Lambda of each function, and a phone in front of them."""
 
     def __init__(self, handlers: dict[str, Handler], clock: MovedClock, told: dict[str, Any], number: int) -> None:
         self._handlers = handlers
@@ -68,7 +68,7 @@ class Worker:
         self.cpu = self.wall = 0.0
 
     def run(self, what: str, times: int, seconds: float) -> dict[str, float]:
-        """Do it so often, ``seconds`` from now; return what that took."""
+        """Do the operation ``times`` times, ``seconds`` from now; return CPU and wall-clock seconds."""
         self.cpu = self.wall = 0.0
         self._clock.ahead += seconds
         for _ in range(times):
@@ -76,7 +76,7 @@ class Worker:
         return {"cpu": self.cpu, "wall": self.wall}
 
     def forget(self) -> None:
-        """Leave all sessions where they are."""
+        """Forget the tokens of all sessions. The sessions stay."""
         self._signed_in.clear()
 
     def _sign_in(self) -> None:
@@ -140,7 +140,7 @@ def _load(functions: dict[str, str], clock: MovedClock) -> dict[str, Handler]:
 
 
 def _serve(commands: Connection, worker: Worker) -> None:
-    # What the functions log goes nowhere; the write itself is theirs.
+    # Logs go to /dev/null. Writing them still counts as the functions' work.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     while (command := commands.recv()) is not None:
         if command["what"] == "forget":
@@ -174,16 +174,16 @@ def _in_turn(workers: list[Connection], command: dict[str, Any]) -> Iterator[dic
 
 
 def main() -> None:
-    """Start the processes, and do as commanded until standard input ends."""
+    """Start the processes, and follow the commands until standard input ends."""
     told = json.loads(sys.argv[1])
     sys.path[:0] = told["folders"]
     workers = list(_started(told))
     print(json.dumps({"processes": len(workers)}), flush=True)
     for line in sys.stdin:
         command = json.loads(line)
-        unavailable = workers[: command["workers"]]
+        busy = workers[: command["workers"]]
         started = time.perf_counter()
-        took = list(_in_turn(unavailable, command) if command["in_turn"] else _at_once(unavailable, command))
+        took = list(_in_turn(busy, command) if command["in_turn"] else _at_once(busy, command))
         total = {name: sum(each[name] for each in took) for name in ("cpu", "wall")}
         print(json.dumps(total | {"elapsed": time.perf_counter() - started}), flush=True)
 

@@ -1,4 +1,4 @@
-"""A server on loopback that keeps its connections, as AWS does: who talks to it pays for one handshake alone."""
+"""A server on loopback with kept connections, as at AWS: a client pays for one handshake."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Answer = Callable[["Request"], tuple[int, bytes]]
 
 @dataclass(frozen=True)
 class Request:
-    """What was sent with POST; names of headers as they came."""
+    """A POST request. The names of headers keep their case."""
 
     path: str
     headers: Mapping[str, str]
@@ -23,17 +23,17 @@ class Request:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    # One connection of each of the broker's clients in each of its processes, all at once.
+    # Every client in every process of the broker may connect at the same moment.
     request_queue_size = 512
 
 
 class KeptAliveServer:
-    """Answers POST with ``answer``, in a thread for each connection. ``url`` is its origin."""
+    """A server for POST requests, with a thread for each connection. ``url`` is its origin."""
 
     def __init__(self, answer: Answer) -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            # Status line, headers and body in one packet, sent at once: otherwise every answer waits 40 ms.
+            # Status line, headers and body leave at once in one packet. Otherwise every answer waits 40 ms.
             wbufsize = -1
             disable_nagle_algorithm = True
 

@@ -1,4 +1,4 @@
-"""The stage of the measurement of growth: the broker's processes, what stands in for AWS, and Aries."""
+"""The stage for the measurement of growth: the processes of the broker, and stand-ins for AWS and Aries."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.local.aries import AriesCore
 from tests.local.template import ROOT
 from tests.support.world import ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, CALLBACK_URI, ENVIRONMENT, SCOPES
 
-# A refresh sooner than this after the last one is a replay.
+# Seconds after the last refresh. An earlier refresh is a replay.
 MINUTE = 61
 _FUNCTIONS = {"authorize": "AuthorizeFunction", "callback": "CallbackFunction", "token": "TokenFunction"}
 _EVENTS = {"authorize": "authorize_ok", "callback": "callback_ok", "code": "token_code", "refresh": "token_refresh"}
 
 
 class Stage:
-    """The broker's processes, what stands in for AWS, and Aries: three programs that talk over loopback."""
+    """The processes of the broker, and stand-ins for AWS and Aries: three programs on loopback."""
 
     def __init__(self, aws: Program, broker: Program) -> None:
         self._aws = aws
@@ -34,7 +34,7 @@ class Stage:
     @classmethod
     @contextmanager
     def set(cls, processes: int) -> Iterator[Self]:
-        """Start them all, and have every process of the broker do everything once."""
+        """Start all programs, and let every process of the broker sign in and refresh twice."""
         with ExitStack() as started:
             core = AriesCore(ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, [CALLBACK_URI], scopes=SCOPES)
             aries = started.enter_context(KeptAliveServer(lambda request: _answer_as_aries(core, request)))
@@ -49,23 +49,23 @@ class Stage:
             yield stage
 
     def have_rows(self, count: int) -> None:
-        """Let the table have this many rows."""
+        """Fill the table with exactly ``count`` rows."""
         self._aws.command({"rows": count})
 
     def command(
         self, what: str, workers: int, times: int = 1, later: float = 0.0, *, in_turn: bool = False
     ) -> dict[str, float]:
-        """Let so many of the broker's processes do it, all at once or one after the other, ``later`` seconds on."""
+        """Let ``workers`` processes do the operation, all at once or ``in_turn``, ``later`` seconds on."""
         said = {"what": what, "workers": workers, "times": times, "later": later, "in_turn": in_turn}
         return self._broker.command(said)
 
     def asked_for(self) -> dict[str, Any]:
-        """What AWS was asked for since the last time, and the seconds of processor time that it has used."""
+        """Return the calls of AWS since the last time, and the processor seconds of the stand-in."""
         return self._aws.command({})
 
 
 class Program:
-    """A child process that takes one JSON object a line and answers with one; ``told`` is what it says at its start."""
+    """A child process: each line of JSON gets one line as an answer. ``told`` is its first line."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -74,7 +74,7 @@ class Program:
         self.told = self._read()
 
     def command(self, said: dict[str, Any]) -> dict[str, Any]:
-        """Say something and return the answer."""
+        """Send a command and return the answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(said) + "\n")
         self._process.stdin.flush()
@@ -100,7 +100,7 @@ class Program:
 
 
 def _answer_as_aries(core: AriesCore, request: Request) -> tuple[int, bytes]:
-    """The token endpoint by the simulator's rules, and a person who approves everything."""
+    """Answer for the token endpoint by the simulator's rules, and approve every sign-in."""
     if request.path == "/approve":
         return 200, core.approve(core.authorize(request.body.decode())).encode()
     status, answer = core.token(json.loads(request.body))

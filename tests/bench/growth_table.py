@@ -1,7 +1,7 @@
-"""A table in memory, with the conditional writes that the broker makes and no more: moto needs 5 ms for one of them.
+"""A table in memory with the broker's conditional writes alone, because moto needs 5 ms for one write.
 
-Each expression is read once, into functions of a row and of the request's values. What DynamoDB has and the broker does
-not use is a KeyError or a ValueError here.
+The table parses each expression once, into functions of a row and of the request's values. It raises KeyError or
+ValueError for every feature of DynamoDB unused by the broker.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 class ConditionFailed(Exception):
-    """The condition does not hold of ``row``."""
+    """The condition does not hold for ``row``."""
 
     def __init__(self, row: Row) -> None:
         super().__init__("the condition does not hold")
@@ -38,7 +38,7 @@ class ConditionFailed(Exception):
 
 
 class Table:
-    """Rows by the value of their key. Not safe for threads."""
+    """Rows by the value of their key. The caller must hold a lock."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
@@ -52,13 +52,13 @@ class Table:
         return self.rows.get(key)
 
     def update(self, key: str, condition: str, update: str, names: Names, values: Mapping[str, Typed]) -> Row:
-        """Change a row where the condition holds and return it as it then is; raises ConditionFailed."""
+        """Change a row if the condition holds, and return the changed row. Raises ConditionFailed."""
         row = self.rows.get(key, {})
         if not _condition(condition, names)(row, values):
             raise ConditionFailed(row)
         changed = row.copy()
         for change in _update(update, names):
-            # All of an update's operands are the row's as it was before.
+            # Every operand of an update comes from the row before the update.
             change(changed, row, values)
         self.rows[key] = changed
         return changed
@@ -80,7 +80,7 @@ class _Expression:
         self._names = dict(names)
 
     def condition(self) -> _Check:
-        """AND binds closer than OR."""
+        """Parse a condition. AND binds closer than OR."""
         either = [self._all_of()]
         while self._next_is("OR"):
             either.append(self._all_of())

@@ -1,4 +1,4 @@
-"""The Python in which everything is measured."""
+"""The Python for all measurements."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def python3_13() -> str:
-    """Return the command of one of the runtime's version; ends the program where none was named."""
+    """Return the command of a Python of the runtime's version. Ends the program if PYTHON3_13 names none."""
     found = os.environ.get("PYTHON3_13", "")
     if not found:
         raise SystemExit("No python3.13 was named: set PYTHON3_13 to one, as `make bench` does.")

@@ -1,4 +1,4 @@
-"""The parts of the benchmark, in the order in which they are measured."""
+"""The parts of the benchmark, in the order of their measurement."""
 
 from __future__ import annotations
 

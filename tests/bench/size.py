@@ -1,4 +1,4 @@
-"""How large what is deployed is, unpacked."""
+"""The unpacked size of the layers and functions."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from tests.bench.figures import Figure, Limit, Section
 from tests.built.artifacts import BROKER_LAYER, DEPENDENCIES_LAYER, Size, folder_of, functions, size_of
 
-# MiB: what they have now and a sixth more, so that whatever comes along with a new release is noticed.
+# MiB, a sixth above the present size. A new release of a package with more files then misses the bar.
 BARS = {DEPENDENCIES_LAYER.name: 12.0, BROKER_LAYER.name: 0.8}
 # KiB: a function is one short module.
 FUNCTION_BAR = 4.0
-_ABOUT = "The files of each layer and of the largest function as Lambda unpacks them, and what is uploaded of them."
+_ABOUT = "The files of each layer and of the largest function, as Lambda unpacks them and as an upload."
 
 
 def measure(rounds: int) -> Section:
-    """Look once: a size has no spread."""
+    """Measure once, because a size has no spread."""
     return to_section(
         {layer.name: size_of(layer) for layer in (DEPENDENCIES_LAYER, BROKER_LAYER)},
         max((size_of(folder_of(function)) for function in functions().values()), key=lambda size: size.unzipped),
@@ -23,7 +23,7 @@ def measure(rounds: int) -> Section:
 
 
 def to_section(layers: Mapping[str, Size], function: Size) -> Section:
-    """Hold the sizes against the bars."""
+    """Compare the sizes with the bars."""
     limits = [
         Limit(f"{name}, unpacked", Figure(name, "MiB", [size.unzipped / 2**20]), BARS[name])
         for name, size in layers.items()

@@ -1,4 +1,4 @@
-"""That both brokers do the work that they are measured at."""
+"""Both brokers do the measured work."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_work_that_goes_wrong_is_no_measurement() -> None:
         stage.do("flask", "sign_in", 1)
         stage.do("flask", "refresh", 1)
         with pytest.raises(RuntimeError, match="standard error"):
-            # Nobody is signed in who could refresh.
+            # The only session has refreshed already, and no sign-in is left to refresh.
             stage.do("flask", "refresh", 1)
 
 

@@ -1,4 +1,4 @@
-"""Cold starts are measured of what succeeds, and a start that is slow does not meet its bars."""
+"""The benchmark measures successful cold starts alone, and a slow start misses its bars."""
 
 from __future__ import annotations
 

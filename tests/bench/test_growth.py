@@ -1,4 +1,4 @@
-"""That the measurement of growth works, in small: a few processes, and a table of some rows."""
+"""A small measurement of growth works, with a few processes and a small table."""
 
 from __future__ import annotations
 

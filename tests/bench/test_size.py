@@ -1,4 +1,4 @@
-"""Sizes are held against bars that can be missed."""
+"""The benchmark compares sizes with bars, and a larger size misses its bar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""That the measurement of warm functions works, in small, and notices what it is there to notice."""
+"""A small measurement of warm functions works, and notices extra work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.built.artifacts import BUILT
 
 pytestmark = pytest.mark.bench
 
-# Put behind the functions that were built: as much more work as would break each bar.
+# Code to append to the built functions. Each adds enough work to break a bar.
 _SAVES_TWICE = """
 from oauth_broker.sessions.table import SignIns
 
@@ -54,9 +54,9 @@ def test_a_call_too_many_a_new_connection_and_wasted_time_are_noticed(tmp_path: 
     assert "callback" in slow
     assert _missed(section) == [
         "calls of authorize: 1 PutItem",
-        "calls other than these, or too few",
-        "the same of the bare calls",
-        "TLS handshakes of all these, warm",
+        "other or missing calls",
+        "other or missing calls of the bare side",
+        "TLS handshakes of all warm operations",
     ]
 
 

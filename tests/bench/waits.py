@@ -1,7 +1,7 @@
-"""How long a function is taken to wait for one call: the one thing that cannot be measured without AWS and Aries."""
+"""Assumed waits for one call. They cannot be measured without AWS and Aries."""
 
 from __future__ import annotations
 
-# Milliseconds. Of DynamoDB and Secrets Manager alike, in the same region; and of Aries, across the internet.
+# Milliseconds: AWS_MS for DynamoDB and Secrets Manager in the same region, ARIES_MS across the internet.
 AWS_MS = 10.0
 ARIES_MS = 200.0

@@ -1,4 +1,4 @@
-"""What a warm function costs: processor time for each operation, its calls, and whether connections are kept."""
+"""The cost of a warm function: processor time and calls of each operation, and new connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONNECTIONS = "connections"
 
 @dataclass
 class Measured:
-    """One operation, round by round: seconds of processor time for one, and what was asked for by all of a round."""
+    """The rounds of an operation: seconds of processor time for one, and the calls of the whole round."""
 
     what: str
     ours: list[float] = field(default_factory=list)
@@ -26,20 +26,20 @@ class Measured:
     asked_bare: list[Counter[str]] = field(default_factory=list)
 
     def budget(self) -> Counter[str]:
-        """The calls of one."""
+        """Return the calls of one operation."""
         calls = BUDGET[self.what]
         return Counter(calls.to_aws()) + Counter({"aries": calls.aries})
 
     def other_calls(self, times: int) -> list[int]:
-        """How many calls each round was away from the budget, in either direction."""
+        """Count the extra and the missing calls of each round against the budget."""
         return [_difference(_calls(asked), self._wanted(times)) for asked in self.asked]
 
     def other_bare_calls(self, times: int) -> list[int]:
-        """The same of the bare calls."""
+        """Count the extra and the missing calls of the bare side."""
         return [_difference(_calls(asked), self._wanted(times)) for asked in self.asked_bare]
 
     def connections(self) -> list[int]:
-        """The new connections of each round."""
+        """Count the new connections of each round."""
         return [asked[_CONNECTIONS] for asked in self.asked]
 
     def _wanted(self, times: int) -> Counter[str]:
@@ -49,14 +49,14 @@ class Measured:
 def measure(rounds: int, times: int = 120, functions: dict[str, Path] | None = None) -> Section:
     """Measure each operation and its bare calls in turn, ``times`` times a round.
 
-    ``functions`` takes the places of some of those that were built.
+    ``functions`` replaces some of the built functions.
     """
     measured = {what: Measured(what) for what in OPERATIONS}
     with Stage.set(functions) as stage:
         for _ in range(rounds + 1):
             _measure(stage, times, measured)
     for took in measured.values():
-        # The first round has warmed everything up.
+        # The first round only warms everything up.
         for figures in (took.ours, took.floor, took.asked, took.asked_bare):
             del figures[0]
     return section(measured, times)
@@ -65,7 +65,7 @@ def measure(rounds: int, times: int = 120, functions: dict[str, Path] | None = N
 def _measure(stage: Stage, times: int, into: dict[str, Measured]) -> None:
     given: list[dict[str, str]] = [{}] * (times + 1)
     for what, measured in into.items():
-        # The first time does not count: it may read what a process keeps for a while, and connect.
+        # The first time does not count. It may connect, and may read values that a process keeps for a while.
         first = stage.operate(what, given[:1], MINUTE if what == "refresh" else 0.0)
         bare = {"refused": what == "replay"}
         stage.repeat(first["calls"], 1, **bare)
@@ -79,22 +79,23 @@ def _measure(stage: Stage, times: int, into: dict[str, Measured]) -> None:
 
 
 def section(measured: dict[str, Measured], times: int) -> Section:
-    """Put what was measured into tables."""
+    """Put the measurements into tables."""
     all_of = list(measured.values())
     return Section(
         "Warm cost",
-        f"Processor time of an operation in a process of the built functions under Python 3.13, {times} a round,"
-        " beside that of its calls of AWS and Aries alone: byte for byte the same, made with boto3 and requests as they"
-        " come, with the same timeouts and retries. What stands in for AWS and Aries is another process, over TLS.",
+        f"The figures are processor time of one operation in a process of the built functions, under Python 3.13. A"
+        f" round has {times} operations. The other side makes the same calls of AWS and Aries alone, byte for byte. It"
+        " uses boto3 and requests as they come, with the same timeouts and retries. The stand-in for AWS and Aries is"
+        " another process, over TLS.",
         [
             Comparison(what, _milliseconds("ours", took.ours), _milliseconds("the bare calls", took.floor), BAR)
             for what, took in measured.items()
         ],
         [_calls_of(what, took, times) for what, took in measured.items()]
         + [
-            _none_of("calls other than these, or too few", [took.other_calls(times) for took in all_of]),
-            _none_of("the same of the bare calls", [took.other_bare_calls(times) for took in all_of]),
-            _none_of("TLS handshakes of all these, warm", [took.connections() for took in all_of]),
+            _none_of("other or missing calls", [took.other_calls(times) for took in all_of]),
+            _none_of("other or missing calls of the bare side", [took.other_bare_calls(times) for took in all_of]),
+            _none_of("TLS handshakes of all warm operations", [took.connections() for took in all_of]),
         ],
     )
 
@@ -113,7 +114,7 @@ def _calls_of(what: str, took: Measured, times: int) -> Limit:
 
 
 def _none_of(name: str, counted: list[list[int]]) -> Limit:
-    """There must be none, in all operations of every round together."""
+    """Allow none, in all operations of every round together."""
     return Limit(name, Figure("counted", "", [float(sum(each)) for each in zip(*counted, strict=True)]), 0, "exactly")
 
 

@@ -1,8 +1,8 @@
-"""Warm functions in one process: run by a bare python3.13 with what was built, and nothing else, on its path.
+"""Warm functions in one process: a bare python3.13 runs it with the build alone on its path.
 
-``python3.13 -I -S -B warm_broker.py JSON``, with what ``warm`` has to tell it, takes commands on standard input, one
-JSON object a line: an operation, and what each time of it begins with. It answers each with one on standard output:
-the seconds of processor time of the handlers alone, and what the next operation begins with.
+``python3.13 -I -S -B warm_broker.py JSON`` takes its settings from ``warm_stage``. It reads commands on standard input,
+one JSON object a line: an operation, and the input of each time. It answers each command with one line on standard
+output: the seconds of processor time of the handlers alone, and the input of the next operation.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 
 
 class SteppedClock:
-    """Stands still but for when it is put forward: nothing that is kept for some seconds is read anew in between."""
+    """A clock that moves only on command, to keep cached values from expiring during a measurement."""
 
     def __init__(self) -> None:
         self.time = time.time()
@@ -40,7 +40,7 @@ class SteppedClock:
 
 
 class Context:
-    """What Lambda tells of an invocation."""
+    """The used part of Lambda's context object."""
 
     aws_request_id = "00000000-0000-0000-0000-000000000000"
 
@@ -49,7 +49,7 @@ class Context:
 
 
 class Unbuffered:
-    """A stream that sends every line on at once, as the runtime's own standard output does."""
+    """A stream without a buffer, like the standard output of the runtime."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -63,7 +63,7 @@ class Unbuffered:
 
 
 class Broker:
-    """One warm process of the functions, and the apps that call them."""
+    """The functions in a warm process, and the apps calling them."""
 
     def __init__(self, told: dict[str, Any], clock: SteppedClock) -> None:
         self._events: dict[str, Answer] = told["events"]
@@ -108,7 +108,7 @@ class Broker:
     def _call(self, function: str, captured: str, status: int, **changes: Any) -> Answer:
         event = {**self._events[captured], **changes}
         context = event["requestContext"]
-        # No address twice: one alone would be held up.
+        # Each call has its own address. The limit for each address would hold up a single one.
         event["requestContext"] = context | {"http": context["http"] | {"sourceIp": next(self._addresses)}}
         began = time.process_time()
         answer = self._handlers[function](event, Context())
@@ -118,13 +118,13 @@ class Broker:
 
 
 def reach(port: int) -> None:
-    """Let every host that this process connects to be the one on loopback."""
+    """Resolve every host name to loopback and this port."""
     there = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
     socket.getaddrinfo = lambda *_, **__: there  # type: ignore[assignment]
 
 
 def trust(certificate: str) -> None:
-    """Trust this certificate instead of those that ``certifi`` brings."""
+    """Trust this certificate instead of the ones in ``certifi``."""
     importlib.import_module("certifi").where = lambda: certificate  # type: ignore[attr-defined]
 
 
@@ -142,11 +142,11 @@ def _load(functions: dict[str, str], clock: SteppedClock) -> dict[str, Callable[
 
 
 def main() -> None:
-    """Do as commanded until standard input ends."""
+    """Follow the commands until standard input ends."""
     told = json.loads(sys.argv[1])
     sys.path[:0] = told["folders"]
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    # What the functions log goes nowhere; to write it is their work.
+    # Logs go to /dev/null. Writing them still counts as the functions' work.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.stdout = Unbuffered(sys.stdout)
     reach(told["port"])

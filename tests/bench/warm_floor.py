@@ -1,7 +1,7 @@
-"""The floor: the calls that the broker makes, made bare, with boto3 and ``requests`` from the same layer.
+"""The floor: the bare calls of the broker, with boto3 and ``requests`` from the same layer.
 
-``python3.13 -I -S -B warm_floor.py JSON`` takes commands on standard input, one JSON object a line: the calls of one
-operation, and how often they are to be made. It answers each with the seconds of processor time that this took.
+``python3.13 -I -S -B warm_floor.py JSON`` reads commands on standard input, one JSON object a line: the calls of one
+operation, and the number of repetitions. It answers each command with the seconds of processor time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 
 class Floor:
-    """Clients with the timeouts and repetitions of the broker's, and nothing else that is not the default."""
+    """Clients with the timeouts and retries of the broker, and with the defaults for everything else."""
 
     def __init__(self) -> None:
         boto3, config = importlib.import_module("boto3"), importlib.import_module("botocore.config")
@@ -32,7 +32,7 @@ class Floor:
         self._refused = importlib.import_module("botocore.exceptions").ClientError
 
     def bare(self, name: str, body: str) -> Callable[[], Any]:
-        """Return a call that sends this."""
+        """Return a function to send this call."""
         service, _, operation = name.partition(":")
         if not operation:
             return lambda: self._post(body.encode())
@@ -45,7 +45,7 @@ class Floor:
         return self._session.post(self._aries, data=body, headers=headers, timeout=(2, 10)).json()
 
     def make(self, calls: list[Callable[[], Any]], times: int, *, refused: bool) -> float:
-        """Make the calls so often; return the seconds of processor time. With ``refused``, the first one has to be."""
+        """Make the calls ``times`` times; return the CPU seconds. If ``refused``, AWS refuses the first call."""
         began = time.process_time()
         for _ in range(times):
             for place, call in enumerate(calls):
@@ -59,7 +59,7 @@ class Floor:
 
 
 def main() -> None:
-    """Do as commanded until standard input ends."""
+    """Follow the commands until standard input ends."""
     told = json.loads(sys.argv[1])
     sys.path[:0] = told["folders"]
     there = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", told["port"]))]

@@ -1,4 +1,4 @@
-"""The stage of the measurement of warm functions: the broker, the bare calls, and what stands in for AWS and Aries."""
+"""The stage for the measurement of warm functions: the broker, the bare calls, and a stand-in for AWS and Aries."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.local.template import ROOT
 from tests.support.certificates import make_certificate
 from tests.support.world import ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, CALLBACK_URI, ENVIRONMENT, SCOPES
 
-# A refresh sooner than this after the last one is a replay.
+# Seconds after the last refresh. An earlier refresh is a replay.
 MINUTE = 61.0
-# What is measured, in the order in which a session does it.
+# The measured operations, in the order of a session.
 OPERATIONS = ("authorize", "callback", "redeem", "refresh", "replay", "revoke")
 _FUNCTIONS = {
     "authorize": "AuthorizeFunction",
@@ -45,7 +45,7 @@ _HOSTS = ("dynamodb.eu-west-1.amazonaws.com", "secretsmanager.eu-west-1.amazonaw
 
 
 class Stage:
-    """Three programs that talk over loopback, under the names of those whom they stand in for."""
+    """Three programs on loopback, under the host names of AWS and Aries."""
 
     def __init__(self, services: Program, broker: Program, floor: Program) -> None:
         self._services = services
@@ -55,7 +55,7 @@ class Stage:
     @classmethod
     @contextmanager
     def set(cls, functions: dict[str, Path] | None = None) -> Iterator[Self]:
-        """Start them all; with ``functions``, with these instead of those that were built."""
+        """Start all programs. ``functions`` replaces some of the built functions."""
         with ExitStack() as started:
             certificate = make_certificate(Path(started.enter_context(TemporaryDirectory())), *_HOSTS)
             stand_in = json.dumps({"client": _CLIENT, "certificate": str(certificate)})
@@ -75,9 +75,9 @@ class Stage:
             yield cls(services, broker, floor)
 
     def operate(self, what: str, given: list[dict[str, str]], later: float = 0.0) -> dict[str, Any]:
-        """Let the broker do it once with each of what is given, ``later`` seconds on.
+        """Let the broker do the operation once for each member of ``given``, ``later`` seconds on.
 
-        Returns the seconds that it took and, as ``made``, what the next operation begins with.
+        Returns the seconds of processor time and, as ``made``, the input of the next operation.
         """
         self._services.command({})
         done = self._broker.command({"do": what, "given": given, "later": later})
@@ -92,7 +92,7 @@ class Stage:
         return {**done, "asked": told["made"], "calls": told["last"]}
 
     def repeat(self, calls: list[tuple[str, str]], times: int, *, refused: bool) -> dict[str, Any]:
-        """Make these calls bare, so often. With ``refused``, the first of them has to be."""
+        """Make these bare calls ``times`` times. If ``refused``, AWS refuses the first call."""
         self._services.command({"repeating": True})
         done = self._floor.command({"calls": calls, "times": times, "refused": refused})
         return {**done, "asked": self._services.command({})["made"]}

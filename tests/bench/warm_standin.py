@@ -1,11 +1,11 @@
-"""AWS and Aries in a process of their own, over TLS and on connections that are kept, as they are.
+"""AWS and Aries in a process of their own, over TLS and with kept connections like the real services.
 
-What the broker asks for is answered from memory, where its rows and secrets are. While it is told to repeat, it answers
-what was asked before, byte for byte, with the very bytes of the answer: the bare calls beside which the broker is
-measured are those that the broker made. Commanded on standard input, one JSON object a line; each is answered with one
-on standard output, the first of all with the port.
+The stand-in answers the broker from rows and secrets in memory. While ``repeating``, it answers an earlier request,
+byte for byte, with the bytes of the earlier answer. The bare side therefore repeats the broker's own calls. It reads
+commands on standard input, one JSON object a line. It answers each command with one line on standard output; its
+first line has the port.
 
-``python -m tests.bench.warm_standin JSON``: the ``client`` that Aries knows, and the file with the ``certificate``.
+``python -m tests.bench.warm_standin JSON``: the ``client`` of Aries, and the file with the ``certificate``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Call = tuple[str, str]
 class Services:
     """AWS and Aries. ``made`` counts the calls as ``service:Operation``, and connections as ``connections``.
 
-    ``last`` holds the calls that were counted, in their order, with what was sent.
+    ``last`` holds the counted calls and their bodies in order.
     """
 
     aws: Aws
@@ -81,13 +81,13 @@ class Services:
         return {"Name": asked["SecretId"], "DeletionDate": 1795356191.5}
 
     def approve(self, location: str) -> str:
-        """Be the person who approves; return the query with which the browser comes back."""
+        """Approve a sign-in; return the query of the browser's callback."""
         asked = urlsplit(location).query
         code = self.aries.approve(self.aries.authorize(asked))
         return urlencode({"code": code, "state": parse_qs(asked)["state"][0]})
 
     def counted(self) -> dict[str, Any]:
-        """Say what was asked for since the last time."""
+        """Return the calls since the last time, and forget them."""
         with self._lock:
             told = {"made": dict(self.made), "last": self.last}
             self.made, self.last = Counter(), []
@@ -95,7 +95,7 @@ class Services:
 
 
 class Server:
-    """Speaks HTTP over TLS, as much of it as the SDK and ``requests`` do. ``port`` is on loopback."""
+    """A small HTTP server over TLS, enough for the SDK and ``requests``. ``port`` is on loopback."""
 
     def __init__(self, services: Services, certificate: str) -> None:
         self._services = services
@@ -129,7 +129,7 @@ def _read(stream: BinaryIO) -> tuple[dict[str, str], bytes] | None:
 
 
 def _message(status: int, body: bytes) -> bytes:
-    # The headers that AWS sends; the SDK compares the checksum with the body.
+    # These are the headers of AWS. The SDK compares the checksum with the body.
     head = (
         f"HTTP/1.1 {status} {'OK' if status == 200 else 'Refused'}\r\nServer: Server\r\n"
         f"Date: Mon, 23 Nov 2026 04:00:00 GMT\r\nContent-Type: application/x-amz-json-1.0\r\n"

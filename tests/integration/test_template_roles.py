@@ -1,4 +1,4 @@
-"""Who may do what: every role and policy of the template against the table that the README shows."""
+"""The permissions of every role and policy of the template, against the table of docs/security.md."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from tests.support.functions import ROOT
 from tests.support.row_attributes import WRITTEN
 from tests.support.transformed import FUNCTIONS, SERVING, listed, of_type, plain, properties
 
+PAGE = (ROOT / "docs" / "security.md").read_text()
 SECTION = "What each function may do"
 PERSON = "a person with `OperatorPolicy`"
 CODE_DEPLOY = "CodeDeploy, with `GradualDeployment`"
 SESSION_SECRETS = (
     "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${AWS::StackName}/session/*"
 )
-# The table's words for resources. Those that each function has of its own are told apart by its name.
+# The table's words for resources. {name} stands for the name of the function.
 RESOURCES: dict[str, list[str]] = {
     "its log group": ["{name}LogGroup.Arn"],
-    "everything": ["*"],
+    "all resources": ["*"],
     "the table": ["SignInsTable.Arn"],
     "the table's index `by_reference`": ["${SignInsTable.Arn}/index/by_reference"],
     "the table's streams": ["${SignInsTable.Arn}/stream/*"],
@@ -50,9 +51,9 @@ NAMES_NO_RESOURCE = {"xray:PutTelemetryRecords", "xray:PutTraceSegments", "lambd
 ESCROW = "for the escrow of a session"
 # DynamoDB lets a request name these attributes and no others.
 ATTRIBUTES = {
-    "the attributes of a begun sign-in, of sign-ins alone": "Authorize",
-    "the attributes that finish a sign-in, of sign-ins alone": "Callback",
-    "the attributes that end a session, of sign-ins alone": "Revoke",
+    "attributes of a begun sign-in; rows of sign-ins": "Authorize",
+    "attributes of a finished sign-in; rows of sign-ins": "Callback",
+    "attributes of an ended session; rows of sign-ins": "Revoke",
 }
 # The table's words for conditions, of a statement or of the stack.
 CONDITIONS: dict[str, dict[str, Any]] = {
@@ -61,7 +62,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
         "StringEquals": {**VIA_DYNAMODB, "kms:EncryptionContext:aws:dynamodb:tableName": "SignInsTable"}
     },
     "through DynamoDB": {"StringEquals": VIA_DYNAMODB},
-    "through Secrets Manager, for a session secret or the trial before one is made": {
+    "through Secrets Manager, for a session secret or the trial before its creation": {
         "StringEquals": VIA_SECRETS_MANAGER,
         "StringLike": {"kms:EncryptionContext:SecretARN": [SESSION_SECRETS, "RequestToValidateKeyAccess"]},
     },
@@ -83,8 +84,8 @@ CONDITIONS: dict[str, dict[str, Any]] = {
         },
         "Null": {"kms:EncryptionContext:session": "false", "kms:EncryptionContext:fence": "false"},
     },
-    "where there is one": {"if": "HasClientSecret"},
-    "where there is one and the dialect is `standard`": {"if": "CodeGrantSendsSecret"},
+    "if it exists": {"if": "HasClientSecret"},
+    "if it exists and the dialect is `standard`": {"if": "CodeGrantSendsSecret"},
 }
 # (action, resource, condition in the table's words)
 Permission = tuple[str, str, str]
@@ -92,15 +93,15 @@ Permission = tuple[str, str, str]
 
 def rows() -> list[list[str]]:
     """The table's rows, a list of cells each."""
-    section = (ROOT / "README.md").read_text().split(f"\n## {SECTION}\n")[1].split("\n## ")[0]
+    section = PAGE.split(f"\n## {SECTION}\n")[1].split("\n## ")[0]
     table = [line for line in section.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
-    assert cells[0] == ["who", "may", "on", "only"]
+    assert cells[0] == ["role", "may", "on", "condition"]
     return cells[2:]
 
 
 def promised() -> dict[str, list[Permission]]:
-    """What the README says, by who."""
+    """The permissions on the page, by role."""
     found: dict[str, list[Permission]] = defaultdict(list)
     for who, may, on, only in rows():
         assert only in CONDITIONS, only
@@ -133,7 +134,7 @@ def permissions(statement: dict[str, Any]) -> list[Permission]:
 
 
 def allowed() -> dict[str, list[Permission]]:
-    """What the deployed template allows, by who; CodeDeploy's role is there in a gradual deployment alone."""
+    """The permissions in the template, by role. CodeDeploy's role exists in a gradual deployment alone."""
     documents = {name: role_document(f"{name}Role") for name in FUNCTIONS}
     documents |= {
         PERSON: properties("OperatorPolicy")["PolicyDocument"],
@@ -175,7 +176,7 @@ def test_there_is_a_role_for_each_function_and_one_for_code_deploy_and_none_has_
     assert not properties("OperatorPolicy").keys() & {"Groups", "Roles", "Users"}
 
 
-def test_the_readme_names_everybody_and_nobody_else() -> None:
+def test_the_page_names_everybody_and_nobody_else() -> None:
     assert promised().keys() == allowed().keys() == set(everybody())
 
 

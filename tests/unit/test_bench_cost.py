@@ -1,4 +1,4 @@
-"""The calculator of what a month costs: against sums made by hand, and against what makes no sense."""
+"""The calculator for the cost of a month, against sums made by hand and against input without sense."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def dollars(month: Month, name: str) -> float:
 
 
 class TestByHand:
-    """Who changes a price in the file changes its sum here: so it was typed twice."""
+    """A change of a price in the file needs a change of its sum here. Each price is thus typed twice."""
 
     def test_a_stack_that_nobody_uses_costs_what_stands_there(self) -> None:
         # Ten metrics in alarms, the dashboard, the key and the Aries client secret.
@@ -103,8 +103,8 @@ class TestByHand:
     def test_a_trace_is_recorded_once_a_second_and_then_of_one_request_in_twenty(self) -> None:
         seldom = Month(Load(1, refreshes_a_day=1, sign_ins_a_month=0), STACK, PLAIN)
         assert counted(seldom)["X-Ray: traces"] == pytest.approx(365 / 12, rel=1e-3)
-        unavailable = Month(Load(8_640_000, refreshes_a_day=1, sign_ins_a_month=0), STACK, PLAIN)
-        assert counted(unavailable)["X-Ray: traces"] == pytest.approx(365 / 12 * 86_400 * (1 + 0.05 * 99))
+        busy = Month(Load(8_640_000, refreshes_a_day=1, sign_ins_a_month=0), STACK, PLAIN)
+        assert counted(busy)["X-Ray: traces"] == pytest.approx(365 / 12 * 86_400 * (1 + 0.05 * 99))
 
     def test_what_is_left_and_repeated_is_paid_for_too(self) -> None:
         month = Month(LOAD, STACK, replace(PLAIN, repeated=0.1, abandoned=0.5))
@@ -185,19 +185,21 @@ class TestCommand:
         assert "**too much**" in printed
         assert "enough for 7.2 refreshes a day" in printed
 
-    def test_the_page_for_deployers_says_what_the_stack_costs(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_the_documents_say_what_the_stack_costs(self, capsys: pytest.CaptureFixture[str]) -> None:
         cost.main([])
         printed = capsys.readouterr().out
         (total,) = re.findall(r"\| \*\*all\*\* \|  \|  \| ([0-9.]+) \|  \| 100.0% \|", printed)
         (metrics,) = re.findall(r"metrics that alarms watch \| (\d+) ", printed)
         told = f"costs {total} dollars a month before the first user ({metrics} metrics in "
-        assert told in (ROOT / "docs" / "deploy.md").read_text()
+        assert told in results.PAGE.read_text()
+        pages = " ".join(" ".join(page.read_text().split()) for page in (ROOT / "docs").glob("*.md"))
+        assert set(re.findall(r"([0-9.]+) dollars a month before the first user", pages)) == {total}
 
     def test_without_users_it_prints_three_sizes(self, capsys: pytest.CaptureFixture[str]) -> None:
         cost.main([])
         printed = capsys.readouterr().out
         assert "| dollars a month | 1,000 users | 50,000 users | 500,000 users |" in printed
-        assert "With nobody on it" in printed
+        assert "The stack with no users:" in printed
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -256,6 +258,6 @@ class TestMeasured:
     def test_the_template_says_what_stands_there(self) -> None:
         found = cost.stack()
         assert (found.dashboards, found.keys) == (1, 1)
-        # Of some twenty alarms; those on expressions count once for each metric in it.
+        # Some twenty alarms. An alarm on an expression counts once for each metric in it.
         assert found.alarm_metrics > 30
         assert found.memory_mb.keys() >= STACK.memory_mb.keys()

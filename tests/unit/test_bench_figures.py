@@ -1,4 +1,4 @@
-"""What the benchmark makes of its measurements: medians, ratios round by round, bars that can be missed, and tables."""
+"""The tables of the benchmark: medians, ratios round by round, and bars."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_section_is_kept_with_every_round_and_read_back_the_same() -> None:
     assert Section.from_json(json.loads(json.dumps(section.to_json()))) == section
 
 
-def test_a_section_has_what_has_no_bar_in_the_readme_only_where_it_is_shown_whole() -> None:
+def test_a_section_has_what_has_no_bar_on_the_page_only_where_it_is_shown_whole() -> None:
     section = Section("Beside", "a.", [comparison([1], [1]), comparison([9], [1], None)], [], [Figure("x", "", [7.0])])
     assert len(section.held.comparisons) == 1
     assert section.held.figures == []
@@ -86,7 +86,7 @@ def test_a_table_shows_median_spread_ratio_and_bar() -> None:
         [Figure("calls", "", [4])],
     )
     assert section.to_markdown() == (
-        "**Warm.** What it is.\n\n"
+        "### Warm\n\nWhat it is.\n\n"
         "|  | ours | floor | ratio | bar |\n"
         "| --- | --- | --- | --- | --- |\n"
         "| refresh | 2 ms (1 to 3) | 1 ms (1 to 1) | 2 (1 to 3) | at most 1.2: **missed** |\n\n"
@@ -97,19 +97,19 @@ def test_a_table_shows_median_spread_ratio_and_bar() -> None:
     )
 
 
-def test_what_has_no_bar_is_left_out_of_the_readme() -> None:
+def test_what_has_no_bar_is_left_out_of_the_page() -> None:
     section = Section(
         "Warm", "What it is.", [comparison([1], [1]), comparison([1], [1], None)], [], [Figure("calls", "", [4])]
     )
     assert section.held == Section("Warm", "What it is.", [comparison([1], [1])])
 
 
-def test_the_readme_shows_the_last_results() -> None:
+def test_the_page_shows_the_last_results() -> None:
     assert results.read()
-    assert results.in_readme() == results.to_markdown()
+    assert results.on_page() == results.to_markdown()
 
 
-def test_the_readme_shows_what_three_sizes_cost_by_the_last_results() -> None:
+def test_the_page_shows_what_three_sizes_cost_by_the_last_results() -> None:
     table = cost.report(None).rpartition("\n\n")[2].strip()
     assert "| **all** |" in table
-    assert table in results.README.read_text()
+    assert table in results.PAGE.read_text()

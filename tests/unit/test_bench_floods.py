@@ -1,4 +1,4 @@
-"""What a day of a flood costs: against sums made by hand, and what docs/security.md says of it."""
+"""The cost of a day of a flood, against sums made by hand and against docs/security.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.functions import ROOT
 PAGE = (ROOT / "docs" / "security.md").read_text()
 PRICES = PriceList.load()
 STACK = Stack(alarm_metrics=0, dashboards=0, keys=0, memory_mb=dict.fromkeys(("Authorize", "Callback", "Token"), 1_024))
-# A millisecond of a core, and lines of a kilobyte in all.
+# A millisecond of a core for each request, and log lines of a kilobyte in all.
 PLAIN = Assumed(
     cpu_ms=dict.fromkeys(Assumed().cpu_ms, 1.0),
     full_core_mb=1_024,
@@ -38,7 +38,7 @@ def test_a_flood_of_begun_sign_ins_by_hand() -> None:
         "API Gateway: requests": pytest.approx(8.64),
         "API Gateway: data out": pytest.approx(8_640_000 / 1024**2 * 0.09),
         "Lambda: invocations": pytest.approx(1.728),
-        # One of CPU and ten for the table, of a GB.
+        # A millisecond of CPU and ten of waiting for the table, with a GB of memory.
         "Lambda: GB-seconds": pytest.approx(8_640_000 * 0.011 * 0.0000133334),
         "DynamoDB: writes": pytest.approx(17.28 * 0.625),
         "DynamoDB: storage": pytest.approx(8_640_000 / 1024**2 * 2 / (365 / 12) * 0.25),
@@ -75,8 +75,7 @@ def test_the_page_says_what_is_reckoned() -> None:
 
 def test_the_page_says_the_limits_of_the_template() -> None:
     rate = limits()
-    (told,) = re.findall(r"^1\. \*\*API Gateway's throttling.*?(?=^2\. )", PAGE, flags=re.MULTILINE | re.DOTALL)
-    told = " ".join(told.split())
+    told = " ".join(PAGE.split("\n### API Gateway's throttling\n")[1].split("\n### ")[0].split())
     assert f"{rate['GET /oauth2/authorize']} a second for the beginnings of sign-ins" in told
     assert f"{rate['GET /oauth2/callback']} for callbacks" in told
     tokens = {rate[route] for route in ("ANY /oauth2/token", "ANY /v1/oauth2/token", "ANY /oauth2/refresh")}
@@ -84,11 +83,14 @@ def test_the_page_says_the_limits_of_the_template() -> None:
     assert f"{rate['ANY /oauth2/revoke']} for sign-outs" in told
 
 
-def test_every_file_and_heading_that_it_names_exists() -> None:
-    links = re.findall(r"\]\(([^)#]+)(?:#([^)]+))?\)", PAGE)
+@pytest.mark.parametrize("name", ["security.md", "performance.md"])
+def test_every_file_and_heading_that_a_page_links_to_exists(name: str) -> None:
+    page = ROOT / "docs" / name
+    links = re.findall(r"\]\(((?!https?:)[^)#]*)(?:#([^)]+))?\)", page.read_text())
     assert links
     for path, anchor in links:
-        file = ROOT / "docs" / path
-        assert file.exists()
+        file = page.parent / path if path else page
+        assert file.exists(), path
         headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE) if anchor else []
-        assert not anchor or anchor in {heading.lower().replace(" ", "-") for heading in headings}
+        anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+        assert not anchor or anchor in anchors, (path, anchor)

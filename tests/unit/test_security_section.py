@@ -1,4 +1,4 @@
-"""The README's threat model names tests that exist, are run, and cover every kind of attacker that it must."""
+"""The threat model of docs/security.md names existing tests, and has a row for every kind of attacker."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.functions import ROOT
 
-SECTION = re.split(r"^## ", (ROOT / "README.md").read_text().split("\n## Security\n")[1], flags=re.MULTILINE)[0]
+PAGE = (ROOT / "docs" / "security.md").read_text()
 NAMED = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
-# Each stands in the assets, the attackers or what stops them.
+# Each stands in a row of the table, or in its details.
 THREATS = (
     "Aries' refresh token",
     "the broker's refresh token",
@@ -26,7 +26,7 @@ THREATS = (
     "client secret",
     "backup",
     "logs",
-    "sends it anything",
+    "sender of anything",
     "flood",
     "person on call",
     "package index",
@@ -37,43 +37,65 @@ THREATS = (
 
 
 def rows() -> list[list[str]]:
-    table = SECTION.split("### Who is kept from what")[1].split("\n### ")[0]
+    table = PAGE.split("\n## Threat model\n")[1].split("\n## ")[0]
     lines = [line for line in table.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line[1:-1].split(" | ")] for line in lines[2:]]
 
 
-def problems(cell: str) -> list[str]:
-    """What is wrong with the tests that a cell names."""
-    if not NAMED.search(cell) or NAMED.sub("", cell).replace(",", "").strip():
-        return [f"not a list of tests: {cell}"]
+def details() -> dict[str, tuple[str, str]]:
+    """The text and the tests of each threat, by its link."""
+    sections = PAGE.split("\n## The threats one by one\n")[1].split("\n## ")[0].split("\n### ")[1:]
+    found = {}
+    for section in sections:
+        heading, _, body = section.partition("\n")
+        text, _, tests = body.partition("\nTests:\n")
+        found[f"[{heading.partition('.')[0]}](#{anchor(heading)})"] = (text.strip(), tests)
+    return found
+
+
+def anchor(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
+
+
+def problems(tests: str) -> list[str]:
+    """The mistakes in a list of tests."""
+    if not NAMED.search(tests) or NAMED.sub("", tests).replace("\n- ", "").strip():
+        return [f"not a list of tests: {tests}"]
     wrong = []
-    for path, name in NAMED.findall(cell):
+    for path, name in NAMED.findall(tests):
         file = ROOT / path
         if not file.is_file():
             wrong.append(f"{path} does not exist")
             continue
-        tests = {it.name for it in ast.walk(ast.parse(file.read_text())) if isinstance(it, ast.FunctionDef)}
-        if not any(test.startswith("test_") for test in tests):
+        found = {it.name for it in ast.walk(ast.parse(file.read_text())) if isinstance(it, ast.FunctionDef)}
+        if not any(test.startswith("test_") for test in found):
             wrong.append(f"{path} has no tests")
-        if name and (name not in tests or not name.startswith("test_")):
+        if name and (name not in found or not name.startswith("test_")):
             wrong.append(f"{path} has no {name}")
     return wrong
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row[0]}: {row[1]}"[:60])
-def test_every_row_says_what_stops_the_attacker_and_names_tests_that_exist(row: list[str]) -> None:
+def test_every_row_links_to_its_details_in_the_same_order() -> None:
+    assert [row[0] for row in rows()] == list(details())
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row[1]}: {row[2]}"[:60])
+def test_every_row_says_what_stops_the_attacker_and_its_details_name_tests_that_exist(row: list[str]) -> None:
     assert len(row) == 4
-    assert len(row[2].split()) >= 8
-    assert problems(row[3]) == []
+    text, tests = details()[row[0]]
+    assert len(row[3].split()) >= 8
+    assert len(text.split()) >= 8
+    assert problems(tests) == []
 
 
 @pytest.mark.parametrize("threat", THREATS)
 def test_every_kind_of_attacker_has_a_row(threat: str) -> None:
-    assert any(threat in " | ".join(row[:3]) for row in rows())
+    assert any(threat in " | ".join([*row, details()[row[0]][0]]) for row in rows())
 
 
 @pytest.mark.parametrize(
-    "cell",
+    "tests",
     [
         "",
         "later",
@@ -84,29 +106,31 @@ def test_every_kind_of_attacker_has_a_row(threat: str) -> None:
         "`tests/unit/test_security_section.py::problems`",
     ],
 )
-def test_a_test_that_does_not_exist_is_noticed(cell: str) -> None:
-    assert problems(cell)
+def test_a_test_that_does_not_exist_is_noticed(tests: str) -> None:
+    assert problems(tests)
 
 
-def test_everything_else_that_it_names_exists() -> None:
+def test_every_target_and_parameter_that_it_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"`make ([a-z-]+)`", SECTION))
+    named = set(re.findall(r"`make ([a-z-]+)`", PAGE))
     assert named
     assert named <= targets
-    files = re.findall(r"\]\(((?!http)[^)]+)\)|`(\.[a-z]+/[a-z]+)`", SECTION)
-    assert [name for pair in files for name in pair if name and not (ROOT / name).exists()] == []
-    headings = re.findall(r"^#+ (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert "Sign everyone out" in headings
-    parameters = set(re.findall(r"^  (\w+):$", (ROOT / "template.yaml").read_text(), re.MULTILINE))
-    assert {"Issuer", "DomainName", "SourceLimit", "LateRetry", "SessionDays"} <= parameters
+    template = (ROOT / "template.yaml").read_text()
+    parameters = set(re.findall(r"^  (\w+):$", template, re.MULTILINE))
+    told = {"Issuer", "SourceLimit", "SignInLimit", "LateRetry", "SessionDays"}
+    assert told <= parameters
+    assert all(f"`{name}`" in PAGE for name in told)
 
 
 def test_the_parts_that_a_reader_looks_for_stand_in_order() -> None:
-    headings = re.findall(r"^### (.+)$", SECTION, re.MULTILINE)
+    headings = re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
     assert headings == [
-        "Who is kept from what",
-        "What is out of scope",
+        "Threat model",
+        "The threats one by one",
+        "Out of scope",
+        "What each function may do",
         "Floods and limits",
-        "AWS WAF",
         "Report a vulnerability",
     ]
+    contents = PAGE.split("\n## ")[0]
+    assert [anchor(heading) for heading in headings] == re.findall(r"^- \[.+?\]\(#([^)]+)\)", contents, re.MULTILINE)

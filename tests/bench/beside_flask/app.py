@@ -1,4 +1,4 @@
-"""The same broker as a Python team would write it with Flask, Authlib and boto3: what ours is measured beside."""
+"""The same broker by a Python team with Flask, Authlib and boto3. The benchmark compares ours with it."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from tests.bench.beside_flask.server import App, BrokerServer
 from tests.bench.beside_flask.sessions import Conflict, Session, Sessions, new_handle
 from tests.bench.beside_flask.telemetry import logger, metrics
 
-# As the functions have it, so that both wait and try again alike.
+# The same timeouts and retries as in our functions.
 _AWS = Config(connect_timeout=1, read_timeout=1.5, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 def create_handler(config: dict[str, str]) -> Callable[[Any, Any], Any]:
-    """Make the handler of the one Lambda function that serves the application."""
+    """Make the handler of the single Lambda function for the application."""
     handler: Callable[[Any, Any], Any] = metrics.log_metrics(make_lambda_handler(create_app(config)))
     return handler
 
 
 def create_app(config: dict[str, str]) -> Flask:
-    """Make the application, and every client that it uses, once."""
+    """Make the application and all its clients once."""
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY=config["SECRET_KEY"],
@@ -55,7 +55,7 @@ def create_app(config: dict[str, str]) -> Flask:
 
 
 def _serve_sign_ins(app: Flask, server: BrokerServer, issuer: str) -> None:
-    """What the browser comes to."""
+    """Add the endpoints for the browser."""
 
     @app.get("/oauth2/authorize")
     def authorize() -> AnyResponse:
@@ -97,7 +97,7 @@ def _serve_sign_ins(app: Flask, server: BrokerServer, issuer: str) -> None:
 
 
 def _come_back(server: BrokerServer, signing_in: Session) -> dict[str, str]:
-    """Exchange what Aries gave; return what the app gets instead."""
+    """Exchange the code of Aries; return the parameters for the app."""
     if "code" not in request.args:
         return {"error": "access_denied"}
     try:
@@ -114,7 +114,7 @@ def _come_back(server: BrokerServer, signing_in: Session) -> dict[str, str]:
 
 
 def _serve_tokens(app: Flask, server: BrokerServer) -> None:
-    """What the app comes to."""
+    """Add the endpoints for the app."""
 
     @app.post("/oauth2/token")
     def token() -> Response:

@@ -1,4 +1,4 @@
-"""Aries, as its documentation has it: PKCE, JSON instead of forms, and a client secret for a refresh alone."""
+"""Aries by its documentation: PKCE, JSON instead of forms, and a client secret for a refresh alone."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _SECONDS = 10
 
 
 class AriesUnavailable(Exception):
-    """Aries cannot be reached, or gives no answer that is of use: to be tried again."""
+    """Aries is out of reach, or its answer is of no use. The caller may try again."""
 
 
 class AriesRefused(Exception):
-    """Aries does not take the code or the refresh token."""
+    """Aries refuses the code or the refresh token."""
 
 
 @dataclass(frozen=True)
 class AriesTokens:
-    """What Aries gave for one person. ``expires_at`` is the access token's, in seconds since the epoch."""
+    """The tokens of a person. The access token expires at ``expires_at``, in seconds since the epoch."""
 
     access_token: str
     refresh_token: str
@@ -37,7 +37,7 @@ class AriesTokens:
 
 
 class Aries:
-    """The OAuth client. Its HTTP session is made once and used by all requests."""
+    """The OAuth client. All requests share an HTTP session."""
 
     def __init__(self, config: dict[str, str], client_secret: Callable[[], str]) -> None:
         self._client_id = config["ARIES_CLIENT_ID"]
@@ -46,11 +46,11 @@ class Aries:
         self._redirect_uri = f"{config['ISSUER']}/oauth2/callback"
         self._client_secret = client_secret
         self._http = requests.Session()
-        # Looking for proxies and a .netrc takes time with every request, and there are none.
+        # There is no proxy and no .netrc, and looking for them takes time at every request.
         self._http.trust_env = False
 
     def authorization_url(self, state: str, scope: str, code_verifier: str) -> str:
-        """Where the person is sent to approve (step 1)."""
+        """Return the URL for the person's approval (step 1)."""
         url: str = prepare_grant_uri(
             self._authorize_url,
             self._client_id,

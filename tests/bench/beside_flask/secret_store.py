@@ -1,4 +1,4 @@
-"""Secrets Manager: one secret a session, with its Aries tokens, and one with the client secret for Aries."""
+"""Secrets Manager: a secret for each session with its Aries tokens, and the client secret for Aries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SecretStore:
         self._client_secret_until = 0.0
 
     def client_secret(self) -> str:
-        """Return the client secret for Aries, read every five minutes."""
+        """Return the client secret for Aries. It is read again after five minutes."""
         if time.monotonic() >= self._client_secret_until:
             answer = self._client.get_secret_value(SecretId=self._client_secret_arn)
             self._client_secret = answer["SecretString"]
@@ -50,7 +50,7 @@ class SecretStore:
         self._client.delete_secret(SecretId=self._name(session_id), ForceDeleteWithoutRecovery=True)
 
     def _name(self, session_id: str) -> str:
-        # Hashed, since the id is a part of what the app has.
+        # The name holds a hash of the id, because the app knows the id.
         return self._prefix + sha256(session_id.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Authlib's authorization server, with Aries behind it: its tokens are those of Aries."""
+"""Authlib's authorization server in front of Aries. It hands out the access tokens of Aries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.bench.beside_flask.sessions import Conflict, Session, Sessions, new_h
 
 @dataclass(frozen=True)
 class App(ClientMixin):  # type: ignore[misc]
-    """A public client, as it is registered."""
+    """A registered public client."""
 
     client_id: str
     redirect_uris: frozenset[str]
@@ -34,7 +34,7 @@ class App(ClientMixin):  # type: ignore[misc]
         return None
 
     def get_allowed_scope(self, scope: str | None) -> str | None:
-        """Return what was asked for, or None, which is an error, where that is more than the app may have."""
+        """Return the requested scope. If it exceeds the app's scopes, return None; Authlib reports an error."""
         asked = scope_to_list(scope) or []
         return str(list_to_scope(asked)) if asked and self.scopes.issuperset(asked) else None
 
@@ -55,7 +55,7 @@ class App(ClientMixin):  # type: ignore[misc]
 
 
 class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
-    """Redeems the code that the callback made."""
+    """Redeems the code of the callback."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = ("none",)
     server: BrokerServer
@@ -68,7 +68,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         return authorization_code
 
     def delete_authorization_code(self, authorization_code: Session) -> None:
-        """Do nothing: the write that saves the refresh token has put it in the code's place."""
+        """Do nothing. The write of the refresh token has already replaced the code."""
 
 
 class RotatingGrant(RefreshTokenGrant):  # type: ignore[misc]
@@ -86,7 +86,7 @@ class RotatingGrant(RefreshTokenGrant):  # type: ignore[misc]
         return refresh_token
 
     def revoke_old_credential(self, refresh_token: Session) -> None:
-        """Do nothing: the write that saves the new one has put it in the old one's place."""
+        """Do nothing. The write of the new token has already replaced the old one."""
 
 
 class Revocation(RevocationEndpoint):  # type: ignore[misc]
@@ -104,7 +104,7 @@ class Revocation(RevocationEndpoint):  # type: ignore[misc]
 
 
 class S256(CodeChallenge):  # type: ignore[misc]
-    """PKCE with S256, which must be used."""
+    """PKCE with S256 is required."""
 
     SUPPORTED_CODE_CHALLENGE_METHOD = ("S256",)
 

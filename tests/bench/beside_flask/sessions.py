@@ -1,4 +1,4 @@
-"""DynamoDB: one row for each sign-in, which becomes the session. Single use is enforced by conditional writes."""
+"""DynamoDB: a row for each sign-in. It becomes the session. Conditional writes enforce single use."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SESSION_SECONDS = 30 * 24 * 3600
 
 
 class Conflict(Exception):
-    """The row is not, or no longer, in the state that the write asks for."""
+    """The row has another state than the condition of the write."""
 
 
 @dataclass(frozen=True)
 class Session(AuthorizationCodeMixin, TokenMixin):  # type: ignore[misc]
-    """A row: what Authlib calls the authorization code, and later the token. '' stands for what is not there."""
+    """A row: first Authlib's authorization code, later its token. '' stands for a missing attribute."""
 
     session_id: str
     client_id: str
@@ -47,17 +47,17 @@ class Session(AuthorizationCodeMixin, TokenMixin):  # type: ignore[misc]
         return bool(self.client_id == client.get_client_id())
 
     def holds(self, handle: str, status: str) -> bool:
-        """Whether this is the session's current code (``issued``) or refresh token (``active``)."""
+        """Return whether this is the session's current code (``issued``) or refresh token (``active``)."""
         return self.status == status and hmac.compare_digest(self.handle_hash, hash_of(handle))
 
 
 def new_handle(session_id: str) -> str:
-    """Make a code or a refresh token: which row it belongs to, and a secret of which the row has a hash alone."""
+    """Make a code or a refresh token: the key of its row, and a secret. The row holds a hash of the secret."""
     return f"{session_id}.{secrets.token_urlsafe(32)}"
 
 
 def hash_of(handle: str) -> str:
-    """What is kept of a code or a refresh token."""
+    """Return the stored hash of a code or a refresh token."""
     return sha256(handle.encode()).hexdigest()
 
 
@@ -69,34 +69,34 @@ class Sessions:
         self._table = table
 
     def create(self, session: Session) -> None:
-        """Save a sign-in that begins."""
+        """Save a new sign-in."""
         item = {name: {"S": value} for name, value in asdict(session).items() if value}
         item["expires_at"] = {"N": str(int(time.time()) + _SIGN_IN_SECONDS)}
         self._client.put_item(TableName=self._table, Item=item)
 
     def find(self, handle: str) -> Session | None:
-        """Return the row that a code or a refresh token belongs to."""
+        """Return the row of a code or a refresh token."""
         key = {"session_id": {"S": handle.partition(".")[0] or "-"}}
         answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         row = answer.get("Item")
-        # DynamoDB deletes what has expired late.
+        # DynamoDB deletes expired rows late.
         return _session(row) if row and int(row["expires_at"]["N"]) > time.time() else None
 
     def claim(self, session_id: str) -> Session:
-        """Let nobody else come back from Aries with this sign-in; raises Conflict."""
+        """Claim the sign-in for this callback alone. Raises Conflict."""
         return self._move(session_id, "pending", "claimed", "REMOVE code_verifier", returned="ALL_OLD")
 
     def issue(self, session_id: str, code: str) -> None:
-        """Record the code that the app gets."""
+        """Record the code for the app."""
         values = {":handle": {"S": hash_of(code)}, ":expiry": {"N": str(int(time.time()) + _CODE_SECONDS)}}
         self._move(session_id, "claimed", "issued", ", handle_hash = :handle, expires_at = :expiry", values)
 
     def redeem(self, session: Session, refresh_token: str) -> None:
-        """Let the session begin, unless its code has been redeemed meanwhile; raises Conflict."""
+        """Begin the session. Raises Conflict if another request has redeemed the code."""
         self._exchange_handle(session, "issued", refresh_token)
 
     def rotate(self, session: Session, refresh_token: str) -> None:
-        """Put another refresh token in place of the one that was read; raises Conflict."""
+        """Replace the refresh token. Raises Conflict if another request has replaced it."""
         self._exchange_handle(session, "active", refresh_token)
 
     def delete(self, session_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Log lines and metrics, by Powertools as its documentation has them: all metrics of a request in one line."""
+"""Log lines and metrics by the documentation of Powertools: all metrics of a request in one line."""
 
 from __future__ import annotations
 
