@@ -184,10 +184,11 @@ class TestSamCli:
         assert sam_version.main([]) == 0
 
     @pytest.mark.parametrize(
-        "steps", [README.split("\n## Deploy in five steps\n")[1], DEPLOY.split("\n## The steps\n")[1]]
+        "before",
+        [README.split("\n## Deploy in five steps\n")[1].split("\n1. ")[0], DEPLOY.split("\n## The steps\n")[0]],
     )
-    def test_the_documents_name_the_oldest_before_the_first_step(self, steps: str) -> None:
-        assert f"{sam_version.OLDEST} or newer" in steps.split("\n1. ", maxsplit=1)[0]
+    def test_the_documents_name_the_oldest_before_the_first_step(self, before: str) -> None:
+        assert f"{sam_version.OLDEST} or newer" in before
 
     def test_the_projects_own_is_no_older_than_the_oldest(self) -> None:
         (own,) = re.findall(r"^aws-sam-cli==(\S+)", LOCK.read_text(), re.MULTILINE)
