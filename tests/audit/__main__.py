@@ -1,4 +1,4 @@
-"""``make audit``: fails for a known hole or a mistake, and not where nobody can be asked."""
+"""``make audit``: fails for a known hole or a mistake. If no service can be asked, it does not fail."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.audit.services import OSV_URL, Broken
 def main() -> int:
     """Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.audit", description=__doc__)
-    parser.add_argument("--osv-url", default=OSV_URL, help="who is asked about Python's packages")
-    parser.add_argument("--registry", help="who is asked about npm's packages; the registry that npm is set to")
+    parser.add_argument("--osv-url", default=OSV_URL, help="the service to ask about Python's packages")
+    parser.add_argument("--registry", help="the registry to ask about npm's packages; npm's own setting if left out")
     options = parser.parse_args()
     try:
         entries = accepted()

@@ -1,4 +1,4 @@
-"""Asks for known holes in everything that is locked, and tells what ships from what only tests."""
+"""Asks for known holes in all locked packages, and reports shipped packages apart from those for tests."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.audit.findings import Accepted, Audited, Failed, Finding, Hole, NotAu
 from tests.audit.locks import shown
 from tests.audit.services import Broken, Unreachable, reach_osv
 
-# Each waits for the network most of the time.
+# Each audit mostly waits for the network.
 _AT_ONCE = 4
 
 
 @dataclass(frozen=True)
 class Report:
-    """All findings, those of what ships first."""
+    """All findings, first those in shipped packages."""
 
     shipped: Sequence[Finding]
     testing: Sequence[Finding]
@@ -28,13 +28,13 @@ class Report:
 
     @property
     def has_failed(self) -> bool:
-        """Whether there is a hole that nobody accepted, or anything else to mend."""
+        """True if there is a hole not accepted by anybody, or anything else to mend."""
         findings = [*self.shipped, *self.testing]
         open_holes = [hole for it in findings if isinstance(it, Audited) for hole in it.holes if self._is_open(hole)]
         return bool(open_holes or self._mistakes() or any(isinstance(it, Failed) for it in findings))
 
     def lines(self) -> Iterator[str]:
-        """The report, as it is read."""
+        """Yield the lines of the report."""
         for title, findings in (("What ships:", self.shipped), ("What only tests:", self.testing)):
             yield title
             for finding in findings:
@@ -80,7 +80,7 @@ def python_findings(locks: Iterable[Path], osv_url: str) -> list[Finding]:
 
 
 def npm_finding(lock: Path, registry: str | None) -> Finding:
-    """Audit a package-lock.json at a registry, or at the one that npm is set to."""
+    """Audit a package-lock.json at ``registry``, or at the registry in npm's own setting."""
     return _finding(lock, lambda: npm_lock.audited(lock, registry or npm_lock.registry()))
 
 

@@ -1,4 +1,4 @@
-"""What an audit finds, and which of it somebody has accepted for a time."""
+"""The findings of an audit, and the holes accepted for a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FEWEST_WORDS = 5
 
 @dataclass(frozen=True)
 class Hole:
-    """A known hole in a locked package; ``ids`` are all of its names, the first the one that is told."""
+    """A known hole in a locked package. ``ids`` are all its names; the report shows the first one."""
 
     package: str
     version: str
@@ -31,7 +31,7 @@ class Hole:
 
 @dataclass(frozen=True)
 class Audited:
-    """A lock file of which every package was asked for."""
+    """A lock file with every package asked for."""
 
     lock: str
     packages: int
@@ -40,7 +40,7 @@ class Audited:
 
 @dataclass(frozen=True)
 class NotAudited:
-    """A lock file that nobody could be asked about."""
+    """A lock file left unaudited, because no service could be asked."""
 
     lock: str
     why: str
@@ -48,7 +48,7 @@ class NotAudited:
 
 @dataclass(frozen=True)
 class Failed:
-    """A lock file whose audit went wrong."""
+    """A lock file with a failed audit."""
 
     lock: str
     why: str
@@ -59,7 +59,7 @@ Finding = Audited | NotAudited | Failed
 
 @dataclass(frozen=True)
 class Accepted:
-    """A hole that is known, has a reason to stay, and a day by which it must be gone."""
+    """A known hole with a reason to stay. It must be gone after the day ``until``."""
 
     id: str
     package: str
@@ -67,12 +67,12 @@ class Accepted:
     until: date
 
     def covers(self, hole: Hole) -> bool:
-        """Whether it is this hole, by any of its names."""
+        """True if the entry means this hole, by any of the hole's names."""
         return self.id in hole.ids and canonicalize_name(self.package) == canonicalize_name(hole.package)
 
 
 def accepted(path: Path = ACCEPTED) -> list[Accepted]:
-    """Read what is accepted; raises Broken for anything that is not said in full."""
+    """Read the accepted holes; raises Broken for an incomplete entry."""
     try:
         content = tomllib.loads(path.read_text())
         entries = [Accepted(**entry) for entry in content.pop("accepted", [])]
@@ -90,7 +90,7 @@ def accepted(path: Path = ACCEPTED) -> list[Accepted]:
 
 
 def mistakes(entries: Iterable[Accepted], findings: Iterable[Finding], today: date) -> list[str]:
-    """What is wrong with the accepted ones: past their day or, told only where all was audited, of no hole."""
+    """Return the mistakes in the entries: past their day, or (if all lock files were audited) without a hole."""
     findings = list(findings)
     holes = [hole for finding in findings if isinstance(finding, Audited) for hole in finding.holes]
     all_audited = all(isinstance(finding, Audited) for finding in findings)

@@ -10,7 +10,7 @@ from packaging.markers import Marker
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-# The layer of third-party packages is installed from this, and from nothing else.
+# The layer of third-party packages is installed from this file alone.
 SHIPPED = ROOT / "layers" / "dependencies" / "requirements.txt"
 TESTING = tuple(
     ROOT / "tests" / name
@@ -39,7 +39,7 @@ class UnreadableLock(Exception):
 
 @dataclass(frozen=True)
 class Pin:
-    """One package of a lock file; ``name`` is normalized, ``marker`` says where it is installed (empty: everywhere)."""
+    """A package of a lock file. ``name`` is normalized; ``marker`` limits the installation (empty: everywhere)."""
 
     name: str
     version: str
@@ -48,7 +48,7 @@ class Pin:
 
     @property
     def is_installed_here(self) -> bool:
-        """Whether this machine's Python installs it."""
+        """True if this machine's Python installs the package."""
         return not self.marker or Marker(self.marker).evaluate()
 
 
@@ -71,5 +71,5 @@ def _pin(lock: Path, line: str) -> Pin:
 
 
 def shown(lock: Path) -> str:
-    """The path as it is told to people."""
+    """Return the path as reports show it."""
     return str(lock.relative_to(ROOT)) if lock.is_relative_to(ROOT) else lock.name

@@ -1,4 +1,4 @@
-"""Services on this machine that answer as osv.dev and the npm registry do, with holes that a test makes up."""
+"""Services on this machine. They answer as osv.dev and the npm registry do, with holes made up by a test."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ Json = dict[str, Any]
 
 @dataclass
 class Service:
-    """What is known of each package, and how the service misbehaves: a status, or a body in place of its answer."""
+    """The known holes of each package, and the service's misbehaviour: a status, or a body in place of its answer."""
 
     holes: dict[str, list[Json]] = field(default_factory=dict)
     status: int = 200
     body: bytes | None = None
-    # After so many answers it misbehaves; before, it does not.
+    # The service misbehaves only after so many answers.
     well_for: int = 0
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
     def misbehaves(self) -> bool:
-        """Whether this request gets the status and the body, counting it."""
+        """Count this request; return True if it gets the status and the body."""
         self.well_for -= 1
         return self.well_for < 0 and (self.status != 200 or self.body is not None)
 
 
-# The services' own holes, by which an audit sees that it talks to them.
+# An audit recognizes the services by these known holes.
 JINJA2 = {"id": "PYSEC-2014-8", "summary": "made up", "affected": []}
 LODASH = {
     "url": "https://github.com/advisories/GHSA-35jh-r3h4-6jhm",
@@ -45,7 +45,7 @@ LODASH = {
 
 @contextmanager
 def osv(service: Service) -> Iterator[Service]:
-    """Serve ``POST /v1/query`` as osv.dev does; a hole is an entry of OSV's schema, with ``versions`` that it is in."""
+    """Serve ``POST /v1/query`` as osv.dev does. A hole is an entry of OSV's schema; ``versions`` are those with it."""
 
     class Handler(_Handler):
         def answer(self, content: bytes) -> object:

@@ -25,13 +25,13 @@ def _npm() -> str:
 
 
 def registry() -> str:
-    """The registry that npm asks; raises Unreachable where there is no npm."""
+    """Return the registry in npm's own setting; raises Unreachable if npm is not installed."""
     asked = [_npm(), "config", "get", "registry"]
     return subprocess.run(asked, capture_output=True, text=True, timeout=_SECONDS, check=True).stdout.strip()
 
 
 def audited(lock: Path, url: str) -> tuple[int, tuple[Hole, ...]]:
-    """Return how many packages were asked for, and their holes; raises Unreachable or Broken."""
+    """Return the number of packages asked for, and their holes; raises Unreachable or Broken."""
     try:
         packages = {path: it["version"] for path, it in json.loads(lock.read_text())["packages"].items() if path}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -52,7 +52,7 @@ def _asked(lock: Path, url: str) -> tuple[Any, str]:
         command = [_npm(), "audit", "--json", "--package-lock-only", "--registry", url, "--cache", f"{folder}/.cache"]
         try:
             done = subprocess.run(
-                # It is tried again here, not ten seconds and a minute later by npm.
+                # The caller tries again. npm would wait ten seconds, and then a minute.
                 [*command, "--fetch-retries", "0"],
                 cwd=folder,
                 capture_output=True,
@@ -66,7 +66,7 @@ def _asked(lock: Path, url: str) -> tuple[Any, str]:
         said = json.loads(done.stdout)
     except ValueError:
         return None, (done.stdout + done.stderr)[-_TOLD:]
-    # What went wrong is told in JSON too.
+    # npm reports its errors in JSON too.
     if not isinstance(said, dict) or said.get("auditReportVersion") != 2 or done.returncode not in (0, 1):
         return None, (done.stdout + done.stderr)[-_TOLD:]
     return said, ""

@@ -28,7 +28,7 @@ def python() -> str:
 
 
 def audited(lock: Path, osv_url: str) -> tuple[int, tuple[Hole, ...]]:
-    """Return how many packages were asked for, and their holes; raises Unreachable or Broken."""
+    """Return the number of packages asked for, and their holes; raises Unreachable or Broken."""
     try:
         pins = [pin for pin in read(lock) if pin.is_installed_here]
     except UnreadableLock as error:
@@ -37,7 +37,7 @@ def audited(lock: Path, osv_url: str) -> tuple[int, tuple[Hole, ...]]:
         said, wrong = _asked(lock, osv_url)
         if said is not None:
             return len(pins), _holes(pins, said)
-        # It says no more of a service that went away than of a mistake of its own: is the service still there?
+        # pip-audit's failure does not tell if the service went away or pip-audit itself is wrong.
         reach_osv(osv_url)
     raise Broken(f"pip-audit failed: {wrong}")
 
@@ -63,7 +63,7 @@ def _asked(lock: Path, osv_url: str) -> tuple[Any, str]:
             )
         except subprocess.TimeoutExpired as error:
             return None, str(error)
-    # 1 is also the status of a crash: what tells them apart is the report.
+    # Status 1 means holes or a crash; only the first one comes with a report.
     if done.returncode not in (0, 1) or not done.stdout.strip():
         return None, done.stderr[-_TOLD:]
     try:

@@ -1,7 +1,7 @@
-"""``make sbom``: the bill of materials of what ships, in CycloneDX 1.6; always the same bytes.
+"""``make sbom``: the bill of materials of the deployed packages, in CycloneDX 1.6. Its bytes are always the same.
 
-cyclonedx-py reads the licences and who depends on whom from what is installed in .venv, whose versions are those of the
-layer, and the hashes from the layer's lock file. Put together, that is what is deployed, and nothing else.
+cyclonedx-py reads the licences and the dependencies from the packages in .venv, in the versions of the layer. It reads
+the hashes from the layer's lock file. Put together, this describes the deployed packages, and nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 
 def bill() -> str:
-    """Return the document; raises Broken where .venv is not of the layer's versions."""
+    """Return the document; raises Broken if .venv does not have the layer's versions."""
     installed = _made(
         "environment", "--pyproject", str(ROOT / "pyproject.toml"), str(ROOT / ".venv" / "bin" / "python")
     )
@@ -58,7 +58,7 @@ def bill() -> str:
 
 
 def _made(kind: str, *arguments: str) -> Json:
-    # What is put together is another document: the tests hold that one against the schema.
+    # This is not the final document yet. The tests check the final one against the schema.
     options = ["--spec-version", SPECIFICATION, "--output-reproducible", "--output-format", "JSON", "--no-validate"]
     done = subprocess.run(
         [python(), "-m", "cyclonedx_py", kind, *options, *arguments],
@@ -66,7 +66,7 @@ def _made(kind: str, *arguments: str) -> Json:
         text=True,
         timeout=_SECONDS,
         check=False,
-        # With SOURCE_DATE_EPOCH it would tell a time.
+        # If SOURCE_DATE_EPOCH were set, the document would contain a time.
         env={"PYTHONWARNINGS": "ignore"},
     )
     if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""The two services that know of holes, and whether they are there: osv.dev for Python, the npm registry for npm."""
+"""The two services with known holes, and a check of each: osv.dev for Python, the npm registry for npm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 OSV_URL = "https://api.osv.dev/v1/query"
 BULK_PATH = "-/npm/v1/security/advisories/bulk"
 _SECONDS = 15
-# Our question is right: these say that nobody is at work there, or that whoever answers is not the service.
+# Our question is right, so these statuses mean: the service is not at work, or another server answers.
 _ABSENT = {
     HTTPStatus.FORBIDDEN,
     HTTPStatus.NOT_FOUND,
@@ -23,22 +23,22 @@ _ABSENT = {
 
 
 class Unreachable(Exception):
-    """The service cannot be asked; nobody is to blame."""
+    """The service cannot be asked. This is not a mistake."""
 
 
 class Broken(Exception):
-    """Something went wrong that is not to be passed over."""
+    """Something went wrong, and the audit must fail."""
 
 
 def reach_osv(url: str) -> None:
-    """Ask for a package that is known to have holes; raises Unreachable, or Broken where none is known."""
+    """Ask for a package with known holes; raises Unreachable, or Broken if the service knows no hole of it."""
     answer = _asked(url, {"version": "2.4.1", "package": {"name": "jinja2", "ecosystem": "PyPI"}})
     if not isinstance(answer, dict) or not answer.get("vulns"):
         raise Broken(f"{url} knows of no hole in jinja2 2.4.1, which has several: whatever it says means nothing")
 
 
 def reach_npm(registry: str) -> None:
-    """The same for the npm registry."""
+    """Ask the npm registry in the same way as ``reach_osv``."""
     url = registry.rstrip("/") + "/" + BULK_PATH
     answer = _asked(url, {"lodash": ["4.17.20"]})
     if not isinstance(answer, dict) or not answer.get("lodash"):

@@ -1,4 +1,4 @@
-"""What is accepted is said in full, or the audit fails."""
+"""If an accepted hole has an incomplete entry, the audit fails."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_file_that_is_not_understood_is_refused(tmp_path: Path, text: str) -> 
         accepted(tmp_path / "accepted.toml")
 
 
-def test_whether_a_hole_is_still_there_is_not_judged_where_nobody_was_asked_but_its_day_is() -> None:
+def test_if_no_service_was_asked_an_entry_is_judged_by_its_day_alone() -> None:
     entry = Accepted("CVE-2026-1", "urllib3", "the broker never follows a redirect", date(2026, 3, 1))
     findings = [NotAudited("lock", "unreachable")]
     assert mistakes([entry], findings, date(2026, 3, 1)) == []

@@ -1,4 +1,4 @@
-"""A known hole fails the audit, nobody to ask does not, and whatever else goes wrong does: with the real auditors."""
+"""The real auditors fail for a known hole and for every error, but not because no service can be asked."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def knowing(**holes: list[dict[str, Any]]) -> Service:
 
 @pytest.fixture
 def closed() -> Iterator[str]:
-    """The address of a port where nobody listens."""
+    """The address of a port without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/"
@@ -62,7 +62,7 @@ def test_every_package_that_ships_is_asked_for_and_without_a_hole_all_is_well() 
     assert "AUDITED" not in "\n".join(report.lines())
 
 
-def test_a_known_hole_fails_and_is_told_with_its_package_version_name_and_cure() -> None:
+def test_a_known_hole_fails_and_is_reported_with_its_package_version_name_and_cure() -> None:
     with osv(knowing(urllib3=[HOLE])) as service:
         report = shipped(service)
     assert report.has_failed
@@ -83,21 +83,21 @@ def test_an_accepted_hole_passes_until_its_day_and_fails_after_it(name: str) -> 
     assert f"    FAILED: urllib3 {URLLIB3}: CVE-2026-99999, fixed in 999.1" in expired.lines()
 
 
-def test_what_is_accepted_of_another_package_or_under_another_name_covers_nothing() -> None:
+def test_an_accepted_hole_covers_no_other_package_and_no_other_name() -> None:
     with osv(knowing(urllib3=[HOLE])) as service:
         findings = python_findings([SHIPPED], service.url)
     for name, package in (("CVE-2026-99999", "requests"), ("CVE-2026-99998", "urllib3")):
         assert Report(findings, [], [Accepted(name, package, "it is made up", TODAY)], TODAY).has_failed
 
 
-def test_what_is_accepted_and_no_longer_there_fails() -> None:
+def test_an_accepted_hole_that_is_gone_fails() -> None:
     with osv(knowing()) as service:
         report = shipped(service, Accepted("CVE-2026-99999", "urllib3", "it is made up for this test", TODAY))
     assert report.has_failed
     assert "no longer there" in "\n".join(report.lines())
 
 
-def test_where_nobody_can_be_asked_it_says_so_loudly_and_does_not_fail(closed: str) -> None:
+def test_if_no_service_can_be_asked_the_audit_says_so_loudly_and_does_not_fail(closed: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.audit", "--osv-url", closed + "v1/query", "--registry", closed],
         cwd=ROOT,
@@ -112,7 +112,7 @@ def test_where_nobody_can_be_asked_it_says_so_loudly_and_does_not_fail(closed: s
 
 
 @pytest.mark.parametrize("status", [403, 404, 429, 500, 503])
-def test_a_service_that_is_not_at_work_was_not_asked(status: int) -> None:
+def test_a_service_that_is_not_at_work_counts_as_not_asked(status: int) -> None:
     with osv(Service(status=status)) as service:
         report = shipped(service)
     assert isinstance(report.shipped[0], NotAudited)
@@ -120,7 +120,7 @@ def test_a_service_that_is_not_at_work_was_not_asked(status: int) -> None:
     assert "NOTHING AUDITED" in "\n".join(report.lines())
 
 
-def test_a_service_that_goes_away_in_the_middle_was_not_asked() -> None:
+def test_a_service_that_goes_away_in_the_middle_counts_as_not_asked() -> None:
     with osv(Service(knowing().holes, status=503, well_for=4)) as service:
         report = shipped(service)
     assert isinstance(report.shipped[0], NotAudited)
@@ -139,7 +139,7 @@ def test_a_service_that_lies_or_is_not_understood_fails(status: int, body: bytes
 
 
 def test_an_auditor_that_fails_while_the_service_is_there_fails() -> None:
-    # An entry without its id, which pip-audit does not understand.
+    # The entry has no id, and pip-audit does not understand it.
     with osv(knowing(urllib3=[{"versions": [URLLIB3]}])) as service:
         report = shipped(service)
     assert report.has_failed
@@ -186,7 +186,7 @@ def test_a_known_hole_in_an_npm_package_fails() -> None:
     assert f"oidc-client-ts {packages['oidc-client-ts']}: GHSA-made-upup-hole, all of <999.0.0 have it" in line
 
 
-def test_an_npm_registry_without_advisories_was_not_asked_and_one_that_knows_of_none_fails() -> None:
+def test_an_npm_registry_without_advisories_counts_as_not_asked_and_one_that_knows_no_hole_fails() -> None:
     with npm(Service(status=405), {}) as service:
         assert isinstance(npm_finding(NPM, service.url), NotAudited)
     with npm(Service(), {}) as service:
@@ -194,7 +194,7 @@ def test_an_npm_registry_without_advisories_was_not_asked_and_one_that_knows_of_
 
 
 @pytest.mark.parametrize("status", [405, 503])
-def test_an_npm_registry_that_goes_away_in_the_middle_was_not_asked(status: int) -> None:
+def test_an_npm_registry_that_goes_away_in_the_middle_counts_as_not_asked(status: int) -> None:
     with npm(Service({"lodash": [LODASH]}, status=status, well_for=1), packages_of_npm()) as service:
         assert isinstance(npm_finding(NPM, service.url), NotAudited)
 

@@ -1,4 +1,4 @@
-"""Nothing is installed but what a lock file names, at one version, with the hashes of its files."""
+"""Every installed package is in a lock file, at one version, with the hashes of its files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MADE_UP = "0" * 64
 
 
 def commands(path: Path, *words: str) -> list[str]:
-    """The commands of a file that have these words, each on one line."""
+    """Return the commands of a file with these words, each on one line."""
     lines = re.sub(r"\\\n\s*", "", path.read_text()).splitlines()
     return [line for line in lines if not line.strip().startswith("#") and all(word in line.split() for word in words)]
 
@@ -33,7 +33,7 @@ def test_a_lock_file_pins_every_package_to_one_version_with_its_hashes(lock: Pat
     assert sorted(here) == sorted(set(here))
 
 
-def test_what_ships_is_the_same_wherever_it_is_locked_audited_or_run() -> None:
+def test_the_lock_files_of_layer_and_tests_agree_on_every_shipped_package() -> None:
     shipped = {pin.name: pin for pin in read(SHIPPED)}
     assert {pin.marker for pin in shipped.values()} == {""}
     tested = {pin.name: pin for pin in read(TESTING[0])}
@@ -42,7 +42,7 @@ def test_what_ships_is_the_same_wherever_it_is_locked_audited_or_run() -> None:
 
 
 def test_every_lock_file_of_the_project_is_audited() -> None:
-    # Other people's, below what was installed, are not the project's.
+    # Lock files of installed packages are not the project's own.
     found = {
         path
         for folder in ("layers", "tests", "functions")
@@ -55,13 +55,13 @@ def test_every_lock_file_of_the_project_is_audited() -> None:
 
 
 @pytest.mark.parametrize("name", [*MAKEFILES, *SCRIPTS])
-def test_nothing_calls_pip_but_the_program_that_asks_for_a_lock_file_and_its_hashes(name: str) -> None:
+def test_only_the_installer_calls_pip(name: str) -> None:
     assert commands(ROOT / name, "pip", "install") == []
-    # No package is named beside a lock file.
+    # A command with a lock file names no further package.
     assert [line for line in commands(ROOT / name) if INSTALLER in line and "==" in line] == []
 
 
-def test_that_program_takes_a_lock_file_its_hashes_and_nothing_else() -> None:
+def test_the_installer_takes_a_lock_file_its_hashes_and_nothing_else() -> None:
     text = (ROOT / "layers" / "install.py").read_text()
     (command,) = re.findall(r'"pip", "install", (.*)\]\n', text)
     assert command == '"--require-hashes", "--no-deps", "--requirement", str(lock)'
@@ -73,7 +73,7 @@ def test_every_lock_file_is_installed_from_one_place() -> None:
     named = re.findall(r"^LOCK\.venv\S* := (\S+)$", makefile, re.MULTILINE)
     (environments,) = commands(ROOT / "Makefile", INSTALLER, "--environment")
     assert f"{INSTALLER} $(LOCK$*) --environment $*" in environments
-    # The stand-in for Lambda's image, where there is neither it nor an engine, is made of a lock file of its own.
+    # If there is no image of Lambda and no container engine, a stand-in is made from a lock file of its own.
     (stand_in,) = commands(ROOT / ".ci" / "containers", INSTALLER)
     assert " ".join(stand_in.split()) == STAND_IN
     assert "runtime_packages=tests/e2e/lambda_runtime.txt\n" in (ROOT / ".ci/containers").read_text()
@@ -89,7 +89,7 @@ def test_npm_installs_what_its_lock_names_with_the_hash_of_every_package() -> No
     assert [
         path for path, it in packages.items() if not re.match(r"sha512-[A-Za-z0-9+/]{86}==$", it["integrity"])
     ] == []
-    # Where the lock says nothing, npm asks its registry; it names no other place.
+    # If the lock file names no place, npm asks its registry. The lock file names no other place.
     named = {it["resolved"].split("/")[2] for it in packages.values() if "resolved" in it}
     assert named <= {"registry.npmjs.org"}
     wanted = json.loads(NPM.with_name("package.json").read_text())["dependencies"]
@@ -100,7 +100,7 @@ def test_npm_installs_what_its_lock_names_with_the_hash_of_every_package() -> No
     assert sorted(used) == ["ci", "update"]
 
 
-def test_what_is_deployed_is_installed_by_the_makefile_that_asks_for_hashes() -> None:
+def test_the_makefile_that_asks_for_hashes_installs_every_layer() -> None:
     layers = {
         name: resource
         for name, resource in source()["Resources"].items()
@@ -128,7 +128,7 @@ def test_what_is_deployed_is_installed_by_the_makefile_that_asks_for_hashes() ->
         f"requests==2.0.0 --hash=sha256:{MADE_UP} urllib3\n",
     ],
 )
-def test_anything_less_in_a_lock_file_is_noticed(tmp_path: Path, line: str) -> None:
+def test_a_lock_file_without_an_exact_pin_and_hashes_is_noticed(tmp_path: Path, line: str) -> None:
     (tmp_path / "lock.txt").write_text(line)
     with pytest.raises(UnreadableLock):
         read(tmp_path / "lock.txt")

@@ -1,4 +1,4 @@
-"""What `sam build` made: the folders that are deployed, and a bare Python of the runtime's version to run them with."""
+"""The output of `sam build`: the folders to deploy, and a bare Python of the runtime's version to run them with."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.support.world import APPS
 BUILT = ROOT / ".aws-sam" / "build"
 BROKER_LAYER, DEPENDENCIES_LAYER = BUILT / "OauthBrokerLayer", BUILT / "DependenciesLayer"
 LAYERS = (BROKER_LAYER, DEPENDENCIES_LAYER)
-# What the stack is deployed with, as far as it has no default, and a client secret, so that all parts are put together.
+# The parameters without a default, and a client secret, so that the functions build all their parts.
 PARAMETERS = {
     "AriesClientId": "aries-client",
     "AriesClientSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aries/client-secret-AbCdEf",
     "Apps": json.dumps(APPS),
 }
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
-# What Lambda itself sets, as far as anybody reads it.
+# Lambda itself sets these variables. The list has only variables with a reader.
 LAMBDA = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -47,36 +47,36 @@ _SECONDS = 120
 
 @cache
 def functions(template: Path = BUILT / "template.yaml") -> dict[str, Function]:
-    """The functions of the built template, or of another, by logical id."""
+    """Return the functions of the built template, or of another, by logical id."""
     read = Template(PARAMETERS, created={"Key": {"Arn": KEY}}, path=template)
     return {function.name: function for function in read.functions.get_all()}
 
 
 def folder_of(function: Function) -> Path:
-    """Where the function's own files are."""
+    """Return the folder of the function's own files."""
     return Path(str(function.codeuri))
 
 
 def layers_of(function: Function) -> list[Path]:
-    """Where its layers are, in its order."""
+    """Return the folders of the function's layers, in their order."""
     return [Path(str(layer.codeuri)) for layer in function.layers]
 
 
 def environment_of(function: Function) -> dict[str, str]:
-    """Everything that is in the function's environment."""
+    """Return the whole environment of the function."""
     variables: Mapping[str, Any] = (function.environment or {})["Variables"]
-    # A dict is an `AWS::NoValue` that SAM CLI left as it was.
+    # SAM CLI leaves an `AWS::NoValue` as a dict.
     return LAMBDA | {name: str(value) for name, value in variables.items() if not isinstance(value, dict)}
 
 
 def files_in(folder: Path) -> set[str]:
-    """The paths of all files below the folder, as they are in there."""
+    """Return the paths of all files below the folder, relative to it."""
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
 
 
 @dataclass(frozen=True)
 class Size:
-    """Of a function or a layer, in bytes."""
+    """The size of a function or a layer, in bytes."""
 
     unzipped: int
     zipped: int
@@ -86,7 +86,7 @@ class Size:
 
 
 def size_of(folder: Path) -> Size:
-    """What the folder's files take as they are, and packed as SAM CLI packs them."""
+    """Measure the folder's files unpacked, and packed as SAM CLI packs them."""
     packed, names = io.BytesIO(), sorted(files_in(folder))
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in names:
@@ -95,18 +95,18 @@ def size_of(folder: Path) -> Size:
 
 
 class BarePython:
-    """A Python of the runtime's version, with nothing to import but its standard library."""
+    """A Python of the runtime's version. It can import only its standard library."""
 
     def __init__(self, path: str) -> None:
         self._path = path
 
     def import_from(self, folders: Iterable[Path], modules: Iterable[str], environment: Mapping[str, str]) -> Imported:
-        """Import the modules, found in these folders and nowhere else; raises ImportFailed."""
+        """Import the modules from these folders and from nowhere else; raises ImportFailed."""
         told = self._run("bare.py", json.dumps(list(modules)), *map(str, folders), environment=environment)
         return Imported(**told)
 
     def sources_of_bytecode(self, layer: Path) -> dict[str, str]:
-        """Of every ``.pyc`` in the layer, the source that it names, or what is wrong with it."""
+        """Return for every ``.pyc`` in the layer the source that it names, or its defect."""
         return self._run("bytecode.py", str(layer), environment={})
 
     def _run(self, script: str, *arguments: str, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -126,14 +126,15 @@ class BarePython:
 
 
 class ImportFailed(Exception):
-    """Something of what was built cannot be imported by itself."""
+    """A part of the build cannot be imported by itself."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of an import; all paths are below the folders that it was given.
+    """The result of an import. All paths are below the given folders.
 
-    ``handlers`` tells of each module whether it has one; ``network`` holds what was tried there, and refused.
+    ``handlers`` tells for each module if it has a handler. ``network`` lists the attempts to use the network; all of
+    them were refused.
     """
 
     compiled: list[str]

@@ -1,7 +1,7 @@
-"""Imports modules of what was built, as Lambda does, and tells what that took: run by a bare python3.13 on its own.
+"""Imports built modules as Lambda does, and reports the import. A bare python3.13 runs this program on its own.
 
-``python3.13 -I -S -B -W error bare.py '["module", ...]' FOLDER...`` prints one JSON object. Nothing is importable but
-the standard library and what lies in the folders, which come first, as Lambda has them. Nothing reaches the network.
+``python3.13 -I -S -B -W error bare.py '["module", ...]' FOLDER...`` prints one JSON object. Modules come from the
+folders first, as in Lambda, or from the standard library. The network is closed.
 """
 
 import importlib
@@ -14,14 +14,14 @@ NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "sock
 
 
 def main() -> None:
-    """Import the modules and print what happened."""
+    """Import the modules and print the report."""
     modules, folders = json.loads(sys.argv[1]), [os.path.realpath(folder) for folder in sys.argv[2:]]
     sys.path[:0] = folders
     compiled: list[str] = []
     network: list[str] = []
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        # Source that the code itself makes up and compiles has a name in angle brackets instead of a path.
+        # If the code itself generates source and compiles it, the source has a name in angle brackets and no path.
         if event == "compile" and os.path.isabs(path := os.fsdecode(arguments[1])):
             compiled.append(path)
         if event in NETWORK:

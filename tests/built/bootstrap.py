@@ -1,7 +1,7 @@
-"""Imports a function and hands events to it, as Lambda's runtime does: run by the runtime's own Python in the sandbox.
+"""Imports a function and hands events to it, as Lambda's runtime does. The runtime's own Python runs it in the sandbox.
 
-A line of standard input is an event and the seconds for it, a line of standard output the answer, both JSON. What the
-function prints goes to standard error.
+A line of standard input is an event and the seconds for it; a line of standard output is the answer. Each line is
+JSON. The function's own output goes to standard error.
 """
 
 import json
@@ -14,12 +14,12 @@ import uuid
 sys.path[:0] = ["/var/task", "/opt/python"]
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
-# Lambda's runtime keeps nothing back either.
+# Lambda's runtime does not hold output back either.
 sys.stdout = os.fdopen(1, "w", buffering=1)
 
 
 class Context:
-    """The part of Lambda's context object that functions use."""
+    """The part of Lambda's context object in use by the functions."""
 
     def __init__(self, seconds: float) -> None:
         self.aws_request_id = str(uuid.uuid4())
@@ -38,7 +38,7 @@ def main() -> None:
         event, seconds = json.loads(line)
         try:
             answer = handler(event, Context(seconds))
-        except Exception as error:  # noqa: BLE001 - what the Lambda runtime does with whatever a handler raises
+        except Exception as error:  # noqa: BLE001 - Lambda's runtime too answers for every exception of a handler
             traceback.print_exc()
             answer = {"errorMessage": str(error), "errorType": type(error).__name__}
         answers.write(json.dumps(answer) + "\n")

@@ -1,7 +1,7 @@
-"""Reads a layer's bytecode, which only its own Python can: run by a bare python3.13 on its own.
+"""Reads a layer's bytecode. This needs the layer's own Python, so a bare python3.13 runs this program on its own.
 
-``python3.13 -I -S -B bytecode.py LAYER`` prints a JSON object: for every ``.pyc`` below the folder, by its path in
-there, the source that tracebacks will name, or what is wrong with it.
+``python3.13 -I -S -B bytecode.py LAYER`` prints a JSON object. Each ``.pyc`` below the folder has its relative path as
+the name, and as the value the source that tracebacks will name, or its defect.
 """
 
 import importlib.util
@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
 
-# PEP 552: compiled from a source with this hash, which is not compared again when it is imported.
+# PEP 552: the file holds the hash of its source, and an import does not compare the hash again.
 UNCHECKED_HASH = (1).to_bytes(4, "little")
 
 
 def main() -> None:
-    """Print what the bytecode of the layer is."""
+    """Print the sources or defects of the layer's bytecode."""
     layer = Path(sys.argv[1])
     print(json.dumps({str(path.relative_to(layer)): _told(path) for path in sorted(layer.rglob("*.pyc"))}))
 

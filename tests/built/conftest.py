@@ -1,4 +1,4 @@
-"""What the tests of the built artifacts need: a build, and a Python of the runtime's version."""
+"""Fixtures for the tests of the build: a Python of the runtime's version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.missing import missing
 
 @pytest.fixture
 def python3_13() -> BarePython:
-    """Whichever the build has found."""
+    """The Python that the build has found."""
     if not (found := os.environ.get("PYTHON3_13", "")):
         missing("no python3.13 was found (set PYTHON3_13 to one), so the layers have no bytecode to test")
     return BarePython(found)

@@ -1,4 +1,4 @@
-"""What was built, run as Lambda runs it: its variables and paths, a read-only file system, 512 MB of /tmp."""
+"""The build, run as Lambda runs it: its variables and paths, a read-only file system, 512 MB of /tmp."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.local.stack import LocalStack
 from tests.local.template import Template
 
 _HERE = Path(__file__).parent
-# Of those that the real Lambda sets, the ones that somebody reads: Powertools, botocore, Python.
+# The real Lambda sets these and more. Powertools, botocore or Python reads each of these.
 VARIABLES = LAMBDA | {
-    # From ApplicationLogLevel. Powertools' Logger puts it above its own variable.
+    # ApplicationLogLevel gives this value. Powertools' Logger prefers it to its own variable.
     "AWS_LAMBDA_LOG_LEVEL": "INFO",
     "AWS_LAMBDA_LOG_FORMAT": "JSON",
     "LAMBDA_TASK_ROOT": "/var/task",
@@ -35,7 +35,7 @@ VARIABLES = LAMBDA | {
 
 
 class Sandbox:
-    """Starts programs where a function would run. A context manager."""
+    """A context manager. It starts programs in the place of a function."""
 
     def __init__(self, python: str) -> None:
         self._python = python
@@ -46,7 +46,7 @@ class Sandbox:
         self._folder = Path(self._running.enter_context(tempfile.TemporaryDirectory()))
         for layer in LAYERS:
             shutil.copytree(layer, self._folder / "opt", dirs_exist_ok=True)
-        # A module of the tests' own is none of the runtime's.
+        # The runtime must not have the tests' own modules.
         shutil.copytree(
             _HERE, self._folder / "runtime", ignore=lambda _, names: {*names} - {"bootstrap.py", "sandbox.sh"}
         )
@@ -60,7 +60,7 @@ class Sandbox:
         self._running.close()
 
     def command(self, task: Path, variables: Mapping[str, str], *program: str) -> list[str]:
-        """The command that runs the runtime's Python with ``program``, where ``task`` is /var/task."""
+        """Return the command to run the runtime's Python with ``program``; ``task`` becomes /var/task."""
         root = self._running.enter_context(tempfile.TemporaryDirectory())
         places = [root, self._prefix, str(task), str(self._folder / "opt")]
         given = [f"{name}={value}" for name, value in (VARIABLES | dict(variables)).items()]
@@ -70,7 +70,7 @@ class Sandbox:
 
 
 class _Process:
-    """One environment of one function."""
+    """An execution environment of one function."""
 
     def __init__(self, command: list[str], log: TextIO) -> None:
         self._process = subprocess.Popen(
@@ -113,7 +113,7 @@ class SandboxRunner(Runner):
             process.end()
 
     def run(self, name: str, event: str) -> str:
-        """Hand the event to the function; both it and the answer are JSON, as on the wire."""
+        """Hand the event to the function. Event and answer are JSON, as on the wire."""
         return self._processes[name].ask(json.loads(event), float(self.functions[name].timeout or 3))
 
 

@@ -1,18 +1,18 @@
 #!/bin/sh
-# Runs a program as Lambda runs a function: on its paths, on a file system that cannot be written, with 512 MB of /tmp, and
-# with nothing in its environment but what is given.
+# Runs a program as Lambda runs a function: on its paths, on a read-only file system, with 512 MB of /tmp, and with the
+# given variables alone in its environment.
 #
 #   unshare --user --map-root-user --mount --pid --fork sandbox.sh ROOT PYTHON TASK OPT NAME=VALUE... -- PROGRAM...
 #
-# ROOT is an empty folder, PYTHON where the runtime's Python is installed, TASK becomes /var/task and OPT /opt. PROGRAM is
-# found in /var/runtime, which is this script's folder.
+# ROOT is an empty folder, and PYTHON is the folder of the runtime's Python. TASK becomes /var/task, and OPT becomes
+# /opt. PROGRAM lies in /var/runtime, the folder of this script.
 set -eu
 root=$1 python=$2 task=$3 opt=$4
 here=$(cd "$(dirname "$0")" && pwd)
 shift 4
 
 mount -t tmpfs -o size=1m,mode=755 tmpfs "$root"
-show() { # FROM TO: a folder as it is, not to be written
+show() { # FROM TO: mounts a folder read-only
   mkdir -p "$root$2"
   mount --rbind "$1" "$root$2"
   mount -o remount,bind,ro "$root$2"
@@ -39,7 +39,7 @@ while [ "$1" != -- ]; do
   shift
 done
 shift
-# The names and values stand in lines, so that no blank parts them.
+# Each name and value has a line of its own, so a blank does not split it.
 exec env -i sh -c '
   IFS="
 "

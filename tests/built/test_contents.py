@@ -1,4 +1,4 @@
-"""What is deployed: in every function and layer exactly what belongs there, and none of it too large."""
+"""Every function and layer contains exactly its own files, and they are not too large."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from tests.local.template import ROOT
 
 pytestmark = pytest.mark.built
 
-# Of a function's own files and those of its layers, unzipped, together. Lambda allows 250 MB; this is what there is and
-# a third more, so that whatever comes along with a new release is noticed.
+# The limit for a function's own files and its layers together, unzipped. Lambda allows 250 MB. This is a third more
+# than the size today, so the test notices if a new release brings more along.
 MOST_BYTES = 15 * 1024 * 1024
-# Of folders, those inside that are taken along; of the others nothing is.
+# The layer takes only these subfolders of a folder.
 ALLOWED = {
     "botocore/data": {"dynamodb", "dynamodbstreams", "kms", "lambda", "secretsmanager", "sqs"},
     "aws_lambda_powertools/utilities": {"jmespath_utils", "typing"},
@@ -46,12 +46,12 @@ LEFT_OUT = (
 )
 REQUIREMENTS = ROOT / "layers" / "dependencies" / "requirements.txt"
 PIN = re.compile(r"([a-z0-9-]+)==(\S+) \\")
-# How files of machine code begin: on Linux, on Windows, and on macOS (for one processor, and for several).
+# Files of machine code begin so on Linux, on Windows, and on macOS (for one processor, and for several).
 MACHINE_CODE = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 
 
 def pinned() -> dict[str, str]:
-    """The versions in the lock, by name; none depends on where it is installed."""
+    """Return the versions in the lock file, by name; they do not depend on the machine."""
     lines = [line for line in REQUIREMENTS.read_text().splitlines() if line and line[0] not in "# "]
     assert all(PIN.fullmatch(line) for line in lines), lines
     return {match[1]: match[2] for line in lines if (match := PIN.fullmatch(line))}
@@ -62,7 +62,7 @@ def without_bytecode(files: set[str]) -> set[str]:
 
 
 def belongs_in_a_layer(path: PackagePath) -> bool:
-    """Leave out commands, tests, the compiled parts of this machine's own wheel, and what only an installer reads."""
+    """Leave out commands, tests, the compiled parts of this machine's own wheel, and files for an installer only."""
     if ".dist-info" in path.parts[0]:
         return path.name == "METADATA"
     if path.parts[0] == ".." or "tests" in path.parts or path.suffix in (".so", ".pyd", ".pyc"):
@@ -71,11 +71,11 @@ def belongs_in_a_layer(path: PackagePath) -> bool:
 
 
 def is_used(path: PurePosixPath) -> bool:
-    """Leave out what packages bring for others: services of AWS, utilities, resources, examples."""
+    """Leave out the unused parts of packages: services of AWS, utilities, resources, examples."""
     if any(path.is_relative_to(folder) for folder in LEFT_OUT) or path.match("botocore/data/*/*/examples-*.json"):
         return False
     for folder, allowed in ALLOWED.items():
-        # A file in the folder itself belongs to all that is in there.
+        # A file directly in the folder serves all its subfolders.
         if path.is_relative_to(folder) and path.parent != PurePosixPath(folder):
             return path.relative_to(folder).parts[0] in allowed
     return True
@@ -112,8 +112,8 @@ def test_the_other_layer_has_the_pinned_packages_and_no_others() -> None:
     assert {package.name.lower().replace("_", "-"): package.version for package in packages} == pinned()
 
 
-def test_each_file_in_it_is_one_that_its_package_was_published_with() -> None:
-    # The tests run on the same packages, which are installed with lists of their files and hashes.
+def test_each_file_in_that_layer_is_a_published_file_of_its_package() -> None:
+    # The tests run on the same packages, installed with lists of their files and hashes.
     packages = [distribution(name) for name in pinned()]
     expected = {name: path for package in packages for name, path in belongings(package).items()}
     assert without_bytecode(files_in(DEPENDENCIES_LAYER)) == expected.keys()
@@ -123,7 +123,7 @@ def test_each_file_in_it_is_one_that_its_package_was_published_with() -> None:
         assert base64.urlsafe_b64encode(found).rstrip(b"=").decode() == path.hash.value, name
 
 
-def test_whatever_account_runs_it_can_read_it_all() -> None:
+def test_every_account_can_read_the_whole_build() -> None:
     for path in BUILT.rglob("*"):
         assert not path.is_symlink(), path
         needed = 0o555 if path.is_dir() else 0o444

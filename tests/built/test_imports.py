@@ -1,4 +1,4 @@
-"""What is deployed runs by itself: imported as Lambda does, by a bare Python of the runtime's version."""
+"""The build runs by itself: a bare Python of the runtime's version imports it as Lambda does."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_only_the_short_handler_itself_is_compiled_at_a_cold_start(python3_13: B
         assert len(imported.bytecode) == len(imported.loaded) - 1
 
 
-def test_nothing_is_searched_for_garbage_while_a_function_starts(python3_13: BarePython, tmp_path: Path) -> None:
+def test_garbage_is_not_collected_while_a_function_starts(python3_13: BarePython, tmp_path: Path) -> None:
     (tmp_path / "start.py").write_text(
         "import gc\n"
         "collections = lambda: sum(generation['collections'] for generation in gc.get_stats())\n"
@@ -107,5 +107,5 @@ def test_a_call_to_the_network_is_noticed(python3_13: BarePython, tmp_path: Path
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
 def test_every_source_of_a_layer_has_bytecode_that_lambda_takes_unchecked(python3_13: BarePython, layer: Path) -> None:
     sources = python3_13.sources_of_bytecode(layer)
-    # As tracebacks name it: the place where Lambda unpacks layers.
+    # Tracebacks name this place, because Lambda unpacks layers there.
     assert sorted(sources.values()) == sorted(f"/opt/{name}" for name in files_in(layer) if name.endswith(".py"))

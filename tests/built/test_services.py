@@ -1,4 +1,4 @@
-"""What was left out of the layer is what nobody asks for: every client is made of what is there, and no other one."""
+"""The layer leaves out unused parts only: it suffices for every client in use, and for no other client."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.built.artifacts import (
 pytestmark = pytest.mark.built
 
 SERVICES = sorted(set(re.findall(r'_client\("(\w+)"', inspect.getsource(aws))))
-# What the code calls, by the Protocol that tells of it.
+# The Protocol of each client lists the calls of the code.
 OPERATIONS = {
     "dynamodb": aws.DynamoDbClient,
     "secretsmanager": aws.SecretsManagerClient,
@@ -36,15 +36,15 @@ OPERATIONS = {
 }
 
 
-# Modules of packages that are used, which nothing here loads: names of hosts beyond ASCII, calendars, and S3's ways of
-# transfer. To take packages apart file by file would save little space and no time, and break with their next release.
+# The broker uses these packages but never loads these modules: host names beyond ASCII, calendars, and S3's transfers.
+# Removing single files from a package would save little space and no time, and break with its next release.
 NEVER_LOADED = {"dateutil/rrule", "idna/uts46data", "s3transfer/crt", "s3transfer/processpool", "urllib3/contrib"}
-# Of source and bytecode.
+# Bytes of source and bytecode together.
 WORTH_LEAVING_OUT = 50 * 1024
 
 
 def maker(service: str) -> str:
-    """What makes a client of the service: one of them is a word of the language."""
+    """Return the name of the function that makes the client; ``lambda`` itself is a word of the language."""
     return "aws.aws_lambda" if service == "lambda" else f"aws.{service}"
 
 
@@ -61,7 +61,7 @@ def test_the_layer_describes_the_services_that_the_code_makes_clients_of_and_no_
     assert sorted(path.name for path in data.iterdir() if path.is_dir()) == SERVICES == sorted(OPERATIONS)
 
 
-def test_every_client_can_be_made_and_has_all_that_is_called(python3_13: BarePython, tmp_path: Path) -> None:
+def test_every_client_can_be_made_and_has_every_called_operation(python3_13: BarePython, tmp_path: Path) -> None:
     checks = [
         f"assert callable({maker(service)}().{name})"
         for service, client in OPERATIONS.items()
@@ -88,7 +88,7 @@ def test_every_client_knows_where_its_service_is(
     )
 
 
-def test_a_client_of_another_service_fails_and_says_of_which(python3_13: BarePython, tmp_path: Path) -> None:
+def test_a_client_of_another_service_fails_and_names_the_service(python3_13: BarePython, tmp_path: Path) -> None:
     with pytest.raises(ImportFailed, match="UnknownServiceError: Unknown service: 's3'"):
         run(python3_13, tmp_path, "import boto3\nboto3.client('s3')")
 
@@ -109,7 +109,7 @@ def test_what_powertools_needs_to_log_and_count_is_there(python3_13: BarePython,
     run(python3_13, tmp_path, LOG_AND_COUNT)
 
 
-def test_nothing_large_is_there_that_is_never_loaded(python3_13: BarePython, tmp_path: Path) -> None:
+def test_large_unused_modules_are_only_the_listed_ones(python3_13: BarePython, tmp_path: Path) -> None:
     files = [Path(name).relative_to("python") for name in files_in(BROKER_LAYER) if name.endswith(".py")]
     modules = sorted(".".join(path.with_suffix("").parts) for path in files if path.name != "__init__.py")
     program = [

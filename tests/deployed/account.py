@@ -1,4 +1,4 @@
-"""An AWS account on this machine, played by MiniStack: IAM decides in it, and Lambda runs functions as processes."""
+"""An AWS account on this machine, played by MiniStack. IAM decides in it, and Lambda runs functions as processes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SamFailed(Exception):
 
 
 class Account:
-    """A context manager; what is in the account is gone when it is left, and its log searched for what is secret.
+    """A context manager. At its end, the content of the account is gone, and its log is searched for secrets.
 
     ``folder`` takes the log and all files.
     """
@@ -76,7 +76,7 @@ class Account:
 
     @property
     def log(self) -> str:
-        """What MiniStack and the functions have written."""
+        """The output of MiniStack and of the functions."""
         return (self._folder / "ministack.log").read_text()
 
     def client(self, service: str, user: Mapping[str, str] = _ROOT_USER) -> Any:
@@ -103,7 +103,7 @@ class Account:
         return done.stdout
 
     def deploy(self, stack: str, parameters: Mapping[str, str]) -> dict[str, str]:
-        """Deploy what was built, with the project's samconfig.toml; return the resources, by their logical ids."""
+        """Deploy the build with the project's samconfig.toml; return the resources by their logical ids."""
         overrides = [f"{name}={json.dumps(value)}" for name, value in parameters.items()]
         options = ["--no-confirm-changeset", "--no-progressbar"]
         self.sam("deploy", "--stack-name", stack, *options, "--parameter-overrides", *overrides)
@@ -136,7 +136,7 @@ class Account:
             "GATEWAY_PORT": str(port),
             "SERVICES": ",".join(_SERVICES),
             "AUTH": "true",
-            # There is no Docker to look for.
+            # MiniStack must not look for Docker.
             "DOCKER_HOST": f"unix://{self._folder}/none",
         }
         log = started.enter_context((self._folder / "ministack.log").open("wb"))
@@ -147,7 +147,7 @@ class Account:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            # The functions are processes of its own, and all of them are ended together.
+            # The functions are child processes of MiniStack, and all of them end together.
             start_new_session=True,
         )
         started.callback(_end, process)

@@ -1,4 +1,4 @@
-"""MiniStack, with what the broker needs of AWS and it lacks: run by the Python of .venv-ministack, as ``ministack``."""
+"""MiniStack, with additions for the broker. The Python of .venv-ministack runs this module as ``ministack``."""
 
 import json
 import runpy
@@ -29,7 +29,7 @@ def _create_secret_with_version(request: Mapping[str, Any]) -> Response:
 
 
 def _resource_or_stream(service: str, method: str, path: str, headers: Any, body: bytes, *more: Any) -> str:
-    """Tell IAM of which stream a call is."""
+    """Tell IAM the stream of a call."""
     if service != "dynamodbstreams":
         return str(_resource_of(service, method, path, headers, body, *more))
     request = json.loads(body)
@@ -50,7 +50,7 @@ def _delete_nothing(physical_id: str, properties: Mapping[str, Any]) -> None: ..
 
 
 def _import_api(logical_id: str, properties: Mapping[str, Any], *more: Any) -> Resource:
-    """Do what API Gateway's import does with warnings, where the template asks for it."""
+    """Fail for a warning, as API Gateway's import does if the template asks for it."""
     servers = properties.get("Body", {}).get("servers", [])
     if properties.get("FailOnWarnings") in (True, "true") and any("url" not in server for server in servers):
         raise ValueError("Warnings found during import: Parse issue: attribute .servers.url is missing")
@@ -62,11 +62,11 @@ _create_api = provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"]["create"
 provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"]["create"] = _import_api
 secretsmanager._create_secret = _create_secret_with_version
 iam_actions.extract_resource_arn = _resource_or_stream
-# Its own takes a field whose parent is absent for one that no rule holds for. Here only this file's folder can be
-# imported from.
+# In MiniStack's own filter, no rule holds for a field with an absent parent. The filter of tests/local is loaded by its
+# path, because this program can import from its own folder only.
 _lets_through = runpy.run_path(str(Path(__file__).parents[1] / "local" / "event_filter.py"))["lets_through"]
 lambda_svc._match_esm_filter = lambda record, pattern: _lets_through(pattern, record)
-# Saved queries are text for the console; of alarms, MiniStack takes neither all nor what the dashboard asks of them.
+# Saved queries are text for the console. MiniStack rejects some alarms, and the dashboard's references to alarms.
 for _kind in ("AWS::Logs::QueryDefinition", "AWS::CloudWatch::Alarm"):
     provisioners._RESOURCE_HANDLERS[_kind] = {
         "create": _create_nothing,

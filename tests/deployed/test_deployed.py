@@ -1,4 +1,4 @@
-"""The stack as `sam deploy` makes it, in an account where each function may do what its role allows, and no more."""
+"""The stack as `sam deploy` makes it. In this account each function has exactly the rights of its role."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from tests.support.world import (
 pytestmark = pytest.mark.deployed
 
 STACK = "broker"
-# What Lambda needs to poll the stream, at the most.
+# Lambda polls the stream within this time.
 PATIENCE_SECONDS = 60
 
 
 class Deployed(World):
-    """The deployed broker: a World for any Phone, whose requests are those that API Gateway would make of an app's."""
+    """The deployed broker: a World for any Phone. It turns an app's requests into events, as API Gateway does."""
 
     def __init__(self, account: Account, aries: AriesSimulator) -> None:
         self.account = account
@@ -87,7 +87,7 @@ class Deployed(World):
         return {name: next(iter(value.values())) for name, value in item.items()} if item else None
 
     def let_the_grace_pass(self, phone: Phone) -> None:
-        """Make the last refresh of the session as old as if the grace were over."""
+        """Set the last refresh of the session back in time, so its grace is over."""
         self.dynamodb.update_item(
             TableName=self.resources["SignInsTable"],
             Key={"session_id": {"S": phone.session_id}},
@@ -96,12 +96,12 @@ class Deployed(World):
         )
 
     def delete_row(self, phone: Phone) -> None:
-        """Do what DynamoDB does when the row expires."""
+        """Delete the row, as DynamoDB does once the row expires."""
         key = {"session_id": {"S": phone.session_id}}
         self.dynamodb.delete_item(TableName=self.resources["SignInsTable"], Key=key)
 
     def send_dead_letter(self, phone: Phone) -> None:
-        """Do what Lambda does when it gives up on the record of a removed row."""
+        """Send the message that Lambda sends after it gives up on the record of a removed row."""
         streams, table = self.account.client("dynamodbstreams"), self.resources["SignInsTable"]
         arn = self.dynamodb.describe_table(TableName=table)["Table"]["LatestStreamArn"]
         (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
@@ -124,7 +124,7 @@ class Deployed(World):
 
     @contextmanager
     def without_rights(self, function: str) -> Iterator[None]:
-        """Take everything from the function's role that its policy allows, meanwhile."""
+        """Take the policy away from the function's role during the block."""
         iam = self.account.client("iam")
         policy = {"RoleName": self.resources[f"{function}Role"], "PolicyName": function.lower()}
         document = iam.get_role_policy(**policy)["PolicyDocument"]
@@ -147,7 +147,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
 
 
 class OnCall:
-    """A person who may do what OperatorPolicy allows. ``key`` is the access key."""
+    """A person on call, with the rights of OperatorPolicy. ``key`` is the access key."""
 
     def __init__(self, broker: Deployed) -> None:
         self._function = broker.resources["OperatorFunction"]
@@ -193,8 +193,8 @@ def test_a_whole_sign_in_needs_no_right_that_a_role_does_not_give(broker: Deploy
     assert phone.refresh().json["error"] == "invalid_grant"
 
 
-def test_whatever_was_secret_is_searched_for_in_what_the_functions_write(broker: Deployed) -> None:
-    """By the watch over all tests, when the account is left."""
+def test_the_log_of_the_functions_is_searched_for_every_secret(broker: Deployed) -> None:
+    """The watch over all tests searches the log at the end of the account."""
     phone = broker.signed_in()
     secret = {phone.access_token, phone.refresh_token, phone.aries_state, phone.verifier, *phone.cookies.values()}
     (aries_refresh_token,) = map(broker.aries.core.newest_refresh_token, broker.aries.core.families()[-1:])
@@ -204,7 +204,7 @@ def test_whatever_was_secret_is_searched_for_in_what_the_functions_write(broker:
     assert eventually(lambda: line in broker.account.log), broker.account.log
 
 
-def test_a_right_that_is_missing_is_missed(broker: Deployed) -> None:
+def test_a_missing_right_fails_a_sign_in(broker: Deployed) -> None:
     with broker.without_rights("Authorize"):
         assert broker.phone().authorize().query["error"] == "temporarily_unavailable"
     assert broker.phone().authorize().location.startswith(broker.aries.url)
@@ -217,7 +217,7 @@ def test_the_secret_of_a_row_that_is_gone_is_deleted(broker: Deployed) -> None:
     assert eventually(lambda: broker.secrets_of_sessions() == set()), broker.account.log
 
 
-def test_who_is_on_call_needs_one_policy_and_sam_remote_invoke(broker: Deployed, on_call: OnCall) -> None:
+def test_a_person_on_call_needs_one_policy_and_sam_remote_invoke(broker: Deployed, on_call: OnCall) -> None:
     check = [
         "remote",
         "invoke",
@@ -263,7 +263,7 @@ def test_the_operator_function_may_do_all_that_it_offers(broker: Deployed, on_ca
 
 
 def reasons(broker: Deployed, stack: str) -> str:
-    """What CloudFormation says of failures of the stack, as `sam deploy` shows it."""
+    """Return CloudFormation's reasons for failures of the stack, as `sam deploy` shows them."""
     pages = broker.account.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
     events = [event for page in pages for event in page["StackEvents"]]
     return "\n".join(event.get("ResourceStatusReason", "") for event in events)
@@ -282,9 +282,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("kind", UNUSABLE)
-def test_apps_that_no_function_could_start_with_are_taken_back_before_one_request_meets_them(
-    broker: Deployed, kind: str
-) -> None:
+def test_unusable_apps_are_rolled_back_before_any_request_meets_them(broker: Deployed, kind: str) -> None:
     functions, name = broker.account.client("lambda"), broker.resources["AuthorizeFunction"]
     before = functions.get_function_configuration(FunctionName=name)
     served = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
@@ -309,7 +307,7 @@ def test_a_first_deployment_that_is_refused_leaves_no_table_and_no_key(broker: D
 
 
 def test_an_import_that_warns_fails_a_deployment_that_asks_for_it(broker: Deployed) -> None:
-    """What API Gateway does with the server that SAM writes without a URL, so that the template must not ask for it."""
+    """SAM writes a server without a URL. API Gateway warns of it, so the template must not ask for FailOnWarnings."""
     api = {
         "Type": "AWS::ApiGatewayV2::Api",
         "Properties": {"Body": {"openapi": "3.0.1", "servers": [{}], "paths": {}}, "FailOnWarnings": True},
@@ -320,7 +318,7 @@ def test_an_import_that_warns_fails_a_deployment_that_asks_for_it(broker: Deploy
 
 
 def test_the_first_day_goes_well_as_far_as_this_aws_decides_it(broker: Deployed, on_call: OnCall) -> None:
-    """By their numbers in docs/deploy.md; the others are decided by API Gateway and CloudWatch, which are none here."""
+    """The numbers are those of docs/deploy.md. API Gateway and CloudWatch, absent here, decide the other steps."""
     functions = broker.account.client("lambda")
     # 1.
     assert functions.get_account_settings()["AccountLimit"]["ConcurrentExecutions"] >= 100

@@ -1,7 +1,7 @@
 """AWS in memory: DynamoDB's conditional updates, Secrets Manager's versions and KMS, as far as the broker uses them.
 
-Fast enough for millions of calls, atomic, and strict where AWS is: what AWS refuses (an unused value, an empty map of
-names, another value under a client request token that was used) is refused here. ``test_aws`` holds it against moto.
+It is fast enough for millions of calls, atomic, and as strict as AWS: it refuses an unused value, an empty map of
+names, and another value under a used client request token. ``test_aws`` compares it with moto.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _plain(value: dict[str, Any]) -> Any:
 
 @cache
 def _condition(expression: str) -> Callable[[Callable[[str, str, str], bool], Callable[[str], bool]], bool]:
-    """Compile a condition into a function of how to compare and of how to tell that an attribute is missing."""
+    """Compile a condition into a function of two others: one compares, one tells if an attribute is missing."""
     source = re.sub(r"([#\w]+) (=|<=|>) (:\w+)", r'compare("\1", "\2", "\3")', expression)
     source = re.sub(r"attribute_not_exists\((#?\w+)\)", r'missing("\1")', source)
     source = re.sub(r"attribute_exists\((#?\w+)\)", r'not missing("\1")', source)
@@ -48,7 +48,7 @@ def _condition(expression: str) -> Callable[[Callable[[str, str, str], bool], Ca
 @cache
 def _clauses(expression: str) -> dict[str, list[str]]:
     parts = re.split(r"\b(SET|ADD|REMOVE)\b", expression)[1:]
-    # Not at the commas within a function's parentheses.
+    # A comma inside a function's parentheses does not separate clauses.
     return {
         verb: [part.strip() for part in re.split(r",(?![^()]*\))", text)]
         for verb, text in zip(parts[::2], parts[1::2], strict=True)
@@ -57,20 +57,20 @@ def _clauses(expression: str) -> dict[str, list[str]]:
 
 @cache
 def _used(text: str) -> tuple[set[str], set[str]]:
-    """The names and the values that an expression uses."""
+    """Return the names and the values of an expression."""
     return set(re.findall(r"#\w+", text)), set(re.findall(r":\w+", text))
 
 
 @cache
 def _appended(value: str) -> tuple[str, str, str] | None:
-    """The list, what it is where there is none, and what is appended; None for another value."""
+    """Split a ``list_append`` into the list, its default and the appended value; returns None for any other value."""
     found = re.fullmatch(r"list_append\(if_not_exists\((\w+), (:\w+)\), (:\w+)\)", value)
     return found and (found[1], found[2], found[3])
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One look at a row, or one change of it: by which worker, and the row as it was then left."""
+    """A worker read a row or tried to change it; ``item`` is the row afterwards."""
 
     worker: int
     applied: bool
@@ -78,9 +78,9 @@ class Access:
 
 
 class MemoryDynamoDb:
-    """One table, keyed by ``session_id``. ``log`` is all that was done to it, by the worker whose turn it was.
+    """A table with the key ``session_id``. ``log`` lists every access, with the worker in turn.
 
-    An item is never changed: every write puts another one in its place.
+    A write never changes an item; it puts a new one in its place.
     """
 
     def __init__(self) -> None:
@@ -170,7 +170,7 @@ def _set_to(item: Item, value: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 class MemorySecretsManager:
-    """Secrets with their versions. A version's id is the client request token that made it."""
+    """Secrets with their versions. The client request token of a write is the version's id."""
 
     def __init__(self) -> None:
         self.secrets: dict[str, dict[str, str]] = {}
@@ -212,7 +212,7 @@ class MemorySecretsManager:
 
 
 class MemoryKms:
-    """Seals without secrecy: what was sealed under one context opens under no other."""
+    """Seals without secrecy: a ciphertext opens only under its own encryption context."""
 
     def encrypt(self, *, KeyId: str, Plaintext: bytes, EncryptionContext: dict[str, str]) -> Any:  # noqa: N803
         assert len(Plaintext) <= 4096

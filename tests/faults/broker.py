@@ -49,27 +49,27 @@ from tests.support.world import (
     VirtualClock,
 )
 
-# Storms come from everywhere; here all of it would be one source.
+# A real storm has many sources. Here every request has the same source, so the limits are off.
 SETTINGS = Settings.from_environment(ENVIRONMENT | {"SOURCE_LIMIT": "0", "SIGN_IN_LIMIT": "0"})
 CLIENT = SETTINGS.registry.clients[0]
-# The same app after a deployment that took its scopes away.
+# The same app after a deployment took its scopes away.
 DISALLOWED = replace(CLIENT, scopes=frozenset({"something:else"}))
 LEASE_SECONDS = FUNCTION_SECONDS + LEASE_MARGIN_SECONDS
-# Long enough for the previous token to be accepted again whenever a test retries, in a grace of Aries' own.
+# Aries' own grace. Every retry of a test falls into it, so Aries accepts the previous token again.
 ARIES_GRACE_SECONDS = 10_000
 
 
-# A schedule looks at what is stored after every answer, and before every call to Aries: each text is read once.
+# A schedule reads the stored secrets after every answer and before every call to Aries. The cache parses a text once.
 _read = lru_cache(maxsize=64)(SessionSecret.from_json)
 
 
 class Violation(AssertionError):
-    """A guarantee that did not hold."""
+    """A guarantee did not hold."""
 
 
 @dataclass
 class Refusals:
-    """What Aries answers instead of doing anything, to the requests that ``applies`` is true of, and when it did."""
+    """Aries answers with ``reply`` if ``applies`` is true, and does nothing else. ``answered_at`` lists the times."""
 
     now: Callable[[], float]
     reply: Reply | None = None
@@ -77,7 +77,7 @@ class Refusals:
     answered_at: list[float] = field(default_factory=list)
 
     def answer(self, request: dict[str, str]) -> Reply | None:
-        """The refusal of this request, or None where it is processed."""
+        """Return the refusal of this request, or None if Aries processes it."""
         if self.reply is None or not self.applies(request):
             return None
         self.answered_at.append(self.now())
@@ -85,7 +85,7 @@ class Refusals:
 
 
 class SeamedAries:
-    """The call to Aries, past the seam. What is under way there, or may yet arrive, is in flight (G1)."""
+    """The call to Aries, through the seam. A request is in flight while it is under way or may still arrive (G1)."""
 
     def __init__(self, seam: Seam, core: AriesCore, is_newest_stored: Callable[[], bool], refusals: Refusals) -> None:
         self._seam = seam
@@ -93,7 +93,7 @@ class SeamedAries:
         self._core = core
         self._is_newest_stored = is_newest_stored
         self.codes: list[str] = []
-        # Of the last refresh that Aries refused: whether its newest token was nowhere with us at that very call.
+        # True if our stores did not hold Aries' newest token at the last refresh that Aries refused.
         self.refused_what_was_lost = False
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
@@ -117,7 +117,7 @@ class SeamedAries:
 
 
 class _SeamedParts(Parts):
-    """The broker's own parts, with every call to a service going through the seam."""
+    """The broker's own parts. Every call to a service goes through the seam."""
 
     def __init__(self, broker: Broker) -> None:
         super().__init__(broker.settings, broker.clock, broker.random_bytes)
@@ -134,7 +134,7 @@ class _SeamedParts(Parts):
 
 @dataclass
 class Broker:
-    """Everything that outlives a process, and the operations that any worker runs on it."""
+    """The state outside of any process, and the operations of every worker on it."""
 
     rotation: Any = "strict"
     seam: Seam = field(default_factory=Seam)
@@ -142,7 +142,7 @@ class Broker:
 
     def __post_init__(self) -> None:
         self.clock = VirtualClock()
-        # The same in every run, so that a schedule can be run again.
+        # Every run gets the same random bytes, so a schedule can run again.
         self.random_bytes = random.Random(1).randbytes
         self.telemetry = Recorded()
         self.core = AriesCore(
@@ -155,17 +155,17 @@ class Broker:
             now=self.clock.now,
         )
         self.dynamodb, self.secrets, self.kms = MemoryDynamoDb(), MemorySecretsManager(), MemoryKms()
-        # The rows as last read, each beside the item that it was read from.
+        # The rows as last read, each with its item.
         self._rows: dict[str, tuple[Item, SignIn]] = {}
         self.secrets.secrets[SETTINGS.aries_client_secret_arn] = {"v": ARIES_CLIENT_SECRET}
         self.secrets.current[SETTINGS.aries_client_secret_arn] = "v"
-        # A table of its own, so that the log of the other holds what was done to sessions alone.
+        # A separate table, because the log of the other one must hold only accesses to sessions.
         self.control_table = MemoryDynamoDb()
         self.refusals = Refusals(self.clock.now)
         self._compose()
 
     def another_process(self) -> Broker:
-        """One more process over the same stores, which knows nothing yet of what this one has read."""
+        """Return one more process over the same stores. Its caches are empty."""
         other = copy.copy(self)
         other._compose()
         return other
@@ -184,14 +184,14 @@ class Broker:
         self.refresh, self.revoke = parts.refresh, parts.revoke
 
     def warm_up(self) -> None:
-        """Have at hand what a process reads once in a while: the cut-offs and the client secret."""
+        """Fill the caches of the process: the not-before times and the client secret."""
         self.not_before.of(CLIENT_ID)
         self.client_secret.current()
 
     def invocation(self) -> Invocation:
         return Invocation(Context(self.clock.now), self.telemetry)
 
-    # What lies in the stores, read past the seam.
+    # The methods below read the stores directly, not through the seam.
 
     def row(self, session_id: str) -> SignIn | None:
         item = self.dynamodb.items.get(session_id)
@@ -207,7 +207,7 @@ class Broker:
         return {version: _read(text) for version, text in stored.items()}
 
     def committed(self, session_id: str) -> SessionSecret | None:
-        """What the row names as committed, if it is there."""
+        """Return the secret that the row names as committed, or None if it is missing."""
         row = self.row(session_id)
         if row is None:
             return None
@@ -217,7 +217,7 @@ class Broker:
         return self.versions(session_id).get(row.secret_version)
 
     def is_aries_newest_stored(self, session_id: str) -> bool:
-        """Tell whether the newest refresh token that Aries committed for the session is durable with us."""
+        """Tell whether our stores hold the newest refresh token that Aries committed for the session."""
         stored = list(self.versions(session_id).values())
         committed = self.committed(session_id)
         if committed is not None:
@@ -229,7 +229,7 @@ class Broker:
         return any(self.is_aries_newest_stored(session_id) for session_id in self.dynamodb.items)
 
     def assert_every_secret_has_a_row(self) -> None:
-        """Every secret must follow from some row, and from one for which cleanup is called when it is removed."""
+        """Check every secret: it must belong to a row, and the removal of this row must call cleanup."""
         expected = {
             secret_name(PREFIX, session_id) for session_id, row in self.dynamodb.items.items() if may_have_a_secret(row)
         }
@@ -238,24 +238,24 @@ class Broker:
             raise Violation("a secret is left that cleanup would not remove")
 
     def let_pass(self, seconds: float) -> None:
-        """Let time pass. A request to Aries that was given up has arrived or is lost before its lease lapses (G1)."""
+        """Let time pass. An abandoned request to Aries arrives, or is lost, before its lease expires (G1)."""
         self.seam.land_all("Aries")
         self.clock.time += seconds
 
 
 @dataclass(frozen=True)
 class Result:
-    """What an app saw: ``kind`` is 200, invalid_grant, another error, ``busy`` or ``died`` (no answer)."""
+    """The answer to an app: ``kind`` is 200, invalid_grant, another error, ``busy`` or ``died`` (no answer)."""
 
     kind: str
     answer: TokenResponse | None = None
-    # Where it is busy: the seconds after which it is to come back.
+    # If ``kind`` is busy, the app comes back after so many seconds.
     retry_after: float = 0
 
 
 @dataclass
 class Session:
-    """An app with a session, that holds one copy of its newest token."""
+    """An app with a session. The app holds one copy of its newest token."""
 
     broker: Broker
     session_id: str
@@ -263,9 +263,9 @@ class Session:
     redeemed: TokenResponse | None = None
 
     def refresh(self, token: str | None = None, *, adopt: bool = True, client: Client = CLIENT) -> Result:
-        """Refresh once, as the app does; its answer must be durable, and only a good one replaces the token.
+        """Refresh once, as the app does. The answer must be durable; only a good answer replaces the token.
 
-        ``client`` is the app as the worker that is asked knows it.
+        ``client`` is the app in the configuration of the asked worker.
         """
         broker = self.broker
         parsed = RefreshToken.parse(Secret(token or self.token))
@@ -287,7 +287,7 @@ class Session:
         return observe(sign_out)
 
     def assert_durable(self, answer: TokenResponse) -> None:
-        """G2: what was answered is what the row commits to, or what a row that ended since committed to."""
+        """G2: the row commits to the answer, unless the session has ended since."""
         row = self.broker.row(self.session_id)
         assert row is not None
         assert answer.refresh_token is not None
@@ -309,7 +309,7 @@ class Session:
 
 
 def observe(operation: Any) -> Result:
-    """Run one operation in a process of its own, and see what its caller sees."""
+    """Run one operation in a process of its own; return the result for its caller."""
     try:
         answer = operation()
     except ProcessDied:
@@ -330,7 +330,7 @@ class Browser:
     state: str = ""
 
     def authorize(self) -> str:
-        """Start a sign-in; returns where the browser is sent, '' where the process died."""
+        """Start a sign-in; returns the location of the redirect, or '' if the process died."""
         query = {
             "response_type": "code",
             "client_id": CLIENT_ID,
@@ -346,7 +346,7 @@ class Browser:
         return location(answer)
 
     def approve(self, authorize_url: str) -> str:
-        """Approve at Aries; returns the query that comes back."""
+        """Approve at Aries; returns the query of the callback."""
         query = urlsplit(authorize_url).query
         self.state = dict(parse_qsl(query))["state"]
         code = self.broker.core.approve(self.broker.core.authorize(query))
@@ -356,7 +356,7 @@ class Browser:
         return self.visit(self.broker.callback, "/oauth2/callback", query)
 
     def visit(self, operation: Any, path: str, query: str) -> HttpResponse | RedirectError | PageError | None:
-        """Load a page; None where the process died and the browser got nothing."""
+        """Load a page; returns None if the process died and the browser got no answer."""
         request = HttpRequest("GET", path, query, {}, tuple(self.cookies), "", False, "broker.example.com")
         try:
             response: HttpResponse = operation(request, self.broker.invocation())
@@ -381,7 +381,7 @@ def location(answer: HttpResponse | RedirectError | PageError | None) -> str:
 
 
 def code_in(answer: HttpResponse | RedirectError | PageError | None) -> str:
-    """The one-time code in a redirect, or ''."""
+    """Return the one-time code in a redirect, or ''."""
     return dict(parse_qsl(urlsplit(location(answer)).query)).get("code", "")
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of races, crashes and faults."""
+"""Fixtures for the tests of races, crashes and faults."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import pytest
 
 import oauth_broker
 
-# Here, where it is measured: one of these tests may be the first to need a module.
+# Coverage measures these imports. It does not measure a test below, which may be the first to need a module.
 for _module in pkgutil.walk_packages(oauth_broker.__path__, "oauth_broker."):
     importlib.import_module(_module.name)
 
 
 @pytest.fixture(autouse=True)
 def _not_measured() -> Iterator[None]:
-    """Coverage is that of the other tests: measured, these hundred thousands of schedules would take twice as long.
+    """Turn coverage off: with it, these hundreds of thousands of schedules would take twice as long.
 
-    pytest-cov's own fixture for this does nothing in the processes of pytest-xdist.
+    The other tests give the coverage. pytest-cov's own fixture does nothing in the processes of pytest-xdist.
     """
     own, of_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)

@@ -1,4 +1,4 @@
-"""The real functions as real processes, over real HTTP: what the tests of races and deaths run on."""
+"""The real functions as real processes, over real HTTP, for the tests of races and deaths."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _MINISTACK_PYTHON = ROOT / ".venv-ministack" / "bin" / "python"
 
 
 class Workers:
-    """``count`` processes that serve the functions, each on its own port, each replaced when it is killed."""
+    """``count`` processes serve the functions, each on its own port. If a process is killed, another replaces it."""
 
     def __init__(self, folder: Path, environment: dict[str, str], *, count: int, skip_sleeps: bool) -> None:
         self.clock_file, self.log_file, self._output = folder / "clock", folder / "events.log", folder / "workers.log"
@@ -73,18 +73,18 @@ class Workers:
         self._meet()
 
     def events(self) -> Counter[str]:
-        """What all processes logged and counted, by the name of the event, or of the metric after a ``#``."""
+        """Count the events and metrics of all processes by name. The name of a metric follows a ``#``."""
         return Counter(line.split()[0] for line in self.log_file.read_text().splitlines())
 
     def close(self) -> None:
-        """End all processes, and have what they have written searched for what is secret."""
+        """End all processes, and search their output for secrets."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(_TIME_LEFT_SECONDS)
         self._process.stdout.close()
         for written in (self.log_file, self._output):
-            # Workers that did not start have no log of events.
+            # If the workers did not start, there is no log of events.
             WATCH.wrote("log of the workers", written.read_text() if written.exists() else "")
 
     def _read(self, kind: str) -> list[str]:
@@ -102,7 +102,7 @@ class Workers:
 class RealWorld(World):
     """A broker of several processes, with moto and the Aries simulator over HTTP: a World for any Phone.
 
-    ``dynamodb_url`` is a DynamoDB to be used instead of moto's.
+    ``dynamodb_url`` is a DynamoDB in place of moto's.
     """
 
     moved: SharedClock
@@ -150,7 +150,7 @@ class RealWorld(World):
         started.callback(self.dynamodb.delete_table, TableName=TABLE)
         self.environment = ENVIRONMENT | {
             "APPS": json.dumps(APPS),
-            # Here all phones have one address.
+            # All phones here have the same address.
             "SOURCE_LIMIT": "0",
             "SIGN_IN_LIMIT": "0",
             "ARIES_CLIENT_SECRET_ARN": aws.create_secret("aries/client-secret", ARIES_CLIENT_SECRET),
@@ -187,7 +187,7 @@ class RealWorld(World):
     ) -> Answer:
         """Send the request to the process with the number ``via``, or to each in turn.
 
-        Raises ConnectionError or http.client.HTTPException where that process died over it.
+        Raises ConnectionError or http.client.HTTPException if the process died over the request.
         """
         processes = len(self.workers.ports)
         index = (next(self._turn) if via is None else via) % processes
@@ -211,7 +211,7 @@ class RealWorld(World):
 def _client(service: str, url: str) -> Any:
     make: Any = boto3.client
     client = make(service, endpoint_url=url, region_name=REGION, **CREDENTIALS)
-    # So that no connection of the test's own is left open: a server that is idle has none.
+    # The test closes its own connections, because an idle server must have no open connection.
     client.meta.events.register("before-send", _close_afterwards)
     return client
 
@@ -222,7 +222,7 @@ def _close_afterwards(request: Any, **_: Any) -> None:
 
 @contextmanager
 def ministack(folder: Path) -> Iterator[str]:
-    """Run MiniStack's DynamoDB; gives its URL."""
+    """Run MiniStack's DynamoDB; yields its URL."""
     missing = "MiniStack is not installed: `make .venv-ministack/.ready` does it, as does `make test`"
     assert _MINISTACK_PYTHON.exists(), missing
     with socket.create_server((HOST, 0)) as free:
@@ -235,7 +235,7 @@ def ministack(folder: Path) -> Iterator[str]:
         "GATEWAY_PORT": str(port),
         "SERVICES": "dynamodb",
         "LOG_LEVEL": "ERROR",
-        # There is no Docker to look for.
+        # MiniStack must not look for Docker.
         "DOCKER_HOST": f"unix://{folder}/none",
     }
     with (folder / "ministack.log").open("wb") as output:

@@ -1,4 +1,4 @@
-"""A deterministic scheduler: workers take turns at every call, in every order there is."""
+"""A deterministic scheduler: workers take turns at every call, in every possible order."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ MOST_TURNS = 200
 @dataclass
 class _Worker:
     run: greenlet
-    # The time it sleeps until, and how many writes it has seen when it went to sleep.
+    # The end of its sleep, and the number of writes when it went to sleep.
     wakes_at: float = 0.0
     seen: int = -1
 
 
 @dataclass
 class Scheduler:
-    """Runs workers to their ends, choosing at every call who goes on: the first choices are given, the rest are 0.
+    """Runs workers to their ends, and chooses the next worker at every call: first as ``given``, then always 0.
 
-    A worker that sleeps may be woken by letting the time pass. That is only a choice where somebody has written since
-    it went to sleep, or where nobody else can go on: to look again at what has not changed leads nowhere new.
+    A sleeping worker may wake because time passes. This is a choice only if another worker has written since the
+    sleep began, or if no other worker can go on: another look at unchanged data leads to nothing new.
 
-    ``misfit_after`` is how many choices had been made when the planned fault turned out not to fit its call. Every
-    schedule that begins with these choices is one without a fault.
+    ``misfit_after`` is the number of choices made before the planned fault turned out not to fit its call. Every
+    schedule with this beginning has no fault.
     """
 
     broker: Broker
@@ -95,9 +95,9 @@ class Scheduler:
 
 
 def every_schedule(run: Callable[[tuple[int, ...]], Scheduler]) -> Iterator[Scheduler]:
-    """Yield the scheduler of every run that differs in any choice: depth first, each run from the start.
+    """Yield the scheduler of every run with different choices, depth first. Each run begins at the start.
 
-    Where a fault did not fit, the other schedules that begin alike are left out: none of them has a fault.
+    If a fault did not fit, the other schedules with the same beginning are left out: they have no fault either.
     """
     given: tuple[int, ...] | None = ()
     while given is not None:

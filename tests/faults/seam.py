@@ -1,6 +1,6 @@
-"""The one seam where all I/O of the broker passes in these tests: every AWS call and every call to Aries.
+"""The seam: in these tests, all I/O of the broker goes through it, every call to AWS and to Aries.
 
-Here a process dies, a call fails, its effect is delayed, and another worker gets its turn.
+Here a process may die, a call may fail or take effect late, and another worker gets its turn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from oauth_broker.aries.transport import NoReply, NotSent, Reply
 
 
 class Kind(Enum):
-    """What may go wrong with one call."""
+    """A way for one call to go wrong."""
 
     DIES_BEFORE = "dies before"
     DIES_AFTER = "dies after"
@@ -31,7 +31,7 @@ class Kind(Enum):
 
 
 AWS_KINDS = (Kind.DIES_BEFORE, Kind.DIES_AFTER, Kind.NOT_APPLIED, Kind.APPLIED, Kind.LATE, Kind.REPEATED, Kind.AGAIN)
-# Nobody repeats a request to Aries, so that none lands twice.
+# The broker never repeats a request to Aries, so a request cannot land twice.
 ARIES_KINDS = (
     Kind.DIES_BEFORE,
     Kind.DIES_AFTER,
@@ -45,14 +45,14 @@ ARIES_KINDS = (
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of the call with number ``at``. A late effect lands when ``delay`` more calls have been made."""
+    """A fault of the call with number ``at``. A late effect lands after ``delay`` more calls."""
 
     at: int
     kind: Kind
     delay: int = 0
 
 
-# Of these the number of calls matters after which the effect lands.
+# These kinds use ``delay``.
 DELAYED = (Kind.LATE, Kind.AGAIN)
 
 
@@ -60,28 +60,28 @@ _READINGS = ("get_", "encrypt", "decrypt")
 
 
 def may_befall(kind: Kind, call: str) -> bool:
-    """Tell whether a call may meet that. A reading that lands once more is none."""
+    """Tell whether this kind of fault can happen to a call. If a reading lands once more, this is no fault."""
     if call == "Aries":
         return kind in ARIES_KINDS
     return kind in AWS_KINDS and not (kind is Kind.AGAIN and any(name in call for name in _READINGS))
 
 
 def faults_at(at: int, delays: Iterable[int]) -> list[Fault]:
-    """Every fault of the call with number ``at``, those that are delayed with each of ``delays``."""
+    """Return every fault of the call with number ``at``; a delayed fault once for each of ``delays``."""
     return [Fault(at, kind, delay) for kind in Kind for delay in (delays if kind in DELAYED else (0,))]
 
 
 class ProcessDied(BaseException):
-    """The end of a worker process: nothing in it catches this, and nothing of it is answered."""
+    """The end of a worker process: the process cannot catch this, and it sends no answer."""
 
 
 @dataclass
 class Seam:
-    """Numbers the calls of a run from 1 on, and lets the planned faults happen.
+    """Numbers the calls of a run from 1 on, and makes the planned faults happen.
 
-    ``switch`` is where a scheduler may give another worker its turn: before every call. ``misfit`` is called where the
-    fault that is planned for a call cannot befall it. ``late`` are the effects that
-    have not landed yet, each with the number of the call before which it lands. ``last`` is the last effect of a name.
+    Before every call, ``switch`` lets a scheduler give another worker its turn. If the planned fault cannot happen to
+    its call, ``misfit`` is called. ``late`` holds the effects still to land, each with a number: the effect lands
+    before the call of this number. ``last`` holds the last effect of each name.
     """
 
     faults: Mapping[int, Fault] = field(default_factory=dict)
@@ -109,12 +109,12 @@ class Seam:
         return self._fail(name, fault, effect)
 
     def land_later(self, delay: int, name: str) -> None:
-        """Have the last call of that name land once more when ``delay`` calls from now on have been made."""
+        """Let the last call of this name land once more after ``delay`` more calls."""
         self.injected.append((name, Kind.AGAIN))
         self.late.append((len(self.calls) + delay + 1, name, self.last[name]))
 
     def land_all(self, name: str | None = None) -> None:
-        """Let everything land that is late, or everything of one name."""
+        """Let all late effects land, or all of one name."""
         landing = [entry for entry in self.late if name in (None, entry[1])]
         self.late = [entry for entry in self.late if entry not in landing]
         for _, _, effect in landing:
@@ -145,20 +145,20 @@ class Seam:
                 _ignoring_errors(effect)
                 return effect()
             case Kind.AGAIN:
-                # The SDK gave an attempt up, and the next one was answered.
+                # The SDK gave up this attempt, and its next one got an answer.
                 self.late.append((fault.at + fault.delay + 1, name, effect))
                 return effect()
         raise NoReply("made by a test") if name == "Aries" else ReadTimeoutError(endpoint_url="memory")
 
 
 def _ignoring_errors(effect: Callable[[], Any]) -> None:
-    """Let a call take effect whose answer nobody gets."""
+    """Let a call take effect; its answer is lost."""
     with suppress(Exception):
         effect()
 
 
 class SeamedClient:
-    """An AWS client, every call of which passes the seam: by its name, after what it is ``of`` if that is given."""
+    """An AWS client. Every call goes through the seam under its own name, with ``of`` in front if given."""
 
     def __init__(self, seam: Seam, client: Any, of: str = "") -> None:
         self._seam = seam

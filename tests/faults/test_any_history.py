@@ -1,7 +1,7 @@
-"""Random histories of one session, against a small reference of what its app may see.
+"""Random histories of one session, compared with a small reference of the allowed answers.
 
-Hypothesis mixes an app's actions, lost answers, clock jumps, faults at any call and decisions of Aries', and shrinks
-whatever contradicts the reference: the session is alive, or it has ended for a reason that is allowed.
+Hypothesis mixes an app's actions, lost answers, clock jumps, faults at any call and decisions of Aries. It shrinks
+every history that contradicts the reference: the session is alive, or it ended for an allowed reason.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from tests.faults.seam import Fault, Kind
 from tests.support.world import GRACE
 
 SHORT = st.sampled_from([0.5, 5, GRACE - 1, GRACE + 1, LEASE_SECONDS, 10 * GRACE, 7200])
-# Rarely, or hardly any history would be long.
+# An ending is rare, because otherwise few histories would be long.
 ENDINGS = st.sampled_from(["none"] * 14 + ["sign out", "Aries withdraws the grant"])
 FAULTS = st.builds(Fault, at=st.integers(1, 8), kind=st.sampled_from(list(Kind)), delay=st.integers(0, 12))
 
 
 class History(RuleBasedStateMachine):
-    """The reference: whether the app was signed out on purpose, or Aries withdrew its grant.
+    """The reference: a sign-out on purpose ends the session, or a grant withdrawn by Aries.
 
-    Otherwise only what Aries refused while its newest token was nowhere with us ends the session.
+    Otherwise the session ends only if Aries refuses a refresh while our stores do not hold Aries' newest token.
     """
 
     broker: Broker
@@ -37,7 +37,7 @@ class History(RuleBasedStateMachine):
         self.first = self.session.token
 
     def _refreshed(self, kind: str) -> None:
-        """What an answer to a refresh may be, given what has happened."""
+        """Check an answer to a refresh against the history so far."""
         assert kind in ("200", "busy", "died", "invalid_grant")
         if kind == "invalid_grant":
             in_window = self.broker.aries.refused_what_was_lost
@@ -62,7 +62,7 @@ class History(RuleBasedStateMachine):
 
     @rule(seconds=SHORT)
     def wait(self, seconds: float) -> None:
-        # A request to Aries that was given up arrives, or is lost, before its lease lapses.
+        # An abandoned request to Aries arrives, or is lost, before its lease expires.
         self.broker.let_pass(seconds)
 
     @rule()
@@ -89,7 +89,7 @@ class History(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "broker"):
             return
-        # G5: when faults stop and the lease lapses, one retry ends in 200 or invalid_grant.
+        # G5: if faults stop and the lease expires, one retry ends in 200 or invalid_grant.
         self.broker.let_pass(LEASE_SECONDS)
         kind = self.session.refresh().kind
         assert kind in ("200", "invalid_grant"), kind

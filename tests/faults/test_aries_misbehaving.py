@@ -1,13 +1,14 @@
-"""Aries misbehaving over real HTTP (case 44): the real handlers and transport against every fault of the simulator.
+"""Aries misbehaves over real HTTP (case 44): the real handlers and transport meet every fault of the simulator.
 
-What is proved for each fault, before and after Aries has processed the request: the app is told 503 with
-``Retry-After`` and in plain text, nothing is stored, no redirect is followed, the client secret is sent once and no
-more, and the session goes on afterwards; a sign-in ends in a redirect with a standard error, with nothing stored, the
-code sent once. A call to Aries ends by its total deadline even where every second brings one more byte of the head or
-of the body, and a body of 10 MB, or of 64 MB unpacked, is not taken in. Run with ``-s`` to see the numbers.
+Each fault happens before or after Aries processes the request. After a fault in a refresh, the app gets a 503 with
+``Retry-After`` and plain text. The broker stores nothing, follows no redirect and sends the client secret only once,
+and the session goes on. After a fault in a sign-in, the browser gets a redirect with a standard error; the broker
+stores nothing and sends the code once. A call to Aries ends by its total deadline, even if every second brings one
+more byte of the head or of the body. The broker does not take in a body of 10 MB, or of 64 MB unpacked. Run with
+``-s`` to see the numbers.
 
-Aries here does not rotate: what it processed unseen can be asked for again. Where it rotates, that is the one window of
-``test_refresh_faults``.
+Aries does not rotate here, so the broker can ask again for a lost result. If Aries rotates, this loss is the one window
+of ``test_refresh_faults``.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ from tests.support.functions import FUNCTION_SECONDS
 from tests.support.world import ARIES_CLIENT_SECRET, GRACE, PREFIX, Answer, Phone, World, running_world
 
 LEASE_SECONDS = FUNCTION_SECONDS + LEASE_MARGIN_SECONDS
-# Standard refusals and answers that can be used: what becomes of these is no misbehaviour, and is tested with refresh.
+# Standard refusals and usable answers are no misbehaviour. The tests of refresh cover them.
 ANSWERS: set[FaultKind] = {"invalid_grant", "invalid_client", "unknown_error", "members", "wrong_content_type"}
-# Each takes the whole time that a call may take. The values say how slow Aries is: seconds to its answer, or a byte.
+# Each takes the whole time allowed for a call. The values are seconds: to the answer, or to the next byte.
 SLOW: dict[FaultKind, float] = {"hang": 30, "late": 30, "trickle_headers": 1, "trickle_body": 1}
-# For which Aries wants to be left alone where it refuses: longer than a request waits, shorter than a lease.
+# Aries asks for this pause in a refusal. It is longer than a request waits, and shorter than a lease.
 PAUSE_SECONDS = 20
 QUICK = [kind for kind in FAULT_KINDS if kind not in ANSWERS | SLOW.keys()]
 WHENS: tuple[When, ...] = ("before", "after")
-# What one call may take of memory: the largest answer that is read, and room for everything around it.
+# The most memory for one call: the largest allowed answer, and room for everything around it.
 MOST_BYTES = 1024 * 1024
 
 
@@ -59,7 +60,7 @@ def assert_busy(answer: Answer) -> None:
 
 
 def stored(phone: Phone) -> list[str]:
-    """Everything that is stored of the session's tokens, and which of it the row names."""
+    """Return the versions of the session's secret, and the version and the token hash in the row."""
     secrets = phone.world.secretsmanager
     versions = secrets.list_secret_version_ids(SecretId=secret_name(PREFIX, phone.session_id))["Versions"]
     row = phone.row()
@@ -67,7 +68,7 @@ def stored(phone: Phone) -> list[str]:
 
 
 def goes_on(phone: Phone) -> None:
-    """The session is intact: as soon as the lease may have lapsed, the same request gets new tokens."""
+    """Check an intact session: once the lease may have expired, the same request gets new tokens."""
     world, before = phone.world, phone.access_token
     world.clock.time += LEASE_SECONDS
     answer = phone.refresh()
@@ -89,7 +90,7 @@ def test_a_refresh_that_aries_spoils_is_busy_and_leaves_the_session_as_it_was(
     assert len(world.aries.faults) == 0
     assert stored(phone) == before
     assert [request.get("client_secret") for request in world.token_requests()] == [ARIES_CLIENT_SECRET]
-    # The same request, repeated at once, does not meet the first one at Aries.
+    # An immediate repetition of the request does not reach Aries beside the first one.
     assert_busy(phone.refresh())
     assert world.aries.refresh_calls == 1
     assert world.aries.trap_calls == 0
@@ -139,7 +140,7 @@ def test_an_aries_that_is_not_there_is_busy_and_nothing_is_sent(world: World) ->
 def test_a_slow_aries_is_given_up_at_the_total_deadline_and_the_session_is_as_it_was(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # One of each at a time: it does not matter which refresh meets which.
+    # Each refresh meets one fault; the pairing does not matter.
     faults = [Fault(kind, when=when, seconds=seconds) for kind, seconds in SLOW.items() for when in WHENS]
     phones = [world.signed_in() for _ in faults]
     world.clock.time += GRACE + 1
@@ -162,13 +163,13 @@ def test_a_slow_aries_is_given_up_at_the_total_deadline_and_the_session_is_as_it
         refreshes = [pool.submit(phone.refresh) for phone in phones]
         unfinished = wait(refreshes, timeout=3 * ARIES_CALL_SECONDS).not_done
         if unfinished:
-            # Or it would go on for as long as there are bytes.
+            # Otherwise the refresh would go on as long as there are bytes.
             world.aries.stop()
         assert not unfinished
     answers = [refresh.result() for refresh in refreshes]
     print(f"\n{len(faults)} slow answers: given up after {min(took):.2f} to {max(took):.2f} s of {ARIES_CALL_SECONDS}")
     assert len(took) == len(faults)
-    # Not sooner either: one that comes late is still of use.
+    # A call must not end sooner either, because a late answer is still of use.
     assert all(ARIES_CALL_SECONDS - 1 < seconds < ARIES_CALL_SECONDS + 1 for seconds in took)
     for answer in answers:
         assert_busy(answer)
@@ -184,7 +185,7 @@ def test_a_large_body_and_a_gzip_bomb_are_not_taken_in() -> None:
     with aries_of_its_own() as (url, control):
 
         def ask() -> Reply:
-            # What Aries makes of it does not matter: the fault comes first.
+            # The request need not be valid, because the fault comes first.
             return transport.post(url, b"{}", {"content-type": "application/json"}, ARIES_CALL_SECONDS)
 
         assert ask().status == 400
@@ -204,7 +205,7 @@ def test_a_large_body_and_a_gzip_bomb_are_not_taken_in() -> None:
 
 @contextmanager
 def aries_of_its_own() -> Iterator[tuple[str, str]]:
-    """Run the simulator in another process, where its memory is not ours; gives the URLs of its tokens and faults."""
+    """Run the simulator in another process, apart from our memory; yields its token URL and its URL for faults."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.local.aries", "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )

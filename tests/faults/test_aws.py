@@ -1,4 +1,4 @@
-"""AWS in memory is held against moto: the same calls, the same answers, and the same rows and versions afterwards."""
+"""AWS in memory is compared with moto: the same calls get the same answers and leave the same rows and versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.world import GRACE
 
 
 class Both:
-    """A client in memory that asks moto the same, and fails where the two differ."""
+    """A client in memory. It also asks moto, and fails if the two differ."""
 
     def __init__(self, memory: Any, moto: Any, **fixed: Any) -> None:
         self._memory = memory
@@ -50,7 +50,7 @@ def outcome(operation: Any, parameters: dict[str, Any]) -> Any:
 
 
 def essence(answer: Any) -> Any:
-    """What of an answer the broker looks at."""
+    """Return the parts of an answer that the broker reads."""
     if isinstance(answer, ClientError):
         response: Any = answer.response
         return response["Error"]["Code"], response.get("Item")
@@ -59,7 +59,7 @@ def essence(answer: Any) -> Any:
 
 @pytest.fixture
 def broker() -> Any:
-    """A broker whose every AWS call goes to both."""
+    """A broker with every AWS call sent to both."""
     with mock_aws():
         dynamodb = boto3.client("dynamodb")
         dynamodb.create_table(
@@ -75,7 +75,7 @@ def broker() -> Any:
         yield made
 
 
-def test_everything_that_the_broker_asks_is_answered_as_moto_answers_it(broker: Any) -> None:
+def test_moto_gives_the_same_answer_to_every_call_of_the_broker(broker: Any) -> None:
     session = signed_in(broker)
     first = session.token
     for _ in range(2):
@@ -98,7 +98,7 @@ def test_everything_that_the_broker_asks_is_answered_as_moto_answers_it(broker: 
 
 @pytest.mark.parametrize("kind", [Kind.DIES_AFTER, Kind.REPEATED, Kind.APPLIED])
 @pytest.mark.parametrize("at", range(1, 6))
-def test_so_it_is_under_faults(broker: Any, at: int, kind: Kind) -> None:
+def test_moto_gives_the_same_answers_under_faults(broker: Any, at: int, kind: Kind) -> None:
     session = signed_in(broker)
     broker.seam.calls.clear()
     broker.seam.faults = in_turn([Fault(at, kind)])

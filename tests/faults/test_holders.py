@@ -1,4 +1,4 @@
-"""G6 and G7: an honest app is never taken for a thief, and a thief is found at the third change of hands."""
+"""G6 and G7: the broker never takes an honest app for a thief, and finds a thief at the third change of hands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def changes_of_hands(turns: tuple[int, ...]) -> int:
 def play(turns: tuple[int, ...], lost: tuple[bool, ...]) -> None:
     """Let two holders of one token refresh in turn, each time past the other's grace; some answers are lost.
 
-    Raises Violation where neither was refused after three changes of hands between answered refreshes.
+    Raises Violation if neither is refused after three changes of hands between answered refreshes.
     """
     broker = Broker()
     session = signed_in(broker)
@@ -48,7 +48,7 @@ def test_two_holders_outside_each_others_grace_are_found_at_the_third_change_of_
         if changes_of_hands(turns) < 3:
             continue
         for lost in product((False, True), repeat=TURNS):
-            # Lost answers are the serial app's; the thief keeps what it gets.
+            # The serial app loses answers; the thief keeps every answer.
             if any(is_lost and holder == 1 for is_lost, holder in zip(lost, turns, strict=True)):
                 continue
             play(turns, lost)
@@ -74,7 +74,7 @@ def test_one_serial_app_is_never_signed_out_by_lost_answers_however_late_it_retr
 
 
 def superseded(broker: Broker) -> tuple[Session, str]:
-    """A session whose first token has been superseded twice."""
+    """Return a session and its first token, superseded twice since."""
     session = signed_in(broker)
     first = session.token
     for _ in range(2):

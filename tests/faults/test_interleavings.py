@@ -1,11 +1,11 @@
 """Every interleaving of two workers, at every call, and each of these again with every single fault.
 
-Two refreshes, a refresh and a sign-out, a refresh and one that finds the scope taken away, two callbacks of one
-browser, and two redemptions of one code: each pair is run in every order in which its calls to DynamoDB, Secrets
-Manager and Aries can follow one another. On the last count these were 35,507 schedules: 5,448 of two refreshes for
-each of three kinds of Aries, 4,198 of a refresh and a sign-out, 10,359 of a refresh and a scope taken away, 1,816 of
-two callbacks, 2,790 of two redemptions. Every run prints its own. A schedule whose fault does not fit its call is one
-without a fault: it is neither run nor counted a second time.
+The pairs are two refreshes, a refresh and a sign-out, a refresh and a refresh without the scope, two callbacks of one
+browser, and two redemptions of one code. Each pair runs in every possible order of its calls to DynamoDB, Secrets
+Manager and Aries. The last count was 35,507 schedules: 5,448 of two refreshes for each of three kinds of Aries, 4,198
+of a refresh and a sign-out, 10,359 of a refresh and a removed scope, 1,816 of two callbacks, 2,790 of two redemptions.
+Every run prints its own numbers. If a fault does not fit its call, the schedule is the same as one without a fault; it
+is neither run nor counted a second time.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from tests.faults.seam import Fault, Kind, faults_at
 from tests.faults.test_refresh_faults import ROTATIONS, recovers
 
 DELAYS = (0, 4)
-# Stands for the call that began the sign-in, long before the two: its row is written once more beside them.
+# Stands for the call that began the sign-in, long before the two workers. Its write of the row lands again beside them.
 BEGINNING = 0
 
 
 def all_single_faults(run: Callable[[dict[int, Fault], tuple[int, ...]], Scheduler]) -> Iterator[Scheduler]:
-    """Every schedule without a fault, and every schedule with every fault at every call that any of them makes."""
+    """Yield every schedule without a fault, and then every schedule with each fault at each call."""
     yield from every_schedule(lambda given: run({}, given))
     for delay in count():
         landing = list(every_schedule(partial(run, in_turn([Fault(BEGINNING, Kind.AGAIN, delay)]))))
@@ -56,7 +56,7 @@ def all_single_faults(run: Callable[[dict[int, Fault], tuple[int, ...]], Schedul
         for fault in faults_at(at, DELAYS):
             for scheduler in every_schedule(partial(run, in_turn([fault]))):
                 if not scheduler.broker.seam.injected:
-                    # A fault that does not fit the call, or two workers that were done before it.
+                    # The fault does not fit the call, or both workers ended before it.
                     reached = reached or len(scheduler.calls) >= at
                     continue
                 reached = True
@@ -64,7 +64,7 @@ def all_single_faults(run: Callable[[dict[int, Fault], tuple[int, ...]], Schedul
 
 
 class Pair(ABC):
-    """Two operations side by side. ``broker`` is made anew for every run."""
+    """Two operations side by side. Every run has a new ``broker``."""
 
     def __init__(self, rotation: str = "strict") -> None:
         self.rotation = rotation
@@ -83,7 +83,7 @@ class Pair(ABC):
         results = scheduler.run(*operations)
         broker.seam.faults = {}
         if scheduler.misfit_after is not None or (faults and not broker.seam.injected):
-            # As without a fault, which is checked by itself.
+            # This run had no fault, and runs without a fault are checked by themselves.
             return scheduler
         self.schedules += 1
         self.check(broker, *results)
@@ -92,7 +92,7 @@ class Pair(ABC):
 
     @staticmethod
     def check_end(broker: Broker, refreshed: Result, status: str) -> bool:
-        """Return whether the row became ``status``; no refresh may answer from what it did after that (G3)."""
+        """Return whether the row became ``status``. A refresh must not answer from its work after this change (G3)."""
         log = broker.dynamodb.log
         ended = [n for n, access in enumerate(log) if access.applied and (access.item or {})["status"]["S"] == status]
         deciding = [n for n, access in enumerate(log) if access.worker == 0]
@@ -108,7 +108,7 @@ class Pair(ABC):
 
 
 class TwoRefreshes(Pair):
-    """With one token. Both are answered alike, and no session is lost outside the window."""
+    """Two refreshes with one token get the same answer. A session is lost only in the window."""
 
     def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
         self.session = signed_in(broker)
@@ -126,7 +126,7 @@ class TwoRefreshes(Pair):
 
 
 class RefreshAndRevoke(Pair):
-    """No refresh that commits, or replays a row read, after the sign-out's update answers 200 (G3)."""
+    """If a refresh commits, or reads the row for a replay, after the sign-out's update, it must not answer 200 (G3)."""
 
     def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
         self.session = signed_in(broker)
@@ -146,7 +146,7 @@ class RefreshAndRevoke(Pair):
 
 
 class RefreshAndRemovedScope(Pair):
-    """Of two workers one knows already that the app may no longer have the scope: the session ends, whoever leads."""
+    """The second worker already knows that the app may not have the scope: the session ends in every order."""
 
     def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
         self.session = signed_in(broker)
@@ -169,7 +169,7 @@ class RefreshAndRemovedScope(Pair):
 
 
 class TwoCallbacks(Pair):
-    """Of one browser. One code exchange at the most, one and the same redirect, and a new sign-in always works."""
+    """Two callbacks of one browser make at most one code exchange and get one redirect. A new sign-in always works."""
 
     def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
         browser = self.browser = Browser(broker)
@@ -186,7 +186,7 @@ class TwoCallbacks(Pair):
 
 
 def assert_sign_in_ends_well(broker: Broker, browser: Browser, query: str, codes: set[str]) -> None:
-    """Do as an app and a browser would after all faults: redeem, reload, or start again; it must end signed in."""
+    """Act as an app and a browser do after all faults: redeem, reload, or start again. This must end in a session."""
     for code in codes:
         if browser.redeem(code).kind == "200":
             return
@@ -200,7 +200,7 @@ def assert_sign_in_ends_well(broker: Broker, browser: Browser, query: str, codes
 
 
 class TwoRedemptions(Pair):
-    """Of one code. At most one succeeds; where nothing was redeemed, the code stays good."""
+    """Two redemptions of one code: at most one succeeds. If the code is not redeemed, it stays good."""
 
     def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
         browser = self.browser = Browser(broker)

@@ -1,7 +1,7 @@
-"""Every write of a whole life lands once more, at any time after it: nothing that was decided is undone.
+"""Every write of a whole life lands once more, at any later time, and undoes no decision.
 
-The SDK gives an attempt up after its patience and makes another one. The first may lie in a network for seconds, in
-which a sign-in becomes a session, is refreshed and is signed out of.
+The SDK gives up an attempt after its timeout and makes another one. The first attempt may stay in a network for
+seconds. Meanwhile the app may redeem the code, refresh the session and sign out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.support.world import GRACE
 
 
 def steps(broker: Broker) -> Iterator[tuple[str, str]]:
-    """A life as an app sees it: what it did, and what came of it."""
+    """Live a life as an app sees it; yields each action and its result."""
     browser = Browser(broker)
     sent_to = browser.authorize()
     yield "authorize", "sent to Aries" if sent_to else "failed"
@@ -52,7 +52,7 @@ UNDISTURBED = [
 
 
 def live(fault: Fault | None = None) -> Broker:
-    """Live through it; raises Violation where anything comes out otherwise than undisturbed."""
+    """Live this life under a fault; raises Violation if any result differs from the undisturbed life."""
     broker = Broker()
     broker.seam.faults = in_turn([fault] if fault else [])
     lived = list(steps(broker))
@@ -63,7 +63,7 @@ def live(fault: Fault | None = None) -> Broker:
 
 
 def every_landing() -> Counter[str]:
-    """Have every call land once more after every number of calls that follow it; count by call."""
+    """Let every call land once more after every possible number of later calls; return the counts by call."""
     landed: Counter[str] = Counter()
     calls = live().seam.calls
     for at, call in enumerate(calls, 1):

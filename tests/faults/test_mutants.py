@@ -1,6 +1,6 @@
-"""The enumeration notices what it is there for: each of these changes to the real code breaks a guarantee.
+"""The enumeration notices errors: each of these changes to the real code breaks a guarantee.
 
-Every mutant is the real broker with one thing done wrong. The hunt for it stops at the first schedule that violates.
+Every mutant is the real broker with one error. Its hunt stops at the first schedule with a violation.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Patch = pytest.MonkeyPatch
 
 
 def single(rotation: str = "strict") -> None:
-    """Every single fault of a refresh: what is lost must be the window, and nothing else."""
+    """Try every single fault of a refresh: exactly the faults of the window lose the session."""
     outcomes = single_faults(rotation, LEASE_SECONDS)
     lost = {outcome.name for outcome in outcomes if outcome.lost}
     if lost != (set() if rotation == "grace" else WINDOW):
@@ -69,7 +69,7 @@ PUT = REFRESH.index("put_secret_value") + 1
 
 
 def two_deaths() -> None:
-    """A worker dies after some call, and the next one at some later call: what is lost must be in the window."""
+    """A worker dies after some call, and a second fault follows: the session is lost only in the window."""
     for first in range(1, len(REFRESH) + 2):
         for second in range(first + 1, 2 * len(REFRESH) + 8):
             for kind in Kind:
@@ -83,7 +83,7 @@ def dying_over_a_put_that_lands(delay: int) -> tuple[Fault, ...]:
 
 
 def a_put_that_lands_late() -> None:
-    """A worker dies over a write to the vault that lands at any time afterwards, when others have gone on."""
+    """A worker dies over a write to Secrets Manager. The write lands at any later time, after others have gone on."""
     for delay in range(80):
         outcome = run("grace", dying_over_a_put_that_lands(delay), LEASE_SECONDS)
         if outcome.lost:
@@ -101,8 +101,8 @@ def after_dying_over_a_put_that_lands(delay: int, rotation: str) -> tuple[Broker
 
 
 def a_put_that_is_read_a_moment_later() -> None:
-    """Secrets Manager shows a write only after a moment: an Aries that kills families must not be asked before that."""
-    # The last of them lands before the second look of the next refresh, after its lease and its first look.
+    """Secrets Manager shows a write only after a moment. If Aries kills families, the broker must not ask it before."""
+    # The latest write lands after the lease and the first look of the next refresh, but before its second look.
     for delay in range(REFRESH.index("get_secret_value") + 3):
         broker, session = after_dying_over_a_put_that_lands(delay, "family")
         if session.refresh().kind != "200" or broker.seam.calls.count("Aries") > 1:
@@ -110,19 +110,19 @@ def a_put_that_is_read_a_moment_later() -> None:
 
 
 def a_put_that_lands_before_the_last_look() -> None:
-    """What has been stored when Aries refuses is found, however late it was stored."""
+    """If Aries refuses, the broker finds a newer stored token, however late it was stored."""
     for delay in range(60):
         broker, session = after_dying_over_a_put_that_lands(delay, "strict")
         if session.refresh().kind != "invalid_grant":
             continue
-        # The row is ended by the call before its secret is deleted.
+        # The call before the deletion of the secret ends the row.
         ended_at = broker.seam.calls.index("delete_secret")
         if PUT + delay + 1 < ended_at:
             raise Violation(f"G4: ended {ended_at - PUT} calls after a put that had landed {delay + 1} calls after it")
 
 
 def a_table_that_fails_at_the_commit() -> None:
-    """Nothing is answered that is not committed."""
+    """The broker answers only with committed tokens."""
     broker = Broker()
     session = signed_in(broker)
     broker.seam.calls.clear()
@@ -130,12 +130,12 @@ def a_table_that_fails_at_the_commit() -> None:
     assert session.refresh().kind == "busy"
 
 
-# By which two processes' clocks may differ, and for which Aries may be at a request that its sender has given up.
+# The clocks of two processes may differ by so much. Aries may work on an abandoned request for so long.
 CLOCKS_DIFFER_SECONDS = ARIES_TAKES_LONGER_SECONDS = 5
 
 
 def a_worker_stopped_at_its_very_end() -> None:
-    """Its request reaches Aries a moment after that; another worker, whose clock is ahead, tries in every second."""
+    """The stopped worker's request reaches Aries late. Another worker, its clock ahead, tries in every second."""
     broker = Broker()
     session = signed_in(broker)
     broker.warm_up()
@@ -157,7 +157,7 @@ def a_worker_stopped_at_its_very_end() -> None:
 
 
 def a_vault_that_takes_no_more() -> None:
-    """A secret has no room for more versions: the answer is sealed into the row."""
+    """A secret has no room for more versions, so the broker seals the answer into the row."""
     broker = Broker()
     session = signed_in(broker)
     broker.secrets.put_secret_value = refused_for_its_limit  # type: ignore[method-assign]
@@ -185,7 +185,7 @@ def two_callbacks() -> None:
 
 
 def a_thief() -> None:
-    # The app's answer is lost and it retries late; the thief holds what was lost.
+    # The app loses an answer and retries late; the thief holds the lost answer.
     play((0, 1, 0, 1, 0, 1), (False, False, False, False, False, False))
     play((0, 0, 1, 0, 1, 0), (True, False, False, False, False, False))
 
@@ -196,7 +196,7 @@ def a_superseded_token_beside_a_refresh() -> None:
 
 
 def rewritten(patch: Patch, marker: str, rewrite: Callable[[str, str], tuple[str, str]]) -> None:
-    """Change the update and the condition of every update that holds ``marker``, with the values that are left."""
+    """Rewrite every update with ``marker`` in it, and its condition; unused values are left out."""
     original = MemoryDynamoDb.update_item
 
     def update_item(self: MemoryDynamoDb, **parameters: Any) -> Any:
@@ -337,7 +337,7 @@ def a_late_retry_that_does_not_supersede(patch: Patch) -> None:
     commit = Leases.commit
 
     def keep_the_lost_token(self: Leases, row: SignIn, token_hash: str, now: float) -> None:
-        # The token whose answer was lost stays good beside the new one.
+        # The token of the lost answer stays good beside the new one.
         before = row.previous_hash == token_hash
         lost = self._sign_ins.find(row.session_id)
         commit(self, row, lost.handle_hash if before and lost else token_hash, now)

@@ -1,16 +1,16 @@
-"""Fifty threads on one session, over real HTTP against four real processes: one call to Aries, identical answers.
+"""Fifty threads use one session over real HTTP, against four real processes.
 
-What is proved, in every round, with moto behind its lock and with MiniStack for the table, whose conditional writes are
-atomic by themselves (and with Amazon's DynamoDB Local where ``DYNAMODB_LOCAL_URL`` names one):
+The table is moto's, behind moto's lock, and then MiniStack's, with conditional writes atomic by themselves. If
+``DYNAMODB_LOCAL_URL`` names an Amazon DynamoDB Local, the tests run on it too. Every round proves:
 
-- fifty refreshes with one token are one call to Aries and fifty times the same tokens, under one new generation, and
-  never were two at Aries at once (G1, G2);
-- fifty callbacks of one browser are one code exchanged, one secret, and fifty times the same redirect;
-- fifty redemptions of one code are one session, and 49 times ``invalid_grant``;
-- a refresh that is sent when a sign-out has been answered is never answered with tokens (G3).
+- fifty refreshes with one token make one call to Aries and get the same tokens, under one new generation. Aries never
+  has two calls at once (G1, G2);
+- fifty callbacks of one browser exchange one code, make one secret and get the same redirect;
+- fifty redemptions of one code make one session, and 49 of them get ``invalid_grant``;
+- a refresh sent after the answer to a sign-out never gets tokens (G3).
 
-The processes share nothing but AWS and Aries. A 503 is repeated, as an app does; the numbers tell how often there was
-one. Run with ``-s`` to see them.
+The processes share nothing but AWS and Aries. After a 503, a thread repeats its request as an app does; the numbers
+tell how often. Run with ``-s`` to see the numbers.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ THREADS = 50
 PROCESSES = 4
 ROUNDS = 30
 SIGN_OUTS = 10
-# How long an app repeats what is answered with 503; a worker by itself waits for six seconds.
+# An app repeats a request for so long after a 503; a worker by itself waits for six seconds.
 PATIENCE_SECONDS = 30
-# Only where there is one: nothing is skipped.
+# Without the variable, these tests do not exist; no test is skipped.
 DYNAMODB_LOCAL = [name for name in ("DYNAMODB_LOCAL_URL",) if os.environ.get(name)]
 TABLES = ("moto", "MiniStack", *DYNAMODB_LOCAL)
 
@@ -63,7 +63,7 @@ def crowd() -> Iterator[Crowd]:
 
 @dataclass
 class Crowd:
-    """Fifty threads that start together. ``busy`` counts the 503s that were repeated."""
+    """Fifty threads start together. ``unavailable`` counts the repetitions after a 503."""
 
     pool: ThreadPoolExecutor
     unavailable: int = 0
@@ -78,7 +78,7 @@ class Crowd:
         return list(self.pool.map(start, range(THREADS)))
 
     def patiently(self, act: Callable[[], Answer]) -> Answer:
-        """Repeat what is answered with 503."""
+        """Act, and repeat while the answer is 503."""
         answer, until = act(), time.monotonic() + PATIENCE_SECONDS
         while answer.status == 503 and time.monotonic() < until:
             self.unavailable += 1
@@ -88,7 +88,7 @@ class Crowd:
 
 
 def tokens_in(answer: Answer) -> tuple[str, str, str]:
-    """What must be identical; ``expires_in`` counts down."""
+    """Return the members that must be identical. ``expires_in`` counts down, so it is left out."""
     return answer.json["access_token"], answer.json["refresh_token"], answer.json["scope"]
 
 
@@ -107,7 +107,7 @@ def test_fifty_refreshes_at_once_are_one_call_to_aries_and_fifty_identical_answe
 
         def refresh(index: int, token: str = token) -> Answer:
             function = "refresh" if index % 2 else "token"
-            # Four processes, and in each of them both functions.
+            # Each of the four processes gets calls to both functions.
             return crowd.patiently(lambda: replace(phone).refresh(token, function=function, via=index // 2))
 
         answers = crowd.at_once(refresh)
@@ -144,8 +144,7 @@ def test_fifty_callbacks_are_one_exchange_and_fifty_redemptions_one_session(real
         (winner,) = [answer for answer in answers if answer.status == 200]
         assert {answer.json["error"] for answer in answers if answer is not winner} == {"invalid_grant"}
         assert real.aries.code_calls == exchanged + 1
-        # Who came when the code had been redeemed ended the session, as RFC 6749 section 4.1.2 has it; who came at the
-        # same time did not.
+        # A redemption after the successful one ends the session (RFC 6749 section 4.1.2); a simultaneous one does not.
         status = phone.row()["status"]
         assert status in ("active", "dead")
         ended += status == "dead"
@@ -155,7 +154,7 @@ def test_fifty_callbacks_are_one_exchange_and_fifty_redemptions_one_session(real
 
 
 def sign_out_against_refreshes(real: RealWorld, crowd: Crowd, phone: Phone, pause: float) -> tuple[int, int]:
-    """One thread signs out after ``pause`` seconds, 49 refresh until they are refused; returns how many were what."""
+    """Sign out after ``pause`` seconds, while 49 threads refresh until refused; returns (refreshed, refused)."""
     token, signed_out = phone.refresh_token, [float("inf")]
 
     def refresh_until_refused() -> list[tuple[float, Answer]]:
@@ -186,7 +185,7 @@ def test_a_refresh_sent_after_a_sign_out_was_answered_gets_no_tokens(real: RealW
         phone = real.signed_in()
         real.moved.advance(GRACE + 1)
         before = real.aries.refresh_calls
-        # Each time a little later into the refreshes.
+        # Each round signs out a little later among the refreshes.
         counts = sign_out_against_refreshes(real, crowd, phone, pause=round_number * 0.05)
         refreshed, refused = refreshed + counts[0], refused + counts[1]
         assert real.aries.refresh_calls <= before + 1

@@ -1,15 +1,14 @@
-"""A real worker process, killed with SIGKILL at random points of its refreshes, while an app retries as apps do.
+"""SIGKILL ends a real worker process at random points of its refreshes, while an app retries as apps do.
 
-What is proved: a session is lost only in the window of G4 (Aries, which rotates strictly, has committed a new refresh
-token, and the process died before that token was durable with us); whatever else was interrupted, the app's retry ends
-in tokens (G5, G6); and what is answered is what the stores hold (G2). The window is judged from outside: before each
-retry, with everything that was under way at AWS and Aries at its end, the stores are asked for Aries' newest token.
+The test proves: a session is lost only in the window of G4 (Aries, in strict rotation, has committed a new refresh
+token, and the process died before this token was durable with us). After every other interruption, the app's retry
+gets tokens (G5, G6). The stores hold every answer (G2). The test judges the window from outside: before each retry, it
+waits until all work at AWS and Aries has ended, and looks for Aries' newest token in the stores.
 
-The process, its death, its connections, AWS and Aries are real. Only the waiting is not: worker, Aries and app share a
-clock, and whoever waits (the app for ``Retry-After``, a worker for Secrets Manager to catch up) moves it instead. Kills
-come at seeded random moments of a refresh, as long as refreshes take on the machine at hand; half of them when Aries
-has been reached. Run with ``-s`` to see the
-numbers.
+The process, its death, its connections, AWS and Aries are real. Waiting is not: worker, Aries and app share a clock,
+and they move it instead of waiting (the app for ``Retry-After``, a worker for Secrets Manager to catch up). Kills come
+at seeded random moments within the duration of a refresh on this machine; half of them come after the request has
+reached Aries. Run with ``-s`` to see the numbers.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ from tests.support.world import GRACE, PREFIX, Answer, Phone
 
 ROUNDS = 300
 SEED = 20261122
-# Of the attempts of a round, retries included.
+# The share of killed attempts in a round, retries included.
 KILLED = 0.5
 MOST_ATTEMPTS = 60
 
 
 class Death:
-    """An app that refreshes, and somebody who kills the worker meanwhile."""
+    """An app refreshes, and meanwhile the test kills the worker."""
 
     COUNTED = ("kills", "kills over a request", "recovered", "lost in the window")
 
@@ -51,7 +50,7 @@ class Death:
         self._others = set(threading.enumerate())
         self.counts: Counter[str] = Counter()
         self.phone = real.signed_in()
-        # The first refresh of a process takes longer than those that follow.
+        # The first refresh of a process takes longer than the later ones.
         self.durations = {cold: self._time_of_a_refresh(cold=cold) for cold in (True, False)}
         self._is_cold = False
 
@@ -67,7 +66,7 @@ class Death:
         return time.monotonic() - started
 
     def round(self) -> None:
-        """Refresh once, with whatever deaths and retries that takes; sign in again where the session was lost."""
+        """Refresh once, through all deaths and retries. If the session is lost, sign in again."""
         self.real.moved.advance(GRACE + 1)
         in_window = interrupted = False
         for _ in range(MOST_ATTEMPTS):
@@ -93,7 +92,7 @@ class Death:
         self.phone = self.real.signed_in()
 
     def _attempt(self) -> Answer | None:
-        """Refresh; None where the worker died over it."""
+        """Refresh; returns None if the worker died over the request."""
         self.real.aries.recorder.reset()
         request: Future[Answer | None] = self._pool.submit(_ask, self.phone)
         if self._random.random() < KILLED:
@@ -109,7 +108,7 @@ class Death:
         return answer
 
     def _let_it_come_to_a_random_point(self, request: Future[Answer | None]) -> None:
-        """Every second time after Aries was reached, since what matters most happens in little time there."""
+        """Wait, every second time until Aries is reached: the moments after it are short and matter most."""
         if self._random.random() < 0.5:
             time.sleep(self._random.uniform(0, self.durations[self._is_cold]))
             return
@@ -118,14 +117,13 @@ class Death:
         time.sleep(self._random.uniform(0, 0.35 * self.durations[False]))
 
     def _come_to_rest(self) -> None:
-        """Wait until AWS and Aries are done with whatever a dead worker had sent: its lease is about to lapse (G1).
+        """Wait until AWS and Aries finish every request of a dead worker, because its lease is about to expire (G1).
 
-        A server takes connections in the order in which they came, so that those of the dead have been taken when a
-        new one has been answered.
+        A server accepts connections in their order. If it answers a new one, it has accepted all of the dead worker's.
         """
         for url in (self.real.aries.url, self.real.aws_url):
             requests.get(f"{url}/moto-api/none", headers={"connection": "close"}, timeout=60)
-        # A thread of a server's ends with its connection, and nobody who is alive has one.
+        # A server's thread ends with its connection, and no living process has a connection.
         while any("process_request_thread" in thread.name for thread in set(threading.enumerate()) - self._others):
             time.sleep(0.001)
 
@@ -143,9 +141,9 @@ class Death:
             return None
 
     def _is_newest_stored(self) -> bool:
-        """Tell whether Aries' newest refresh token of the session is in any version that a worker would look for.
+        """Tell whether any version that a worker would read holds Aries' newest refresh token of the session.
 
-        Of a session that has ended there are none left; only those that live are judged.
+        An ended session has no version left. The method judges living sessions only.
         """
         core, row = self.real.aries.core, self.phone.row()
         if row["status"] != "active":
@@ -179,7 +177,7 @@ def test_a_killed_worker_loses_a_session_in_the_one_window_and_nowhere_else(deat
     print(f"\n{ROUNDS} rounds with seed {SEED}: {numbers}; {events['rolled_forward']} rolled forward")
     cold, warm = (death.durations[cold] * 1000 for cold in (True, False))
     print(f"a refresh takes {warm:.0f} ms, the first {cold:.0f} ms; {time.monotonic() - started:.1f} s in all")
-    # That the test did what it says: most kills met a request, and each kind of end was there.
+    # The test did its work: many kills met a request, and each kind of end occurred.
     assert counts["kills over a request"] > ROUNDS / 10
     assert counts["recovered"] > counts["lost in the window"] > 0
     assert events["rolled_forward"] > 0

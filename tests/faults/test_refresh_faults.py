@@ -1,6 +1,6 @@
-"""Every fault, and every ordered pair of faults, at every call of a refresh: no session is lost outside one window.
+"""Every fault, and every ordered pair of faults, at every call of a refresh loses a session only in one window.
 
-The window is G4's: Aries has committed a new refresh token, and the process dies, or Aries' reply is lost, before that
+The window is G4's: Aries has committed a new refresh token, and the process dies, or Aries' reply is lost, before this
 token is durable with us.
 """
 
@@ -19,22 +19,22 @@ from tests.faults.seam import Fault, Kind, Seam, faults_at, may_befall
 from tests.support.world import GRACE
 
 ROTATIONS = ("strict", "grace", "family")
-# The app comes back as soon as a lease may have lapsed, which is within the grace, or long after the grace.
+# The app comes back once a lease may have expired, within the grace, or well after the grace.
 PATIENCE = (LEASE_SECONDS, GRACE + LEASE_SECONDS)
 MAX_DELAY = 16
-# Of the first and of the second of a pair: within the refresh, in the one after it, and after both.
+# For each fault of a pair: its effect lands within the refresh, within the next refresh, or after both.
 DELAYS = (1, 5, 12)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one schedule."""
+    """The result of one schedule."""
 
     injected: tuple[tuple[str, Kind], ...]
     lost: bool
-    # Whether Aries' newest token was not durable with us when the fault had happened.
+    # True if Aries' newest token was not durable with us after the fault.
     in_window: bool
-    # Whether it was not so at the very call that Aries refused.
+    # True if Aries' newest token was not durable with us at the very call refused by Aries.
     excused: bool
 
     @property
@@ -43,14 +43,14 @@ class Outcome:
 
 
 class Spent(RateLimits):
-    """Somebody at the app's address tries tokens."""
+    """Somebody tries tokens from the app's address."""
 
     def is_exceeded(self, client_id: str, source: str) -> bool:
         return True
 
 
 def run(rotation: str, faults: tuple[Fault, ...], time_left: float, variant: str = "") -> Outcome:
-    """Refresh under faults, let them stop and the lease lapse, retry as an app would, and check the guarantees.
+    """Refresh under faults, let the faults stop and the lease expire, retry as an app does, and check the guarantees.
 
     In the variant ``revoke`` a late retry ends the session; in ``limited`` the app's address is beyond its limit; in
     ``paused`` Aries has refused five other sessions, and this one is the first to ask again.
@@ -67,7 +67,7 @@ def run(rotation: str, faults: tuple[Fault, ...], time_left: float, variant: str
     in_window = False
     for _ in range(len(faults)):
         session.refresh()
-        # Impatient first, while the lease may be held; and again when it has lapsed.
+        # The app first retries while the lease may be held, and again after the lease has expired.
         session.refresh()
         broker.let_pass(time_left)
         in_window = in_window or session.is_lost_at_aries
@@ -77,14 +77,14 @@ def run(rotation: str, faults: tuple[Fault, ...], time_left: float, variant: str
 
 
 def recovers(broker: Broker, session: Session) -> bool:
-    """G5: one retry ends in 200 or ``invalid_grant``; and a session that lives can be refreshed at Aries again."""
+    """G5: a single retry ends in 200 or ``invalid_grant``, and a living session can refresh at Aries again."""
     broker.seam.faults = {}
     token = session.token
     result = session.refresh()
     if result.answer and session.refresh(token).answer != result.answer:
         raise Violation("G6: an answer that was lost was not given again")
     if result.kind == "invalid_grant":
-        # G6: it was Aries that refused, never our own reuse detection.
+        # G6: Aries refused, not our own reuse detection.
         if broker.telemetry.counted("ReuseDetected"):
             raise Violation("G6: an app that holds one copy of its newest token was taken for a thief")
         if session.refresh().kind != "invalid_grant":
@@ -98,7 +98,7 @@ def recovers(broker: Broker, session: Session) -> bool:
             broker.seam.land_all()
         later = session.refresh().kind
         if later == "invalid_grant":
-            # An Aries that kills families may have done so before a late write showed us its answer.
+            # If Aries kills families, it may have done so before a late write showed us its answer.
             return False
         if later != "200":
             raise Violation(f"G5: a refresh after all faults ended in {later}")
@@ -107,7 +107,7 @@ def recovers(broker: Broker, session: Session) -> bool:
 
 
 def single_faults(rotation: str, time_left: float, variant: str = "") -> list[Outcome]:
-    """One run for each kind of fault at each call, until a run needs no more calls than were made."""
+    """Run each kind of fault at each call, until a run does not make the next call."""
     outcomes: list[Outcome] = []
     at = 1
     while True:
@@ -119,9 +119,9 @@ def single_faults(rotation: str, time_left: float, variant: str = "") -> list[Ou
 
 
 def injected_at(at: int, delays: Iterable[int], number: int, run: Callable[[Fault], Outcome]) -> list[Outcome]:
-    """Run every fault that may befall the call ``at``, the fault of that ``number`` in its run; [] without that call.
+    """Run every fault that can happen to the call ``at``; returns [] if there is no such call.
 
-    A process may die at any call: the first run tells which call it is.
+    The fault is number ``number`` of its run. A process may die at any call, so the first run tells the call's name.
     """
     first, *others = faults_at(at, delays)
     assert first.kind is Kind.DIES_BEFORE
@@ -134,8 +134,8 @@ def injected_at(at: int, delays: Iterable[int], number: int, run: Callable[[Faul
     return outcomes
 
 
-# The window, by name: what may be lost where Aries rotates strictly. A call to Aries that was processed and whose
-# answer did not arrive; and a death after that answer and before it was stored.
+# The window, by name: these faults may lose a session if Aries rotates strictly. Aries processed the call, but its
+# answer did not arrive, or the process died after the answer and before it was stored.
 WINDOW = {
     "Aries: dies after",
     "Aries: error though applied",
@@ -144,7 +144,7 @@ WINDOW = {
 }
 
 
-# What a process does in a refresh that has read nothing yet, in its order.
+# The calls of a refresh, in order, in a process with empty caches.
 REFRESH = (
     "cut-offs get_item",
     "update_item",
@@ -157,7 +157,7 @@ REFRESH = (
 CALLS = set(REFRESH)
 
 
-@pytest.mark.parametrize("patience", PATIENCE)
+@pytest.mark.parametrize("time_left", PATIENCE)
 @pytest.mark.parametrize(("rotation", "window"), [("strict", WINDOW), ("family", WINDOW), ("grace", set())])
 def test_a_single_fault_loses_the_session_in_the_one_window_and_nowhere_else(
     numbers: Callable[[str], None], rotation: str, window: set[str], time_left: float
@@ -177,7 +177,7 @@ def test_a_single_fault_loses_the_session_in_the_one_window_and_nowhere_else(
 def test_a_single_fault_loses_no_more_where_late_retries_or_addresses_are_limited_or_aries_has_refused_others(
     numbers: Callable[[str], None], variant: str, more: set[str]
 ) -> None:
-    # As soon as the broker's own Retry-After says, which is within the grace.
+    # The app retries after the broker's own Retry-After, within the grace.
     outcomes = single_faults("strict", LEASE_SECONDS, variant)
     assert {outcome.name for outcome in outcomes if outcome.lost} == WINDOW
     assert {name.partition(":")[0] for name in (outcome.name for outcome in outcomes)} == CALLS | more

@@ -1,7 +1,6 @@
-"""Aries refuses to serve: how often it is asked all the same, by one session and by a thousand, and who notices.
+"""Aries refuses to serve: the tests count the calls of one session and of a thousand, and watch the other sessions.
 
-Every session here is served by a process of its own, which remembers nothing of what the others met: what bounds the
-calls is in the table.
+Every session has a process of its own here, with no memory of the others' refusals. The table alone bounds the calls.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from tests.support.world import GRACE
 
 SESSIONS = 1000
 MOST_CALLS_A_SECOND = 20
-# How long Aries refuses, and how often an app that does not obey Retry-After asks again.
+# Aries refuses for SECONDS. An app that ignores Retry-After asks again after RUDE_PAUSE seconds.
 SECONDS = 30
 RUDE_PAUSE = 2.0
-# A pause for everybody, and as long again for sessions that were refused themselves.
+# The longest pause for everybody, and as long again for a refused session itself.
 LONGEST_PAUSE = 20
-# In this harness: who was let in a moment before asks a moment after.
+# In this harness, a call let in just before a pause reaches Aries this much later at most.
 MOST_SECONDS_OF_A_CALL = 0.1
 
 REFUSALS = {
@@ -40,7 +39,7 @@ REFUSALS = {
 
 
 def gathering(sessions: int) -> tuple[Broker, Concurrent, list[Session]]:
-    """Sessions that are ready to be refreshed, each in a process of its own."""
+    """Return sessions ready to refresh, each in a process of its own."""
     broker, clock = Broker("strict"), Concurrent()
     broker.clock = clock
     broker.refusals.now = clock.now
@@ -49,13 +48,13 @@ def gathering(sessions: int) -> tuple[Broker, Concurrent, list[Session]]:
     for session in found:
         session.broker = broker.another_process()
     clock.time += GRACE + 1
-    # Every call takes a moment, so that workers run side by side.
+    # Every call takes a moment, so workers run side by side.
     broker.seam.switch = lambda: clock.sleep(0.02)
     return broker, clock, found
 
 
 def insisting(session: Session, clock: Concurrent, until: float, told: list[float] | None = None) -> Callable[[], None]:
-    """An app that asks again and again, and never waits for as long as it is ``told`` to."""
+    """Return the work of an app: it asks again and again, and does not wait as long as ``told``."""
 
     def work() -> None:
         while (result := session.refresh()).kind == "busy" and clock.now() < until:
@@ -75,24 +74,24 @@ def test_a_thousand_sessions_leave_an_aries_that_refuses_alone_and_are_all_serve
 
 
 def asking_for_a_thousand_sessions(refusal: Reply) -> tuple[int, int]:
-    """Have all ask again and again; return how often Aries was asked in the first seconds, and how often later."""
+    """Let all sessions ask again and again; return the number of calls to Aries in the first seconds, and later."""
     broker, clock, sessions = gathering(SESSIONS)
     broker.refusals.reply = refusal
     began = clock.now()
     told: list[float] = []
     clock.run([(index / SESSIONS, insisting(it, clock, began + SECONDS, told)) for index, it in enumerate(sessions)])
-    # As long as Aries asks, or the pause lasts, that another session's refusals began.
+    # An app must wait as long as Aries asks, or as long as a pause because of other sessions lasts.
     assert 0 < min(told) <= max(told) <= max(LONGEST_PAUSE, float(refusal.retry_after or 0))
-    # Five seconds after the fifth session was refused.
+    # All processes know of the pause five seconds after the fifth refusal.
     known_at = broker.refusals.answered_at[4] + CACHE_SECONDS + MOST_SECONDS_OF_A_CALL
     early = sum(at < known_at for at in broker.refusals.answered_at)
     late = Counter(int(at - known_at) for at in broker.refusals.answered_at if at >= known_at)
-    # A session asks once in the time that Aries wants, which is two seconds at the least.
+    # A session asks once in each pause that Aries wants, and such a pause takes two seconds or more.
     assert SESSIONS <= early <= SESSIONS * (1 + CACHE_SECONDS / 2)
     assert max(late.values(), default=0) <= MOST_CALLS_A_SECOND
 
     broker.refusals.reply = None
-    # Longer than Aries asked any of them to wait.
+    # This is longer than Aries asked any session to wait.
     clock.time += 60
     well_since = clock.now()
     before = broker.seam.calls.count("Aries")
@@ -115,14 +114,14 @@ def test_fifty_refreshes_at_once_of_one_session_ask_aries_once_in_the_time_that_
 
 
 def asking_for_one_session(refusal: Reply, seconds: int) -> None:
-    """Have fifty requests ask again and again for a session that Aries refuses for so many seconds."""
+    """Let fifty requests ask again and again for one session; Aries refuses it for ``seconds`` each time."""
     broker, clock, (session,) = gathering(1)
     broker.refusals.reply = refusal
     began = clock.now()
     alike = [Session(broker.another_process(), session.session_id, session.token) for _ in range(50)]
     told: list[float] = []
     clock.run([(index / 50, insisting(it, clock, began + SECONDS, told)) for index, it in enumerate(alike)])
-    # What is left of the time that Aries wants, or of the lease of the one that is asking just then.
+    # An app waits for the rest of Aries' pause, or for the rest of the asking worker's lease.
     assert 0 < min(told) <= max(told) <= max(LEASE_SECONDS, seconds)
     asked = broker.refusals.answered_at
     assert 1 <= len(asked) <= (clock.now() - began) / seconds + 1
@@ -132,21 +131,21 @@ def asking_for_one_session(refusal: Reply, seconds: int) -> None:
 @pytest.mark.parametrize(
     ("refused", "served", "every", "status"),
     [
-        # However rarely others come, fewer than five refused sessions pause nobody.
+        # Fewer than five refused sessions pause nobody, however rarely others come.
         *((1, 60, 60.0, 401), (1, 60, 60.0, 429), (1, 100, 10.0, 429), (4, 60, 60.0, 429)),
-        # More do not, as long as somebody is served every few seconds.
+        # More refused sessions pause nobody either, as long as Aries serves somebody every few seconds.
         *((5, 200, 0.5, 401), (5, 200, 0.5, 429), (10, 200, 0.5, 429), (20, 400, 0.1, 429)),
     ],
 )
 def test_sessions_that_aries_refuses_for_reasons_of_their_own_hold_up_nobody_else(
     refused: int, served: int, every: float, status: int
 ) -> None:
-    """Aries may answer 401, or 429, for what is wrong with one person's grant: nobody documents it."""
+    """Aries may answer 401 or 429 because of one person's grant; its documents do not say."""
     refused_beside_served(refused, served, every, status)
 
 
 def refused_beside_served(refused: int, served: int, every: float, status: int) -> None:
-    """Have some sessions insist that Aries always refuses, and others ask, one after the other, that it serves."""
+    """Let the sessions that Aries always refuses insist, while served sessions ask one after the other."""
     broker, clock, sessions = gathering(refused + served)
     broken = sessions[:refused]
     tokens = set()
@@ -174,7 +173,7 @@ def refused_beside_served(refused: int, served: int, every: float, status: int) 
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["a refusal is known", "no refusal is known"])
-def test_what_aries_gave_is_answered_in_time_however_slow_every_call_is(is_known: bool) -> None:
+def test_an_app_gets_its_tokens_in_time_however_slow_every_call_is(is_known: bool) -> None:
     broker, clock, (session, other) = gathering(2)
     broker.seam.switch = lambda: None
     if is_known:

@@ -1,4 +1,4 @@
-"""Every fault at every call of a sign-in and of a sign-out: nothing is used twice, nothing is left, a new try works."""
+"""Every fault at every call of a sign-in and a sign-out: a code is used once, every secret has a row, a retry works."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MAX_DELAY = 8
 
 
 def sign_in_as_a_person_would(broker: Broker) -> int:
-    """Sign in, reloading, repeating and starting again as a browser and an app do; returns how often it was started.
+    """Sign in; reload, repeat and start again as a browser and an app do. Returns the number of starts.
 
-    Raises Violation where that does not end in a session.
+    Raises Violation if this does not end in a session.
     """
     for start in range(1, 4):
         browser = Browser(broker)
@@ -39,7 +39,7 @@ def session_of(browser: Browser, sent_to: str) -> str:
 
 
 def come_back(browser: Browser, query: str) -> str:
-    """Load the callback, and again where nothing or a page with "try again" came; returns the code, or ''."""
+    """Load the callback; reload after no answer or a page with "try again". Returns the code, or ''."""
     answer: HttpResponse | RedirectError | PageError | None = None
     for _ in range(3):
         answer = browser.callback(query)
@@ -52,7 +52,7 @@ def come_back(browser: Browser, query: str) -> str:
 
 
 def redeem(browser: Browser, code: str) -> bool:
-    """Redeem, and again where no answer or a temporary failure came."""
+    """Redeem; repeat after no answer or a temporary failure."""
     for _ in range(3):
         result = browser.redeem(code)
         if result.kind in ("200", "invalid_grant"):
@@ -127,6 +127,6 @@ def test_a_sign_out_under_every_single_fault_is_never_confirmed_unless_it_happen
     assert schedules > 15
 
 
-def test_a_person_is_sent_where_the_test_believes() -> None:
+def test_a_refused_sign_in_sends_the_browser_nowhere() -> None:
     browser = Browser(Broker())
     assert location(browser.visit(browser.broker.authorize, "/", "")) == ""

@@ -1,12 +1,12 @@
-"""A market opens: a thousand sessions refresh at once while Secrets Manager takes few writes, and then none.
+"""A market opens: a thousand sessions refresh at once while Secrets Manager takes few writes, and then no more.
 
-What is proved, on the real operations over AWS in memory, in virtual time: with 50 writes a second taken for the first
-seconds and none for the minute after them, all thousand apps get tokens, with one call to Aries each; what Secrets
-Manager would not take is sealed in the rows, answers a repeated request identically while the outage lasts, and is
-replaced at the next refresh, with nothing left in any row (case 41c).
+The real operations run over AWS in memory, in virtual time. Secrets Manager takes 50 writes a second in the first
+seconds, and no write in the minute after them. The test proves (case 41c): all thousand apps get tokens, with one call
+to Aries each. The broker seals every refused secret into its row. During the outage, a repeated request gets the
+identical answer from there. The next refresh replaces the sealed secrets, and leaves nothing in any row.
 
-Every call takes its time, so that all workers run side by side: each is a thread, one at a time goes on, and the clock
-jumps to whoever wakes up next. The run is the same every time. Run with ``-s`` to see the numbers.
+Every call takes time, so all workers run side by side: each is a thread, one thread runs at a time, and the clock
+jumps to the next one to wake up. Every run is the same. Run with ``-s`` to see the numbers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MOST_TRIES = 20
 
 
 class Concurrent(VirtualClock):
-    """A clock for many workers: who sleeps lets others go on, and time passes when nobody has anything to do."""
+    """A clock for many workers: a sleeping worker lets others go on, and time passes once all workers sleep."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Concurrent(VirtualClock):
         turn.acquire()
 
     def run(self, works: list[tuple[float, Callable[[], None]]]) -> None:
-        """Run all works side by side, each from so many seconds on, until all have ended."""
+        """Run all works side by side until all have ended. Each one starts after its number of seconds."""
         failures: list[BaseException] = []
 
         def start(work: Callable[[], None], turn: Semaphore) -> None:
@@ -84,7 +84,7 @@ class Concurrent(VirtualClock):
 
 
 class LimitedSecretsManager(MemorySecretsManager):
-    """Takes ``WRITES_A_SECOND``, and none in the outage. ``taken`` and ``refused`` count them."""
+    """Takes ``WRITES_A_SECOND``, and no write in the outage. ``taken`` and ``refused`` count the writes."""
 
     def __init__(self, unlimited: MemorySecretsManager, clock: VirtualClock) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class LimitedSecretsManager(MemorySecretsManager):
 
 @dataclass
 class Storm:
-    """The broker, its thousand sessions and what their apps saw."""
+    """The broker and its thousand sessions. ``unavailable`` counts the 503s."""
 
     broker: Broker
     clock: Concurrent
@@ -118,7 +118,7 @@ class Storm:
     unavailable: int = 0
 
     def refreshed(self, index: int) -> Result:
-        """Refresh as an app does: repeat what is answered with 503."""
+        """Refresh as an app does, and repeat after a 503."""
         for _ in range(MOST_TRIES):
             result = self.sessions[index].refresh()
             if result.kind != "busy":
@@ -128,7 +128,7 @@ class Storm:
         raise AssertionError("an app was kept waiting for too long")
 
     def wave(self, refresh: Callable[[int], Result], spread: float) -> list[Result]:
-        """Let all apps act within ``spread`` seconds, each with its number; returns what they saw, in order."""
+        """Let all apps act within ``spread`` seconds, each with its number; returns their results in order."""
         results: list[Result] = [Result("died")] * len(self.sessions)
 
         def work_of(index: int) -> Callable[[], None]:
@@ -193,7 +193,7 @@ def test_a_thousand_refreshes_while_secrets_manager_refuses_lose_nothing_and_hea
         f" {limited.refused_in_outage} in the outage"
     )
 
-    # All answers were lost, say. In the outage still: nothing is written, and Aries is not asked.
+    # Suppose all answers were lost. During the outage, the repeated requests cause no write and no call to Aries.
     repeated = storm.wave(lambda index: storm.sessions[index].refresh(tokens[index], adopt=False), spread=1.0)
     assert [again.answer for again in repeated] == [result.answer for result in results]
     assert calls.count("Aries") == SESSIONS

@@ -1,1 +1,1 @@
-"""What somebody meets who clones this on a machine whose configuration is against it."""
+"""The first contact with a clone of the project, on a machine with a hostile configuration."""

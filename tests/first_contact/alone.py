@@ -1,4 +1,4 @@
-"""Run a command without a network, but for loopback: ``python alone.py COMMAND ...``, on Linux."""
+"""Run a command with loopback as its only network: ``python alone.py COMMAND ...``, on Linux."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 
 
 def main() -> None:
-    """Become the command, or exit with NOT_PERMITTED if a process may have no network of its own here."""
+    """Become the command. If a process may not have a network of its own here, exit with NOT_PERMITTED."""
     unshare = ctypes.CDLL(None).unshare
     if unshare(_CLONE_NEWNET) and unshare(_CLONE_NEWUSER | _CLONE_NEWNET):
         sys.exit(NOT_PERMITTED)

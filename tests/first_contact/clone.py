@@ -1,4 +1,4 @@
-"""A clone of the project, and environments that are against it."""
+"""A clone of the project, and hostile environments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.missing import missing
 
 CLOSED = "http://127.0.0.1:9"
 _SECONDS = 300
-# What a make that runs this tells the makes below it.
+# A make that runs this test passes these variables to the makes below it.
 _OF_MAKE = ("MAKE", "MFLAGS", "PYTHON", "COV_", "COVERAGE_", "PYTEST_", "EVERY_TEST_MUST_RUN")
 
 _AWS = {
@@ -88,7 +88,7 @@ _OTHERS = {
     "npm_config_dry_run": "true",
     "UV_SYSTEM_PYTHON": "1",
 }
-# Words of make's, for other programs.
+# The Makefile's own words, set for other programs.
 _WORDS = dict.fromkeys(
     ("PORT", "APPS", "ISSUER", "ARIES", "ONCE", "CONFIG_ENV", "USERS", "PEAK", "ARGS", "PYTHON", "ACTION"), "nonsense"
 )
@@ -100,7 +100,7 @@ NO_INDEX = {
 }
 
 
-# For whoever reaches the outside: what stays on this machine needs neither.
+# Proxies and certificates are for the outside; programs on this machine alone need no such thing.
 PROXIES = dict.fromkeys(
     ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), CLOSED
 ) | {
@@ -111,10 +111,10 @@ PROXIES = dict.fromkeys(
 
 
 class Clone:
-    """The project's files as they are here, committed or not, in a folder of their own."""
+    """The project's files in their present state, committed or not, in a folder of their own."""
 
     def __init__(self, folder: Path) -> None:
-        """Copy them to ``folder``; ``around`` takes configuration."""
+        """Copy the files to a folder in ``folder``; the configuration lies beside it."""
         self.folder = folder / "it's a clone"
         self._around = folder
         git = shutil.which("git")
@@ -133,21 +133,21 @@ class Clone:
         self._write_configuration()
 
     def move(self, name: str) -> None:
-        """Let it be somewhere else."""
+        """Move the clone to another name."""
         self.folder = self.folder.rename(self.folder.with_name(name))
 
     @property
     def python(self) -> str:
-        """The Python of .venv, from the clone's folder."""
+        """The Python of .venv, relative to the clone's folder."""
         return ".venv/bin/python"
 
     def hostile(self, *, home: str | None = None) -> dict[str, str]:
-        """Return an environment in which nothing is as it should be; ``home`` may be '', for none."""
+        """Return an environment with everything wrong in it. If ``home`` is '', HOME is not set."""
         environment = self.friendly() | _AWS | PIP | _PYTHON | _ASCII | _OTHERS | _WORDS
         environment |= {"PYTHONPATH": str(self._around / "modules"), "PIP_CONFIG_FILE": str(self._around / "pip.conf")}
         environment |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), str(self._malformed))
         if home is not None:
-            # With HOME goes what pyenv's python3 finds its Pythons by.
+            # pyenv's python3 finds its Pythons by HOME, and this changes HOME.
             environment["PYENV_ROOT"] = os.environ.get("PYENV_ROOT") or str(Path.home() / ".pyenv")
             environment["HOME"] = home
             if not home:
@@ -155,21 +155,21 @@ class Clone:
         return environment
 
     def friendly(self) -> dict[str, str]:
-        """Return the environment of whoever runs this, without what their make has set for it."""
+        """Return the environment of this process, without the variables from a make above it."""
         return {name: value for name, value in os.environ.items() if not name.startswith(_OF_MAKE)}
 
     @property
     def malformed_home(self) -> str:
-        """A home with an .aws/config that cannot be parsed."""
+        """A home with a malformed .aws/config."""
         return str(self._malformed.parents[1])
 
     def make(self, *words: str, environment: Mapping[str, str], network: bool = True) -> tuple[int, str]:
-        """Run make; return its exit status and all that it printed."""
+        """Run make; return its exit status and its whole output."""
         return self.run("make", *words, environment=environment, network=network)
 
     def run(self, *command: str, environment: Mapping[str, str], network: bool = True) -> tuple[int, str]:
-        """Run a command in the clone; return its exit status and all that it printed."""
-        # The interpreter that runs this is not the one that is tried: it ignores what the environment says.
+        """Run a command in the clone; return its exit status and its whole output."""
+        # The tests' own interpreter is not under test, so it ignores the environment.
         apart = [] if network else [sys.executable, "-I", str(Path(alone.__file__))]
         done = subprocess.run(
             [*apart, *command],
@@ -183,12 +183,12 @@ class Clone:
         )
         if done.returncode == alone.NOT_PERMITTED and not network:
             missing("a network of its own is not permitted to a process here")
-        # What is not ASCII stays to be seen.
+        # The result shows bytes that are not ASCII.
         return done.returncode, done.stdout.decode("utf-8", "backslashreplace")
 
     @contextmanager
     def making(self, *words: str, environment: Mapping[str, str]) -> Iterator[Iterator[str]]:
-        """Run make beside the block, which gets the lines that it prints; then stop it as Ctrl-C does."""
+        """Run make beside the block, and yield make's lines to the block; then stop make as Ctrl-C does."""
         command = ["make", *words]
         with subprocess.Popen(
             command,

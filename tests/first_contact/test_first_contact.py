@@ -1,4 +1,4 @@
-"""One clone, installed once and tried again and again where everything is against it. The tests need their order."""
+"""The tests install a clone once and try it again and again in a hostile environment. They need their order."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 @pytest.fixture(scope="module")
 def installed(clone: Clone) -> Clone:
-    """The clone once it has been installed, in a hostile environment, and was then moved."""
+    """The clone, installed in a hostile environment and then moved."""
     status, output = clone.make("run", "ONCE=1", f"PORT={five_free_ports()}", environment=clone.hostile())
     assert (status, SUCCEEDED in output) == (0, True), output
-    # The first installation is not silent.
+    # The first installation reports its progress.
     assert re.search(r"^  \d+/\d+ (fetched|installed)", output, re.MULTILINE), output
     assert output.isascii()
-    # One more environment that is moved.
+    # This environment is moved too.
     status, output = clone.make(".venv-checkov/.ready", environment=clone.hostile())
     assert status == 0, output
     clone.move("moved, and it's elsewhere")
@@ -41,7 +41,7 @@ def installed(clone: Clone) -> Clone:
 
 @pytest.fixture
 def path_without(tmp_path: Path, clone: Clone) -> dict[str, str]:
-    """An environment whose PATH has everything but npm and uv."""
+    """An environment with a PATH to every program except npm and uv."""
     environment = clone.hostile()
     for folder in reversed(environment["PATH"].split(os.pathsep)):
         for program in Path(folder).glob("*"):
@@ -59,7 +59,7 @@ def test_the_targets_are_listed(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize("target", ["run", "check"])
-def test_where_no_index_can_be_reached_a_target_says_so_and_counts_nothing_as_made(clone: Clone, target: str) -> None:
+def test_if_no_index_can_be_reached_a_target_says_so_and_does_not_count_as_made(clone: Clone, target: str) -> None:
     status, output = clone.make(target, environment=clone.hostile() | NO_INDEX)
     assert status != 0
     assert re.search(rf"The package index \({CLOSED}/simple\) cannot be reached: .*refused", output), output
@@ -77,8 +77,8 @@ def test_without_any_network_the_first_target_says_so(clone: Clone) -> None:
     assert "Traceback" not in output
 
 
-def test_of_several_pythons_the_newest_that_works_makes_the_environment(clone: Clone, tmp_path: Path) -> None:
-    # A shim of pyenv's for a version that is not active; two that would do; and a newer one of a later year.
+def test_the_newest_usable_python_makes_the_environment(clone: Clone, tmp_path: Path) -> None:
+    # The programs: pyenv's shim for an inactive version, two usable versions, and a too new version of a later year.
     does = {"3.14": "exit 127", "3.13": "exit 0", "3.12": "exit 0", "": "echo 'this is Python 3.15.0.'; exit 1"}
     for version, answer in does.items():
         python = tmp_path / f"python{version or 3}"
@@ -90,7 +90,7 @@ def test_of_several_pythons_the_newest_that_works_makes_the_environment(clone: C
     assert (status != 0, "made by 3.13" in output) == (True, True), output
 
 
-def test_without_a_python_that_will_do_the_bounds_are_named(clone: Clone, tmp_path: Path) -> None:
+def test_without_a_usable_python_the_bounds_are_named(clone: Clone, tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho '/usr/bin/python3 is Python 3.15.0.'; exit 1\n")
     python.chmod(0o755)
@@ -106,15 +106,15 @@ def test_the_first_run_shows_a_sign_in_in_a_hostile_environment(installed: Clone
 
 
 @pytest.mark.parametrize("home", ["", "/proc", "malformed"])
-def test_moved_and_without_a_network_it_runs_whatever_home_is(installed: Clone, home: str) -> None:
+def test_a_moved_clone_runs_without_a_network_and_with_any_home(installed: Clone, home: str) -> None:
     environment = installed.hostile(home=installed.malformed_home if home == "malformed" else home) | PROXIES
     status, output = installed.make("run", "ONCE=1", "PORT=20080", environment=environment, network=False)
     assert (status, SUCCEEDED in output) == (0, True), output
 
 
-def test_without_make_nothing_of_the_callers_aws_is_read_and_an_ascii_terminal_will_do(installed: Clone) -> None:
+def test_without_make_the_callers_aws_configuration_is_not_read_and_an_ascii_terminal_will_do(installed: Clone) -> None:
     environment = {name: value for name, value in installed.hostile().items() if name != "PYTHONHOME"}
-    # The interpreter's own variables are for whoever starts it.
+    # If a caller starts the interpreter without make, the caller must clear these variables of the interpreter.
     for name in ("PYTHONPATH", "PYTHONWARNINGS", "PYTHONSAFEPATH", "PYTHONPLATLIBDIR"):
         environment.pop(name)
     command = [installed.python, "-m", "tests.local", "--once", "--port", "0"]
@@ -135,17 +135,17 @@ def test_ones_own_app_is_checked_and_served_and_an_operator_acts_on_it(installed
             told += next(lines)
         assert "my-app           com.example.mine:/callback" in told
         status, output = installed.make("operate", words[1], "ACTION=check", environment=environment)
-    # The browser's half of Aries answers here as to a browser: see tests/integration/test_local_operator.py.
+    # The browser's half of Aries may fail its check here: see tests/integration/test_local_operator.py.
     assert '"checks": [' in output, output
     assert status in (0, 2), output
 
 
 def bytecode(installed: Clone) -> set[str]:
-    """What kinds of compiled modules are in what was built."""
+    """Return the kinds of compiled modules in the build."""
     return {path.name.split(".", 1)[1] for path in (installed.folder / ".aws-sam").rglob("*.pyc")}
 
 
-def test_moved_it_builds(installed: Clone) -> None:
+def test_a_moved_clone_builds(installed: Clone) -> None:
     status, output = installed.make("build", environment=installed.hostile())
     assert status == 0, output
     assert (installed.folder / ".aws-sam/build/DependenciesLayer/python/boto3/__init__.py").exists()
@@ -159,19 +159,19 @@ def test_without_a_network_the_build_says_what_it_needs(installed: Clone) -> Non
     assert "Installing requirements.txt needs it." in output
 
 
-def test_moved_it_is_tested(installed: Clone) -> None:
+def test_a_moved_clone_runs_its_tests(installed: Clone) -> None:
     status, output = installed.make("test", f"ARGS={A_FEW}", environment=installed.hostile())
     assert status == 0, output
     assert re.search(r"\d+ passed", output)
 
 
-def test_moved_it_is_checked(installed: Clone) -> None:
+def test_a_moved_clone_runs_its_checks(installed: Clone) -> None:
     status, output = installed.make("check", environment=installed.hostile())
     assert status == 0, output
     assert "Passed checks: " in output
 
 
-def test_sam_build_alone_is_not_changed_by_how_pip_is_configured(installed: Clone) -> None:
+def test_sam_build_alone_does_not_depend_on_the_configuration_of_pip(installed: Clone) -> None:
     shutil.rmtree(installed.folder / ".aws-sam", ignore_errors=True)
     configuration = {name: value for name, value in installed.hostile().items() if name == "PIP_CONFIG_FILE"}
     environment = installed.friendly() | PIP | configuration | {"PYTHONOPTIMIZE": "2", "PYTHONSAFEPATH": "1"}
@@ -189,7 +189,7 @@ def test_a_sam_cli_that_is_too_old_to_deploy_is_named(installed: Clone, tmp_path
     environment = installed.hostile()
     environment["PATH"] = f"{tmp_path}{os.pathsep}{environment['PATH']}"
     told = "is version 1.100.0; building and deploying this takes 1.158.0 or newer"
-    # The project's own builds, and whoever deploys with the other is warned.
+    # The build uses the project's own SAM CLI, and warns a person with an old one.
     status, output = installed.make("build", environment=environment)
     assert (status, told in output) == (0, True), output
     environment = installed.friendly() | {"PATH": environment["PATH"]}

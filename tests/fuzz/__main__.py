@@ -1,4 +1,4 @@
-"""Fuzz one target: ``python -m tests.fuzz TARGET`` and libFuzzer's options. It needs atheris."""
+"""Fuzz a target: ``python -m tests.fuzz TARGET`` and libFuzzer's options. This needs atheris."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 import atheris
 
-# Without it nothing is known of what was covered: that shows what chance alone finds.
+# Turns the view of coverage off, to show the finds of chance alone.
 _BLIND = "--blind"
 
 

@@ -1,4 +1,4 @@
-"""One bounded run of the fuzzer over one target, always the same: a fixed seed, so many runs, not seconds."""
+"""A bounded run of the fuzzer over one target. It is always the same: the seed is fixed, and runs are counted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.functions import ROOT
 
 _PYTHON = ROOT / ".venv-fuzz" / "bin" / "python"
 _LONGEST_INPUT = 1024
-# Against a fuzzer that hangs: no run takes a tenth of it.
+# Stops a fuzzer that hangs. A run takes less than a tenth of it.
 _SECONDS = 120
 _STATE = re.compile(r"#\d+\s+(INITED|DONE)\s+cov: (\d+) ft: (\d+)")
 _EXECUTED = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
@@ -22,9 +22,9 @@ _EXECUTED = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
 
 @dataclass(frozen=True)
 class Fuzzed:
-    """What one run came to. ``covered`` counts branches, ``features`` also how often each was taken.
+    """The result of one run. ``covered`` counts branches; ``features`` counts also how often each was taken.
 
-    Both are 0 where a defect was found before the end, and where nothing is looked at.
+    If a defect is found before the end, or coverage is off, then ``covered`` and ``features`` are 0.
     """
 
     found: bool
@@ -36,7 +36,7 @@ class Fuzzed:
 
 
 def fuzz(target: str, runs: int, folder: Path, *options: str, longest: int = _LONGEST_INPUT) -> Fuzzed:
-    """Fuzz ``target``; the inputs that it keeps and the one that fails are left in ``folder``."""
+    """Fuzz ``target``. Its kept inputs and the failing input stay in ``folder``."""
     if not _PYTHON.exists():
         raise AssertionError("atheris is not installed: run `make fuzz`, which installs it into .venv-fuzz")
     corpora = [folder / "found", folder / "seeds"]
@@ -68,5 +68,5 @@ def fuzz(target: str, runs: int, folder: Path, *options: str, longest: int = _LO
 
 
 def _python_path() -> str:
-    """The project, and the packages of this very interpreter: what is fuzzed is what all other tests run."""
+    """The project, and the packages of this interpreter, so the fuzzer runs the same code as all other tests."""
     return os.pathsep.join([str(ROOT), str(ROOT / "layers" / "oauth_broker"), sysconfig.get_paths()["purelib"]])

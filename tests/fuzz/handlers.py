@@ -1,4 +1,4 @@
-"""The real handlers of all endpoints, with an AWS that knows no sign-in, and requests made of any bytes."""
+"""The real handlers of all endpoints, with an empty AWS, and requests made of any bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from oauth_broker.runtime import aws
 from tests.support.functions import http_event, load_function
 from tests.unit.fakes import ENVIRONMENT, FakeClock, FakeContext, FakeTelemetry, client_error
 
-# All that a client can bring about: AWS is well here, so that even a 503 would be one.
+# A client can cause these answers only. AWS works here, so even a 503 would be a defect.
 _DECLARED = (200, 204, 302, 400, 401, 403, 404, 405)
 _HEADERS = (
     "cache-control",
@@ -46,7 +46,7 @@ class _EmptyTable:
 
 
 class _Forbidden:
-    """Secrets Manager and KMS: whoever has proved nothing makes nobody ask them."""
+    """Secrets Manager and KMS: a request without proof must not reach them."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AssertionError(f"{name} was called")
@@ -69,7 +69,7 @@ def _handler(name: str) -> tuple[Endpoint, FakeTelemetry]:
 
 
 def any_request(data: bytes) -> None:
-    """A request as HTTP writes one. Lines ``cookie:`` are cookies; the method says how the body is handed over."""
+    """Send a request, written as in HTTP. Lines ``cookie:`` are cookies; the method tells the body's encoding."""
     head, _, body = data.decode("utf-8", "surrogateescape").partition("\n\n")
     first, *lines = head.split("\n")
     method, _, target = first.partition(" ")
@@ -84,7 +84,7 @@ def any_request(data: bytes) -> None:
     )
     if body:
         raw = body.encode("utf-8", "surrogateescape")
-        # A "!" after the method: the body claims to be base64 and perhaps is not.
+        # If a "!" follows the method, the body claims to be base64, perhaps falsely.
         event["body"] = body if method.endswith("!") else base64.b64encode(raw).decode()
         event["isBase64Encoded"] = True
     handler, telemetry = _handler(_FUNCTIONS.get(path, "metadata"))

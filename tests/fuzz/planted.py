@@ -1,4 +1,4 @@
-"""A parser with a defect, planted to see that one is found: by blind chance it is not, however many runs."""
+"""A parser with a planted defect. The fuzzer must find it; blind chance does not, in however many runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ class PlantedDefect(Exception):
 
 
 def planted(data: bytes) -> None:
-    """Read ``k=v%``, one character after another, and fail at the end of it."""
+    """Read ``k=v%``, one character after another, and fail at its end."""
     text = data.decode("latin-1")
     if text[:1] != "k":
         return

@@ -1,4 +1,4 @@
-"""What each target starts from: inputs that a parser accepts, so that what lies behind its first check is reached."""
+"""The seeds of each target: a parser accepts these inputs, so the fuzzer gets past its first check."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
         "\n" + json.dumps({"grant_type": "code", "client_id": "app", "code": _CODE, "redirect_uri": "x:/"}),
     ),
     "token": (_TOKEN, _CODE),
-    # More than are kept, so that the oldest are removed by name.
+    # These are more than the broker keeps, so it removes the oldest ones by name.
     "cookies": (
         "\n".join(f"__Host-signin-{letter * 16}=x" for letter in "STUVWX"),
         "\n".join(f"signin-{letter * 16}=x" for letter in "STUVWX"),
@@ -78,6 +78,6 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
         "OPTIONS /oauth2/token\norigin: https://app.example.com",
         "GET /.well-known/openid-configuration",
     ),
-    # Not a byte of what it looks for.
+    # The seed has no byte of the planted defect.
     "planted": ("z",),
 }

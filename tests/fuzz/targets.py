@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes any bytes, and raises only where a parser does what it does not declare."""
+"""The targets of the fuzzer: each takes any bytes, and raises only if a parser breaks its declaration."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _text(data: bytes) -> str:
 
 
 def query(data: bytes) -> None:
-    """A query string: what is read of it, and the raw value that goes back to the app."""
+    """Parse a query string; read ``state`` both parsed and raw, because its raw value goes back to the app."""
     with suppress(InvalidRequest):
         parameters = parse_query(_text(data))
         state = parameters.get("state")
@@ -76,7 +76,7 @@ def query(data: bytes) -> None:
 
 
 def authorization_request(data: bytes) -> None:
-    """An app's authorization request. Only what is registered is ever redirected to."""
+    """Parse an app's authorization request. The broker redirects to registered URIs only."""
     try:
         parsed = AuthorizationRequest.parse(http_request(query=_text(data)), _REGISTRY)
     except PageError:
@@ -96,14 +96,14 @@ def _is_loopback(uri: str) -> bool:
 
 
 def provider_callback(data: bytes) -> None:
-    """What Aries sends the browser back with."""
+    """Parse the query of Aries' redirect to the callback."""
     with suppress(PageError):
         parsed = ProviderCallback.parse(http_request(query=_text(data)))
         assert len(parsed.state) == 43
 
 
 def body(data: bytes) -> None:
-    """A form or a JSON body; the first byte says which, and whether it is really base64."""
+    """Parse a form or a JSON body. The first byte chooses the kind, and real or false base64."""
     kind, content = data[:1], data[1:]
     content_type = JSON if kind in b"jk" else FORM
     request = posted(content, content_type)
@@ -116,7 +116,7 @@ def body(data: bytes) -> None:
 
 
 def token_request(data: bytes) -> None:
-    """What is posted to the token, refresh and revocation endpoints, after a line with the Authorization header."""
+    """Parse a post to the token, refresh and revocation endpoints. The first line is the Authorization header."""
     authorization, _, content = data.partition(b"\n")
     for content_type in (FORM, JSON):
         request = posted(content, content_type, authorization=_text(authorization))
@@ -126,7 +126,7 @@ def token_request(data: bytes) -> None:
 
 
 def token(data: bytes) -> None:
-    """A refresh token of the broker's, or a one-time code: what is read of it is what it says, or nothing."""
+    """Parse a refresh token of the broker's, or a one-time code. The result repeats its text, or there is none."""
     text = _text(data)
     parsed = RefreshToken.parse(Secret(text))
     assert parsed is None or text.startswith(f"{parsed.session_id}.{parsed.generation}.")
@@ -135,7 +135,7 @@ def token(data: bytes) -> None:
 
 
 def cookies(data: bytes) -> None:
-    """The cookies of a browser, one a line. None gets into a Set-Cookie header but by its whole, plain name."""
+    """Parse a browser's cookies, one a line. A Set-Cookie header takes over a cookie's whole, plain name only."""
     present = _text(data).split("\n")
     for secure in (True, False):
         jar = BrowserCookies(secure)
@@ -150,7 +150,7 @@ def cookies(data: bytes) -> None:
 
 
 def aries_answer(data: bytes) -> None:
-    """What Aries answers: a line with the status, then the body."""
+    """Read an answer of Aries: a line with the status, then the body."""
     status, _, content = data.partition(b"\n")
     reply = Reply(int(status) if status.isdigit() and len(status) == 3 else 200, content)
     client_secret = ClientSecret(FakeSecretsManager("secret"), "arn", FakeClock())
@@ -171,14 +171,14 @@ class _Answering:
 
 
 def settings(data: bytes) -> None:
-    """The environment: a line ``NAME=value`` for each variable that differs from a good one."""
+    """Parse an environment: a line ``NAME=value`` changes a variable of a good one."""
     changes = {name: value for name, _, value in (line.partition("=") for line in _text(data).split("\n"))}
     with suppress(ConfigurationError):
         assert Settings.from_environment({**ENVIRONMENT, **changes}).aries_issuer.startswith(("https://", "http://"))
 
 
 def apps(data: bytes) -> None:
-    """The parameter Apps. Whatever is registered there passes as it is, and could never run as a script."""
+    """Parse the parameter Apps. A registered URI passes unchanged, and can never run as a script."""
     with suppress(ConfigurationError):
         for client in Registry.parse(_text(data)).clients:
             for uri in client.redirect_uris:
@@ -187,7 +187,7 @@ def apps(data: bytes) -> None:
 
 
 def stored_secret(data: bytes) -> None:
-    """What is read back from Secrets Manager: a session's secret and the client secret."""
+    """Parse the secrets of Secrets Manager: a session's secret and the client secret."""
     with suppress(ServiceUnavailable):
         SessionSecret.from_json(data)
     with suppress(ServiceUnavailable):
@@ -195,7 +195,7 @@ def stored_secret(data: bytes) -> None:
 
 
 def operator_command(data: bytes) -> None:
-    """What the operator function is invoked with: any JSON."""
+    """Parse an event of the operator function: any JSON."""
     try:
         event = json.loads(data)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""A coverage-guided fuzzer finds no input that a parser, or a whole endpoint, answers in a way it does not declare."""
+"""A coverage-guided fuzzer finds no input with an undeclared answer of a parser or of a whole endpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.fuzz
 
 # All targets together take about a minute.
 _RUNS = 80_000
-# Far more than it takes to find it by what is covered, and far fewer than 256 to the fourth.
+# Coverage finds the defect in far fewer runs; chance needs far more (256 to the fourth).
 _PLANTED_RUNS = 300_000
 _PLANTED_LONGEST = 64
 
@@ -26,11 +26,11 @@ def test_any_input_is_parsed_or_refused_as_declared(
 ) -> None:
     fuzzed = fuzz(target, _RUNS, tmp_path)
     assert not fuzzed.found, fuzzed.output[-4000:]
-    # It did what it was to do, and got somewhere that the seeds had not been.
+    # The fuzzer made all its runs, and reached code beyond the seeds.
     assert fuzzed.executed == _RUNS
     assert fuzzed.covered > 0
     if target != "token":
-        # But for two regular expressions, which are opaque to it, nothing is there.
+        # The parser of tokens is two regular expressions, opaque to the fuzzer.
         assert fuzzed.features > fuzzed.features_of_seeds
     numbers(
         f"{target}: {fuzzed.executed:,} inputs, {fuzzed.covered} branches covered, "
@@ -46,14 +46,14 @@ def test_a_planted_defect_is_found(tmp_path: Path) -> None:
     assert crash.read_bytes().startswith(b"k=v%")
 
 
-def test_without_looking_at_what_is_covered_the_planted_defect_is_not_found(tmp_path: Path) -> None:
+def test_without_coverage_the_planted_defect_is_not_found(tmp_path: Path) -> None:
     fuzzed = fuzz("planted", _PLANTED_RUNS, tmp_path, "--blind", longest=_PLANTED_LONGEST)
     assert not fuzzed.found, fuzzed.output[-4000:]
     assert fuzzed.executed == _PLANTED_RUNS
     assert fuzzed.covered == 0
 
 
-def test_every_target_has_seeds_and_takes_them_and_nothing() -> None:
+def test_every_target_has_seeds_and_takes_them_and_an_empty_input() -> None:
     assert SEEDS.keys() == TARGETS.keys()
     for name, seeds in SEEDS.items():
         for seed in (*seeds, ""):

@@ -1,4 +1,4 @@
-"""Real answers of the running stack: whole sign-ins, refusals and failures, each kept with the operation it is of."""
+"""Real answers of the running stack: whole sign-ins, refusals and failures, each kept with its operation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.local.stack import LocalStack
 
 TOKEN_PATHS = ("/oauth2/token", "/v1/oauth2/token", "/oauth2/refresh")
 _SECONDS = 30
-# Of a browser that follows a redirect to an app's own scheme only after a tap, without one.
+# Headers of a browser before any tap. It follows a redirect to an app's own scheme only after a tap.
 _UNTAPPED = {"Sec-Fetch-Mode": "navigate", "Sec-CH-UA": '"Chromium"'}
 
 
@@ -35,7 +35,7 @@ class Answers:
     def ask(
         self, method: str, path: str, *, of: str | None = None, browser: requests.Session | None = None, **more: Any
     ) -> requests.Response:
-        """Send a request; ``of`` is the operation's method where another one is sent on purpose."""
+        """Send a request. If it sends a wrong method on purpose, ``of`` is the operation's method."""
         session = browser or requests.Session()
         url = self._stack.issuer + path
         answer = session.request(method, url, allow_redirects=False, timeout=_SECONDS, **more)
@@ -43,7 +43,7 @@ class Answers:
         return answer
 
     def authorize(self, browser: requests.Session, redirect_uri: str = "", **changes: Any) -> requests.Response:
-        """Begin a sign-in, of the phone or (with a redirect URI) of the iOS app."""
+        """Begin a sign-in: the phone's, or the iOS app's if a redirect URI is given."""
         query = {
             "response_type": "code",
             "client_id": "trader-ios" if redirect_uri else PHONE,
@@ -74,18 +74,18 @@ class Answers:
         return dict(self.kept[-2][2].json())
 
     def refresh(self, path: str, token: str, **more: str) -> requests.Response:
-        """Refresh at one of the token endpoints, as a page of the phone's origin would."""
+        """Refresh at one of the token endpoints, as a page of the phone's origin does."""
         return self._grant(path, "refresh_token", {"client_id": PHONE, "refresh_token": token, **more})
 
     def refresh_while_aries_is_busy(self, path: str) -> None:
-        """Refresh until Aries is asked, which it is once the grace after the sign-in is over."""
+        """Refresh until Aries is asked: this happens once the grace after the sign-in is over."""
         token = self.sign_in()["refresh_token"]
         self._stack.aries_simulator.faults.append(Fault("too_many_requests", None, "refresh_token"))
         until = time.monotonic() + _SECONDS
         try:
             while self.refresh(path, token).status_code != requests.codes.unavailable:
                 assert time.monotonic() < until, "Aries was not asked"
-                time.sleep(0.1)  # Between two looks.
+                time.sleep(0.1)  # The grace may still last.
         finally:
             self._stack.aries_simulator.faults.clear()
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document, read as data: its operations, its examples, and whether an answer is one of those it lists."""
+"""The OpenAPI document, read as data: its operations, its examples, and a check of an answer against it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def document() -> dict[str, Any]:
 
 
 def resolve(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a reference of the document's refers to, or the value itself."""
+    """Return the target of a reference in the document, or the value itself."""
     while "$ref" in value:
         target: Any = document()
         for name in value["$ref"].removeprefix("#/").split("/"):
@@ -32,14 +32,14 @@ def resolve(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def errors_of(value: object, schema: Mapping[str, Any]) -> list[str]:
-    """Return why a value does not fit a schema of the document; nothing where it does."""
+    """Return why a value does not fit a schema of the document, or an empty list if it fits."""
     whole = {"components": document()["components"], **schema}
     checker = Draft202012Validator.FORMAT_CHECKER
     return [error.message for error in Draft202012Validator(whole, format_checker=checker).iter_errors(value)]
 
 
 def operations() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Return method (upper case), path and operation of everything that can be asked for."""
+    """Yield method (upper case), path and operation of every operation in the document."""
     for path, item in document()["paths"].items():
         for method in METHODS:
             if method in item:
@@ -47,7 +47,7 @@ def operations() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
 
 
 def answer_errors(method: str, path: str, answer: requests.Response) -> list[str]:
-    """Return in what an answer differs from what the document says of this operation and status."""
+    """Return the differences between an answer and the document's entry for this operation and status."""
     listed = document()["paths"][path][method.lower()]["responses"].get(str(answer.status_code))
     if listed is None:
         return [f"{method} {path}: {answer.status_code} is not listed"]

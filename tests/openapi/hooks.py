@@ -1,4 +1,4 @@
-"""What schemathesis is told in code: loaded by it in its own environment, never by the tests."""
+"""Hooks for schemathesis. It loads them in its own environment; the tests never do."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import schemathesis  # type: ignore[import-not-found]
 
 @schemathesis.deserializer("text/html")  # type: ignore[untyped-decorator]
 def page(context: Any, response: Any) -> str:
-    """Let pages be held against their schema."""
+    """Read a page as text, so that schemathesis checks it against its schema."""
     text: str = response.content.decode()
     return text
 
 
 @schemathesis.hook  # type: ignore[untyped-decorator]
 def filter_case(context: Any, case: Any) -> bool:
-    """Leave out JSON bodies that are no text: the local gateway, SAM CLI's, cannot make an event of them."""
+    """Leave out JSON bodies that are not text: the local gateway, SAM CLI's, cannot turn them into an event."""
     if not isinstance(case.body, bytes) or case.media_type != "application/json":
         return True
     try:

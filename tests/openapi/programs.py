@@ -1,4 +1,4 @@
-"""The programs that live apart from the tests' own packages."""
+"""The programs installed apart from the tests' own packages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PYTHON = ROOT / ".venv-openapi" / "bin" / "python"
 
 
 def program(module: str) -> list[str]:
-    """Return the command of a program of .venv-openapi; fails where it is not installed."""
+    """Return the command of a program of .venv-openapi; raises AssertionError if it is not installed."""
     if not _PYTHON.exists():
         raise AssertionError(
             f"{module} is not installed: run `make test-openapi`, which installs it into .venv-openapi"

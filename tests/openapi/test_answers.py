@@ -1,4 +1,4 @@
-"""Real answers, those of whole sign-ins among them, are what the document says; and what it says is seen."""
+"""Real answers, also of whole sign-ins, match the document, and every answer in the document occurs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.openapi
 
 _POSTS = (*TOKEN_PATHS, "/oauth2/revoke")
 _CUSTOM_SCHEME = "com.example.trader:/callback"
-# What this stack cannot be made to answer, and why.
+# This stack cannot give these answers; the values say why.
 _UNSEEN = {
     "404": "told to a foreign host name, where DomainName is set, or by API Gateway for a method without a route",
     "429": "API Gateway's own",
@@ -49,7 +49,7 @@ def _browser_legs(asked: Answers) -> None:
     asked.authorize(browser, prompt="none")
     asked.authorize(browser, client_id="unknown")
     asked.ask("GET", "/oauth2/authorize", headers={"Sec-Purpose": "prefetch"})
-    for _ in range(7):  # The cookies of the oldest are removed.
+    for _ in range(7):  # The broker then removes the cookies of the oldest sign-ins.
         asked.authorize(browser)
 
 
@@ -120,5 +120,5 @@ def test_every_error_code_that_the_document_lists_for_a_grant_is_seen(answers: A
 def _cannot_be_seen(method: str, path: str, status: str) -> bool:
     if status in _UNSEEN:
         return True
-    # Where Aries is asked, it can be made to fail; elsewhere only AWS or API Gateway could.
+    # If an endpoint asks Aries, a test can make it fail. Any other endpoint fails only with AWS or API Gateway.
     return status == "503" and (path not in TOKEN_PATHS or method == "OPTIONS")

@@ -54,7 +54,7 @@ def test_no_503_or_429_has_an_error_member() -> None:
 
 
 def _routes() -> Iterator[tuple[str, str]]:
-    """The routes of the template. Of those with any method, the one that is served and the preflight."""
+    """Yield the routes of the template. A route for any method stands for POST and the preflight."""
     for line in (ROOT / "template.yaml").read_text().splitlines():
         if "Type: HttpApi" not in line and "ApiId: !Ref Api, Method:" in line:
             method = line.partition("Method: ")[2].partition(",")[0]

@@ -1,4 +1,4 @@
-"""Schemathesis tries the document on the running stack: right requests and wrong ones, the same in every run."""
+"""Schemathesis tries the document on the running stack, with right and wrong requests. Every run has the same ones."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ def test_the_stack_answers_as_the_document_says(tmp_path: Path) -> None:
         asked_of_aries = stack.aries_simulator.requests
 
     assert answer.returncode == 0, answer.stdout[-20_000:] + answer.stderr
-    # No redirect was followed, and no request of a stranger's reached Aries.
+    # Schemathesis followed no redirect, and a stranger's requests did not reach Aries.
     assert list(asked_of_aries) == []
