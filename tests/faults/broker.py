@@ -44,6 +44,7 @@ from tests.support.world import (
     PREFIX,
     SCOPE,
     SCOPES,
+    TABLE,
     VERIFIER,
     Recorded,
     VirtualClock,
@@ -124,7 +125,7 @@ class _SeamedParts(Parts):
         seam = broker.seam
         self.dynamodb = SeamedClient(seam, broker.dynamodb)
         self.secrets = SeamedClient(seam, broker.secrets)
-        self.control_item = ControlItem(SeamedClient(seam, broker.control_table, "cut-offs"), "table", broker.clock)
+        self.control_item = ControlItem(SeamedClient(seam, broker.control_table, "cut-offs"), TABLE, broker.clock)
         self.provider = broker.provider
         self._kms = SeamedClient(seam, broker.kms)
 

@@ -14,7 +14,7 @@ from moto import mock_aws
 from tests.faults.aws import MemoryDynamoDb, MemoryKms, MemorySecretsManager, client_error
 from tests.faults.broker import Broker, Browser, code_in, in_turn, signed_in
 from tests.faults.seam import Fault, Kind, SeamedClient
-from tests.support.world import GRACE
+from tests.support.world import GRACE, TABLE
 
 
 class Both:
@@ -63,7 +63,7 @@ def broker() -> Any:
     with mock_aws():
         dynamodb = boto3.client("dynamodb")
         dynamodb.create_table(
-            TableName="table",
+            TableName=TABLE,
             KeySchema=[{"AttributeName": "session_id", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "session_id", "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
