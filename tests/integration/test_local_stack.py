@@ -385,8 +385,8 @@ def test_a_file_of_apps_that_is_missing_or_wrong_ends_the_command_with_one_line(
         (["--issuer", "https://tunnel.example:443"], "without a default port"),
         (["--port", "abc"], "must be a number from 0 to 65531"),
         (["--port", "65532"], "must be a number from 0 to 65531"),
-        (["--containers", "--issuer", "https://tunnel.example"], "in containers the stack has no other issuer"),
-        (["--containers", "--aries", "https://tunnel.example"], "in containers the stack has no other issuer"),
+        (["--containers", "--issuer", "https://tunnel.example"], "--containers allows neither"),
+        (["--containers", "--aries", "https://tunnel.example"], "--containers allows neither"),
     ],
 )
 def test_an_origin_that_the_stack_cannot_have_ends_the_command(options: list[str], said: str) -> None:
