@@ -348,7 +348,7 @@ def test_the_command_adds_the_apps_of_a_file_replaces_those_of_the_same_id_and_p
         ("{}", "no app is registered"),
         ("\udcff", "not UTF-8"),
         ('{"a": {"redirect_uris": ["https://a.example/"], "scope": ["x"]}}', "app 'a': unknown member 'scope'"),
-        ('{"phone": {"redirect_uris": ["https://a.example/"], "scopes": ["x"]}}', "app 'phone': this is the page"),
+        ('{"phone": {"redirect_uris": ["https://a.example/"], "scopes": ["x"]}}', "app 'phone': the page that plays"),
         (
             '{"a": {"redirect_uris": ["myapp:/cb"], "scopes": ["x"]}}',
             "app 'a': redirect_uris has 'myapp:/cb', which is not allowed: a custom scheme needs a dot",
