@@ -14,7 +14,7 @@ from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
-    """Put the function together. Raises ConfigurationError, which names the variable that is missing or malformed."""
+    """Put the function together. Raises ConfigurationError, naming the missing or malformed variable."""
     parts = Parts.from_environment(environment, clock)
     return Endpoint(parts.settings, telemetry, parts.authorize, method="GET", cors=False)
 

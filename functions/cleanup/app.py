@@ -16,7 +16,7 @@ Handler = Callable[[Mapping[str, Any], LambdaContext], BatchResponse]
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Handler:
-    """Put the function together. Raises ConfigurationError, which names the variable that is missing or malformed."""
+    """Put the function together. Raises ConfigurationError, naming the missing or malformed variable."""
     cleanup = Parts.from_environment(environment, clock).cleanup
 
     def handle(event: Mapping[str, Any], context: LambdaContext) -> BatchResponse:

@@ -1,4 +1,4 @@
-"""Asked by CloudFormation in a deployment: refuses a configuration with which no function could start."""
+"""CloudFormation calls this in a deployment. It refuses a configuration if no function could start with it."""
 
 from __future__ import annotations
 

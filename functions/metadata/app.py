@@ -14,7 +14,7 @@ from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 
 
 def make_handler(environment: Mapping[str, str], telemetry: Telemetry) -> Endpoint:
-    """Put the function together. Raises ConfigurationError naming the variable that is missing or malformed."""
+    """Put the function together. Raises ConfigurationError, naming the missing or malformed variable."""
     settings = Settings.from_environment(environment)
     return Endpoint(settings, telemetry, Metadata(settings), method="GET", cors=True)
 

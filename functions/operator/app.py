@@ -1,4 +1,4 @@
-"""What a person on call does with the broker: invoked under IAM (``sam remote invoke``), without a route."""
+"""The actions of a person on call. IAM allows the invocation (``sam remote invoke``); the API has no route to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> OperatorEndpoint:
-    """Put the function together. It starts with any settings, to be able to say which one is wrong."""
+    """Put the function together. It starts even with a wrong setting, and can then name that setting."""
     return OperatorEndpoint(telemetry, make_actions(environment, clock))
 
 

@@ -16,7 +16,7 @@ from oauth_broker.web.http import HttpRequest, HttpResponse, json_response
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
-    """Put the function together. Raises ConfigurationError, which names the variable that is missing or malformed."""
+    """Put the function together. Raises ConfigurationError, naming the missing or malformed variable."""
     parts = Parts.from_environment(environment, clock)
     revoke = parts.revoke
 

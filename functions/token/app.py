@@ -1,4 +1,4 @@
-"""``POST /oauth2/token`` and, as Aries documents its own, ``POST /v1/oauth2/token``: redeem a code, or refresh."""
+"""``POST /oauth2/token``, and ``POST /v1/oauth2/token`` as Aries documents its own: redeem a code, or refresh."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ARIES_PATH = "/v1/oauth2/token"
 
 
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
-    """Put the function together. Raises ConfigurationError, which names the variable that is missing or malformed."""
+    """Put the function together. Raises ConfigurationError, naming the missing or malformed variable."""
     parts = Parts.from_environment(environment, clock)
     redeem, refresh = parts.redeem, parts.refresh
 

@@ -112,7 +112,7 @@ def test_where_no_stack_runs_that_is_said_in_one_line(port: int | None) -> None:
     status, answer, said = operate(port or five_free_ports(), ACTION="check")
     assert (status, answer) == (2, None)
     assert said.startswith("No stack with an operator function answers at http://127.0.0.1:")
-    assert "`make run` starts one" in said
+    assert "Start one with `make run`" in said
     assert said.count("\n") == 1
 
 

@@ -348,7 +348,7 @@ def test_the_command_adds_the_apps_of_a_file_replaces_those_of_the_same_id_and_p
         ("{}", "no app is registered"),
         ("\udcff", "not UTF-8"),
         ('{"a": {"redirect_uris": ["https://a.example/"], "scope": ["x"]}}', "app 'a': unknown member 'scope'"),
-        ('{"phone": {"redirect_uris": ["https://a.example/"], "scopes": ["x"]}}', "app 'phone': this is the page"),
+        ('{"phone": {"redirect_uris": ["https://a.example/"], "scopes": ["x"]}}', "app 'phone': the page that plays"),
         (
             '{"a": {"redirect_uris": ["myapp:/cb"], "scopes": ["x"]}}',
             "app 'a': redirect_uris has 'myapp:/cb', which is not allowed: a custom scheme needs a dot",
@@ -385,8 +385,8 @@ def test_a_file_of_apps_that_is_missing_or_wrong_ends_the_command_with_one_line(
         (["--issuer", "https://tunnel.example:443"], "without a default port"),
         (["--port", "abc"], "must be a number from 0 to 65531"),
         (["--port", "65532"], "must be a number from 0 to 65531"),
-        (["--containers", "--issuer", "https://tunnel.example"], "in containers the stack has no other issuer"),
-        (["--containers", "--aries", "https://tunnel.example"], "in containers the stack has no other issuer"),
+        (["--containers", "--issuer", "https://tunnel.example"], "--containers allows neither"),
+        (["--containers", "--aries", "https://tunnel.example"], "--containers allows neither"),
     ],
 )
 def test_an_origin_that_the_stack_cannot_have_ends_the_command(options: list[str], said: str) -> None:

@@ -56,7 +56,7 @@ def test_everything_is_looked_at_and_is_right(world: World) -> None:
     assert detail(answer, "issuer").startswith(f"{ISSUER}; ")
     assert detail(answer, "issuer").endswith(f" {ISSUER}/oauth2/callback")
     assert detail(answer, "aries_authorize").startswith("answers with HTTP status 4")
-    assert detail(answer, "aries_token").startswith("Aries answers, and takes the client id and secret")
+    assert detail(answer, "aries_token").startswith("Aries answers, and accepts the client id and secret")
     assert detail(answer, "dead_letters") == "the queue is empty"
     assert [line["reason"] for line in audited(world)] == ["asked", "done"]
 
@@ -82,7 +82,7 @@ def test_with_the_names_that_api_gateway_gives_the_outputs_are_pointed_to(world:
 def test_without_a_client_secret_it_is_said_what_that_means_and_aries_asked_otherwise(world: World) -> None:
     answer = check(world, ARIES_CLIENT_SECRET_ARN="")
     assert wrong(answer) == []
-    assert "no app is given a refresh token" in detail(answer, "client_secret")
+    assert "no app gets a refresh token" in detail(answer, "client_secret")
     assert world.token_requests()[-1]["grant_type"] == "code"
     assert "client_secret" not in world.token_requests()[-1]
 
@@ -145,7 +145,7 @@ def no_table(world: World) -> None:
         (nothing, {"DEAD_LETTER_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/no"}, ["dead_letters"], "sqs:"),
         (nothing, {"ARIES_AUTHORIZE_URL": "http://127.0.0.1:1/x"}, ["aries_authorize"], "cannot be reached"),
         (nothing, {"ARIES_TOKEN_URL": "http://127.0.0.1:1/x"}, ["aries_token"], "not_sent"),
-        (nothing, {"PROVIDER_DIALECT": "standard"}, ["aries_token"], "nothing that the broker knows"),
+        (nothing, {"PROVIDER_DIALECT": "standard"}, ["aries_token"], "does not know this answer"),
     ],
 )
 def test_what_is_wrong_is_told_and_the_rest_looked_at(
@@ -164,8 +164,8 @@ def test_what_is_wrong_is_told_and_the_rest_looked_at(
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (Fault("server_error"), "no answer that can be read"),
-        (Fault("too_many_requests"), "asks to be asked less"),
+        (Fault("server_error"), "no readable answer"),
+        (Fault("too_many_requests"), "asks for fewer requests"),
     ],
 )
 def test_an_aries_that_is_not_well_is_told(world: World, fault: Fault, words: str) -> None:
@@ -178,7 +178,9 @@ def test_an_aries_that_is_not_well_is_told(world: World, fault: Fault, words: st
 def test_an_authorize_url_with_a_mistyped_path_is_told(world: World) -> None:
     found = check(world, ARIES_AUTHORIZE_URL=f"{world.aries.authorize_url}d")
     assert wrong(found) == ["aries_authorize"]
-    assert detail(found, "aries_authorize") == "there is nothing at ARIES_AUTHORIZE_URL: HTTP status 404"
+    assert (
+        detail(found, "aries_authorize") == "ARIES_AUTHORIZE_URL leads to no page (HTTP status 404): check the address"
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,7 +209,7 @@ def test_an_authorize_url_that_fails_or_has_nothing_is_told_and_one_that_refuses
 def test_the_issuer_that_sign_ins_may_come_back_with_is_told(world: World) -> None:
     found = check(world, ARIES_ISSUER="https://kc.example/realms/x")
     assert detail(found, "aries_authorize").endswith(
-        "the iss that comes back with a sign-in must be https://kc.example/realms/x"
+        "the iss in the answer to a sign-in must be https://kc.example/realms/x"
     )
 
 

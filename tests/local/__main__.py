@@ -29,9 +29,9 @@ _SIGNALS_SECONDS = 1
 
 
 def main() -> int:
-    """Return the exit status: 0, 1 where a step of the sign-in failed, 2 where a port is taken or an app is refused."""
+    """Return the exit status: 1 if a step of the sign-in fails, 2 if a port is taken or an app is refused, else 0."""
     options = _options()
-    # A process that a script started in the background ignores SIGINT unless told otherwise.
+    # By default, a process in a script's background ignores SIGINT.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -50,17 +50,17 @@ def _options() -> argparse.Namespace:
         "--port",
         type=_port,
         default=str(_BASE_PORT),
-        help="the issuer's port (8080); Aries, AWS, the phone page and Lambda take the four after it; 0 for any",
+        help="the issuer's port (8080); Aries, AWS, the phone page and Lambda take the next four; 0 takes any free",
     )
-    parser.add_argument("--apps", type=Path, help="a file of further apps: JSON, as the parameter Apps")
-    parser.add_argument("--issuer", type=_origin, help="the issuer's origin as a tunnel gives it")
-    parser.add_argument("--aries", type=_origin, help="the same of Aries")
+    parser.add_argument("--apps", type=Path, help="a JSON file of more apps, in the form of the parameter Apps")
+    parser.add_argument("--issuer", type=_origin, help="the issuer's origin, if a tunnel leads to it")
+    parser.add_argument("--aries", type=_origin, help="the origin of Aries, if a tunnel leads to it")
     parser.add_argument("--containers", action="store_true", help="run the functions in Lambda's containers")
     parser.add_argument("--once", action="store_true", help="stop after the sign-in")
     options = parser.parse_args()
     if options.containers and (options.issuer or options.aries):
-        # Its relays lead from the containers to ports of this machine alone.
-        parser.error("in containers the stack has no other issuer and no other Aries than its own: leave both out")
+        # The relays lead from the containers to ports of this machine alone.
+        parser.error("--containers allows neither --issuer nor --aries: leave both out")
     return options
 
 
@@ -83,7 +83,7 @@ def _is_set(variable: str) -> bool:
 
 
 def _run(options: argparse.Namespace) -> int:
-    # Where any port will do, nobody can have named it.
+    # If the port is any free one, no file of apps can name it.
     issuer = options.issuer or f"http://{HOST}:{options.port}"
     apps = read_apps(options.apps, issuer) if options.apps else {}
     print("Starting the broker, Aries, AWS and a phone on this machine ...", flush=True)
@@ -109,29 +109,30 @@ def _run(options: argparse.Namespace) -> int:
             return _failed(str(failure), log)
         print(f"broker {stack.issuer}   Aries {stack.aries}   AWS {stack.aws}", flush=True)
         if not Transcript(stack, sys.stdout).play():
-            return _failed("A step failed.", log)
+            return _failed("A step of the sign-in failed.", log)
         if options.once:
             return 0
         if options.containers:
             print(
-                "\nOne function with one event, in another shell:\n  .venv/bin/python -m samcli local invoke"
+                "\nTo call one function with one event, run in another shell:\n"
+                "  .venv/bin/python -m samcli local invoke"
                 f" TokenFunction --event events/token_refresh.json --config-file {CONFIG.relative_to(ROOT)}"
             )
         elif options.port:
             port = f" PORT={options.port}" if options.port != _BASE_PORT else ""
-            print(f"\nAn operator's action, in another shell:\n  make operate{port} ACTION=check")
+            print(f"\nTo act as the operator, run in another shell:\n  make operate{port} ACTION=check")
         print(_registered(stack))
         print(f"\nOpen {stack.phone}/ and sign in. Ctrl-C stops.")
         if log.exists():
-            print(f"The functions log to {log}; VERBOSE=1 shows it here.", flush=True)
-        # In turns: a signal that comes just before a wait is seen at its end, and a wait for ever has none.
+            print(f"The functions log to {log}. To see their log here, start with VERBOSE=1.", flush=True)
+        # Short waits, because Python handles a signal at the end of a wait.
         while not Event().wait(_SIGNALS_SECONDS):
             pass
     return 0
 
 
 def _registered(stack: LocalStack) -> str:
-    """Tell what one's own client has to know of this stack."""
+    """Return the facts of this stack for a client of one's own."""
     lines = [f"\nRegistered apps (issuer {stack.issuer}, Aries' API {stack.aries}):"]
     for client_id, app in stack.apps.items():
         first, *others = app["redirect_uris"]
@@ -140,7 +141,7 @@ def _registered(stack: LocalStack) -> str:
 
 
 def _failed(why: str, log: Path) -> int:
-    logged = f"\nWhat was logged:\n{log.read_text()}" if log.exists() else ""
+    logged = f"\nThe functions' log:\n{log.read_text()}" if log.exists() else ""
     print(f"{why}{logged}", file=sys.stderr)
     return 1
 

@@ -1,4 +1,4 @@
-"""The apps that the local stack registers: its own, and those of a file."""
+"""The registered apps of the local stack: its own, and those of a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCOPES = ("user:information", "account:information", "order:execution", "market:
 
 
 def local_apps(phone: str) -> dict[str, dict[str, Any]]:
-    """Return the ``Apps`` parameter's value; ``phone`` is the origin of the page that plays the app."""
+    """Return the value of the parameter ``Apps``. ``phone`` is the origin of the page for the app."""
     return {
         PHONE: {"redirect_uris": [f"{phone}/"], "scopes": list(SCOPES), "origins": [phone]},
         "trader-ios": {
@@ -40,14 +40,14 @@ def local_apps(phone: str) -> dict[str, dict[str, Any]]:
 
 
 def read_apps(file: Path, issuer: str) -> dict[str, dict[str, Any]]:
-    """Return the apps of a file that holds a value of the ``Apps`` parameter.
+    """Return the apps of a file. It holds a value of the parameter ``Apps``.
 
-    Raises ConfigurationError, which names the file, and the app, the member and the rule.
+    Raises ConfigurationError, naming the file, the app, the member and the rule.
     """
     text = read_text(file)
     registry = Registry.parse(text, str(file))
     registry.refuse_callback_of(issuer, str(file))
     if registry.find(PHONE):
-        raise ConfigurationError(f"{file}: app {PHONE!r}: this is the page that plays the app; choose another id")
+        raise ConfigurationError(f"{file}: app {PHONE!r}: the page that plays an app has this id; choose another id")
     apps: dict[str, dict[str, Any]] = json.loads(text)
     return apps

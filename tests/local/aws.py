@@ -1,4 +1,4 @@
-"""AWS on this machine: moto behind a loopback port, with the resources that the template describes."""
+"""AWS on this machine: moto behind a loopback port, with the resources of the template."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support import account_settings
 REGION = "us-east-1"
 CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 
-# Set by a call of its own; of no use here; and what SAM CLI's reader adds.
+# The first is set by a separate call, the second has no use here, and SAM CLI's reader adds the third.
 _NOT_AT_CREATION = {"TimeToLiveSpecification", "PointInTimeRecoverySpecification", "Metadata"}
 
 
@@ -31,7 +31,7 @@ class LocalAws:
         self.url = self._server.url
         moto = _OneAtATime(DomainDispatcherApplication(create_backend_app))
         self._server.serve(moto, _QuietMotoHandler)
-        # moto keeps its resources in the process, so an earlier stack's would still be there.
+        # moto keeps its resources in the process, also those of an earlier stack.
         self._reset()
 
     def close(self) -> None:
@@ -82,17 +82,17 @@ def _create_table_arguments(name: str, properties: Mapping[str, Any]) -> dict[st
 
 
 def _booleans(value: Any) -> Any:
-    """Turn the strings of parameters into the booleans that CloudFormation would make of them."""
+    """Turn the strings of parameters into booleans, as CloudFormation does."""
     if isinstance(value, Mapping):
         return {key: _booleans(member) for key, member in value.items()}
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
 class _OneAtATime:
-    """One lock around moto, whose conditional writes are not atomic under threads.
+    """A lock around moto, because its conditional writes are not atomic under threads.
 
-    The body is read before the lock is taken and the answer is complete before it is released, so that a slow or idle
-    connection holds up nobody.
+    The body is read before the lock is taken, and the answer is complete before the lock is released. A slow or idle
+    connection therefore holds up no other.
     """
 
     def __init__(self, app: WSGIApplication) -> None:

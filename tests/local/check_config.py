@@ -1,7 +1,7 @@
-"""Says, offline and in a second, what a deployment would be refused for: ``python -m tests.local.check_config``.
+"""Says, offline and in a second, why a deployment would be refused: ``python -m tests.local.check_config``.
 
-It reads the parameters that ``sam deploy`` would take from samconfig.toml, and holds them against the template's own
-patterns and rules, and against the code that the functions read them with.
+It reads the parameters for ``sam deploy`` from samconfig.toml. It tests them with the patterns and rules of the
+template, and with the functions' own code.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Unusable(Exception):
-    """What is wrong, a line each."""
+    """The faults, a line each."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return the exit status: 0 where a deployment would start, 1 where it would be refused."""
+    """Return the exit status: 0 if a deployment would start, 1 if it would be refused."""
     parser = argparse.ArgumentParser(prog="make check-config", description=__doc__)
-    parser.add_argument("--apps", type=Path, help="check this file of apps alone")
-    parser.add_argument("--config-file", type=Path, default=ROOT / "samconfig.toml", help="samconfig.toml")
-    parser.add_argument("--config-env", default="default", help="the environment in it (default)")
+    parser.add_argument("--apps", type=Path, help="check this file of apps, and nothing else")
+    parser.add_argument("--config-file", type=Path, default=ROOT / "samconfig.toml", help="the file (samconfig.toml)")
+    parser.add_argument("--config-env", default="default", help="the environment in this file (default)")
     options = parser.parse_args(arguments)
     try:
         if options.apps:
@@ -46,13 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _file_of_the_build() -> Path:
-    """Return the file of apps that the layer's build would take, whether it is there or not; raises Unusable."""
+    """Return the file of apps for the layer's build, even if it does not exist. Raises Unusable."""
     named = os.environ.get("APPS_FILE", "")
     if not named:
         return APPS_FILE
     file = Path(named)
     if not file.is_absolute():
-        raise Unusable("APPS_FILE must be an absolute path: the build runs in a folder of its own")
+        raise Unusable("APPS_FILE must be an absolute path, because the build runs in another folder")
     _registry(file)
     return file
 
@@ -67,7 +67,7 @@ def _named(registry: Registry) -> str:
 
 def _checked(config: Path, environment: str, apps_file: Path) -> str:
     given = _parameters(config, environment)
-    # SAM CLI's libraries take most of the second, and use what they themselves deprecate.
+    # SAM CLI's libraries take most of the second, and use deprecated parts of themselves.
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         from samcli.yamlhelper import yaml_parse
 
@@ -88,15 +88,15 @@ def _checked(config: Path, environment: str, apps_file: Path) -> str:
         raise Unusable(f"{where}: {error.reason}") from error
     if not variables["APPS"] and "Apps" not in given:
         raise Unusable(
-            f'{where}: the apps are in {apps_file.name}: write Apps="" into parameter_overrides. CloudFormation keeps '
-            "the last value of a parameter that is not named, and apps that it registers would stay in force"
+            f'{where}: the apps are in {apps_file.name}: write Apps="" into parameter_overrides. If you do not, '
+            "CloudFormation keeps the last value of Apps, and the apps in it stay registered"
         )
     source = "the parameter Apps" if variables["APPS"] else apps_file.name
     return f"{where} can be used; {source} registers {_named(settings.registry)}"
 
 
 def _parameters(config: Path, environment: str) -> dict[str, str]:
-    """Return the parameters as SAM CLI reads them; raises Unusable where there are none to read."""
+    """Return the parameters as SAM CLI reads them. Raises Unusable if it cannot read them."""
     from samcli.cli.types import CfnParameterOverridesType
 
     try:
@@ -108,7 +108,7 @@ def _parameters(config: Path, environment: str) -> dict[str, str]:
     commands = sections.get(environment)
     if not isinstance(commands, dict):
         raise Unusable(f"{config.name} has no environment {environment!r}")
-    # What is said for the command itself takes the place of what is said for all.
+    # The command's own section takes precedence over the section for all commands.
     merged = {**_options(commands, "global"), **_options(commands, "deploy")}
     if "parameter_overrides" not in merged:
         raise Unusable(

@@ -24,7 +24,7 @@ from tests.local.serving import HOST, LoopbackServer
 from tests.local.stack import LocalStack
 from tests.local.template import ROOT
 
-# Kept for whoever wants to run `sam local invoke` against a stack that serves.
+# This file stays for calls of `sam local invoke` to a running stack.
 CONFIG = ROOT / ".aws-sam" / "local.yaml"
 _SAM = (sys.executable, "-m", "samcli")
 # The first start may have to fetch Lambda's image.
@@ -38,13 +38,13 @@ class ContainersFailed(Exception):
 
 
 class ContainerStack(LocalStack):
-    """``sam local start-api`` with what ``sam build`` built, beside the AWS and the Aries of this process.
+    """``sam local start-api`` with the result of ``sam build``, beside the AWS and the Aries of this process.
 
-    It needs Linux, and a Docker-compatible engine on it that runs as root. What DynamoDB does on its own, expiry and
-    the stream of removals, is left out.
+    It needs Linux, and a Docker-compatible engine that runs as root. It leaves out DynamoDB's own work: the expiry of
+    rows, and the stream of removals.
 
-    A container's loopback address is its own. So in each one ``localhost`` means this machine as well, under the
-    address that it has on the containers' network, and there relays wait for connections to AWS and Aries.
+    A container's loopback address is its own. In each container, ``localhost`` therefore also means this machine, under
+    its address on the containers' network. Relays wait there for connections to AWS and Aries.
     """
 
     def __init__(
@@ -55,18 +55,18 @@ class ContainerStack(LocalStack):
         apps: Mapping[str, Mapping[str, Any]] | None = None,
         config: Path = CONFIG,
     ) -> None:
-        """Decide what will be started.
+        """Note the options.
 
-        ``port`` and ``apps`` are LocalStack's. SAM CLI writes to ``log``, which must be a real file. ``config`` is the
-        configuration file that is written for it: ``sam local ... --config-file`` takes all parameters from there.
+        ``port`` and ``apps`` are LocalStack's. SAM CLI writes to ``log``; it must be a real file. This class writes the
+        configuration file ``config`` for SAM CLI: ``sam local ... --config-file`` takes all parameters from it.
         """
-        # Containers of another architecture than the machine's would have to be emulated.
+        # The engine must emulate containers of another architecture than the machine's.
         architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
         super().__init__(port=port, apps=apps, parameters={"Architecture": architecture}, log=log)
         self._config = config
 
     def invoke_with(self, function: str, event: Path) -> Any:
-        """Run ``sam local invoke`` and return the function's answer; raises ContainersFailed. The rest is logged."""
+        """Run ``sam local invoke``, log its output, and return the function's answer. Raises ContainersFailed."""
         command = ["local", "invoke", function, "--event", str(event), "--config-file", str(self._config)]
         done = subprocess.run(
             [*_SAM, *command],
@@ -77,7 +77,7 @@ class ContainerStack(LocalStack):
             timeout=_INVOKE_SECONDS,
             check=False,
         )
-        # Where SAM CLI writes what the function has written.
+        # SAM CLI writes the function's output to its standard error.
         self.log.write(done.stderr)
         self.log.flush()
         if done.returncode != 0:
@@ -85,31 +85,31 @@ class ContainerStack(LocalStack):
         return json.loads(done.stdout)
 
     def contained_functions(self) -> set[str]:
-        """Return the names of the functions that have a running container."""
+        """Return the names of the functions with a running container."""
         running = [container for container in self.containers() if container.status == "running"]
         variables = (dict(line.split("=", 1) for line in container.attrs["Config"]["Env"]) for container in running)
         return {environment["AWS_LAMBDA_FUNCTION_NAME"] for environment in variables}
 
     def containers(self) -> list[Any]:
-        """Return the containers of this stack's functions, whatever they are doing."""
+        """Return the containers of this stack's functions, in any state."""
         made_by_sam_cli = {"label": "sam.cli.container.type=lambda"}
         found = self._engine.containers.list(all=True, filters=made_by_sam_cli, ignore_removed=True)
         return [container for container in found if f"ISSUER={self.issuer}" in container.attrs["Config"]["Env"]]
 
     def _serve_functions(self, started: ExitStack, gateway: LoopbackServer, environment: ProcessEnvironment) -> None:
         if not (ROOT / ".aws-sam" / "build" / "template.yaml").exists():
-            raise ContainersFailed("There is nothing to run yet: `make build` builds it")
+            raise ContainersFailed("The functions are not built yet. Run `make build` first")
         # SAM CLI lets a variable of its own environment win over the template's.
         variables = [
             (function.environment or {}).get("Variables", {}) for function in self.template.functions.get_all()
         ]
         environment.set({name: None for names in variables for name in names})
-        # SAM CLI asks STS for the account at every start, and waits for seconds where it gets no answer.
+        # SAM CLI asks STS for the account at every start, and waits for seconds if STS does not answer.
         environment.set({"SAM_CLI_TELEMETRY": "0", "AWS_ENDPOINT_URL_STS": self.aws})
         self._environment = dict(os.environ)
         self._engine = _engine()
         started.callback(self._engine.close)
-        # This machine's address on the network that containers are put on.
+        # This machine's address on the network of the containers.
         self._machine = self._engine.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
         self._write_config(started)
         for url in (self.aws, self.aries):
@@ -124,7 +124,7 @@ class ContainerStack(LocalStack):
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=subprocess.STDOUT,
-            # A Ctrl-C is for this process, which then stops SAM CLI, and SAM CLI its containers.
+            # A Ctrl-C reaches this process alone. It then stops SAM CLI, and SAM CLI stops its containers.
             start_new_session=True,
         )
         started.callback(self._stop, server)
@@ -142,14 +142,14 @@ class ContainerStack(LocalStack):
             "env_vars": str(variables),
             "region": REGION,
             "add_host": [f"localhost:{self._machine}"],
-            # An image that is not there is pulled all the same; one that is there is not compared with the registry's.
+            # A missing image is pulled all the same. An image on this machine is not compared with the registry's.
             "skip_pull_image": True,
         }
         settings = {
             "version": 0.1,
             "default": {
                 "local_invoke": {"parameters": options},
-                # It takes its own reading of the layers for a change, and would start containers anew at any time.
+                # SAM CLI takes its own reading of the layers for a change, and would restart containers at any time.
                 "local_start_api": {"parameters": {**options, "warm_containers": "EAGER", "no_watch": True}},
             },
         }
@@ -157,11 +157,11 @@ class ContainerStack(LocalStack):
             started.callback(path.unlink, missing_ok=True)
         # JSON is YAML.
         self._config.write_text(json.dumps(settings, indent=2))
-        # SAM CLI makes up the ARN of the key; this is the one that exists.
+        # SAM CLI makes up an ARN for the key. This is the real one.
         variables.write_text(json.dumps({"Parameters": {"KEY_ID": self.key}}))
 
     def _stop(self, server: subprocess.Popen[bytes]) -> None:
-        """End SAM CLI, which removes its containers, but not always all."""
+        """End SAM CLI, and then its containers, because it does not always remove all."""
         server.terminate()
         try:
             server.wait(_STOP_SECONDS)
@@ -176,7 +176,9 @@ def _engine() -> Any:
     try:
         return docker.from_env()
     except docker.errors.DockerException as error:
-        raise ContainersFailed(f"No container engine: {error}. `.ci/containers make ...` prepares one") from error
+        raise ContainersFailed(
+            f"No container engine answers: {error}. Start Docker, or run `.ci/containers make ...`"
+        ) from error
 
 
 def _seen_from_container(url: str) -> str:
@@ -193,7 +195,7 @@ def _wait_until_served(server: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise ContainersFailed(f"SAM CLI ended with status {server.returncode} instead of serving")
+            raise ContainersFailed(f"SAM CLI ended with status {server.returncode} before it served")
         with socket.socket() as probe:
             if probe.connect_ex((HOST, port)) == 0:
                 return

@@ -1,8 +1,8 @@
 """Lambda's filter patterns, as far as the template uses them.
 
-https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html has the rules. What it says of absent fields
-is little; EventBridge, whose rules they are, tests paths to leaves: a rule for a field whose parent is absent is a rule
-for an absent field (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html).
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html has the rules. It says little about absent
+fields. The rules come from EventBridge, and EventBridge tests paths to leaves: if the parent of a field is absent, then
+the field is absent (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _ABSENT = object()
 
 
 def lets_through(pattern: Mapping[str, Any], record: object) -> bool:
-    """Tell whether ``record`` has everything that ``pattern`` asks for.
+    """Tell whether ``record`` fits ``pattern``.
 
     Raises NotImplementedError at a rule other than a plain value, ``exists`` and ``anything-but`` some texts.
     """
@@ -24,7 +24,7 @@ def lets_through(pattern: Mapping[str, Any], record: object) -> bool:
             if not lets_through(wanted, value):
                 return False
             continue
-        # Every rule is read, so that none that is unknown here goes unnoticed behind one that holds.
+        # Every rule is read, even after a match, so that an unknown rule raises.
         held = [_holds(rule, value) for rule in wanted]
         if not any(held):
             return False
@@ -32,7 +32,7 @@ def lets_through(pattern: Mapping[str, Any], record: object) -> bool:
 
 
 def _holds(rule: object, value: object) -> bool:
-    """Tell whether one rule holds for a leaf. An object is no leaf: no rule but ``"exists": false`` holds for it."""
+    """Tell whether one rule holds for a leaf. For an object, ``"exists": false`` alone holds, as it is no leaf."""
     is_leaf = value is not _ABSENT and not isinstance(value, Mapping)
     match rule:
         case {"exists": bool(wanted), **rest} if not rest:

@@ -1,13 +1,13 @@
-"""What Lambda does with a DynamoDB stream: read it, call the function with batches, repeat them, give them up.
+"""Lambda's work with a DynamoDB stream: read it, call the function with batches, repeat them, give them up.
 
-As Lambda's developer guide has it:
+It follows Lambda's developer guide:
 
 - https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html
 - https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
 
-Where it says that a batch "is bisected at the returned sequence number", the records before that are done, and a batch
-that failed at its first record is halved. How long Lambda waits before it repeats a batch is not written there: here it
-is until the next round.
+The guide says: a batch "is bisected at the returned sequence number". Here, the records before that number are done,
+and a batch is halved if its first record failed. The guide does not say how long Lambda waits before it repeats a
+batch. Here, Lambda waits until the next round.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ Invoke = Callable[[str, str], str]
 
 
 class EventSourceMapping:
-    """Reads a stream from its start, shard by shard: a batch that fails holds up its own shard alone."""
+    """Reads a stream from its start, shard by shard. A failed batch holds up its own shard alone."""
 
     def __init__(
         self, streams: Any, sqs: Any, stream_arn: str, trigger: StreamTrigger, invoke: Invoke, now: Callable[[], float]
     ) -> None:
-        """Begin to read; ``now`` is the time by which records age."""
+        """Begin to read. ``now`` gives the time, for the age of records."""
         described = streams.describe_stream(StreamArn=stream_arn)["StreamDescription"]
         self._shards = [_Shard(streams, stream_arn, shard["ShardId"]) for shard in described["Shards"]]
         self._sqs = sqs
@@ -45,7 +45,7 @@ class EventSourceMapping:
         self._now = now
 
     def deliver(self) -> None:
-        """Do one round: hand over all there is, in each shard up to the first batch that fails."""
+        """Do one round: hand over all records, in each shard up to the first failed batch."""
         for shard in self._shards:
             shard.read(self._trigger)
             while shard.batches:
@@ -55,7 +55,7 @@ class EventSourceMapping:
                     break
 
     def _remaining(self, batch: _Batch, shard: _Shard) -> list[_Batch]:
-        """Call the function with a batch; return what of it must be tried again, in order."""
+        """Call the function with a batch. Return the rest to try again, in order."""
         batch = self._without_aged(batch, shard)
         if not batch.records:
             return []
@@ -70,24 +70,24 @@ class EventSourceMapping:
         if self._trigger.bisects and len(batch.records) > 1:
             middle = len(batch.records) // 2
             return [_Batch(batch.records[:middle]), _Batch(batch.records[middle:])]
-        # To split a batch is no retry.
+        # A split does not count as a retry.
         if batch.calls > self._trigger.most_retries >= 0:
             self._give_up(batch, shard, "RetryAttemptsExhausted")
             return []
         return [batch]
 
     def _first_failure(self, batch: _Batch, answer: Any) -> int | None:
-        """Return the index of the first record that failed, or None where all succeeded."""
+        """Return the index of the first failed record, or None if all succeeded."""
         if batch.crashed:
             return 0
         reported = answer.get("batchItemFailures") if isinstance(answer, dict) and self._trigger.reports_items else None
         numbers = [number_of(record) for record in batch.records]
         failed = [failure.get("itemIdentifier") for failure in reported or []]
-        # One that names no record of the batch fails all of it.
+        # If a reported failure names no record of the batch, the whole batch failed.
         return min((numbers.index(number) if number in numbers else 0 for number in failed), default=None)
 
     def _without_aged(self, batch: _Batch, shard: _Shard) -> _Batch:
-        """Give up the records that are too old, which are the first ones."""
+        """Give up the records that are too old. They come first."""
         if self._trigger.most_age < 0:
             return batch
         oldest = self._now() - self._trigger.most_age
@@ -99,7 +99,7 @@ class EventSourceMapping:
         return replace(batch, records=batch.records[aged:])
 
     def _give_up(self, batch: _Batch, shard: _Shard, condition: str) -> None:
-        """Go on without a batch, and say so to the destination for failures where there is one."""
+        """Go on without a batch, and tell the destination for failures, if there is one."""
         if not self._trigger.on_failure:
             return
         queue_url = self._sqs.get_queue_url(QueueName=self._trigger.on_failure.rpartition(":")[2])["QueueUrl"]
@@ -135,7 +135,7 @@ class EventSourceMapping:
 
 @dataclass
 class _Batch:
-    """Records that go to the function together; ``calls`` counts how often; ``crashed``: it raised the last time."""
+    """A batch for the function. ``calls`` counts the calls with it. ``crashed`` is true if the last call raised."""
 
     records: list[Record]
     calls: int = 0
@@ -143,7 +143,7 @@ class _Batch:
 
 
 class _Shard:
-    """One shard, read from its start; ``batches`` are those still to be done."""
+    """A shard, read from its start. ``batches`` are the ones still to do."""
 
     def __init__(self, streams: Any, stream_arn: str, shard_id: str) -> None:
         self.shard_id = shard_id
@@ -154,7 +154,7 @@ class _Shard:
         self._iterator: str | None = answer["ShardIterator"]
 
     def read(self, trigger: StreamTrigger) -> None:
-        """Make batches of what is new and wanted."""
+        """Make batches of the new and wanted records."""
         wanted = [record for record in self._new() if trigger.wants(record)]
         size = trigger.batch_size
         self.batches.extend(_Batch(wanted[start : start + size]) for start in range(0, len(wanted), size))

@@ -1,4 +1,4 @@
-"""Where the functions' output goes: what they print is apart from what the stack or a test prints."""
+"""Keeps the functions' output apart from the output of the stack or of a test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _sink: ContextVar[TextIO | None] = ContextVar("function_log", default=None)
 
 
 class _Router(io.TextIOBase):
-    """Stands for ``sys.stdout``: a function's output goes to its log, everything else where it went before."""
+    """Stands for ``sys.stdout``: a function's output goes to its log, all other output to the usual stream."""
 
     def __init__(self, usual: TextIO) -> None:
         self.usual = usual
@@ -36,11 +36,11 @@ def restore_stdout() -> None:
 
 @contextmanager
 def output_to(log: TextIO) -> Iterator[None]:
-    """Send what this thread prints to ``log``.
+    """Send the output of this thread to ``log``.
 
-    Replacing ``sys.stdout`` for the length of one call, as ``contextlib.redirect_stdout`` does, would also take the
-    output of every other thread, and handlers run in many. The router is put in place anew when it is missing, since
-    test runners exchange ``sys.stdout`` between a fixture and a test.
+    ``contextlib.redirect_stdout`` replaces ``sys.stdout`` for a call, and would also take the output of all other
+    threads; handlers run in many. If the router is missing, it is put in place again, because test runners exchange
+    ``sys.stdout`` between a fixture and a test.
     """
     if not isinstance(sys.stdout, _Router):
         sys.stdout = _Router(sys.stdout)

@@ -1,4 +1,4 @@
-"""SAM CLI's own local Lambda endpoint, in this process: what ``aws lambda invoke --endpoint-url`` speaks to."""
+"""SAM CLI's own local Lambda endpoint, in this process, for ``aws lambda invoke --endpoint-url``."""
 
 from __future__ import annotations
 

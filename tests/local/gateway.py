@@ -19,14 +19,14 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 def gateway_app(template: Template, runner: Runner, port: int, *, like_aws: bool) -> Flask:
-    """Return the WSGI application that answers for the template's HTTP API.
+    """Return the WSGI application of the template's HTTP API.
 
-    With ``like_aws`` its events and refusals are those of the real HTTP API: form bodies base64-encoded, header names
-    in lower case, no empty body, the host as the domain name, 404 for what is not routed, and an id of each request,
-    which the function gets and every answer has in the header ``apigw-requestid``. Without, they are those of
-    ``sam local start-api``, which differ in each of these points; the functions have to work behind both.
+    If ``like_aws`` is true, its events and refusals are those of the real HTTP API: form bodies base64-encoded, header
+    names in lower case, no empty body, the host as the domain name, and 404 without a route. Each request has an id:
+    the function gets it, and every answer has it in the header ``apigw-requestid``. Otherwise the events and refusals
+    are those of ``sam local start-api``; they differ in each of these points. The functions must work behind both.
     """
-    # SAM CLI counts requests for its telemetry, which it keeps in a file in the home directory.
+    # SAM CLI counts requests for its telemetry, in a file in the home directory.
     EventTracker.track_event = _track_nothing
     service = (_HttpApi if like_aws else LocalApigwService)(template.api, runner, port=port, host=HOST)
     service.create()
@@ -44,7 +44,7 @@ class _HttpApi(LocalApigwService):  # type: ignore[misc]
     """SAM CLI's gateway with the events of the real HTTP API."""
 
     def _request_handler(self, **arguments: Any) -> Any:
-        # Flask lets HEAD in wherever GET is routed.
+        # Flask accepts HEAD on every route for GET.
         if self._route_key(request.method, request.endpoint) not in self._dict_of_routes:
             return _not_found()
         return super()._request_handler(**arguments)

@@ -1,8 +1,8 @@
-"""Do what a person on call does, with the stack that runs on this machine: the words are those of production.
+"""Act as the operator of the stack on this machine, in the same words as in production.
 
 ``make operate ACTION=check`` sends ``{"action": "check", "operator": ...}`` to the operator function and prints the
-answer. The exit status is 0 if that was done, 1 if the answer has an ``error`` or is not ``ok``, and 2 if the function
-could not be asked.
+answer. The exit status is 0 if the command is done, 1 if the answer has an ``error`` or is not ``ok``, and 2 if no
+function answers.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _FUNCTION = "OperatorFunction"
 _TEXTS = ("action", "operator", "session", "client_id")
 _FLAGS = ("everyone", "continue", "status", "removed_app", "drop_lost")
 _NUMBERS = ("limit", "seconds")
-# The operator function takes no other name.
+# The operator function refuses other names.
 _OPERATOR = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
-# As long as the function may take; an invocation is never repeated unasked.
+# The longest time of the function. boto3 never repeats an invocation by itself.
 _CALL = Config(read_timeout=910, connect_timeout=5, retries={"total_max_attempts": 1}, proxies={})
 
 
 class NotAsked(Exception):
-    """The function could not be asked."""
+    """The function got no event, or gave no answer."""
 
 
 def main() -> int:
     """Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.local.operate", description=__doc__)
-    parser.add_argument("--port", type=int, default=8080, help="the issuer's port of the stack that runs (8080)")
+    parser.add_argument("--port", type=int, default=8080, help="the issuer's port of the running stack (8080)")
     parser.add_argument("words", nargs="*", metavar="NAME", help="environment variables that hold members of the event")
     options = parser.parse_args()
     try:
@@ -55,12 +55,12 @@ def main() -> int:
 
 
 def event_of(words: Mapping[str, str]) -> Any:
-    """Return the event that these variables make: ``EVENT`` whole, or one member each. Raises NotAsked."""
+    """Return the event of these variables: ``EVENT`` is a whole event, others are a member each. Raises NotAsked."""
     if words.get("EVENT"):
         try:
             return json.loads(words["EVENT"])
         except ValueError as error:
-            raise NotAsked(f"EVENT is no JSON: {error}.") from error
+            raise NotAsked(f"EVENT must be JSON: {error}.") from error
     given = {name.lower(): text for name, text in words.items() if text}
     if "action" not in given:
         raise NotAsked("Name an action: make operate ACTION=check, session, revoke, revoke_all or redrive.")
@@ -68,17 +68,17 @@ def event_of(words: Mapping[str, str]) -> Any:
     event.setdefault("operator", _login_name())
     for name in _FLAGS:
         if name in given:
-            # The function says what is wrong with another text: "false" must not sign everyone out.
+            # The function itself refuses another text: "false" must not sign everyone out.
             event[name] = {"1": True, "0": False}.get(given[name], given[name])
     for name in _NUMBERS:
         if name in given:
-            # The function says what is wrong with a text that is no number.
+            # The function itself refuses a text that is no number.
             event[name] = int(given[name]) if re.fullmatch(r"[0-9]{1,9}", given[name]) else given[name]
     return event
 
 
 def invoke(event: Any, port: int) -> Any:
-    """Invoke the operator function of the stack whose issuer has this port; return its answer. Raises NotAsked."""
+    """Invoke the operator function of the stack with this issuer port. Return its answer. Raises NotAsked."""
     url = f"http://{HOST}:{port + PORT_OFFSET}"
     make: Any = boto3.client
     functions = make("lambda", endpoint_url=url, region_name=REGION, config=_CALL, **CREDENTIALS)
@@ -86,10 +86,10 @@ def invoke(event: Any, port: int) -> Any:
         answer = functions.invoke(FunctionName=_FUNCTION, Payload=json.dumps(event).encode())
         told = json.loads(answer["Payload"].read())
     except (BotoCoreError, ClientError, ValueError) as error:
-        # A port that there is not, or an answer of somebody else's, is a ValueError.
+        # A ValueError comes from an impossible port, or from the answer of another program.
         raise NotAsked(
             f"No stack with an operator function answers at {url} ({type(error).__name__}). "
-            "`make run` starts one; after PORT=... it has the same number for both."
+            "Start one with `make run`. If you gave it PORT=..., give `make operate` the same."
         ) from error
     return {"error": "function_error", **told} if "FunctionError" in answer else told
 

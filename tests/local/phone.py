@@ -1,4 +1,4 @@
-"""Serves the page that plays the app: static files, and the few facts that a developer would build into an app."""
+"""Serves the page for the app: static files, and the few facts to build into an app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lets what listens on the loopback address alone be reached under another address of this machine."""
+"""Leads from another address of this machine to servers on its loopback address."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from threading import Thread
 
 from tests.local.serving import HOST
 
-# Linux': take an address that no interface has yet. An engine may make its network with the first container.
+# Linux: take an address before an interface has it. An engine may make its network with the first container.
 _IP_FREEBIND = 15
 _CHUNK = 65536
 

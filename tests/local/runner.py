@@ -1,4 +1,4 @@
-"""Runs functions in this process where SAM CLI would run containers."""
+"""Runs functions in this process, instead of SAM CLI's containers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LocalContext:
 
 
 class Runner(ABC):
-    """What the gateway calls in the place of SAM CLI's ``LocalLambdaRunner``: the functions of a template."""
+    """Calls the functions of a template for the gateway, in place of SAM CLI's ``LocalLambdaRunner``."""
 
     def __init__(self, template: Template) -> None:
         """Take the functions from ``template``."""
@@ -56,7 +56,7 @@ class Runner(ABC):
 
     @abstractmethod
     def run(self, name: str, event: str) -> str:
-        """Call the function's handler with ``event``; both it and the answer are JSON, as on the wire."""
+        """Call the function's handler with ``event``. Event and answer are JSON, as on the wire."""
 
     @abstractmethod
     def close(self) -> None:
@@ -73,14 +73,14 @@ class Runner(ABC):
         return self.functions[function_identifier]
 
     def invoke(self, function_identifier: str, event: str, *, stdout: StreamWriter, **_: Any) -> None:
-        """Do what ``LocalLambdaRunner.invoke`` does: write the function's answer, as JSON, to ``stdout``."""
+        """Write the function's answer, as JSON, to ``stdout``, like ``LocalLambdaRunner.invoke``."""
         stdout.write_str(self.run(function_identifier, event))
 
 
 class InProcessRunner(Runner):
-    """Imports every function once, as one Lambda environment would, and calls its handler in the caller's thread.
+    """Imports every function once, as one Lambda environment does, and calls its handler in the caller's thread.
 
-    A function that raises is answered for as the Lambda service does: ``{"errorMessage", "errorType"}``.
+    If a function raises, the answer is ``{"errorMessage", "errorType"}``, as from the Lambda service.
     """
 
     def __init__(self, template: Template, environment: ProcessEnvironment, log: TextIO) -> None:
@@ -94,12 +94,12 @@ class InProcessRunner(Runner):
                 self._handlers[name] = _load(function, environment)
 
     def close(self) -> None:
-        """Leave nothing of the functions' logging to whoever comes next in this process."""
+        """Remove the functions' loggers from this process, for the next stack."""
         _forget_loggers(self.functions.values())
         restore_stdout()
 
     def run(self, name: str, event: str) -> str:
-        """Call the function's handler with ``event``; both it and the answer are JSON, as on the wire."""
+        """Call the function's handler with ``event``. Event and answer are JSON, as on the wire."""
         with output_to(self._log):
             try:
                 return json.dumps(self._handlers[name](json.loads(event), LocalContext(self.functions[name])))
@@ -110,12 +110,12 @@ class InProcessRunner(Runner):
 
 def _variables(function: Function) -> dict[str, str]:
     variables = (function.environment or {}).get("Variables", {})
-    # A number is one in YAML alone; a dict is an `AWS::NoValue` that SAM CLI left as it was.
+    # YAML has numbers, the environment has not. A dict is an unresolved `AWS::NoValue` of SAM CLI.
     return {name: str(value) for name, value in variables.items() if not isinstance(value, dict)}
 
 
 def _forget_loggers(functions: Iterable[Function]) -> None:
-    """Let Powertools make its loggers anew: they are kept by service, bound to whatever their first user printed to."""
+    """Make Powertools create its loggers again: it keeps them by service, bound to the output of their first user."""
     for function in functions:
         logging.Logger.manager.loggerDict.pop(_variables(function).get("POWERTOOLS_SERVICE_NAME", ""), None)
 

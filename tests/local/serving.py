@@ -15,11 +15,11 @@ HOST = "127.0.0.1"
 
 
 class PortTaken(Exception):
-    """The port that was asked for is in use by another program, or kept for the administrator."""
+    """Another program uses the port, or it is reserved for the administrator."""
 
     def __init__(self, port: int, error: OSError) -> None:
-        why = "is already in use" if error.errno == errno.EADDRINUSE else "may not be used"
-        super().__init__(f"Port {port} {why}. Choose another: make run PORT=9000 takes that and the four after it.")
+        why = "is already in use" if error.errno == errno.EADDRINUSE else "needs an administrator's rights"
+        super().__init__(f"Port {port} {why}. Choose another: make run PORT=9000 takes 9000 and the next four ports.")
         self.port = port
 
 
@@ -42,13 +42,13 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class LoopbackServer:
-    """A threaded HTTP server that holds its port, and so knows its URL, before the application behind it exists.
+    """A threaded HTTP server. It takes its port, and so knows its URL, before the application exists.
 
-    Requests that arrive before ``serve`` wait in the listening socket's queue.
+    Requests before ``serve`` wait in the queue of the listening socket.
     """
 
     def __init__(self, port: int = 0) -> None:
-        """Take ``port``, or any free one for 0; raises PortTaken."""
+        """Take ``port``, or any free one for 0. Raises PortTaken."""
         with port_taken(port):
             self._socket = socket.create_server((HOST, port), backlog=128)
         self.port: int = self._socket.getsockname()[1]
@@ -57,11 +57,11 @@ class LoopbackServer:
         self._thread: Thread | None = None
 
     def serve(self, app: Any, request_handler: type[WSGIRequestHandler] = _QuietHandler) -> None:
-        """Start to answer with the WSGI application ``app``, once and for all; raises RuntimeError the second time."""
+        """Start to answer with the WSGI application ``app``. A second call raises RuntimeError."""
         if self._server is not None:
-            # Of two servers at one socket, both wake up at a connection, and the one that comes too late waits for the
-            # next: it could not be stopped.
-            raise RuntimeError("The server has its application already")
+            # Two servers at one socket both wake up at a connection. The later one waits for the next connection, and
+            # could not be stopped.
+            raise RuntimeError("The server already has its application")
         self._server = make_server(
             HOST, self.port, app, threaded=True, request_handler=request_handler, fd=self._socket.fileno()
         )

@@ -1,4 +1,4 @@
-"""One clock for several processes: the machine's own, moved ahead by what lies in a file that all of them map."""
+"""A clock for several processes: the machine's own, plus an offset in a file. All processes map this file."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _OFFSET = struct.Struct("=d")
 
 
 class SharedClock:
-    """A clock that anyone who has its file can move.
+    """A clock that every process with its file can move.
 
-    With ``skips`` it never sleeps: it moves itself by what it was asked to sleep, as a clock does that only one worker
-    at a time looks at. Movements at the same moment may be counted as one.
+    If ``skips`` is true, it never sleeps: it moves itself ahead instead. This suits one worker at a time. Two movements
+    at the same moment may count as one.
     """
 
     def __init__(self, path: Path, *, skips: bool = False) -> None:
-        """Open the clock in ``path``; make it, showing the machine's time, where there is none."""
+        """Open the clock in ``path``. If there is none, make it, with the machine's time."""
         if not path.exists():
             path.write_bytes(_OFFSET.pack(0.0))
         with path.open("r+b") as file:

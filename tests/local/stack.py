@@ -37,10 +37,10 @@ _one_at_a_time = Lock()
 
 
 class LocalStack:
-    """A context manager; everything is started when it is entered and gone when it is left.
+    """A context manager: entry starts everything, and exit stops it.
 
     ``issuer``, ``aries``, ``aws``, ``phone`` and ``functions`` are the URLs of the servers, without a trailing slash.
-    The last one is Lambda's: there the functions can be invoked by their logical ids.
+    ``functions`` is Lambda's endpoint: it invokes functions by their logical ids.
     """
 
     issuer: str
@@ -74,15 +74,15 @@ class LocalStack:
         like_aws: bool = True,
         log: TextIO | None = None,
     ) -> None:
-        """Decide what will be started.
+        """Note the options.
 
-        ``port`` is the issuer's; Aries, AWS, the phone page and Lambda take the four after it; 0 takes any five.
-        ``issuer`` and ``aries`` are the origins by which those two are reached from elsewhere, as through a tunnel; the
-        servers stay on loopback. ``refresh_grace`` (seconds) is short, so that a person sees a refresh reach Aries.
-        Without ``client_secret`` the broker issues no refresh tokens. ``apps`` are added to the local ones, or put in
-        their place, by client id. ``rotation`` is what Aries does with refresh tokens, ``aries_options`` are further
-        arguments of its simulator, ``parameters`` further parameters of the template. ``like_aws`` is explained at
-        ``gateway_app``. What the functions print goes to ``log``.
+        ``port`` is the issuer's; Aries, AWS, the phone page and Lambda take the next four ports; 0 takes any five.
+        ``issuer`` and ``aries`` are origins of these two for callers from elsewhere, such as those of a tunnel; the
+        servers stay on loopback. ``refresh_grace`` (seconds) is short: a person can then see a refresh reach Aries. If
+        ``client_secret`` is false, the broker issues no refresh tokens. ``apps`` are added to the local ones; an app
+        with the same client id replaces the local one. ``rotation`` is Aries' rule for refresh tokens.
+        ``aries_options`` are more arguments of its simulator, and ``parameters`` more parameters of the template.
+        ``gateway_app`` explains ``like_aws``. The functions' output goes to ``log``.
         """
         self.refresh_grace = refresh_grace
         self.log: TextIO = log or io.StringIO()
@@ -104,7 +104,7 @@ class LocalStack:
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start everything; raises PortTaken, or RuntimeError where another stack runs in this process."""
+        """Start everything. Raises PortTaken, or RuntimeError if another stack runs in this process."""
         with ExitStack() as started:
             if not _one_at_a_time.acquire(blocking=False):
                 raise RuntimeError("Another LocalStack is running in this process")
@@ -181,7 +181,7 @@ class LocalStack:
         return simulator
 
     def _create_resources(self) -> None:
-        """Create what a deployment would create or be given, and read the template with it."""
+        """Create the resources of a deployment, and read the template with them."""
         secret = self._aws.create_secret("aries-client", ARIES_CLIENT_SECRET) if self._with_secret else ""
         self.parameters = {
             "Issuer": self.issuer,
@@ -193,8 +193,8 @@ class LocalStack:
             **self._parameters,
         }
         self.key = self._aws.create_key()
-        # SAM CLI gives a table or a queue without a name its logical id, and so as the value of `!Ref`: moto takes the
-        # name of a queue where AWS would have its URL.
+        # If a table or a queue has no name, SAM CLI makes its logical id the value of `!Ref`. moto accepts the name of
+        # a queue in place of its URL.
         self.table, self.dead_letter_queue = "SignInsTable", "CleanupDeadLetterQueue"
         queue = self._aws.create_queue(self.dead_letter_queue)
         self.template = Template(

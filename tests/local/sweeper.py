@@ -1,4 +1,4 @@
-"""What DynamoDB and Lambda do on their own: delete expired rows, and bring the stream of removals to ``cleanup``."""
+"""The background work of DynamoDB and Lambda: delete expired rows, and bring the stream of removals to ``cleanup``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.local.event_source import EventSourceMapping
 from tests.local.runner import Runner
 from tests.local.template import StreamTrigger
 
-# DynamoDB takes up to days; a person at one machine should not have to wait.
+# DynamoDB takes up to days. A person at one machine should not have to wait.
 _INTERVAL_SECONDS = 0.5
 
 
@@ -33,7 +33,7 @@ class Sweeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what is being done and stop."""
+        """Finish the current round and stop."""
         self._stopping.set()
         self._thread.join()
 
@@ -47,7 +47,7 @@ class Expiry:
     """DynamoDB's time to live."""
 
     def __init__(self, dynamodb: Any, table: str, now: Callable[[], float]) -> None:
-        """Read from the table which attribute it goes by."""
+        """Read the name of the expiry attribute from the table."""
         self._dynamodb = dynamodb
         self._table = table
         self._now = now
@@ -55,14 +55,14 @@ class Expiry:
         self._attribute: str = described["AttributeName"]
 
     def delete_expired(self) -> None:
-        """Delete every row whose time has come."""
+        """Delete every expired row."""
         expired = {
             "ExpressionAttributeNames": {"#expiry": self._attribute},
             "ExpressionAttributeValues": {":now": {"N": str(int(self._now()))}},
         }
         rows = self._dynamodb.scan(TableName=self._table, FilterExpression="#expiry <= :now", **expired)
         for row in rows["Items"]:
-            # A row that was prolonged since the scan stays.
+            # A row stays if it was prolonged after the scan.
             try:
                 self._dynamodb.delete_item(
                     TableName=self._table,

@@ -21,12 +21,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class StreamTrigger:
-    """A function's event source mapping: which records of the table's stream it gets, and what becomes of failures.
+    """A function's event source mapping: the choice of records from the table's stream, and the rules for failures.
 
-    ``patterns`` are those of the filter: none lets all records through. ``reports_items`` tells whether the function's
-    report of failed items is read, ``bisects`` whether a batch that fails is split. ``most_retries`` and ``most_age``
-    (seconds) are the limits after which a batch is given up, -1 where there is none, and ``on_failure`` is the ARN of
-    the queue that is then told, '' where there is none.
+    ``patterns`` are the filter's patterns; an empty filter lets all records through. ``reports_items`` is true if
+    Lambda reads the function's report of failed items, and ``bisects`` if it splits a failed batch. Lambda gives a
+    batch up after ``most_retries`` or ``most_age`` (seconds), -1 for no limit. Then it tells the queue with the ARN
+    ``on_failure``, '' for no queue.
     """
 
     function: str
@@ -68,12 +68,12 @@ class Template:
         *,
         path: Path = ROOT / "template.yaml",
     ) -> None:
-        """Read it, or what `sam build` made of it at ``path``.
+        """Read it, or the result of `sam build` at ``path``.
 
-        ``created`` gives the attributes of resources that exist already, by logical id: SAM CLI's resolver looks
-        logical ids up in the same table as parameters, and makes up the attributes that it does not find there.
+        ``created`` gives the attributes of existing resources, by logical id. SAM CLI's resolver looks logical ids up
+        in the same table as parameters. If an attribute is not there, the resolver makes it up.
         """
-        # SAM CLI uses what its own libraries deprecate.
+        # SAM CLI uses deprecated parts of its own libraries.
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
             stacks, _ = SamLocalStackProvider.get_stacks(str(path), parameter_overrides={**parameters, **created})
             self._stack: Stack = stacks[0]
@@ -86,7 +86,7 @@ class Template:
         return properties
 
     def stream_trigger(self) -> StreamTrigger:
-        """Return the one event source mapping that reads a DynamoDB stream."""
+        """Return the only event source mapping for a DynamoDB stream."""
         (trigger,) = (
             StreamTrigger.from_properties(logical_id, event["Properties"])
             for logical_id, resource in self._stack.resources.items()

@@ -1,4 +1,4 @@
-"""One complete sign-in over real HTTP, told step by step. Every step is verified; secrets are shown masked."""
+"""A complete sign-in over real HTTP, shown step by step. Every step is checked, and secrets are masked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.local.apps import PHONE
 from tests.local.aries import approve
 from tests.local.stack import LocalStack
 
-# Shown as they are. Whatever else comes along is masked.
+# These are shown in full. All other values are masked.
 _PUBLIC = frozenset(
     [
         "authorization_endpoint",
@@ -48,14 +48,14 @@ _TIMEOUT_SECONDS = 30
 
 
 class StepFailed(Exception):
-    """A step's answer is not the one expected."""
+    """The answer to a step differs from the expected one."""
 
 
 class Transcript:
-    """A sign-in of the ``phone`` app, from discovery to the refusal of a token that was revoked."""
+    """A sign-in of the ``phone`` app, from discovery to the refusal of a revoked token."""
 
     def __init__(self, stack: LocalStack, out: TextIO) -> None:
-        """Write to ``out`` what happens at ``stack``."""
+        """Sign in at ``stack``, and write the steps to ``out``."""
         self._stack = stack
         self._out = out
         self._browser = requests.Session()
@@ -69,13 +69,13 @@ class Transcript:
         self._before: dict[str, Any] = {}
 
     def play(self) -> bool:
-        """Do all steps; stop at the first that fails and return False."""
+        """Do all steps. If a step fails, stop and return False."""
         for number, (title, step) in enumerate(self._steps(), 1):
             self._out.write(f"\n{number:>2}  {title}\n")
             try:
                 step()
             except (StepFailed, requests.RequestException, ValueError, KeyError) as failure:
-                # The words of other failures may hold a URL with a code in it.
+                # The text of another failure may contain a URL with a code.
                 why = failure if isinstance(failure, StepFailed) else type(failure).__name__
                 self._out.write(f"    FAILED: {why}\n")
                 return False
@@ -87,19 +87,19 @@ class Transcript:
         return (
             ("The app discovers the broker", self._discover),
             (
-                "The app sends the browser to the broker, which saves the sign-in and sends it on to Aries",
+                "The app sends the browser to the broker; the broker saves the sign-in and sends the browser to Aries",
                 self._authorize,
             ),
             ("The person approves at Aries", self._approve),
             (
-                "The browser comes back; the broker exchanges the code at Aries and hands the app a code of its own",
+                "The browser comes back; the broker exchanges Aries' code and gives the app a code of its own",
                 self._callback,
             ),
             ("The app redeems the code with its own verifier", self._redeem),
             ("The app calls Aries with the access token", self._who_am_i),
             ("The app refreshes; the broker refreshes at Aries with the client secret", self._refresh),
             (
-                "The answer was lost: the app sends that refresh again and gets the identical answer",
+                "The answer was lost: the app repeats the refresh and gets the identical answer",
                 self._refresh_again,
             ),
             ("The app signs out", self._revoke),
@@ -129,7 +129,7 @@ class Transcript:
         expect("code_challenge_method", sent.get("code_challenge_method"), "S256")
         for name in ("state", "code_challenge"):
             if not sent.get(name) or sent[name] == query[name]:
-                raise StepFailed(f"{name}: expected one of the broker's own, got the app's or none")
+                raise StepFailed(f"{name}: expected the broker's own, got the app's or none")
         self._checked("state and code challenge are the broker's own, not the app's")
 
     def _approve(self) -> None:
@@ -145,8 +145,8 @@ class Transcript:
         expect("state", answered.get("state"), self._state)
         expect("iss", answered.get("iss"), self._stack.issuer)
         if not answered.get("code") or answered["code"] == given["code"]:
-            raise StepFailed("code: expected one of the broker's own, got Aries' or none")
-        self._checked("state is the app's, iss is the broker, the code is not Aries'")
+            raise StepFailed("code: expected the broker's own, got Aries' or none")
+        self._checked("state is the app's, iss is the broker, and the code is the broker's own")
 
     def _redeem(self) -> None:
         self._tokens = self._ask_for_tokens(
@@ -164,7 +164,7 @@ class Transcript:
         self._show(answer.status_code, _json(answer, 200))
 
     def _refresh(self) -> None:
-        # A refresh under the grace after the last one is answered from what is stored.
+        # Within the grace, a refresh is answered from the stored tokens, and does not reach Aries.
         time.sleep(self._stack.refresh_grace + 0.2)
         self._before = self._tokens
         self._tokens = self._refresh_with(self._before["refresh_token"], calls_to_aries=1)
@@ -178,7 +178,7 @@ class Transcript:
         for name in ("access_token", "refresh_token", "token_type", "scope"):
             if again[name] != self._tokens[name]:
                 raise StepFailed(f"{name}: expected the same again, got another")
-        self._checked("both tokens are those of the answer before; Aries was not asked")
+        self._checked("both tokens are the same as in the last answer; Aries was not asked")
 
     def _refresh_with(self, refresh_token: str, *, calls_to_aries: int) -> dict[str, Any]:
         before = self._stack.aries_simulator.refresh_calls
@@ -222,7 +222,7 @@ class Transcript:
         return session.request(method, url, allow_redirects=False, timeout=_TIMEOUT_SECONDS, **more)
 
     def _redirected(self, answer: requests.Response, target: str) -> dict[str, str]:
-        """Check for a redirect to ``target`` and return the parameters it carries."""
+        """Check for a redirect to ``target`` and return its parameters."""
         expect("status", answer.status_code, 302)
         self._location = answer.headers["Location"]
         expect("location", _without_query(self._location), target)
@@ -249,14 +249,14 @@ def mask(secret: Any) -> str:
 
 
 def expect(what: str, got: object, expected: object) -> None:
-    """Raise StepFailed unless ``got`` is ``expected``; both are shown, so neither may be secret."""
+    """Raise StepFailed unless ``got`` is ``expected``. The error shows both values: pass no secret."""
     if got != expected:
         raise StepFailed(f"{what}: expected {expected!r}, got {got!r}")
 
 
 def _json(answer: requests.Response, status: int) -> dict[str, Any]:
     if answer.status_code != status:
-        # A refusal's own words help; an answer that should have been a refusal holds secrets.
+        # The text of a refusal helps. Another answer may hold secrets.
         words = answer.text[:300] if answer.status_code >= HTTPStatus.BAD_REQUEST else ""
         raise StepFailed(f"status: expected {status}, got {answer.status_code} {words}")
     content: dict[str, Any] = answer.json()

@@ -1,8 +1,8 @@
-"""The real handlers as processes of their own behind loopback ports, to be raced against each other and to be killed.
+"""The real handlers in separate processes behind loopback ports. Tests race them against each other, and kill them.
 
-``python -m tests.local.worker`` loads the functions once, with the environment it is given, and forks: as many warm
-processes as asked for, each with its own port, each replaced at once when it dies, on the same port. It prints
-``ports`` with all the ports, and ``worker INDEX PID`` for every process it starts, and ends when standard input does.
+``python -m tests.local.worker`` loads the functions once, with its own environment, and forks warm processes, each with
+its own port. If a process dies, another takes its place at once, on the same port. The program prints ``ports`` with
+all the ports, and ``worker INDEX PID`` for every process. It ends when standard input ends.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _MANY = 128
 
 
 class EventLog:
-    """Telemetry of several processes in one file: one line an event, or a metric after a ``#``."""
+    """Telemetry of several processes in one file. Each line is an event, or a metric after a ``#``."""
 
     def __init__(self, path: Path) -> None:
         """Append to ``path``, each line in one write."""
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def log(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        """Write the event's name and all that goes with it."""
+        """Write the event's name and its fields."""
         os.write(self._file, f"{event} {json.dumps(fields)}\n".encode())
 
     def measure(self, metric: str, milliseconds: float, dimensions: dict[str, str]) -> None:
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--skip-sleeps", action="store_true")
     options = parser.parse_args()
-    # A process that a script started in the background ignores it, and so would every child.
+    # A process in a script's background ignores SIGINT, and its children would ignore it too.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     clock, log = SharedClock(options.clock, skips=options.skip_sleeps), EventLog(options.log)
     handlers = {name: load_function(name, os.environ).make_handler(os.environ, clock, log) for name in FUNCTIONS}

@@ -1,4 +1,4 @@
-"""A strict simulator of Aries' OAuth server: a server that enforces the documented dialect, not a mock."""
+"""A strict simulator of Aries' OAuth server. It enforces the documented dialect; it is not a mock."""
 
 from tests.local.aries.core import AriesCore
 from tests.local.aries.errors import BearerError, PageRefusal, RedirectRefusal

@@ -1,4 +1,4 @@
-"""Answers of the token endpoint, good and spoilt: everything about a fault that is bytes and needs no socket."""
+"""Answers of the token endpoint, good and spoilt: the faults in the bytes. `wire` has the faults of the socket."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ _PAGE = b"<!doctype html><html><head><title>Aries</title></head><body><h1>Please
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the rules say: a status and a JSON object."""
+    """The result of the rules: a status and a JSON object."""
 
     status: int
     body: Mapping[str, object]
@@ -28,7 +28,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes over the wire."""
+    """The bytes on the wire, with status and headers."""
 
     status: int
     body: bytes
@@ -56,7 +56,7 @@ def proper(outcome: Outcome) -> Answer:
 
 
 def spoil(fault: Fault, outcome: Outcome) -> Answer:
-    """The answer that a fault makes of an outcome."""
+    """Turn an outcome into the answer of a fault."""
     match fault.kind:
         case "server_error":
             headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}

@@ -1,4 +1,4 @@
-"""Step 1, checked: the query of an authorization request becomes a value that the next step accepts."""
+"""Step 1: checks the query of an authorization request, and makes a value of it for the next step."""
 
 import re
 from collections import Counter
@@ -14,7 +14,7 @@ _CODE_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True)
 class AuthorizationRequest:
-    """An authorization request in which everything has been checked."""
+    """A checked authorization request."""
 
     client_id: str
     redirect_uri: str

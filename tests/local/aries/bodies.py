@@ -10,7 +10,7 @@ from tests.local.aries.errors import InvalidRequest
 
 
 def parse_body(raw: bytes, content_type: str | None, expected: str) -> dict[str, object]:
-    """The members of a token request whose media type must be `expected`; raises InvalidRequest."""
+    """The members of a token request. Raises InvalidRequest, also if the media type is not `expected`."""
     media_type, options = parse_options_header(content_type)
     if media_type != expected or options.get("charset", "utf-8").lower() != "utf-8":
         raise InvalidRequest(f"Content-Type must be {expected}")

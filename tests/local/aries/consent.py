@@ -1,4 +1,4 @@
-"""The forms that wait for a person's decision."""
+"""The forms for a person's decision."""
 
 import secrets
 import threading
@@ -36,7 +36,7 @@ class ConsentForms:
         return token
 
     def decide(self, token: str, decision: str, user_id: str) -> str:
-        """Where the browser goes next; raises PageRefusal."""
+        """The browser's next address. Raises PageRefusal."""
         with self._lock:
             form = self._forms.get(token)
             if form is None or self._core.now() >= form.expires_at:

@@ -23,7 +23,7 @@ _CODE_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 @dataclass
 class _Code:
-    """A one-time authorization code: what it was approved for, and what became of it."""
+    """A one-time authorization code, with the approved request, and its use."""
 
     request: AuthorizationRequest
     user: User
@@ -69,7 +69,7 @@ class AriesCore:
         return parse_authorization(query, self.client_id, self.redirect_uris, self.scopes)
 
     def approve(self, request: AuthorizationRequest, user: User = USERS[0]) -> str:
-        """The one-time code for a request that the person approved."""
+        """The one-time code for an approved request."""
         code = secrets.token_urlsafe(32)
         with self._lock:
             self._codes[code] = _Code(request, user, self.now() + self.behaviour.code_seconds)
@@ -89,24 +89,24 @@ class AriesCore:
             return self._tokens.user_of(access_token, any_scope=PROFILE_SCOPES)
 
     def families(self) -> list[str]:
-        """The ids of all token families, oldest first; one begins with every code that is exchanged."""
+        """The ids of all token families, oldest first. Every exchange of a code begins a family."""
         with self._lock:
             return list(self._tokens.families)
 
     def family_of(self, token: object) -> str | None:
-        """The family of an access or refresh token, good or not; None if Aries never issued it."""
+        """The family of an access or refresh token, good or not, or None if Aries never issued it."""
         with self._lock:
             family = self._tokens.family_of(token) if isinstance(token, str) else None
             return family.id if family else None
 
     def current_refresh_token(self, family: str) -> str | None:
-        """The newest refresh token of a family; None once the family has been ended."""
+        """The newest refresh token of a family, or None if the family was ended."""
         with self._lock:
             found = self._tokens.families[family]
             return found.refresh_token if found.live else None
 
     def newest_refresh_token(self, family: str) -> str:
-        """The refresh token that a family was given last, whether or not it is still good."""
+        """The newest refresh token of a family, good or not."""
         with self._lock:
             return self._tokens.families[family].refresh_token
 
@@ -150,7 +150,7 @@ class AriesCore:
         if code is None:
             raise InvalidGrant("The code is unknown")
         if code.used:
-            # RFC 6749 section 4.1.2: tokens issued from a code that is used again should be revoked.
+            # RFC 6749 section 4.1.2: a second use of a code should revoke the tokens issued from it.
             if code.family:
                 code.family.live = False
             raise InvalidGrant("The code has been used")
@@ -195,5 +195,5 @@ def _challenge(verifier: str) -> str:
 
 
 def _same(presented: str, expected: str) -> bool:
-    # JSON can spell a lone surrogate, which plain UTF-8 cannot encode.
+    # JSON can spell a lone surrogate, and plain UTF-8 cannot encode it.
     return hmac.compare_digest(presented.encode("utf-8", "surrogatepass"), expected.encode())

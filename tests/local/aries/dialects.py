@@ -8,7 +8,7 @@ DialectName = Literal["aries", "standard"]
 
 @dataclass(frozen=True)
 class Dialect:
-    """What a token request looks like."""
+    """The form of a token request."""
 
     content_type: str
     code_grant: str
@@ -19,7 +19,7 @@ class Dialect:
 DIALECTS: dict[DialectName, Dialect] = {
     # Step 3: JSON, grant type `code`, "do not include client_secret". Step 5: refresh sends the redirect URI.
     "aries": Dialect("application/json", "code", code_takes_secret=False, refresh_needs_redirect_uri=True),
-    # RFC 6749 sections 4.1.3 and 6: a secret or a redirect URI sent where it is optional must still be the right one.
+    # RFC 6749 sections 4.1.3 and 6: an optional secret or redirect URI must still be the right one if it is sent.
     "standard": Dialect(
         "application/x-www-form-urlencoded",
         "authorization_code",

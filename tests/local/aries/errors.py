@@ -1,4 +1,4 @@
-"""What Aries refuses, one class per refusal. Aries documents no errors: the codes are from RFC 6749 and RFC 6750."""
+"""The refusals of Aries, one class each. Aries documents no errors: the codes are from RFC 6749 and RFC 6750."""
 
 from http import HTTPStatus
 from typing import ClassVar
@@ -32,7 +32,7 @@ class UnsupportedGrantType(TokenError):
 
 
 class PageRefusal(Exception):
-    """Shown to the person as a page, since nothing proves that a redirect would reach the right app."""
+    """Shown to the person as a page, because a redirect might reach a wrong app."""
 
 
 class RedirectRefusal(Exception):

@@ -1,4 +1,4 @@
-"""The switches that make the token endpoint misbehave."""
+"""The switches for faults of the token endpoint."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ FaultKind = Literal[
     "close",  # the connection is closed, no answer
     "hang",  # no answer for `seconds`, then the connection is closed
     "late",  # handled properly, `seconds` late ("before": then processed; "after": processed at once, answered then)
-    "server_error",  # `status` (503) with an HTML page and, where it is not empty, Retry-After: `retry_after`
+    "server_error",  # `status` (503) with an HTML page and, unless it is empty, Retry-After: `retry_after`
     "too_many_requests",  # 429 with Retry-After: `seconds`
     "html",  # 200 with an HTML page
     "json_array",  # the answer inside an array
@@ -22,7 +22,7 @@ FaultKind = Literal[
     "gzip_bomb",  # the same up to 64 MB, gzipped to about 64 KB
     "trickle_body",  # one byte of the body every `seconds`
     "trickle_headers",  # one byte of the head, and then of the body, every `seconds`
-    "redirect",  # 307 to /__trap, which records whoever follows
+    "redirect",  # 307 to /__trap; the trap records every follower
     "invalid_grant",  # 400 (or `status`) {"error": "invalid_grant"}
     "invalid_client",  # 401 (or `status`) {"error": "invalid_client"}
     "unknown_error",  # 422 (or `status`) {"error": `error`}
@@ -36,11 +36,11 @@ When = Literal["before", "after"]
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to misbehave, for the next `times` token requests (None: until cleared), or those of one `grant_type`.
+    """A fault for the next `times` token requests (None: until `clear`), of any or of one `grant_type`.
 
     `when` is "before" (instead of processing; tokens in such an answer are counterfeit) or "after" (processed and
     committed, then the answer is spoilt). The kind `members` is always "after": `members` sets any JSON values,
-    `raw_members` any text where a value belongs (`1e400`), `omit` leaves members out; a refusal is not changed.
+    `raw_members` sets any text as a value (`1e400`), and `omit` leaves members out. It does not change a refusal.
     """
 
     kind: FaultKind
@@ -88,7 +88,7 @@ class FaultSwitches:
             return len(self._waiting)
 
     def take(self, grant_type: object) -> Fault | None:
-        """The fault for a token request of this grant type: the first that applies."""
+        """The first fault for a token request of this grant type."""
         with self._lock:
             for index, (fault, left) in enumerate(self._waiting):
                 if fault.grant_type in (None, grant_type):

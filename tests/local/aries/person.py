@@ -15,10 +15,10 @@ def approve(
     decision: Literal["approve", "deny"] = "approve",
     user: str | None = None,
 ) -> str:
-    """The Location that Aries sends the browser to after the decision; it is not followed.
+    """The Location of Aries' redirect after the decision; it is not followed.
 
-    `user` is the id of an account on the page, by default the one it has selected. Raises requests.HTTPError or
-    ValueError where no page, or no redirect after it, came back.
+    `user` is the id of an account on the page, by default the selected one. Raises requests.HTTPError or ValueError if
+    no page comes back, or no redirect after it.
     """
     page = session.get(authorize_url, allow_redirects=False, timeout=_TIMEOUT_SECONDS)
     page.raise_for_status()

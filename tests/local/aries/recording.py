@@ -1,4 +1,4 @@
-"""What reached the simulator, and how many refreshes of one family were inside it at once."""
+"""The requests to the simulator, and the number of refreshes of one family in it at once."""
 
 import threading
 from collections import Counter
@@ -11,10 +11,11 @@ CODE_GRANTS = ("code", "authorization_code")
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """One request as it arrived, secrets included. Header names are in lower case.
+    """A request as it arrived, with its secrets. Header names are in lower case.
 
     `endpoint` is `authorize`, `decision`, `token`, `users/me` or `trap`. `body` holds the parameters of the first two,
-    the members of a token request (None where it could not be read), and None elsewhere. `time` is the simulator's.
+    or the members of a token request (None if it could not be read). For other endpoints it is None. `time` is the
+    simulator's.
     """
 
     endpoint: str
@@ -45,7 +46,7 @@ class Recorder:
             self._requests.append(RecordedRequest(endpoint, body, lower_case, self._now()))
 
     def count(self, endpoint: str, *grant_types: str) -> int:
-        """Requests to an endpoint; with grant types, only token requests of one of them."""
+        """Requests to an endpoint. Grant types limit the count to token requests of one of them."""
         found = [request for request in self.requests if request.endpoint == endpoint]
         return len([r for r in found if (r.body or {}).get("grant_type") in grant_types] if grant_types else found)
 
@@ -56,7 +57,7 @@ class Recorder:
             self._most_in_flight = Counter(self._in_flight)
 
     def max_in_flight(self, family: str | None = None) -> int:
-        """The most refreshes of one family ever handled at once; without a family, the highest of all."""
+        """The most refreshes of one family ever handled at once, or of any family if none is given."""
         with self._lock:
             if family is not None:
                 return self._most_in_flight[family]
@@ -64,7 +65,7 @@ class Recorder:
 
     @contextmanager
     def in_flight(self, family: str | None) -> Iterator[None]:
-        """Counts a refresh as in flight, from arrival until its answer is ready or given up; None counts nothing."""
+        """Counts a refresh of a family as in flight, from arrival until its answer is ready or given up."""
         if family is None:
             yield
             return

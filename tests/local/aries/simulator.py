@@ -19,7 +19,7 @@ _POLL_SECONDS = 0.02
 class AriesSimulator:
     """A strict Aries on a port. `core` has the rules and tokens, `faults` the faults to come, `recorder` the requests.
 
-    What may change while it runs: `core.behaviour`, `core.set_client_secrets`, `faults`.
+    Tests may change `core.behaviour`, `core.set_client_secrets` and `faults` while it runs.
     """
 
     def __init__(self, core: AriesCore) -> None:
@@ -36,7 +36,7 @@ class AriesSimulator:
         """Serves. Port 0 is the port of the last start, or a free one at first. Raises OSError if the port is taken."""
         if self._running:
             raise RuntimeError("The simulator is already running")
-        # Bound here, since werkzeug ends the process where a port is taken.
+        # This code takes the port, because werkzeug ends the process if the port is taken.
         with socket.create_server((host, port or self._port), backlog=128) as listening:
             server = make_server(
                 host, 0, self._app, threaded=True, request_handler=CuttableHandler, fd=listening.fileno()

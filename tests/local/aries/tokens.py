@@ -1,4 +1,4 @@
-"""Token families: what Aries issued, what is still good, and how refresh tokens rotate."""
+"""Token families: the issued tokens, their validity, and the rotation of refresh tokens."""
 
 import json
 import secrets
@@ -14,7 +14,7 @@ Rotation = Literal["none", "same", "strict", "grace", "family"]
 
 @dataclass
 class Behaviour:
-    """The settings that a test may change while the simulator runs.
+    """Settings for a test to change while the simulator runs.
 
     `rotation` says what a refresh does to the refresh token: `none` keeps it and leaves it out of the answer; `same`
     keeps it and repeats it; `strict` replaces it, the old one is invalid at once; `grace` replaces it, and the one
@@ -45,7 +45,7 @@ USERS = (
 
 @dataclass
 class Family:
-    """All tokens that descend from one approval."""
+    """All tokens from one approval."""
 
     id: str
     user: User
@@ -58,7 +58,7 @@ class Family:
 
 
 class TokenStore:
-    """Every token ever issued. Not locked: the core that owns it holds one lock around each operation."""
+    """Every token ever issued. It has no lock of its own: the core holds a lock around each operation."""
 
     def __init__(self, behaviour: Behaviour, now: Callable[[], float]) -> None:
         self._behaviour = behaviour
@@ -74,7 +74,7 @@ class TokenStore:
         return family
 
     def family_of(self, token: str) -> Family | None:
-        """The family of any access or refresh token ever issued, whether or not it is still good."""
+        """The family of any access or refresh token ever issued, good or not."""
         known = self._of_access_token.get(token)
         return known[0] if known else self._of_refresh_token.get(token)
 
@@ -115,7 +115,7 @@ class TokenStore:
         return body | {"scope": scope}
 
     def user_of(self, access_token: str, *, any_scope: frozenset[str]) -> User:
-        """Whose token this is, if it is good and holds one of these scopes; raises BearerError."""
+        """The account of a token, if it is good and holds one of these scopes. Raises BearerError."""
         family, expires_at = self._of_access_token.get(access_token, (None, 0.0))
         if family is None or not family.live or self._now() >= expires_at:
             raise InvalidAccessToken
@@ -137,7 +137,7 @@ class TokenStore:
 
 
 def new_access_token(subject: str, scope: str, issued_at: float, seconds: int) -> str:
-    """An opaque string of a JWT's shape and size (about 700 bytes). Its signature is random: nobody may look inside."""
+    """An opaque string of a JWT's shape and size (about 700 bytes). Its signature is random; it is not for reading."""
     claims = {
         "iss": "https://app.aries.com",
         "sub": subject,

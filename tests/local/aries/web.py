@@ -35,7 +35,7 @@ REQUESTS_PATH = "/__control/requests"
 
 _MAX_REQUEST_BYTES = 64 * 1024
 
-# No form-action: browsers apply it to the redirect after the form too, and that goes to whatever URI an app registered.
+# No form-action: browsers also apply it to the redirect after the form, and that may lead to any registered URI.
 _PAGE_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
@@ -43,7 +43,7 @@ _PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-# As an API for single-page apps answers: any origin, since the token in the header is the only authority.
+# As for an API of single-page apps: any origin, because the token in the header is the only authority.
 _CORS_HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET",
@@ -65,7 +65,7 @@ def create_app(core: AriesCore, recorder: Recorder, faults: FaultSwitches, stopp
     """The whole simulator as a WSGI application, to be served by werkzeug (the faults need `werkzeug.socket`)."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_REQUEST_BYTES
-    # A ConnectionCut must reach the server as it is; so must any bug.
+    # A ConnectionCut must reach the server unchanged, and a bug must too.
     app.config["PROPAGATE_EXCEPTIONS"] = True
     _add_pages(app, core, recorder)
     _add_token_endpoint(app, core, recorder, faults, stopping)
@@ -114,7 +114,7 @@ def _add_token_endpoint(
     app: Flask, core: AriesCore, recorder: Recorder, faults: FaultSwitches, stopping: Callable[[], Event]
 ) -> None:
     def counterfeit() -> Outcome:
-        """A plausible success whose tokens Aries does not know."""
+        """A plausible success, with tokens unknown to Aries."""
         scope = " ".join(core.scopes)
         tokens = {"access_token": new_access_token("nobody", scope, core.now(), 3600), "token_type": "Bearer"}
         return Outcome(200, {**tokens, "expires_in": 3600, "refresh_token": new_refresh_token(), "scope": scope})
@@ -176,7 +176,7 @@ def _add_profile(app: Flask, core: AriesCore, recorder: Recorder) -> None:
 
 
 def _add_control(app: Flask, recorder: Recorder, faults: FaultSwitches) -> None:
-    """For tests in other processes. Reading and writing both need what a foreign web page cannot do without CORS."""
+    """For tests in other processes. A foreign web page can neither read nor write here, because CORS is not allowed."""
 
     @app.post(FAULTS_PATH)
     def add_faults() -> Response:

@@ -1,4 +1,4 @@
-"""The faults that need the socket itself: silence, cut connections, and bytes that come one by one."""
+"""The faults of the socket itself: silence, cut connections, and bytes one by one."""
 
 import selectors
 import socket
@@ -23,7 +23,7 @@ class ConnectionCut(ConnectionAbortedError):
 
 
 class CuttableHandler(WSGIRequestHandler):
-    """Closes, or resets, the connection on ConnectionCut; writes no access log, since query strings hold codes."""
+    """Closes or resets the connection on ConnectionCut. It writes no access log, because query strings hold codes."""
 
     _reset = False
 
@@ -50,7 +50,7 @@ class Connection:
         self._stopping = stopping
 
     def perform(self, fault: Fault, process: Callable[[], Outcome], counterfeit: Callable[[], Outcome]) -> Answer:
-        """The answer that `fault` makes of a request; raises ConnectionCut where there is none left to send."""
+        """The answer of a request under `fault`. Raises ConnectionCut if no answer is left to send."""
         if fault.kind == "late":
             return self._late(fault, process)
         outcome = process() if fault.processes_first else counterfeit()
@@ -79,7 +79,7 @@ class Connection:
                 return spoil(fault, outcome)
 
     def _late(self, fault: Fault, process: Callable[[], Outcome]) -> Answer:
-        """Goes on even if the client has given up: the request that lands late is the dangerous one."""
+        """Goes on even if the client has given up, because a late request is the dangerous one."""
         outcome = process() if fault.processes_first else None
         if self._stopping.wait(fault.seconds):
             raise ConnectionCut

@@ -1,1 +1,1 @@
-"""What a person on call does."""
+"""The actions of a person on call."""

@@ -24,11 +24,11 @@ from oauth_broker.runtime import aws
 from oauth_broker.runtime.invocation import Invocation
 
 Actions = Callable[[Command, Invocation], dict[str, Any]]
-"""Does what a command asks for and returns the answer. Raises OperatorError, and ServiceUnavailable where AWS fails."""
+"""Runs a command and returns its answer. Raises OperatorError, and ServiceUnavailable if AWS fails."""
 
 
 class OperatorActions:
-    """All actions, with settings that are right."""
+    """All actions, for valid settings."""
 
     def __init__(self, parts: Parts, dead_letter_queue_url: str) -> None:
         settings, clock = parts.settings, parts.clock
@@ -68,13 +68,13 @@ class OperatorActions:
 
     def _redrive(self, command: Redrive, invocation: Invocation) -> dict[str, Any]:
         if self._dead_letters is None:
-            raise NotConfigured("DEAD_LETTER_QUEUE_URL must not be empty.")
+            raise NotConfigured("DEAD_LETTER_QUEUE_URL is empty. The template sets it: deploy the stack again.")
         redriven = self._dead_letters.redrive(command.limit, invocation, drop_lost=command.drop_lost)
         return asdict(redriven) | {"in_queue": self._dead_letters.count()}
 
 
 def make_actions(environment: Mapping[str, str], clock: Clock) -> Actions:
-    """Put the actions together. With a setting that is wrong, the check says which, and nothing else is done."""
+    """Put the actions together. If a setting is wrong, the check names it, and every other action refuses."""
     try:
         parts = Parts.from_environment(environment, clock)
     except ConfigurationError as error:
@@ -86,6 +86,9 @@ def _checks_alone(error: ConfigurationError) -> Actions:
     def act(command: Command, invocation: Invocation) -> dict[str, Any]:
         if isinstance(command, CheckConfiguration):
             return settings_refused(error)
-        raise NotConfigured(f"{error.reason}. Nothing can be done before that is right.", error.reason)
+        raise NotConfigured(
+            f'{error.reason}. Correct this setting and deploy again. Until then, the action "check" alone works.',
+            error.reason,
+        )
 
     return act

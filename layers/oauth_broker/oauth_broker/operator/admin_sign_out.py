@@ -1,4 +1,4 @@
-"""Ending a sign-in or session from outside, in whatever state it is, together with its secret."""
+"""Ends a sign-in or session in any state for the operator, and deletes its secret."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.session_end import delete_secret
 from oauth_broker.sessions.table import ConditionFailed, SignIns
 
-# What the last row of an invocation, its last save and its answer may take; and what the waiting for a callback leaves
-# of that.
+# The last row of an invocation, its last save and its answer may take this long. A wait for a callback leaves the
+# second number of it.
 RESERVED_SECONDS = 20
 _RESERVED_AFTER_WAIT = 15
 
-# A callback is at work on it, and there is not the time to wait for its end.
+# A callback works on the row, and the time left is too short to wait for its end.
 SIGN_IN_UNDER_WAY = "sign_in_under_way"
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A row that is over, None where it is gone; ``by_this`` tells whether it was this that ended it."""
+    """A row that is over, or None if it is gone. ``by_this`` is true if this call ended it."""
 
     row: SignIn | None
     by_this: bool
@@ -32,14 +32,15 @@ class Ended:
 class AdminSignOut:
     """Ends rows for the operator, one at a time.
 
-    Every method raises ServiceUnavailable where AWS fails, and can be repeated.
+    Every method raises ServiceUnavailable if AWS fails, and may be repeated.
 
-    The row is ended first, in one conditional update that every other worker's conditions meet: a claim, an issue, a
-    redemption, a lease and a commit that come after it are refused. So it is with a sign-out (``revoke``).
+    First, one conditional update ends the row, as a sign-out does (``revoke``). The conditions of all other workers
+    refuse a later claim, issue, redemption, lease or commit.
 
-    The secret is deleted second. A refresh under way cannot make it anew: it writes versions into a secret that exists.
-    A callback under way can, since it creates one. Its claim tells how long it may be at it, so the secret is deleted
-    after that. Should this process die in between, cleanup deletes the secret when the row expires, a day later.
+    Second, the secret is deleted. A refresh under way cannot create it again, because it writes versions into an
+    existing secret. A callback under way can, because it creates the secret. The callback's claim says how long it may
+    take, and the deletion waits for its end. If this process dies in between, cleanup deletes the secret when the row
+    expires, a day later.
     """
 
     def __init__(self, sign_ins: SignIns, secret_store: SecretStore, clock: Clock) -> None:
@@ -48,18 +49,18 @@ class AdminSignOut:
         self._clock = clock
 
     def end(self, session_id: str, reason: str, by: str, invocation: Invocation) -> Ended:
-        """End the row, unless it is over. ``by`` is the same where it is repeated, and only there."""
+        """End the row, unless it is over. A repeated call, and no other, passes the same ``by``."""
         try:
             row = self._sign_ins.end_in_any_state(session_id, reason, by, self._clock.now())
         except ConditionFailed as refused:
             return Ended(refused.found, by_this=False)
         invocation.about_session(session_id, row.client_id)
-        # Not counted as SessionsEnded: nobody needs to be told of what a person has decided.
+        # The metric SessionsEnded does not count this, because a person's own decision needs no alarm.
         invocation.log("session_ended", level="warning", reason=reason)
         return Ended(row, by_this=True)
 
     def delete_secret(self, session_id: str, row: SignIn | None, invocation: Invocation) -> bool:
-        """Delete the secret of a row that is over, for good; tell whether AWS let it."""
+        """Delete the secret of a row that is over, for good. Return False if a right is missing."""
         if row is not None and not row.secret_version:
             self._outwait_callback(row.lease_until, invocation)
         return delete_secret(self._secret_store, session_id, invocation)

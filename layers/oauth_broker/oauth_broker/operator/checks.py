@@ -1,4 +1,4 @@
-"""Is everything that is configured right, and does it answer? What a person on call asks first, and last."""
+"""The configuration check: it tests the settings, and the services behind them."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ from oauth_broker.runtime.invocation import Invocation, Level
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.not_before import EVERYONE, NotBefore
 
-# A refresh token that Aries never issued, and a verifier of the right form.
+# A refresh token that Aries never issued. As a verifier, it has the right form.
 _MADE_UP = Secret("made-up-by-the-configuration-check-of-the-broker")
-# Of no session, and of the right form.
+# The form of a reference, and no session has it.
 _NO_REFERENCE = "0" * 16
-# Executions of functions at once, of a whole account in a region. A new account has 10. The API's throttling lets in
-# more than this many requests a second, and each takes some 0.3 seconds.
+# Concurrent executions of a whole account in a region. A new account has 10. The API's throttling lets in more than
+# this many requests a second, and each takes some 0.3 seconds.
 _LEAST_CONCURRENCY = 100
-# Aries refuses a request without parameters, but with neither of these.
+# Aries refuses a request without parameters, but with neither status.
 _NOTHING_THERE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 _MEANINGS = {
-    Outcome.DEAD: "Aries answers, and takes the client id and secret",
-    Outcome.MISCONFIGURED: "Aries refuses the client id or the client secret",
-    Outcome.REFUSED: "Aries was not reached, or asks to be asked less",
-    Outcome.UNKNOWN_ERROR: "Aries answers, but nothing that the broker knows: the dialect's table of outcomes lacks it",
-    Outcome.AMBIGUOUS: "Aries gives no answer that can be read",
+    Outcome.DEAD: "Aries answers, and accepts the client id and secret",
+    Outcome.MISCONFIGURED: "Aries refuses the client id or the client secret: compare them with Client Center",
+    Outcome.REFUSED: "Aries was not reached, or asks for fewer requests: repeat the check in a minute",
+    Outcome.UNKNOWN_ERROR: "the broker does not know this answer of Aries: check the parameter ProviderDialect, or add "
+    "the outcome to config/dialect.py",
+    Outcome.AMBIGUOUS: "Aries gives no readable answer: repeat the check in a minute",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at; ``detail`` says what was found."""
+    """One check. ``detail`` says what it found."""
 
     name: str
     ok: bool
@@ -50,11 +51,11 @@ class Check:
 
 
 class _Wrong(BrokerError):
-    """What was looked at is not as it should be."""
+    """A check found a fault."""
 
 
 class ConfigurationChecks:
-    """Looks at one thing after the other, at all of them whatever is wrong with one. It changes nothing."""
+    """Runs every check, even if an earlier one fails. It changes nothing."""
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class ConfigurationChecks:
         self._clock = clock
 
     def __call__(self) -> dict[str, Any]:
-        """Return every check, and whether all are well."""
+        """Return the result of every check, and ``ok``: true if all are."""
         looks: dict[str, Callable[[], str]] = {
             "settings": lambda: "all variables are well-formed",
             "apps": self._apps,
@@ -101,13 +102,14 @@ class ConfigurationChecks:
     def _issuer(self) -> str:
         if not self._settings.issuer:
             return (
-                "the name that API Gateway gives: the stack's outputs have it, and the redirect URI to register with "
-                "Aries"
+                "the issuer is the name that API Gateway gives: see the stack's outputs for it, and for the redirect "
+                "URI to register with Aries"
             )
         return f"{self._settings.issuer}; the redirect URI to register with Aries is {self._redirect_uri()}"
 
     def _redirect_uri(self) -> str:
-        # Where API Gateway's name is not known here, one that is nobody's: Aries refuses the made-up token for itself.
+        # The name that API Gateway gives is unknown here. A made-up name will do, because Aries refuses the made-up
+        # token in any case.
         return f"{self._settings.issuer_for('broker.invalid')}/oauth2/callback"
 
     def _table(self) -> str:
@@ -120,41 +122,41 @@ class ConfigurationChecks:
 
     def _letters(self) -> str:
         if self._dead_letters is None:
-            raise _Wrong("DEAD_LETTER_QUEUE_URL must not be empty")
+            raise _Wrong("DEAD_LETTER_QUEUE_URL is empty. The template sets it: deploy the stack again")
         count = self._dead_letters.count()
-        return "the queue is empty" if not count else f'about {count} in the queue: see the action "redrive"'
+        return "the queue is empty" if not count else f'the queue has about {count} letters: use the action "redrive"'
 
     def _concurrency(self) -> str:
         with translated("lambda"):
-            # Made here: the description of Lambda is large, and nothing else needs it.
+            # The client is made here, because botocore's description of Lambda is large and no other code needs it.
             settings = self._functions().get_account_settings()
         limit = int(settings["AccountLimit"]["ConcurrentExecutions"])
         found = f"all functions of the account may run {limit} times at once in this region"
         if limit < _LEAST_CONCURRENCY:
-            raise _Wrong(f"{found}: ask for 1,000 (Service Quotas, Lambda, Concurrent executions, L-B99A9384)")
+            raise _Wrong(f"{found}: request 1,000 (Service Quotas, Lambda, Concurrent executions, L-B99A9384)")
         return found
 
     def _client_secret(self) -> str:
         if not self._settings.can_refresh:
-            return "none is configured, so that no app is given a refresh token"
+            return "no client secret is configured, and no app gets a refresh token"
         self._current_client_secret().reread()
-        return "can be read; functions that are running read a new one within five minutes"
+        return "can be read; running functions read a new one within five minutes"
 
     def _current_client_secret(self) -> ClientSecret:
-        """Return one that has nothing kept."""
+        """Return a reader with an empty cache."""
         return ClientSecret(self._secrets, self._settings.aries_client_secret_arn, self._clock)
 
     def _authorize_url(self) -> str:
         status = self._transport.status_of(self._settings.aries_authorize_url, ARIES_CALL_SECONDS)
         if status in _NOTHING_THERE:
-            raise _Wrong(f"there is nothing at ARIES_AUTHORIZE_URL: HTTP status {status}")
+            raise _Wrong(f"ARIES_AUTHORIZE_URL leads to no page (HTTP status {status}): check the address")
         if status >= 500:
-            raise _Wrong(f"HTTP status {status}")
+            raise _Wrong(f"Aries fails (HTTP status {status}): repeat the check in a minute")
         issuer = self._settings.aries_issuer
-        return f"answers with HTTP status {status}; the iss that comes back with a sign-in must be {issuer}"
+        return f"answers with HTTP status {status}; the iss in the answer to a sign-in must be {issuer}"
 
     def _token_url(self) -> str:
-        """Ask Aries, in its dialect, to renew what it never granted: what it refuses it for tells what it accepts."""
+        """Send Aries a made-up token or code, in its dialect. If it refuses that alone, it accepts the client."""
         quiet = _Quiet()
         invocation = Invocation(quiet, quiet)
         provider = Provider(self._settings, self._transport, self._current_client_secret(), self._clock)
@@ -168,11 +170,11 @@ class ConfigurationChecks:
             if failure.outcome is Outcome.DEAD:
                 return detail
             raise _Wrong(detail) from failure
-        raise _Wrong("Aries granted tokens for what it never issued")
+        raise _Wrong("Aries granted tokens for a made-up token or code: check the parameter AriesTokenUrl")
 
 
 def settings_refused(error: ConfigurationError) -> dict[str, Any]:
-    """Return the report for settings that cannot be read: there is nothing else to look at then."""
+    """Return the report for malformed settings, because the other checks need them."""
     return _report([Check("settings", ok=False, detail=error.reason)])
 
 
@@ -188,11 +190,11 @@ def _checked(name: str, look: Callable[[], str]) -> Check:
     except NotSent as error:
         return Check(name, ok=False, detail=f"cannot be reached ({error})")
     except NoReply as error:
-        return Check(name, ok=False, detail=f"gives no whole answer ({error})")
+        return Check(name, ok=False, detail=f"gives no complete answer ({error})")
 
 
 class _Quiet:
-    """A context and telemetry of the check's own: what it provokes at Aries is no failure, and no alarm's business."""
+    """A context and telemetry for the check alone: the error that it provokes at Aries must raise no alarm."""
 
     aws_request_id = ""
 

@@ -1,4 +1,4 @@
-"""What an operator may ask for, validated: only these values are accepted by the actions."""
+"""The operator's commands, validated. The actions accept these types alone."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _OPERATOR = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _REFERENCE = re.compile(r"[0-9a-f]{16}")
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _MOST_LETTERS = 1000
-# SAM CLI and the AWS CLI give up on an answer after 60 seconds, and then invoke the function again, by themselves and
-# more than once. Less than the first is no time to do anything in.
+# SAM CLI and the AWS CLI wait 60 seconds for an answer. Then they repeat the invocation by themselves, more than once.
+# Less than 45 seconds is too short for any work.
 _LEAST_SECONDS = 45
 _SECONDS = 55
-# As long as Lambda lets a function run, for a caller that does not wait.
+# Lambda's longest run time, for a caller that does not wait.
 _MOST_SECONDS = 900
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Any command. ``operator`` is who says to ask, for the audit line; CloudTrail knows for sure.
+    """Any command. ``operator`` is the name that the caller claims, for the audit line; CloudTrail knows for sure.
 
-    ``seconds`` is the time in which an answer is wanted.
+    ``seconds`` is the time within which the answer must come.
     """
 
     action: ClassVar[str]
@@ -35,7 +35,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class ShowSession(Command):
-    """Tell what is known of one session. ``reference`` is what log lines call it."""
+    """Show one session. ``reference`` is its name in log lines."""
 
     action: ClassVar[str] = "session"
     reference: str
@@ -54,10 +54,10 @@ Step = Literal["start", "continue", "status"]
 
 @dataclass(frozen=True, slots=True)
 class RevokeAll(Command):
-    """End all sessions of an app, or of everyone where ``client_id`` is None.
+    """End all sessions of an app, or of everyone if ``client_id`` is None.
 
-    ``step`` tells whether to begin, to go on with what was begun, or only to tell how far it is. ``removed_app`` says
-    that the app is meant though it is not registered any more.
+    ``step`` says whether to begin, to continue, or only to report the progress. ``removed_app`` confirms an app that is
+    no longer registered.
     """
 
     action: ClassVar[str] = "revoke_all"
@@ -68,14 +68,14 @@ class RevokeAll(Command):
 
 @dataclass(frozen=True, slots=True)
 class CheckConfiguration(Command):
-    """Look whether everything that is configured is right and answers."""
+    """Check the settings, and the services behind them."""
 
     action: ClassVar[str] = "check"
 
 
 @dataclass(frozen=True, slots=True)
 class Redrive(Command):
-    """Do what up to ``limit`` dead letters of cleanup are about; ``drop_lost`` removes those that cannot be done."""
+    """Do the work of up to ``limit`` dead letters of cleanup. ``drop_lost`` removes the letters that are lost."""
 
     action: ClassVar[str] = "redrive"
     limit: int
@@ -83,9 +83,9 @@ class Redrive(Command):
 
 
 def parse_command(event: object) -> Command:
-    """Check what the function was invoked with; raises InvalidCommand naming the member that is wrong."""
+    """Validate the event of an invocation. Raises InvalidCommand, which names the wrong member."""
     if not isinstance(event, dict):
-        raise InvalidCommand('The event must be a JSON object, as {"action": "check", "operator": "your name"}.')
+        raise InvalidCommand('The event must be a JSON object such as {"action": "check", "operator": "your name"}.')
     members = _Members(event)
     action = members.choice("action", _ACTIONS)
     operator = members.text("operator", _OPERATOR, "your name: 1 to 64 letters, digits, '.', '_', '@', '+' or '-'")
@@ -96,7 +96,7 @@ def parse_command(event: object) -> Command:
 
 
 class _Members:
-    """The members of a command. Those that were not asked for are refused: a misspelt one must not be passed over."""
+    """The members of a command. Unknown members are refused, so that a misspelt one is not ignored."""
 
     def __init__(self, members: Mapping[str, Any]) -> None:
         self._members = members
@@ -149,14 +149,14 @@ def _wrong(name: str, what: str) -> InvalidCommand:
 
 
 def _reference(members: _Members) -> str:
-    return members.text("session", _REFERENCE, 'the 16 hexadecimal digits that log lines have as "session"')
+    return members.text("session", _REFERENCE, 'the 16 hexadecimal digits in the member "session" of log lines')
 
 
 def _revoke_all(members: _Members, operator: str, seconds: int) -> RevokeAll:
     client_id = members.text("client_id", _CLIENT_ID, "a client id") if "client_id" in members else None
     if members.flag("everyone") == (client_id is not None):
         raise InvalidCommand(
-            'Give either "client_id", the app whose sessions are to end, or "everyone": true.', "wrong_scope"
+            'Give either "client_id", to end the sessions of one app, or "everyone": true.', "wrong_scope"
         )
     removed_app = client_id is not None and members.flag("removed_app")
     goes_on, is_status = members.flag("continue"), members.flag("status")
@@ -164,8 +164,8 @@ def _revoke_all(members: _Members, operator: str, seconds: int) -> RevokeAll:
         raise InvalidCommand('Give either "continue" or "status", not both.', "wrong_step")
     step: Step = "continue" if goes_on else "status" if is_status else "start"
     if step == "start" and seconds > _SECONDS:
-        # Repeated by itself, it would sign out again who has just come back.
-        raise InvalidCommand(f'More than {_SECONDS} "seconds" are for "continue" alone.', "wrong_seconds")
+        # SAM CLI would repeat a longer command, and so sign out again the users who have just come back.
+        raise InvalidCommand(f'More than {_SECONDS} "seconds" need "continue": true.', "wrong_seconds")
     return RevokeAll(operator, seconds, client_id, step, removed_app)
 
 

@@ -1,9 +1,9 @@
-"""The dead letters of cleanup: the batches of removed rows that Lambda gave up on, done after all.
+"""The dead letters of cleanup: batches of removed rows that Lambda gave up on. This does their work later.
 
-A letter names a place in the table's stream and no more
+A letter names a place in the table's stream and nothing else
 (https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html), and a stream keeps its records for 24
-hours. After that nobody can tell which secrets a letter was about: it is lost. What it leaves behind is told by its
-age: a secret of a session that was created more than SessionDays and a day ago belongs to no session any more.
+hours. After that, the secrets of a letter cannot be found: the letter is lost. Their age tells them: a secret that is
+older than SessionDays and a day belongs to no session.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from oauth_broker.operations.cleanup import Cleanup
 from oauth_broker.runtime.aws import DynamoDbStreamsClient, SqsClient, error_code, translated
 from oauth_broker.runtime.invocation import Invocation
 
-# A letter that is taken and not done is shown again after this.
+# SQS shows a letter again after this time, if it was taken and not removed.
 _HIDDEN_SECONDS = 60
-# Without waiting, SQS asks some of its servers only, and may find nothing where there is something.
+# A receive call that does not wait asks some of SQS's servers alone, and may miss letters.
 _WAIT_SECONDS = 1
-# No letter is begun with less time: to take it, to find its place, to read, to delete one secret and to remove it.
+# The least time for a letter: take it, find its place, read, delete one secret, remove it.
 _LETTER_SECONDS = 30
-# No page of records is begun with less: to delete one secret, and to remove the letter.
+# The least time for a page of records: delete one secret, remove the letter.
 _PAGE_SECONDS = 15
-# How long it is tried in vain to delete secrets before the next letter has its turn: a person is waiting.
+# If no deletion succeeds for this long, the next letter has its turn, because a person is waiting.
 _TIME_LEFT_SECONDS = 10
-# A stream may answer with no records several times before it comes to the next ones.
+# A stream may answer several times with no records before it comes to the next ones.
 _MOST_EMPTY_PAGES = 100
 
 _Record = dict[str, Any]
@@ -39,13 +39,13 @@ _Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """What became of the letters that were taken, in numbers.
+    """The results for the letters taken, in numbers.
 
-    ``redriven`` letters are done and gone. ``kept`` ones are still in the queue, since a secret could not be deleted or
-    the stream not be read: worth another try. ``lost`` ones name records that the stream does not have any more, or
-    secrets that AWS refuses to delete for want of a right, which may not exist; they are still in the queue, save where
-    they were to be dropped. ``secrets_deleted`` counts repetitions and secrets that
-    did not exist, too.
+    - ``redriven``: done, and removed from the queue.
+    - ``kept``: still in the queue, because a secret could not be deleted or the stream could not be read. Try again.
+    - ``lost``: the stream has no such records any more, or AWS refuses the deletion because a right is missing (the
+      secret may not exist). Such a letter stays in the queue unless the command drops it.
+    - ``secrets_deleted``: also counts repeated deletions, and secrets that did not exist.
     """
 
     redriven: int = 0
@@ -56,15 +56,15 @@ class Redriven:
 
 
 class _Lost(Exception):
-    """Nothing more can be done for the letter from here. The message says why, in a word for the log."""
+    """The letter's work cannot be done. The message is the reason code for the log."""
 
 
 class _Trimmed(_Lost):
-    """The oldest of the letter's records, at the least, are gone."""
+    """At least the oldest records of the letter are gone."""
 
 
 class DeadLetters:
-    """The queue in which cleanup's dead letters lie."""
+    """The queue of cleanup's dead letters."""
 
     def __init__(self, queue: SqsClient, queue_url: str, streams: DynamoDbStreamsClient, cleanup: Cleanup) -> None:
         self._queue = queue
@@ -73,23 +73,18 @@ class DeadLetters:
         self._cleanup = cleanup
 
     def count(self) -> int:
-        """Return how many letters there are, about, those included that were taken a moment ago.
-
-        Raises ServiceUnavailable.
-        """
+        """Return the approximate number of letters, also those taken a moment ago. Raises ServiceUnavailable."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         with translated("sqs"):
             answer = self._queue.get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
 
     def redrive(self, limit: int, invocation: Invocation, *, drop_lost: bool = False) -> Redriven:
-        """Take up to ``limit`` letters and delete the secrets of the rows they are about.
+        """Take up to ``limit`` letters and delete the secrets of their rows. Raises ServiceUnavailable if SQS fails.
 
-        Raises ServiceUnavailable if SQS fails.
-
-        A letter is removed from the queue once all its secrets are deleted. One that is not done is shown again after a
-        minute. A lost one is removed only with ``drop_lost``: it keeps the alarm on until somebody has looked for the
-        secrets it leaves behind, and says so. No letter is begun that the invocation might not finish.
+        A letter is removed from the queue when all its secrets are deleted. Otherwise, SQS shows it again after a
+        minute. A lost letter is removed only with ``drop_lost``: it keeps the alarm on until a person has looked for
+        the secrets that it leaves behind. The method takes no letter if the time left may be too short to finish it.
         """
         tally: Counter[str] = Counter()
         seen = set()
@@ -131,7 +126,7 @@ class DeadLetters:
             self._queue.delete_message(QueueUrl=self._queue_url, ReceiptHandle=letter["ReceiptHandle"])
 
     def _delete_secrets(self, place: _Place, invocation: Invocation, tally: Counter[str]) -> None:
-        """Delete the secrets of all removals in ``place``; raises ServiceUnavailable where one is left, and _Lost."""
+        """Delete the secrets of all removals in ``place``. Raises ServiceUnavailable if one is left, and _Lost."""
         failed, denied, lost = 0, 0, None
         try:
             for records in self._records(place):
@@ -144,17 +139,17 @@ class DeadLetters:
                 tally["secrets_not_deleted"] += len(outcome.failed) + len(outcome.denied)
         except _Lost as error:
             lost = error
-        # First of all what can still be deleted.
+        # A failure goes before a loss, because another try may still delete these secrets.
         if failed:
             raise ServiceUnavailable("secrets_not_deleted")
         if denied:
-            # Perhaps there is no such secret: a person looks, and drops the letter.
+            # Perhaps the secret does not exist. A person must look, and then drop the letter.
             raise _Lost("secret_access_denied")
         if lost:
             raise lost
 
     def _records(self, place: _Place) -> Iterator[list[_Record]]:
-        """Yield the records in ``place``, page by page; raises _Lost at the end where there are not all of them."""
+        """Yield the records in ``place``, page by page. Raises _Lost at the end if records are missing."""
         ends = {place.first, place.last}
         for page in self._pages(place):
             numbers = [int(record["dynamodb"]["SequenceNumber"]) for record in page]
@@ -166,7 +161,7 @@ class DeadLetters:
             raise _Trimmed("trimmed")
 
     def _pages(self, place: _Place) -> Iterator[list[_Record]]:
-        """Yield what the shard has from the first record of ``place`` on or, where that is gone, all it has."""
+        """Yield the shard's records from the first one of ``place`` on or, if that one is gone, from the oldest on."""
         try:
             yield from self._pages_from(place, "AT_SEQUENCE_NUMBER", SequenceNumber=str(place.first))
         except _Trimmed:
@@ -181,12 +176,12 @@ class DeadLetters:
             **position,
         )
         iterator, empty = answer["ShardIterator"], 0
-        # A shard that is closed has an end.
+        # A closed shard has an end: its last answer has no iterator.
         while iterator:
             answer = self._asked(self._streams.get_records, ShardIterator=iterator)
             empty = 0 if answer["Records"] else empty + 1
             if empty > _MOST_EMPTY_PAGES:
-                # A shard that is open has no end, and may have nothing left.
+                # An open shard has no end, and may have no records left.
                 raise (
                     _Trimmed("trimmed") if kind == "TRIM_HORIZON" else ServiceUnavailable("dynamodbstreams:no_records")
                 )
@@ -201,7 +196,7 @@ class DeadLetters:
             except ClientError as error:
                 if error_code(error) == "TrimmedDataAccessException":
                     raise _Trimmed("trimmed") from error
-                # The stream, or the shard, is gone with all its records.
+                # The stream or the shard is gone, and its records with it.
                 if error_code(error) == "ResourceNotFoundException":
                     raise _Lost("not_found") from error
                 raise
@@ -210,7 +205,7 @@ class DeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A part of a shard of a stream: the records from ``first`` to ``last``, by sequence number."""
+    """The records of a shard from sequence number ``first`` to ``last``."""
 
     stream_arn: str
     shard_id: str
@@ -219,7 +214,7 @@ class _Place:
 
     @classmethod
     def parse(cls, body: str) -> _Place:
-        """Read a letter; raises _Lost where it is not one of Lambda's."""
+        """Read a letter. Raises _Lost if Lambda did not write it."""
         try:
             content = json.loads(body)
         except ValueError:

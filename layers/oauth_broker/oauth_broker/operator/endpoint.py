@@ -1,4 +1,4 @@
-"""The operator function's handler: a command in, an answer out, audit lines for it, and never an exception."""
+"""The operator function's handler: it takes a command, writes audit lines, and answers. It never raises."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from oauth_broker.runtime.invocation import Invocation, LambdaContext, OperatorA
 
 Answer = dict[str, Any]
 
-# What could not be read as a command.
+# The audit line of an event that is no command.
 _INVALID = OperatorAction("invalid")
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorEndpoint:
-    """A Lambda handler that is invoked under IAM, not through the API."""
+    """A Lambda handler. IAM allows its invocation; the API has no route to it."""
 
     telemetry: Telemetry
     actions: Actions
 
     def __call__(self, event: object, context: LambdaContext) -> Answer:
-        """Do what ``event`` asks for. Never raises: a failure is an answer with ``error`` and ``message``."""
+        """Run the command in ``event``. Never raises: a failure is an answer with ``error`` and ``message``."""
         audit = _Audit(context, self.telemetry)
         try:
             command = parse_command(event)
@@ -38,7 +38,7 @@ class OperatorEndpoint:
             audit.failed(error.code, error.reason)
             return {"error": error.code, "message": error.message}
         except Exception as error:  # noqa: BLE001 - this is the last stop
-            # The place and not the message, which may quote what it stumbled over.
+            # The log gets the place and not the message, because a message may quote a secret.
             place = traceback.extract_tb(error.__traceback__)[-1]
             reason = f"{type(error).__name__} at {place.name}:{place.lineno}"
             audit.invocation.log("internal_error", level="error", reason=reason)
@@ -46,7 +46,7 @@ class OperatorEndpoint:
             audit.failed("internal_error", reason)
             return {
                 "error": "internal_error",
-                "message": "This is a defect of the broker. The log has more under the request id.",
+                "message": "This is a bug of the broker. Search the log for the request id.",
                 "request_id": audit.invocation.request_id,
             }
         audit.done(answer)
@@ -57,14 +57,14 @@ class OperatorEndpoint:
             return self.actions(command, invocation)
         except ServiceUnavailable as unavailable:
             raise TemporaryFailure(
-                f"It did not work now ({unavailable.reason}). Nothing is lost, and nothing done twice: repeat the same "
-                "command in a moment. Where it says the same again, look up that error: a right may be missing.",
+                f"The command failed ({unavailable.reason}). Nothing is lost, and nothing is done twice: repeat the "
+                "same command in a moment. If it fails again, look this error up: a right may be missing.",
                 unavailable.reason,
             ) from unavailable
 
 
 class _Limited:
-    """A Lambda context in which an answer is wanted after ``seconds``, however long Lambda would wait."""
+    """A Lambda context with at most ``seconds`` of time left, even if Lambda would wait longer."""
 
     def __init__(self, context: LambdaContext, seconds: int) -> None:
         self.aws_request_id = context.aws_request_id
@@ -87,10 +87,7 @@ def _described(command: Command) -> OperatorAction:
 
 
 class _Audit:
-    """Writes who asked for what, before anything is done, and what came of it.
-
-    Before, since a process that dies writes nothing any more.
-    """
+    """Writes two lines with operator and command: one before it runs, because a process may die, and one after it."""
 
     def __init__(self, context: LambdaContext, telemetry: Telemetry) -> None:
         self.invocation = Invocation(context, telemetry)
@@ -99,7 +96,7 @@ class _Audit:
         self._action = _INVALID
 
     def asked(self, command: Command) -> None:
-        """Note what is going to be done. What is written from here on is about that, and in its time."""
+        """Write the line before the command, and limit the time left to the command's seconds."""
         self.invocation = Invocation(_Limited(self._context, command.seconds), self._telemetry)
         self._action = _described(command)
         self.invocation.count("OperatorActions", action=command.action)
@@ -107,12 +104,12 @@ class _Audit:
         self.invocation.audit(self._action, reason=reason)
 
     def done(self, answer: Answer) -> None:
-        """Note that it is done, as far as it is."""
+        """Write the line with the result."""
         action = replace(self._action, client_id=answer.get("client_id", self._action.client_id))
         self.invocation.audit(action, reason=_outcome(answer), count=answer.get("ended", answer.get("redriven")))
 
     def failed(self, code: str, reason: str) -> None:
-        """Note that it is not done."""
+        """Write the line of a failure."""
         if self._action is _INVALID:
             self.invocation.count("OperatorActions", action=_INVALID.action)
         self.invocation.audit(self._action, level="warning", reason=reason, error=code)

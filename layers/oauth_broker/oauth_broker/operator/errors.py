@@ -1,6 +1,6 @@
-"""What an operator's command is answered with where it was not done.
+"""The failures of an operator's command.
 
-``code`` is for programs, ``message`` for the person: what is wrong and what to do next. The reason goes to the log.
+``code`` is for programs. ``message`` tells the person the fault and the next step. The reason goes to the log.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ class OperatorError(BrokerError):
 
 
 class InvalidCommand(OperatorError):
-    """The command is not one: the message names the member that is wrong, and repeats no value of it."""
+    """The command is malformed. The message names the wrong member, and repeats no value of it."""
 
     code = "invalid_request"
 
 
 class NothingFound(OperatorError):
-    """What the command is about does not exist, or not any more."""
+    """The session or the mass sign-out does not exist, or no longer."""
 
     code = "not_found"
 
 
 class NotConfigured(OperatorError):
-    """A setting is missing or malformed: the message names the variable."""
+    """A setting is missing or malformed. The message names the variable."""
 
     code = "configuration_error"
 
 
 class TemporaryFailure(OperatorError):
-    """AWS did not do its part; the message says how to go on."""
+    """The command may succeed later. The message says how to go on."""
 
     code = "temporary_failure"

@@ -1,7 +1,8 @@
-"""The answer to a leak: everyone's sessions, or those of one app, are over at once, and their secrets go one by one.
+"""The answer to a leak: a mass sign-out ends all sessions, or those of one app, at once.
 
-The cut-off is written first, and nothing else decides: from then on no process that reads it takes a token or a code of
-a session that began before it. What follows is tidying, which may take hours and any number of invocations (`sweeper`).
+The not-before time is written first, and it alone decides. A process that has read it accepts no token and no code of a
+session that began before it. The sweep then tidies up: it ends the rows and deletes their secrets one by one, which may
+take hours and many invocations (`operator.sweep`).
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.control_item import CACHE_SECONDS
 from oauth_broker.sessions.not_before import EVERYONE, NotBefore, target_of
 
-# From its second on, so long may a cut-off take to be known everywhere: to be written, and to be read where one was
-# read just before; clocks may differ by the rest. By then every row that began before it is in the table, too.
+# A not-before time is known everywhere after this many seconds: the write, the caches of processes that have just read
+# another one, and 4 seconds for clocks that differ. Every row that began before it is then in the table, too.
 IN_EFFECT_SECONDS = AWS_CALL_SECONDS + CACHE_SECONDS + 4
 
 _CONTINUE = 'Repeat the same command with "continue": true until "finished" is true.'
 
 _DENIED = (
-    "AWS refused, for want of a right, to delete the secrets that secrets_denied counts. The sessions are over all the "
-    "same. Does OperatorRole still allow secretsmanager:DeleteSecret on them? See SecretAccessDeniedAlarm."
+    "All sessions are over. But AWS refused to delete the secrets that secrets_denied counts, because a right is "
+    "missing. Check whether OperatorRole still allows secretsmanager:DeleteSecret on them. See SecretAccessDeniedAlarm."
 )
 
 
 class MassSignOut:
-    """Signs out all sessions of a scope that began until now.
+    """Signs out all sessions of a target that began until now.
 
-    In effect, what it promises is this: no request that begins is answered with tokens of such a session. One that was
-    already under way may still be, within the 29 seconds that a function has; what it commits the next one is refused.
-    A sign-in that is under way is over too. Access tokens that were handed out live at Aries until they expire.
+    Once this is in effect, no new request gets tokens of such a session. A request under way may still get some, within
+    the 29 seconds of a function; the broker refuses them in the next request. A sign-in under way is over too. Access
+    tokens that were handed out are valid at Aries until they expire.
     """
 
     def __init__(
@@ -52,10 +53,10 @@ class MassSignOut:
         self._clock = clock
 
     def __call__(self, command: RevokeAll, invocation: Invocation) -> dict[str, Any]:
-        """Begin, go on, or tell how far it is; returns that.
+        """Begin, continue, or report; return the progress.
 
-        Raises InvalidCommand for an app that is not known, NotFound where there is nothing to go on with,
-        ServiceUnavailable before the cut-off is known to be written, and TemporaryFailure after that.
+        Raises InvalidCommand for an unknown app, and NothingFound if there is no mass sign-out to continue. If AWS
+        fails, raises ServiceUnavailable while the not-before time may be unwritten, and TemporaryFailure after that.
         """
         target = EVERYONE if command.client_id is None else target_of(command.client_id)
         if command.step == "start":
@@ -66,16 +67,19 @@ class MassSignOut:
         else:
             not_before = self._not_before.current(target)
             if not not_before:
-                raise NothingFound("There has been no mass sign-out of this scope.", "no_mass_sign_out")
+                raise NothingFound(
+                    'This mass sign-out was never begun. To begin it, leave out "continue" and "status".',
+                    "no_mass_sign_out",
+                )
         if command.step == "status":
             return self._report(self._found(target, not_before), "")
         try:
             return self._work(target, not_before, command.client_id, invocation)
         except ServiceUnavailable as unavailable:
             raise TemporaryFailure(
-                f"The sessions are signed out: the cut-off of {utc(not_before)} is written, and in effect everywhere "
-                f"{IN_EFFECT_SECONDS} seconds after that. But AWS failed ({unavailable.reason}), so that not all of "
-                f"them are tidied up. {_CONTINUE}",
+                f"The sessions are signed out: the cut-off {utc(not_before)} is written, and is in effect everywhere "
+                f"{IN_EFFECT_SECONDS} seconds later. But AWS failed ({unavailable.reason}), and not all sessions are "
+                f"tidied up. {_CONTINUE}",
                 unavailable.reason,
             ) from unavailable
 
@@ -86,10 +90,10 @@ class MassSignOut:
         if is_registered == command.removed_app:
             names = ", ".join(client.client_id for client in self._registry.clients)
             raise InvalidCommand(
-                'The app is registered: leave "removed_app" out.'
+                'The app is registered. Leave "removed_app" out.'
                 if is_registered
-                else f'The member "client_id" names no registered app; these are: {names}. If an app is meant that was '
-                'removed from Apps, say so with "removed_app": true.',
+                else f'The member "client_id" names no registered app. The registered apps are: {names}. If the app '
+                'was removed from Apps, add "removed_app": true.',
                 "registered_app" if is_registered else "unknown_app",
             )
 
@@ -98,7 +102,7 @@ class MassSignOut:
             lambda: self._sweeps.begin(target, not_before, self._clock.now()), invocation
         )
         self._wait_for_effect(progress.not_before, invocation)
-        # Without the time to wait there is none to begin a row, either.
+        # If the time left is too short for this wait, it is too short for a row, and the sweep does nothing.
         return self._report(*self._sweeper.sweep(progress, client_id, invocation))
 
     def _wait_for_effect(self, not_before: int, invocation: Invocation) -> None:
@@ -110,7 +114,7 @@ class MassSignOut:
         return self._clock.now() >= not_before + IN_EFFECT_SECONDS
 
     def _found(self, target: str, not_before: int) -> Progress:
-        """Return the sweep up to ``cut_off``, or to a later one; a process may have died before it was begun."""
+        """Return the sweep up to ``not_before`` or a later time. A process may have died before it began the sweep."""
         found = self._sweeps.find(target)
         return found if found is not None and found.not_before >= not_before else Progress(target, not_before)
 
@@ -135,5 +139,5 @@ class MassSignOut:
         elif progress.secrets_denied:
             report["warning"] = _DENIED
         elif not progress.secrets_deleted:
-            report["warning"] = "No row of this scope from before the cut-off was found. Is it the right one?"
+            report["warning"] = 'No session from before the cut-off was found. Check that "scope" is the right one.'
         return report

@@ -1,4 +1,4 @@
-"""Finding rows of the sign-in table otherwise than by their key."""
+"""Finds rows of the sign-in table by other attributes than their key."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from typing import Any
 
 from oauth_broker.runtime.aws import DynamoDbClient, translated
 
-# Keys alone, by what log lines call a session.
+# This index holds keys alone, by the session's reference in log lines.
 INDEX = "by_reference"
-# Rows that one page looks at: at the pace of a mass sign-out, some seconds of work.
+# Rows that one page reads: some seconds of work at the pace of a mass sign-out.
 PAGE_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The keys of some rows. ``cursor`` leads to the next page; it is '' on the last one."""
+    """The keys of some rows. ``cursor`` leads to the next page; '' marks the last one."""
 
     session_ids: tuple[str, ...]
     cursor: str
 
 
 class SessionSearch:
-    """Searches the table. Every method raises ServiceUnavailable where DynamoDB fails."""
+    """Searches the table. Every method raises ServiceUnavailable if DynamoDB fails."""
 
     def __init__(self, client: DynamoDbClient, table_name: str) -> None:
         self._client = client
         self._table_name = table_name
 
     def find(self, reference: str) -> str | None:
-        """Return the id of the session that log lines call ``reference``, or None.
+        """Return the id of the session with this reference, or None.
 
-        A row of the last second may not be found yet; one that was just deleted may be found still.
+        The index may lag by a second: it may lack a new row, and may still have a deleted one.
         """
         with translated("dynamodb"):
             answer = self._client.query(
@@ -45,11 +45,11 @@ class SessionSearch:
         return next((str(item["session_id"]["S"]) for item in answer["Items"]), None)
 
     def page(self, not_before: int, client_id: str | None, cursor: str) -> Page:
-        """Return the next rows, in whatever state, that began up to ``cut_off``, of one app or of all.
+        """Return the next rows in any state, of one app or of all, that began no later than ``not_before``.
 
-        In the order of the table, which stays the same, from just behind the row ``cursor`` on: that may be any key, of
-        a row that is gone, too. A row that does not tell when it began is older than that. The table's control items
-        have no status.
+        They come in the table's own order, which does not change, and start just behind the key ``cursor``; the row of
+        that key may be gone. A row with no ``created_at`` counts as old enough. The table's control items have no
+        status.
         """
         conditions = ["attribute_exists(#status)", "(attribute_not_exists(created_at) OR created_at <= :not_before)"]
         values: dict[str, Any] = {":not_before": {"N": str(not_before)}}

@@ -1,4 +1,4 @@
-"""One session, for support: what became of it, and its end."""
+"""Shows or ends one session, for support."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _REASON = "operator"
 
 
 class SessionActions:
-    """Looks at, and ends, the session that log lines call by some reference.
+    """Shows and ends the session with a reference, as log lines have it.
 
-    Raises NotFound where there is none, and ServiceUnavailable where AWS fails.
+    Raises NothingFound if there is no such session, and ServiceUnavailable if AWS fails.
     """
 
     def __init__(
@@ -38,14 +38,14 @@ class SessionActions:
         self._clock = clock
 
     def show(self, reference: str) -> dict[str, Any]:
-        """Return what is known of the session, its timeline with it, and nothing that is secret."""
+        """Return the state and the timeline of the session, and no secret."""
         row = self._found(reference)
         return self._report(row, self._not_before.of(row.client_id))
 
     def revoke(self, reference: str, invocation: Invocation) -> dict[str, Any]:
-        """End the session in whatever state it is and delete its secret; repeating it changes nothing.
+        """End the session in any state and delete its secret. A repetition changes nothing.
 
-        Returns what ``show`` does, as it is now, with what was found and done.
+        Returns the state found, the work done, and the answer of ``show`` after that.
         """
         found = self._found(reference)
         ended = self._sign_out.end(found.session_id, _REASON, invocation.request_id, invocation)
@@ -58,9 +58,9 @@ class SessionActions:
         row = self._sign_ins.find(session_id) if session_id else None
         if row is None:
             raise NothingFound(
-                "No session has this reference. The row of a session that was ended is kept until a day after its end; "
-                "that of one that ran out, or of a sign-in that nobody finished, may go at once. The log lines with "
-                "the reference last longer.",
+                "No session has this reference. The row of a session that was ended is kept until a day after its end. "
+                "The row of a session that ran out, or of an unfinished sign-in, may be deleted at once. Search the "
+                "log for the reference: its lines are kept longer.",
                 "unknown_session",
             )
         return row

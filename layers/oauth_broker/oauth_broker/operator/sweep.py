@@ -1,16 +1,17 @@
-"""Going through the table after a mass sign-out: end every row that began before it, and delete every secret.
+"""The sweep after a mass sign-out: it ends every row that began before it, and deletes the secrets.
 
-What it takes for a million sessions, with rows of 2 KB:
+A million sessions, with rows of 2 KB, take this:
 
-- Time. Each row takes one update and one deletion, one after the other: some 50 ms, which is also the pace that is
-  kept, ROWS_PER_SECOND. That is 14 hours, 57 invocations of 15 minutes. None of it is waited for by anybody's safety:
-  the cut-off holds from the first seconds on, and no sign-in or refresh waits for a sweep.
-- Secrets Manager takes 50 deletions a second in a region, for sign-outs and cleanup as well. 20 leave them the most.
-- DynamoDB, on demand: consistent reads of 2 GB, 500,000 read units; 2 write units for each row, 2 million, and one for
-  each page; about 1.5 dollars. Secrets Manager counts a million calls, 5 dollars. Twenty rows a second are far below
-  what a table, or one partition of it, takes.
-- A day later the ended rows expire, and cleanup deletes each secret once more, at its own pace.
-- An app of which there are few sessions among a million: ten thousand pages of a scan, some minutes.
+- Time: an update and then a deletion a row, together some 50 ms. ROWS_PER_SECOND keeps the same pace. All rows take 14
+  hours, or 57 invocations of 15 minutes. Safety does not depend on it: the not-before time is in effect after the first
+  seconds, and no sign-in or refresh waits for a sweep.
+- Secrets Manager: it takes 50 deletions a second in a region. The sweep uses 20, and leaves most of them to sign-outs
+  and cleanup. A million calls cost 5 dollars.
+- DynamoDB, on demand: consistent reads of 2 GB are 500,000 read units. Each row takes 2 write units (2 million), and
+  each page takes one. The cost is about 1.5 dollars. Twenty rows a second are far below the limit of a table, or of one
+  partition.
+- A day later: the ended rows expire, and cleanup deletes each secret once more, at its own pace.
+- An app with few sessions among a million: ten thousand pages of a scan, some minutes.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ Result = TypeVar("Result")
 
 REASON = "mass_sign_out"
 ROWS_PER_SECOND = 20
-# How long one row, or one page, is tried in vain.
+# One row, or one page, is retried for this long.
 PATIENCE_SECONDS = 10
-# So many rows in a row that fail are no fault of the rows.
+# If this many rows fail one after another, AWS fails and not the rows.
 _OUTAGE_ROWS = 3
-# So many rows that failed are tried again before there may be more of them: an item holds 400 KB.
+# If this many failed rows are left, they are tried again before the next page, because an item holds 400 KB.
 _MOST_LEFT = 500
 
 
 class Sweeper:
-    """Works on sweeps."""
+    """Runs sweeps."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Sweeper:
         self._backoff = Backoff(clock, random_bytes)
 
     def patiently(self, call: Callable[[], Result], invocation: Invocation) -> Result:
-        """Return what ``call`` returns, repeating it for some seconds where it is ServiceUnavailable."""
+        """Return the result of ``call``. Repeat it for some seconds while it raises ServiceUnavailable."""
         ends_at = self.clock.now() + PATIENCE_SECONDS
 
         def time_left() -> float:
@@ -67,28 +68,28 @@ class Sweeper:
         return self._backoff.until_done(call, time_left)
 
     def sweep(self, progress: Progress, client_id: str | None, invocation: Invocation) -> tuple[Progress, str]:
-        """Go on from ``progress`` until all is done or the invocation is nearly over.
+        """Continue from ``progress`` until all is done or the invocation is nearly over.
 
-        Returns the progress as it was saved last, and what it stopped for before that, '' otherwise. A row that fails
-        is left for the end, and held against nobody; where one after the other fails, it stops. Rows of a page that
-        was not saved are done again, which changes nothing. Raises ServiceUnavailable where the table cannot be read,
-        or progress not be saved: what was saved before stands.
+        Returns the last saved progress, and the reason of an earlier stop, otherwise ''. A failed row is tried again at
+        the end. If several rows fail one after another, the sweep stops. If a page was not saved, its rows are done
+        again, which changes nothing. Raises ServiceUnavailable if the table cannot be read or the progress cannot be
+        saved; the last save stands.
         """
         run = _Run(self, client_id, invocation)
         try:
             while not progress.finished_at and not run.trouble and run.time_left() > 0:
                 progress = run.save(run.step(progress), progress.saved_id)
         except Overtaken:
-            run.trouble = "Another invocation is at work on this, or has begun it anew."
+            run.trouble = "Another invocation works on this mass sign-out, or has begun a new one."
             progress = self.patiently(lambda: self.sweeps.find(progress.target), invocation) or progress
         return progress, run.trouble
 
 
 @dataclass(slots=True)
 class _Tally:
-    """What became of the first ``handled`` of some rows.
+    """The results for the first ``handled`` of some rows.
 
-    Of those that did not fail, the secret is deleted, save where AWS refused that for want of a right (``denied``).
+    Every row that did not fail has lost its secret, except ``denied`` ones: AWS refused, because a right is missing.
     """
 
     handled: int = 0
@@ -102,7 +103,7 @@ class _Tally:
 
 
 class _Run:
-    """One invocation's part of a sweep. ``trouble`` is what it must stop for, '' for nothing."""
+    """One invocation's part of a sweep. ``trouble`` is the reason to stop, or ''."""
 
     def __init__(self, sweeper: Sweeper, client_id: str | None, invocation: Invocation) -> None:
         self.trouble = ""
@@ -115,19 +116,19 @@ class _Run:
         self._next_at = 0.0
 
     def time_left(self) -> float:
-        """Return the seconds in which one more row may be begun."""
+        """Return the seconds left in which the run may begin one more row."""
         return self._invocation.remaining() - RESERVED_SECONDS
 
     def _patiently(self, call: Callable[[], Result]) -> Result:
         return self._sweeper.patiently(call, self._invocation)
 
     def step(self, progress: Progress) -> Progress:
-        """Do one page of the table or, after the last one, what is left; return the progress, not saved yet."""
+        """Do one page of the table or, after the last page, the failed rows. Return the progress, not saved yet."""
         if progress.is_scanned or len(progress.left) >= _MOST_LEFT:
             tally = self._work_off(progress.left)
             if tally.failed and not tally.secrets_deleted and not self.trouble:
-                # Here and now it would only fail again.
-                self.trouble = f"What is left cannot be done yet ({self._last_failure})."
+                # Another try in this invocation would fail again.
+                self.trouble = f"The sessions that are left cannot be done yet ({self._last_failure})."
             return self._advanced(progress, tally, left=(*tally.failed, *progress.left[tally.handled :]))
         page = self._patiently(lambda: self._sweeper.search.page(progress.not_before, self._client_id, progress.cursor))
         tally = self._work_off(page.session_ids)
@@ -138,7 +139,7 @@ class _Run:
         return self._advanced(progress, tally, cursor=cursor, is_scanned=is_scanned, left=left)
 
     def save(self, progress: Progress, before: str) -> Progress:
-        """Save what was made from the progress saved as ``before``; raises Overtaken."""
+        """Save progress that continues the one saved as ``before``. Raises Overtaken."""
         self._patiently(lambda: self._sweeper.sweeps.save(progress, before))
         return progress
 
@@ -193,7 +194,7 @@ class _Run:
             return
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= _OUTAGE_ROWS:
-            self.trouble = f"One session after the other cannot be done ({failure.reason})."
+            self.trouble = f"Several sessions in a row failed ({failure.reason})."
         if isinstance(failure, Throttled):
             self._invocation.count("AwsThrottled", aws_service=failure.service)
         self._invocation.about_session(session_id)

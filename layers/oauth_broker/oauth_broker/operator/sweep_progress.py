@@ -1,4 +1,4 @@
-"""How far a mass sign-out has got: one item of the sign-in table for each scope."""
+"""The progress of a mass sign-out: one item of the sign-in table for each target."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from oauth_broker.sessions.row import to_value
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the sweep of a scope up to a cut-off is.
+    """The progress of the sweep of a target, for sessions up to its not-before time.
 
-    All rows up to ``cursor`` are done (all there are, once ``is_scanned``), save those in ``left``, which failed and
-    come again. ``ended``, ``secrets_deleted`` and ``secrets_denied`` are what was counted when progress was saved: a
-    process that died since did more. AWS refused to delete a secret that was denied, for want of a right. Times are
-    seconds since 1970, 0 for never. ``saved_id`` is of the last save.
+    All rows up to ``cursor`` are done, and all rows of the table if ``is_scanned``. The exceptions are in ``left``:
+    they failed and are tried again. ``ended``, ``secrets_deleted`` and ``secrets_denied`` are counts at the last save;
+    a process that died since then did more. A denied secret is one that AWS refused to delete because a right is
+    missing. Times are seconds since 1970, 0 for never. ``saved_id`` names the last save.
     """
 
     target: str
@@ -35,33 +35,33 @@ class Progress:
 
 
 class Overtaken(BrokerError):
-    """Another invocation has saved progress since this one did."""
+    """Another invocation has saved progress after this one."""
 
 
 class Sweeps:
-    """The items. Every method raises ServiceUnavailable where DynamoDB fails, and is safe to repeat."""
+    """The items. Every method raises ServiceUnavailable if DynamoDB fails, and may be repeated."""
 
     def __init__(self, client: DynamoDbClient, table_name: str) -> None:
         self._client = client
         self._table_name = table_name
 
     def find(self, target: str) -> Progress | None:
-        """Return the newest sweep of the scope, or None."""
+        """Return the newest sweep of the target, or None."""
         with translated("dynamodb"):
             answer = self._client.get_item(TableName=self._table_name, Key=_key(target), ConsistentRead=True)
         return _from_item(target, answer["Item"]) if "Item" in answer else None
 
     def begin(self, target: str, not_before: int, now: float) -> Progress:
-        """Return the sweep up to ``cut_off``, begun now or before; where there is one up to a later one, that."""
+        """Return the sweep up to ``not_before``, begun now or before. A sweep up to a later time goes first."""
         progress = Progress(target, not_before, started_at=int(now), saved_at=int(now), saved_id="begun")
         refused = self._put(progress, "attribute_not_exists(cut_off) OR cut_off < :cut_off", {})
         return progress if refused is None else refused
 
     def save(self, progress: Progress, before: str) -> None:
-        """Save progress, under a ``saved_id`` of its own, that was made from the progress saved as ``before``.
+        """Save progress under a new ``saved_id``. It must continue the progress saved as ``before``.
 
-        Raises Overtaken where that is not the last any more. So an older sweep never moves a newer one, and of two
-        workers at one sweep the slower one stops.
+        Raises Overtaken if another save came after ``before``. An older sweep therefore never moves a newer one, and if
+        two workers run one sweep, the slower one stops.
         """
         condition = "cut_off = :cut_off AND saved_id = :before"
         refused = self._put(progress, condition, {":before": to_value(before)})
@@ -69,7 +69,7 @@ class Sweeps:
             raise Overtaken("overtaken")
 
     def _put(self, progress: Progress, condition: str, values: dict[str, Any]) -> Progress | None:
-        """Write the item; return it as found where the condition refuses it."""
+        """Write the item. If the condition refuses the write, return the item as found, otherwise None."""
         members = {attribute: _value(getattr(progress, field)) for field, attribute in _ATTRIBUTES.items()}
         write = conditional_write(
             self._client.update_item,
@@ -77,14 +77,14 @@ class Sweeps:
             Key=_key(progress.target),
             UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in members),
             ConditionExpression=condition,
-            # DynamoDB reserves some of the words.
+            # Some of these words are reserved by DynamoDB.
             ExpressionAttributeNames={f"#{name}": name for name in members},
             ExpressionAttributeValues={f":{name}": value for name, value in members.items()} | values,
         )
         return None if write.is_applied else _from_item(progress.target, write.item)
 
 
-# The stored attribute of each field. The target is the key.
+# The stored attribute of each field. The target is in the key.
 _ATTRIBUTES = {field: field for field in Progress.__dataclass_fields__ if field != "target"} | {"not_before": "cut_off"}
 
 

@@ -1,4 +1,4 @@
-"""Times as people read them."""
+"""Times for people to read."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _LAST_SECOND = 253_402_300_799
 
 
 def utc(seconds: float) -> str | None:
-    """Return seconds since 1970 as ISO 8601 in UTC, to the second; None for 0, which stands for never.
+    """Return seconds since 1970 as ISO 8601 in UTC, to the second, or None for 0 (never).
 
-    What is later than the year 9999 is told as its end.
+    A time after the year 9999 becomes the end of that year.
     """
     return (
         datetime.fromtimestamp(min(int(seconds), _LAST_SECOND), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
