@@ -17,7 +17,7 @@ from tests.local.aries import Fault
 
 pytestmark = pytest.mark.clients
 
-START_AGAIN = "Go back to the app and sign in again from there."
+START_AGAIN = "Go back to the app and sign in again."
 
 
 @pytest.fixture(scope="module")
