@@ -17,7 +17,7 @@ from tests.local.aries import Fault
 
 pytestmark = pytest.mark.clients
 
-START_AGAIN = "Go back to the app and sign in again from there."
+START_AGAIN = "Go back to the app and sign in again."
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_who_took_too_long_is_told_so_and_what_to_do(broker: WebBroker, sign_in:
         press(page, "Approve")
     assert answer.value.status == 400
     assert_ended(page)
-    expect(page.get_by_text("It took too long")).to_be_visible()
+    expect(page.get_by_text("The sign-in took too long")).to_be_visible()
     assert broker.aries_simulator.code_calls == exchanges
 
 

@@ -112,10 +112,10 @@ def one_moment(page: Page, broker: WebBroker, website: Site) -> Response:
 
 PAGES_TO_SEE: list[tuple[Way, Shown]] = [
     (bad_link, Shown("bad-link", 400, "This sign-in link does not work", "not registered")),
-    (ended, Shown("ended", 400, "This sign-in has ended", "It took too long, was already used")),
+    (ended, Shown("ended", 400, "This sign-in has ended", "took too long, was already used")),
     (
         one_more_step,
-        Shown("one-more-step", 200, "One more step", "waits for you", link="Return to the app"),
+        Shown("one-more-step", 200, "One more step", "only after a tap", link="Return to the app"),
     ),
     (finished, Shown("finished", 200, "Return to the app", "This sign-in is over")),
     (one_moment, Shown("one-moment", 503, "One moment, please", "Nothing is lost")),

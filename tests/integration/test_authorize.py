@@ -256,13 +256,19 @@ def test_every_other_mistake_is_told_to_the_app(world: World, changes: dict[str,
 @pytest.mark.parametrize(
     ("scope", "description"),
     [
-        (f"{SCOPE} admin:everything", "The app is not registered for the scope admin:everything."),
+        (
+            f"{SCOPE} admin:everything",
+            "The app is not registered for the scope admin:everything. Ask only for registered scopes.",
+        ),
         (
             f"openid {SCOPE}",
             "The app is not registered for the scope openid. "
             "This server issues no ID tokens: leave out openid, profile and offline_access.",
         ),
-        (f"{SCOPE} <script>", "The app is not registered for one of the scopes that it asks for."),
+        (
+            f"{SCOPE} <script>",
+            "The app is not registered for one of the scopes in the request. Ask only for registered scopes.",
+        ),
     ],
 )
 def test_the_app_is_told_which_scope_it_is_not_registered_for(world: World, scope: str, description: str) -> None:

@@ -345,7 +345,7 @@ def test_a_redirect_that_only_an_app_can_claim_is_a_link_where_nobody_tapped(wor
 def test_the_page_of_a_code_that_nobody_redeemed_says_how_to_go_on(world: World, phone: Phone, returning: str) -> None:
     assert phone.callback(returning).query["code"]
     world.clock.time += 61
-    assert "begin again from there" in phone.callback(returning).body
+    assert "start again in the app" in phone.callback(returning).body
 
 
 def test_an_error_too_is_told_to_the_app_by_a_link_where_the_browser_would_not_open_it(world: World) -> None:

@@ -114,7 +114,7 @@ def test_another_environment_is_checked_by_its_name(checked: Checked) -> None:
         ({"Apps": '{"a": {"redirect_uris": ["https://a.example/cb"], "scope": ["r"]}}'}, "unknown member 'scope'"),
         ({"Apps": '{"a": {"redirect_uris": ["https://a.example/cb"], "scopes": ["r"],}}'}, "APPS is not JSON"),
         ({"Apps": "{"}, "Apps must be a JSON object"),
-        ({"Apps": ""}, "APPS must not be empty where the build had no apps.json"),
+        ({"Apps": ""}, "APPS must not be empty if the build had no apps.json"),
         ({"Issuer": "https://a.example:443"}, "Issuer must be empty or an https origin"),
         ({"LateRetry": "maybe"}, "LateRetry must be one of allow, revoke"),
         ({"ProviderDialect": "standard"}, "give AriesClientSecretArn"),

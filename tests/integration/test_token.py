@@ -230,7 +230,7 @@ def test_a_client_secret_is_refused_unless_it_is_empty(world: World) -> None:
     answer = phone.redeem(code, client_secret="guess")
     assert_refused(answer, "invalid_client", 401)
     assert answer.json["error_description"] == (
-        "A client secret was sent, but this server has public clients alone. Send none."
+        "A client secret was sent, but all apps are public clients here. Send no client secret."
     )
     assert phone.redeem(code, client_secret="").status == 200
 
@@ -238,14 +238,14 @@ def test_a_client_secret_is_refused_unless_it_is_empty(world: World) -> None:
 @pytest.mark.parametrize(
     ("changes", "description"),
     [
-        ({"client_id": "nobody"}, "The client is not known."),
+        ({"client_id": "nobody"}, "No app is registered with this client_id. Check the client_id."),
         ({"client_id": ""}, "The parameter client_id is missing."),
         (
             {
                 "client_assertion": "x",
                 "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             },
-            "A client assertion was sent, but this server has public clients alone. Send none.",
+            "A client assertion was sent, but all apps are public clients here. Send no client assertion.",
         ),
     ],
 )

@@ -250,11 +250,11 @@ def test_blanks_at_the_ends_of_a_scope_and_doubled_ones_mean_nothing(scope: str)
 @pytest.mark.parametrize(
     ("scope", "description"),
     [
-        ("a:read d:unknown", "The app is not registered for the scope d:unknown."),
-        ("a:read z z:z y", "The app is not registered for the scope y."),
-        ("s" * 40, f"The app is not registered for the scope {'s' * 40}."),
+        ("a:read d:unknown", "The app is not registered for the scope d:unknown. Ask only for registered scopes."),
+        ("a:read z z:z y", "The app is not registered for the scope y. Ask only for registered scopes."),
+        ("s" * 40, f"The app is not registered for the scope {'s' * 40}. Ask only for registered scopes."),
         *(
-            (scope, "The app is not registered for one of the scopes that it asks for.")
+            (scope, "The app is not registered for one of the scopes in the request. Ask only for registered scopes.")
             for scope in ("s" * 41, "<b>", "d'", "d%20e", "d\n", "d\u00e9", "a:read\0", "d\u2028", "d&e")
         ),
         *(

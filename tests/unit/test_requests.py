@@ -111,7 +111,7 @@ def test_neither_dialect_of_token_requests_is_taken_for_the_other() -> None:
     for fields in (CODE, CODE | {"grant_type": "password"}):
         with pytest.raises(UnsupportedGrantType) as raised:
             parse_aries_token_request(as_json(fields), REGISTRY)
-        assert raised.value.description == "The grant type must be code or refresh_token."
+        assert raised.value.description == "The parameter grant_type must be code or refresh_token."
     with pytest.raises(InvalidRequest) as refused:
         parse_aries_token_request(posted(encoded(CODE, {"grant_type": "code"})), REGISTRY)
     assert refused.value.reason == "content_type"
@@ -246,7 +246,7 @@ def test_an_empty_client_secret_is_that_of_a_public_client_and_any_other_is_refu
     assert raised.value.reason == "unexpected_secret"
 
 
-SECRET_SENT = "A client secret was sent, but this server has public clients alone. Send none."
+SECRET_SENT = "A client secret was sent, but all apps are public clients here. Send no client secret."
 
 
 @every_endpoint
@@ -257,10 +257,18 @@ SECRET_SENT = "A client secret was sent, but this server has public clients alon
         ({"client_secret": "x", "client_assertion": "x"}, None, SECRET_SENT),
         ({"client_id": None}, basic("app", "x"), SECRET_SENT),
         ({"client_assertion": "x"}, None, SECRET_SENT.replace("secret", "assertion")),
-        ({"client_id": "nobody", "client_secret": "x"}, None, "The client is not known."),
+        (
+            {"client_id": "nobody", "client_secret": "x"},
+            None,
+            "No app is registered with this client_id. Check the client_id.",
+        ),
         ({"client_id": None}, None, "The parameter client_id is missing."),
         ({"client_id": None}, basic(""), "The parameter client_id is missing."),
-        ({}, "Basic !", "The Basic credentials cannot be read."),
+        (
+            {},
+            "Basic !",
+            "The Basic credentials cannot be read. Leave them out and send the client_id as a parameter.",
+        ),
     ],
 )
 def test_a_client_that_is_refused_is_told_why(

@@ -1,28 +1,28 @@
 """The Aries token broker: a small OAuth 2.1 authorization server towards apps, an OAuth client towards Aries.
 
-The ground (``errors``, ``secret``, ``strict_json``, ``clock``) is what everybody uses. Above it stand eight rooms:
+The ground (``errors``, ``secret``, ``strict_json``, ``clock``) serves every module. Eight rooms stand above it:
 
-* ``config``: what a deployment decides.
+* ``config``: the decisions of a deployment.
 * ``web``: HTTP as API Gateway hands it over.
 * ``runtime``: Lambda and the AWS SDK.
 * ``oauth``: the protocol towards apps. It is pure.
 * ``aries``: the OAuth client towards Aries.
-* ``sessions``: a sign-in and the session it becomes, wherever its parts are stored.
-* ``operations``: one module for what each function does. ``parts`` puts the parts together.
-* ``operator``: what a person on call does.
+* ``sessions``: a sign-in, the session it becomes, and the stores of their parts.
+* ``operations``: one module for the work of each function. ``parts`` puts the parts together.
+* ``operator``: the actions of a person on call.
 
-A room imports only from rooms that stand before it in this list, and not from all of them. ``tests/unit/test_rooms.py``
-holds the rule.
+A room imports only from rooms before it in this list, and not from all of them. ``tests/unit/test_rooms.py`` holds the
+rule.
 """
 
 from __future__ import annotations
 
 import gc
 
-# pyproject.toml says the same. It is not deployed, so that no function could read it.
+# pyproject.toml has the same number. No function can read that file, because it is not deployed.
 VERSION = "1.0.0"
 
-# Starting a function makes some hundred thousand objects that stay as long as its process. To look for cyclic garbage
-# among them, again and again, took a tenth of a cold start. A request leaves some hundred objects in cycles, so that
-# what is now found later is a few megabytes.
+# A cold start makes some hundred thousand objects. They live as long as the process. Repeated searches for cyclic
+# garbage among them took a tenth of a cold start. A request leaves some hundred objects in cycles, so a later search
+# leaves a few megabytes in memory until then.
 gc.set_threshold(100_000)

@@ -1,4 +1,4 @@
-"""Time and waiting, passed in so that a test can own them."""
+"""Time and waiting. Callers pass the clock in, and tests pass in their own."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ Result = TypeVar("Result")
 
 
 class Backoff:
-    """Paces repeated tries. Workers that failed together do not retry together: every pause is random."""
+    """Paces repeated tries. Every pause is random, because workers must not retry in step after a common failure."""
 
     def __init__(self, clock: Clock, random_bytes: Callable[[int], bytes]) -> None:
         self._clock = clock
         self._random_bytes = random_bytes
 
     def tries(self, time_left: Callable[[], float], *, first: float = 0.1, longest: float = 1.0) -> Iterator[int]:
-        """Yield 0 at once, and 1, 2, ... after pauses, as long as ``time_left()`` seconds are more than the pause.
+        """Yield 0 at once, then 1, 2, ... after pauses, while ``time_left()`` is more seconds than the next pause.
 
-        ``time_left`` is less what one more try may take. Pauses are between half of a doubling bound and all of it.
+        ``time_left`` leaves out the seconds of one more try. A pause is between half of a doubling bound and all of it.
         """
         bound = first
         for attempt in count():
@@ -59,9 +59,9 @@ class Backoff:
             bound = min(bound * 2, longest)
 
     def until_done(self, call: Callable[[], Result], time_left: Callable[[], float]) -> Result:
-        """Return what ``call`` returns, calling it again while it is ServiceUnavailable and there is time.
+        """Return the result of ``call``. If it raises ServiceUnavailable, call it again while time is left.
 
-        Raises the last ServiceUnavailable, and at once one that says that repeating is of no use.
+        Raises the last ServiceUnavailable if no time is left. Raises ServiceUnavailable at once if it is not retriable.
         """
         failure = ServiceUnavailable("too_little_time")
         for _ in self.tries(time_left):

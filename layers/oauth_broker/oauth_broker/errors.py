@@ -1,8 +1,8 @@
-"""Every failure that has a defined answer, one class each.
+"""Every failure with a defined answer, one class each.
 
-``code`` and ``status`` are what the app sees, ``description`` is public text, and ``reason`` is a short code for the
-log that says which of several causes it was. A description repeats nothing that a caller sent, save for one short scope
-of plain characters (`requests`).
+The app sees ``code``, ``status`` and the public text ``description``. ``reason`` is a short code for the log: it names
+the cause if several causes share one answer. A description repeats nothing of a caller's request, except one short
+scope of plain characters (`oauth.requests`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ConfigurationError(BrokerError):
 
 
 class OAuthError(BrokerError):
-    """An error of RFC 6749 sections 4.1.2.1 and 5.2. It is final: the app must not repeat the same request."""
+    """A final error of RFC 6749 sections 4.1.2.1 and 5.2: the app must not repeat the same request."""
 
     code: ClassVar[str]
     status: ClassVar[HTTPStatus] = HTTPStatus.BAD_REQUEST
@@ -41,7 +41,7 @@ class InvalidRequest(OAuthError):
 
 
 class InvalidClient(OAuthError):
-    """The client is unknown, or tried to authenticate, which a public client cannot."""
+    """The client is unknown, or tried to authenticate. A public client cannot authenticate."""
 
     code = "invalid_client"
     status = HTTPStatus.UNAUTHORIZED
@@ -52,7 +52,7 @@ class InvalidClient(OAuthError):
 
 
 class InvalidGrant(OAuthError):
-    """The code or refresh token is unknown, expired, used, revoked or another client's: one body for all of them."""
+    """The code or refresh token is unknown, expired, used, revoked or another client's. All cases get the same body."""
 
     code = "invalid_grant"
 
@@ -61,32 +61,32 @@ class InvalidGrant(OAuthError):
 
 
 class ForgedToken(InvalidGrant):
-    """A refresh token that the broker did not make."""
+    """The broker did not make this refresh token."""
 
     def __init__(self) -> None:
         super().__init__("forged_token")
 
 
 class InvalidScope(OAuthError):
-    """A scope that the app is not registered for, or that is wider than the one that was granted."""
+    """The app is not registered for a scope, or asks for a wider scope than the granted one."""
 
     code = "invalid_scope"
 
 
 class UnsupportedGrantType(OAuthError):
-    """Any ``grant_type`` that the metadata does not advertise."""
+    """The metadata does not advertise this ``grant_type``."""
 
     code = "unsupported_grant_type"
 
 
 class UnsupportedResponseType(OAuthError):
-    """Any ``response_type`` but ``code``."""
+    """The ``response_type`` is not ``code``."""
 
     code = "unsupported_response_type"
 
 
 class RequestNotSupported(OAuthError):
-    """A request object (OpenID Connect Core section 6.1, RFC 9101), which must be refused and not be ignored."""
+    """A request object (OpenID Connect Core section 6.1, RFC 9101). The broker must refuse it, not ignore it."""
 
     code = "request_not_supported"
 
@@ -98,25 +98,25 @@ class RequestUriNotSupported(OAuthError):
 
 
 class LoginRequired(OAuthError):
-    """The app wants a sign-in without a person (OpenID Connect Core section 3.1.2.6), which there never is."""
+    """The app wants a sign-in without a person (OpenID Connect Core section 3.1.2.6). The broker has none."""
 
     code = "login_required"
 
 
 class AccessDenied(OAuthError):
-    """The person, or Aries, said no."""
+    """The person, or Aries, declined."""
 
     code = "access_denied"
 
 
 class ServerError(OAuthError):
-    """The sign-in failed for a reason that neither the app nor the person can mend."""
+    """The sign-in failed, and neither the app nor the person can mend the cause."""
 
     code = "server_error"
 
 
 class TemporarilyUnavailable(OAuthError):
-    """The sign-in failed for a reason that passes; the app may start another one."""
+    """The sign-in failed for a passing reason. The app may start another sign-in."""
 
     code = "temporarily_unavailable"
 
@@ -130,14 +130,15 @@ class MethodNotAllowed(BrokerError):
 
 
 class NotFound(BrokerError):
-    """A request to a host name that is not the issuer's, or for a document that there is not."""
+    """The host name is not the issuer's, or the document does not exist."""
 
 
 class ServiceUnavailable(BrokerError):
-    """A temporary failure: nothing is lost, the same request succeeds later.
+    """A temporary failure: nothing is lost, and the same request succeeds later.
 
-    Answered with 503, ``Retry-After`` (``retry_after`` in seconds) and plain text, because client libraries take a JSON
-    object for tokens or for a final error. ``retriable`` tells whether the same AWS call may succeed in a moment.
+    The answer is a 503 with ``Retry-After`` (``retry_after`` in seconds) and plain text, not JSON: client libraries
+    take a JSON object for tokens or a final error. ``retriable`` tells whether the same AWS call may succeed in a
+    moment.
     """
 
     def __init__(self, reason: str, retry_after: float = 1, *, retriable: bool = True) -> None:
@@ -147,24 +148,24 @@ class ServiceUnavailable(BrokerError):
 
 
 class Paused(ServiceUnavailable):
-    """Aries wants to be left alone for ``retry_after`` seconds; it has processed nothing."""
+    """The broker leaves Aries alone for ``retry_after`` seconds. Aries has processed nothing."""
 
 
 class Throttled(ServiceUnavailable):
-    """AWS refuses a call for its own limits. The reason is the service, a colon and AWS' error code."""
+    """AWS refuses a call because of its own limits. The reason is the service, a colon and AWS' error code."""
 
     @property
     def service(self) -> str:
-        """The service that refuses."""
+        """The name of the refusing service."""
         return self.reason.partition(":")[0]
 
 
 class NotAllowed(ServiceUnavailable):
-    """AWS refuses a call for want of a right. The reason is the service, a colon and AWS' error code."""
+    """AWS refuses a call because a right is missing. The reason is the service, a colon and AWS' error code."""
 
 
 class PageError(BrokerError):
-    """A failure on the browser legs that cannot be redirected to the app: the person sees a page."""
+    """A failure of the browser legs without a redirect to the app: the person sees a page."""
 
     def __init__(self, reason: str, title: str, text: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
         super().__init__(reason)
@@ -174,11 +175,10 @@ class PageError(BrokerError):
 
 
 class RedirectError(BrokerError):
-    """A failure that goes back to the app at its registered redirect URI (RFC 6749 section 4.1.2.1).
+    """A failure told to the app at its registered redirect URI (RFC 6749 section 4.1.2.1).
 
-    ``state`` is the raw percent-encoded text that the app sent, or None. ``means`` tells what it was: a sign-in that
-    failed, one that a person declined, a request of the app's that no sign-in comes of, or a failure that was told
-    before.
+    ``state`` is the app's raw percent-encoded text, or None. ``means`` is the kind: the sign-in failed, the person
+    declined, the broker refused the request before a sign-in began, or the app was told before.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A value that must never be seen by accident."""
+"""Secret texts, masked against accidents, and the digests shown or stored in their place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the value, to be sent or stored, never logged."""
+        """Return the value to send or store it, never to log it."""
         return self._value
 
     def __eq__(self, other: object) -> bool:
@@ -26,7 +26,7 @@ class Secret:
             return NotImplemented
         return hmac.compare_digest(self._value.encode(), other._value.encode())
 
-    # Unhashable: a secret as a dictionary key would be compared in variable time.
+    # Unhashable, because a dictionary compares its keys in variable time.
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
@@ -47,15 +47,15 @@ def base64url(data: bytes) -> str:
 
 
 def digest(text: str) -> str:
-    """Return base64url(SHA-256(text)), 43 characters: what is stored in place of a secret of 256 bits."""
+    """Return base64url(SHA-256(text)), 43 characters, stored in place of a secret of 256 bits."""
     return base64url(sha256(text.encode()).digest())
 
 
 def session_digest(session_id: str) -> str:
-    """Return what CloudTrail may show of a session: 64 hex characters, of which the first 16 are its reference."""
+    """Return the session's name for CloudTrail: 64 hex characters. The first 16 are the session's reference."""
     return sha256(b"log" + session_id.encode()).hexdigest()
 
 
 def session_reference(session_id: str) -> str:
-    """Return what a log line calls the session: 16 hex characters from which the session id cannot be computed."""
+    """Return the session's name in log lines: 16 hex characters. The session id cannot be computed from them."""
     return session_digest(session_id)[:16]

@@ -1,4 +1,4 @@
-"""JSON objects from outside: no duplicate names, no NaN, no surprise that is not a ValueError."""
+"""JSON objects from outside: no duplicate names, no NaN, and every refusal is a ValueError."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 
 class DuplicateName(ValueError):
-    """An object has a member twice. ``name`` is that member's; the message does not repeat it."""
+    """An object has the member ``name`` twice. The message does not repeat the name."""
 
     def __init__(self, name: str) -> None:
         super().__init__("JSON has a duplicate name")
@@ -18,8 +18,8 @@ def parse_object(text: bytes | str) -> dict[str, Any]:
     """Parse one JSON object (RFC 8259) strictly.
 
     Raises ValueError for anything else: another type, NaN and Infinity, numbers beyond the interpreter's digit limit,
-    text that is not UTF-8, and nesting deeper than the interpreter's stack. Raises DuplicateName, which is one, for
-    duplicate names: RFC 8259 section 4 leaves their meaning open, so that two readers may differ.
+    text in another encoding than UTF-8, and nesting deeper than the interpreter's stack. Raises DuplicateName, a
+    ValueError, for duplicate names: RFC 8259 section 4 leaves their meaning open, so two readers may differ.
     """
     try:
         value = json.loads(

@@ -1,4 +1,4 @@
-"""Aries' token endpoint (Aries steps 3 and 5), spoken to in its dialect."""
+"""The client of Aries' token endpoint (Aries steps 3 and 5), in the endpoint's dialect."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret
 from oauth_broker.strict_json import parse_object
 
-# In all, from the first try to connect to the last byte of the answer.
+# The whole call, from the first try to connect to the last byte of the answer.
 ARIES_CALL_SECONDS = 10
-# What must be left when Aries has answered, to store what it answered.
+# The least time left after Aries' answer, to store it.
 STORE_SECONDS = 10
-# If Aries does not say how long an access token lives: long enough to be used, short enough to be renewed in time.
+# The life of an access token if Aries names none: long enough for use, short enough for a renewal in time.
 _DEFAULT_EXPIRES_IN = 900
 _LONGEST_EXPIRES_IN = 365 * 24 * 60 * 60
-# For how long Aries is left alone where it does not say: after "too many requests", and while it refuses our client,
-# which takes a person to mend.
+# The pauses if Aries names none: after "too many requests", and while it refuses the broker's client. A person has to
+# mend the latter.
 _PAUSES = {Outcome.REFUSED: 2, Outcome.MISCONFIGURED: 10}
 _LONGEST_PAUSE = 600
 # RFC 6749 appendix A.12 and A.17, less the space; RFC 6749 section 3.3.
@@ -40,12 +40,12 @@ _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*")
 
 @dataclass(frozen=True, slots=True)
 class ProviderTokens:
-    """What Aries granted; ``access_token`` is the one thing that must be there.
+    """Aries' grant. ``access_token`` is the only required part.
 
-    ``refresh_token`` is None where Aries sent none: the old one is kept. ``scope`` is None where Aries did not name
-    it: it is the scope asked for (RFC 6749 section 5.1); it is '' where Aries named what is none, which
-    nobody has asked for. ``expires_at`` counts from before the request was sent. ``is_bearer`` tells whether the access
-    token is used the way this broker says it is (RFC 6750).
+    If Aries sent no refresh token, ``refresh_token`` is None: the old one stays in use. If Aries named no scope,
+    ``scope`` is None: the app gets the scope of the request (RFC 6749 section 5.1). If Aries named a malformed scope,
+    ``scope`` is '', different from every request. ``expires_at`` counts from before the request was sent. ``is_bearer``
+    tells whether the access token is a bearer token (RFC 6750), as this broker says.
     """
 
     access_token: Secret
@@ -56,10 +56,10 @@ class ProviderTokens:
 
 
 class ProviderFailure(BrokerError):
-    """Aries granted nothing that can be used. ``outcome`` says what that means for the session.
+    """Aries granted nothing usable. ``outcome`` is the meaning for the session.
 
-    ``retry_after`` are the seconds for which Aries wants to be left alone, as it says or, after a refusal, by default.
-    They are 0 where nothing says so. ``answered`` tells whether Aries itself spoke.
+    ``retry_after`` is the pause in seconds named by Aries, or the default after a refusal, or 0. ``answered`` tells
+    whether Aries itself answered.
     """
 
     def __init__(self, outcome: Outcome, reason: str, retry_after: float = 0, *, answered: bool = True) -> None:
@@ -70,7 +70,7 @@ class ProviderFailure(BrokerError):
 
 
 class Provider:
-    """The OAuth client towards Aries. It never repeats a request whose outcome is unknown."""
+    """The OAuth client towards Aries. It never repeats a request with an unknown outcome."""
 
     def __init__(self, settings: Settings, transport: Transport, client_secret: ClientSecret, clock: Clock) -> None:
         self._settings = settings
@@ -82,7 +82,7 @@ class Provider:
     def exchange(self, code: Secret, verifier: Secret, redirect_uri: str, invocation: Invocation) -> ProviderTokens:
         """Exchange an authorization code, once (Aries step 3).
 
-        Raises ProviderFailure, and ServiceUnavailable before it is sent.
+        Raises ProviderFailure, or ServiceUnavailable before the code is sent.
         """
         parameters = {
             "client_id": self._settings.aries_client_id,
@@ -97,16 +97,16 @@ class Provider:
             return self._grant("code", parameters, invocation)
         except ProviderFailure as failure:
             if failure.outcome is Outcome.MISCONFIGURED and self._dialect.code_sends_secret:
-                # Not repeated, since a code is sent once; but the next sign-in has the secret that is stored now.
+                # A code is sent once, and so not again with a new secret. The next sign-in uses the new secret.
                 with suppress(ServiceUnavailable):
                     self._client_secret.reread()
             raise
 
     def refresh(self, refresh_token: Secret, redirect_uri: str, invocation: Invocation) -> ProviderTokens:
-        """Refresh (Aries step 5). Raises ProviderFailure, and ServiceUnavailable where Aries has processed nothing.
+        """Refresh (Aries step 5). Raises ProviderFailure, or ServiceUnavailable if Aries has processed nothing.
 
-        Where Aries refuses our client secret and another one has been stored meanwhile, that one is tried, once: Aries
-        has said that it processed nothing.
+        If Aries refuses the client secret, and Secrets Manager has another one by now, the other one is tried once. A
+        second try is safe, because Aries processed nothing in the first.
         """
         secret = self._client_secret.current()
         try:
@@ -138,7 +138,7 @@ class Provider:
         return self._grant("refresh", parameters, invocation)
 
     def _grant(self, grant: str, parameters: dict[str, str], invocation: Invocation) -> ProviderTokens:
-        # The last look at the time before the request leaves: its answer must find a worker with time to store it.
+        # The last check of the time before the request leaves. The worker needs time to store the answer.
         if invocation.remaining() < ARIES_CALL_SECONDS + STORE_SECONDS:
             raise ServiceUnavailable("too_little_time")
         sent_at = self._clock.now()
@@ -150,7 +150,7 @@ class Provider:
                 invocation.measure("ProviderLatency", milliseconds, grant=grant)
             tokens = _tokens(reply, self._dialect, sent_at, self._clock.now())
             if grant == "code" and not tokens.is_bearer:
-                # Nothing is lost yet. On a refresh, tokens that Aries has already rotated are not thrown away for it.
+                # A new sign-in has nothing to lose. A refresh keeps the tokens, because Aries has already rotated them.
                 raise ProviderFailure(Outcome.AMBIGUOUS, "token_type")
             return tokens
         except ProviderFailure as failure:
@@ -178,7 +178,7 @@ def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float, now: float) 
         members = parse_object(reply.body)
     except ValueError:
         members = {}
-    # A server that answers 201 has issued tokens too. A refresh token that it rotated would be lost with its answer.
+    # A 201 has tokens, too. If the broker refused it, a rotated refresh token would be lost.
     if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
         error = members.get("error")
         outcome = dialect.outcome(reply.status, error)
@@ -187,7 +187,7 @@ def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float, now: float) 
     access_token, refresh_token = members.get("access_token"), members.get("refresh_token")
     scope = members.get("scope")
     if not _is_token(access_token):
-        # Aries may have committed all the same, so nothing is known.
+        # Aries may have committed all the same, so the outcome is unknown.
         raise ProviderFailure(Outcome.AMBIGUOUS, "malformed_answer")
     return ProviderTokens(
         access_token=Secret(access_token),
@@ -199,7 +199,7 @@ def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float, now: float) 
 
 
 def _retry_after(text: str, now: float) -> float:
-    """Return the seconds of a ``Retry-After`` (RFC 9110 section 10.2.3), at most ten minutes; 0 where there is none."""
+    """Return the seconds of a ``Retry-After`` (RFC 9110 section 10.2.3), at most ten minutes, or 0 if there is none."""
     if re.fullmatch(r"[0-9]{1,9}", text):
         seconds = float(text)
     else:
@@ -215,11 +215,11 @@ def _is_token(value: Any) -> TypeGuard[str]:
 
 
 def _expires_in(value: Any) -> int:
-    """Return the life of an access token in whole seconds: as Aries said it, at least one second.
+    """Return the life of an access token in whole seconds, as Aries said, and at least one second.
 
-    Some servers send the number as a string. If the string goes on after it ("300s", "300.5"), the whole number at its
-    beginning counts. The default takes the place of what is no number, and of more than a year, so it is never longer
-    than what Aries said.
+    Some servers send the number as a string. If the string goes on after the number ("300s", "300.5"), the whole number
+    at its beginning counts. The default replaces a value without a number or of more than a year, and so is never
+    longer than Aries said.
     """
     if isinstance(value, str):
         begun = _WHOLE_NUMBER.match(value)

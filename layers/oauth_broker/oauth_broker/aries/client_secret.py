@@ -1,4 +1,4 @@
-"""The Aries client secret, read from Secrets Manager and kept for five minutes."""
+"""The Aries client secret, read from Secrets Manager and cached for five minutes."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class ClientSecret:
         self._read_at = 0.0
 
     def current(self) -> Secret:
-        """Return the client secret; raises ServiceUnavailable where it cannot be read and none is kept."""
+        """Return the client secret. Raises ServiceUnavailable if it cannot be read and none is cached."""
         if self._cached is not None and self._clock.now() - self._read_at < _CACHE_SECONDS:
             return self._cached
         try:
             return self.reread()
         except ServiceUnavailable:
-            # Aries itself says whether the one that is kept still holds.
+            # Aries itself says whether the cached one still holds.
             if self._cached is None:
                 raise
             return self._cached
 
     def reread(self) -> Secret:
-        """Read the client secret now; raises ServiceUnavailable where it cannot be read."""
+        """Read the client secret now. Raises ServiceUnavailable if it cannot be read."""
         with translated("client_secret"):
             text: str = self._client.get_secret_value(SecretId=self._arn).get("SecretString", "")
         self._cached = Secret(_from_stored(text))

@@ -1,7 +1,7 @@
 """One bounded HTTPS request: total time, body size, no redirects, no retries, no decompression.
 
-What happened to a request that failed decides whether a refresh may be repeated, so the two failures are told apart
-exactly: ``NotSent``, where not a byte of the request has left, and ``NoReply``, where it may have arrived.
+The fate of a failed request decides whether a refresh may be repeated. Two failures tell the fates apart exactly. After
+``NotSent``, not a byte of the request has left. After ``NoReply``, the request may have arrived.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from oauth_broker import VERSION
 
-# RFC 9110 section 10.1.5. Without one, urllib3 names itself, and Aries could not tell the broker from other programs.
+# RFC 9110 section 10.1.5. urllib3 would name itself, and Aries could not tell the broker from other programs.
 _USER_AGENT = f"aries-token-broker/{VERSION}"
 # For each address of the host.
 _CONNECT_SECONDS = 2
-# No token answer comes near this; what is larger is not one.
+# Token answers are far smaller. A larger answer is no token answer.
 _MAX_BODY_BYTES = 24 * 1024
-# A pooled connection that was idle for longer may be dead without our knowing, above all after the process was frozen:
-# a request sent into it would be lost with an unknown outcome. Some servers keep one for no more than five seconds.
+# After a longer idle time a pooled connection may be dead unnoticed, above all after the process was frozen. A request
+# on it would be lost with an unknown outcome. Some servers keep an idle connection for no more than five seconds.
 _MAX_IDLE_SECONDS = 4
 
 
@@ -43,7 +43,7 @@ class NotSent(Exception):
 
 
 class NoReply(Exception):
-    """The request may have been processed; no whole, readable answer came in time."""
+    """The request may have been processed, but no whole, readable answer came in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +59,22 @@ class Transport(Protocol):
     """A way to send a POST."""
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
-        """Send ``body`` and return the answer within ``seconds`` in all; raises NotSent or NoReply."""
+        """Send ``body`` and return the answer within ``seconds`` in all. Raises NotSent or NoReply."""
         ...
 
 
 class _Attempt:
-    """The request under way in one thread: it ends at its deadline, whatever it waits for but the name's lookup."""
+    """The request under way in one thread. Its deadline ends every wait except the lookup of the name."""
 
     def __init__(self, seconds: float) -> None:
         now = time.monotonic()
-        # A request that leaves with less time than this may be processed without a chance to hear its answer.
+        # If a request left later, it could be processed without a chance to hear its answer.
         self.leaves_until = now + seconds / 2
         self._ends_at = now + seconds
         self.sent = False
 
     def left(self) -> float:
-        """Return the seconds that are left; raises TimeoutError where there are none."""
+        """Return the seconds left. Raises TimeoutError if there are none."""
         left = self._ends_at - time.monotonic()
         if left <= 0:
             raise TimeoutError("the time is over")
@@ -96,9 +96,9 @@ _thread = _Thread()
 
 
 class _BoundedSocket(socket.socket):
-    """Waits for nothing longer than the request may take.
+    """Ends every wait at the request's deadline.
 
-    The timeout of a socket starts anew with every byte; an answer of one byte a second would never meet it.
+    The timeout of a socket starts anew with every byte. An answer of one byte a second would never reach the timeout.
     """
 
     def recv_into(self, *args: Any) -> int:
@@ -138,12 +138,12 @@ def _connected(made: socket.socket, address: Any) -> socket.socket:
 
 
 class _WatchedConnection(HTTPConnection):
-    """Notes when the first byte is about to leave, and lets none leave that could not be answered in time."""
+    """Notes the moment before the first byte leaves. Sends no byte if the answer could not come in time."""
 
     def _new_conn(self) -> socket.socket:
-        """Connect within the deadline, to however many addresses: urllib3's own takes its time for each.
+        """Connect within the deadline, however many addresses there are: urllib3's own method has a timeout for each.
 
-        How long it takes to look up the name is for the resolver to bound: the template does, by ``RES_OPTIONS``.
+        The resolver bounds the lookup of the name: the template sets ``RES_OPTIONS``.
         """
         failure: Exception = OSError("no address")
         try:
@@ -179,9 +179,10 @@ class _WatchedHTTPSPool(HTTPSConnectionPool):
 
 
 class _WatchedAdapter(HTTPAdapter):
-    """Reads the certificates of those it trusts once, when it is made.
+    """Reads the trusted certificates once, at its start.
 
-    Left alone, requests has them read anew for every connection, which takes more time than all the rest of a refresh.
+    The adapter of requests has them read anew for every connection. Each time takes longer than all the rest of a
+    refresh.
     """
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
@@ -199,13 +200,13 @@ class _WatchedAdapter(HTTPAdapter):
 class RequestsTransport:
     """A transport with one pool of connections, made once a process.
 
-    An adapter of requests without its session, which would know cookies, redirects, proxies and a .netrc: nothing but
-    what is given here goes out, and nothing that came with one user's answer goes along with another's request.
+    It uses an adapter of requests, but no session. A session would add cookies, redirects, proxies and a .netrc. A
+    request has none of these, and no part of one user's answer goes along with another's request.
     """
 
     def __init__(self) -> None:
         self._adapter = _WatchedAdapter(pool_connections=1, pool_maxsize=8)
-        # The wall clock, since the other stands still while Lambda freezes the process.
+        # The wall clock, because the monotonic clock stands still while Lambda freezes the process.
         self._used_at = 0.0
 
     def close(self) -> None:
@@ -219,9 +220,9 @@ class RequestsTransport:
             return Reply(response.status_code, _read(response), response.headers.get("retry-after", ""))
 
     def status_of(self, url: str, seconds: float) -> int:
-        """Send a GET and return the status of the answer; its body is not read, and its connection closed.
+        """Send a GET and return the status of the answer. Its body is not read, and its connection is closed.
 
-        Raises NotSent or NoReply, and takes no more than ``seconds`` in all, apart from looking up the name.
+        Raises NotSent or NoReply. Takes at most ``seconds`` in all, apart from the lookup of the name.
         """
         with _Attempt(seconds) as attempt, self._answer("GET", url, None, {}, attempt, seconds) as response:
             return response.status_code
@@ -236,7 +237,7 @@ class RequestsTransport:
         attempt: _Attempt,
         seconds: float,
     ) -> Iterator[requests.Response]:
-        """Send a request and yield the answer, of which no more than the head has been read."""
+        """Send a request and yield the answer with only its head read."""
         if time.time() - self._used_at > _MAX_IDLE_SECONDS:
             self.close()
         self._used_at = time.time()
@@ -252,7 +253,7 @@ class RequestsTransport:
 
 
 def _prepared(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> requests.PreparedRequest:
-    """Put a request together. Its own ``prepare`` parses the URL, which the settings have checked, again and again."""
+    """Put a request together. The settings have checked the URL, but ``prepare`` of requests parses it every time."""
     request = requests.PreparedRequest()
     request.method, request.url, request.body = method, url, body
     request.headers = CaseInsensitiveDict({**headers, "accept-encoding": "identity", "user-agent": _USER_AGENT})
@@ -264,13 +265,13 @@ def _prepared(method: str, url: str, body: bytes | None, headers: Mapping[str, s
 def _read(response: requests.Response) -> bytes:
     raw = response.raw
     if response.status_code < HTTPStatus.OK:
-        # An interim answer: the final one follows on this connection, which is closed with it.
+        # The final answer follows an interim answer on this connection, but the broker closes the connection here.
         raise NoReply("interim")
-    # Read as it comes over the wire: what is not decompressed cannot blow up.
+    # The body is not decompressed, and so cannot blow up.
     body: bytes = raw.read(_MAX_BODY_BYTES + 1, decode_content=False)
     if len(body) > _MAX_BODY_BYTES:
         raise NoReply("too_large")
-    # http.client takes the end of a connection for the end of a head and of a body, wherever it comes.
+    # http.client takes an early end of a connection for the end of a head or of a body.
     is_framed = raw.chunked or raw.length_remaining is not None
     if raw.length_remaining or not (is_framed or body):
         raise NoReply("cut_short")

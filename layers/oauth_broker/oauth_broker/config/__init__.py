@@ -1,1 +1,1 @@
-"""What a deployment decides: its settings, the registered clients, the dialect of its provider."""
+"""The decisions of a deployment: its settings, its registered apps, the dialect of its provider."""

@@ -1,4 +1,4 @@
-"""The apps that may use the broker, from the parameter ``Apps`` or the file ``apps.json``."""
+"""The registered apps, from the parameter ``Apps`` or the file ``apps.json``."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any
 from oauth_broker.errors import ConfigurationError
 from oauth_broker.strict_json import DuplicateName, parse_object
 
-# A port that there is, 1 to 65535, without a leading zero, or none.
+# A valid port, 1 to 65535, without a leading zero, or no port.
 OPTIONAL_PORT = r"(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
-# Browsers leave the default port out of an origin (RFC 6454 section 4). An origin written with it equals no browser's.
+# Browsers leave the default port out of an origin (RFC 6454 section 4). An origin with that port equals no browser's.
 HTTPS_PORT = rf"(?!:443(?![0-9])){OPTIONAL_PORT}"
 HTTP_PORT = rf"(?!:80(?![0-9])){OPTIONAL_PORT}"
-# A bare origin: no path, no trailing slash, so that it is the same byte for byte everywhere. http on loopback only.
+# A bare origin has no path and no trailing slash: it is the same byte for byte everywhere. http is for loopback only.
 ORIGIN = rf"(?:https://[a-z0-9][a-z0-9.-]*{HTTPS_PORT}|http://(?:127\.0\.0\.1|\[::1\]|localhost){HTTP_PORT})"
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 # RFC 6749 section 3.3.
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,128}")
-# Visible ASCII without the characters that browsers and servers read differently.
+# Visible ASCII. Browsers and servers disagree about the characters left out.
 _URI = re.compile(r"[!$-;=?-\[\]_a-z~]{1,512}")
-# RFC 8252 section 7.1: a custom scheme is a reversed domain name, so that it has a dot; this also keeps out
+# RFC 8252 section 7.1: a custom scheme is a reversed domain name, and so has a dot. The dot also keeps out
 # `javascript:`, `data:` and their like.
 _CUSTOM_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+:/.*")
 _HTTPS = re.compile(rf"https://[a-z0-9.-]+{OPTIONAL_PORT}(/.*)?")
-# RFC 8252 section 7.3, and `localhost`, which AppAuth-JS and others use.
+# RFC 8252 section 7.3. AppAuth-JS and others also use `localhost`.
 _LOOPBACK = re.compile(rf"(http://(?:127\.0\.0\.1|\[::1\]|localhost)){OPTIONAL_PORT}((?:[/?].*)?)")
 _DEFAULT_PORT = re.compile(r"https://[^/]*:443|http://[^/]*:80")
 _APPLE_APP_ID = re.compile(r"[A-Z0-9]{10}\.[A-Za-z0-9.-]+")
@@ -53,7 +53,7 @@ class Client:
     def allows_redirect(self, redirect_uri: str) -> bool:
         """Tell whether ``redirect_uri`` is registered: the same string, or a registered loopback URI with any port.
 
-        On loopback an empty path and ``/`` are one path, because many libraries add or drop the slash by themselves.
+        On loopback an empty path and ``/`` are one path, because many libraries add or drop the slash.
         """
         if redirect_uri in self.redirect_uris:
             return True
@@ -79,7 +79,7 @@ class Registry:
 
     @classmethod
     def parse(cls, text: str, source: str = "APPS") -> Registry:
-        """Read the apps; raises ConfigurationError naming ``source``, the app, the member and the rule it breaks."""
+        """Read the apps. Raises ConfigurationError naming ``source``, the app, the member and the broken rule."""
         try:
             apps = parse_object(text)
         except json.JSONDecodeError as error:
@@ -93,17 +93,17 @@ class Registry:
         return cls(_client(client_id, entry, source) for client_id, entry in apps.items())
 
     def refuse_callback_of(self, issuer: str, source: str = "APPS") -> None:
-        """Raise ConfigurationError if an app has the broker's own callback, which is for Aries, as a redirect URI."""
+        """Raise ConfigurationError if a redirect URI of an app is the broker's own callback, reserved for Aries."""
         for client in self.clients:
             if f"{issuer}/oauth2/callback" in client.redirect_uris:
                 raise ConfigurationError(
-                    f"{source}: app {client.client_id!r}: redirect_uris has the broker's own callback, which is for "
+                    f"{source}: app {client.client_id!r}: redirect_uris has the broker's own callback, reserved for "
                     "Aries"
                 )
 
 
 def read_text(file: Path) -> str:
-    """Return what a file of apps holds; raises ConfigurationError, because of an OSError or a UnicodeDecodeError."""
+    """Return the text of a file of apps. Raises ConfigurationError from an OSError or a UnicodeDecodeError."""
     try:
         return file.read_text("utf-8")
     except OSError as error:
@@ -113,7 +113,7 @@ def read_text(file: Path) -> str:
 
 
 def _on_loopback(uri: str) -> tuple[str, str] | None:
-    """Return what two loopback URIs must have in common, or None for any other URI: all but the port.
+    """Return a loopback URI without its port, or None for any other URI.
 
     RFC 8252 section 7.3 lets the port vary. RFC 3986 section 6.2.3 makes an empty path the same as ``/``.
     """
@@ -125,7 +125,7 @@ def _on_loopback(uri: str) -> tuple[str, str] | None:
 
 
 def _refuse_redirect_uri(uri: str) -> str | None:
-    """Return the rule that a redirect URI breaks, or None."""
+    """Return the broken rule of a redirect URI, or None."""
     if _URI.fullmatch(uri) is None:
         return "a redirect URI has 1 to 512 visible ASCII characters, no fragment, quotation mark, backslash, < or >"
     if any(form.fullmatch(uri) for form in (_HTTPS, _LOOPBACK, _CUSTOM_SCHEME)):
@@ -134,7 +134,7 @@ def _refuse_redirect_uri(uri: str) -> str | None:
     if scheme == "https":
         return "an https URI begins with https://, a host name in lower case and perhaps a port from 1 to 65535"
     if scheme == "http":
-        return "http is for loopback alone: http://127.0.0.1/..., http://[::1]/... or http://localhost/..."
+        return "http is allowed only on loopback: http://127.0.0.1/..., http://[::1]/... or http://localhost/..."
     if not colon or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme):
         return "a redirect URI begins with https://, or with a scheme in lower case and a colon"
     if "." not in scheme:
@@ -154,8 +154,8 @@ def _refuse_origin(origin: str) -> str | None:
     if re.fullmatch(ORIGIN, origin):
         return None
     if _DEFAULT_PORT.fullmatch(origin):
-        return f"browsers leave the default port out: {origin.rpartition(':')[0]!r}"
-    return "an origin is https:// (http:// on loopback alone), a host name in lower case, perhaps a port, and no path"
+        return f"browsers leave out the default port: write {origin.rpartition(':')[0]!r}"
+    return "an origin is https:// (http:// only on loopback), a host name in lower case, perhaps a port, and no path"
 
 
 def _refuse_apple_app_id(app_id: str) -> str | None:
@@ -175,7 +175,7 @@ _RULES: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
 
 
 def _shown(value: object) -> str:
-    """Return enough of a value to find it by, so that the rule behind it is not cut off."""
+    """Return the beginning of a value, enough to find it by. A long value could cut off the rule behind it."""
     text = repr(value)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
@@ -224,8 +224,9 @@ def _android_packages(value: Any, refusal: Callable[[str], ConfigurationError]) 
         for fingerprint in fingerprints:
             if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
                 raise refusal(
-                    f"android_packages: {_shown(package)} has {_shown(fingerprint)}, which is not allowed: that is the "
-                    "SHA-256 of the signing certificate, 32 pairs of digits and letters A to F with colons between"
+                    f"android_packages: {_shown(package)} has {_shown(fingerprint)}, which is not allowed: a "
+                    "fingerprint is the SHA-256 of the signing certificate, 32 pairs of digits and letters A to F with "
+                    "colons between"
                 )
         packages[package] = tuple(fingerprints)
     return packages

@@ -1,4 +1,4 @@
-"""How a provider's token endpoint is spoken to: data, not code paths scattered about."""
+"""The dialect of a provider's token endpoint: data, not code paths scattered about."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from types import MappingProxyType
 
 
 class Outcome(Enum):
-    """What an answer of the token endpoint that is not a success means for the session.
+    """The meaning of a token endpoint's failure for the session. ``DEAD`` alone ends a session.
 
-    ``DEAD``: the grant is gone for good. ``MISCONFIGURED``: the provider refuses us, not the grant. ``REFUSED``: the
-    provider declined before it did anything. ``UNKNOWN_ERROR``: a 4xx that the table does not know, so that an operator
-    should extend it. ``AMBIGUOUS``: the provider may have processed the request, or may do so yet. Only ``DEAD`` ends
-    a session.
+    ``DEAD``: the grant is gone for good. ``MISCONFIGURED``: the provider refuses the broker, not the grant.
+    ``REFUSED``: the provider declined before it did anything. ``UNKNOWN_ERROR``: a 4xx missing from the table; an
+    operator should extend the table. ``AMBIGUOUS``: the provider may have processed the request, or may still do so.
     """
 
     DEAD = "dead"
@@ -24,8 +23,8 @@ class Outcome(Enum):
     AMBIGUOUS = "ambiguous"
 
 
-# (status, `error`) -> outcome; None stands for any `error`. Aries documents no errors: these are those of
-# RFC 6749 section 5.2, with the status codes that servers are known to give them.
+# (status, `error`) -> outcome. None stands for any `error`. Aries documents no errors. The table has the errors of
+# RFC 6749 section 5.2, with the status codes seen from other servers.
 _OUTCOMES: Mapping[tuple[int, str | None], Outcome] = MappingProxyType(
     {
         (400, "invalid_grant"): Outcome.DEAD,
@@ -51,7 +50,7 @@ class ProviderDialect:
     outcomes: Mapping[tuple[int, str | None], Outcome]
 
     def outcome(self, status: int, error: object) -> Outcome:
-        """Return what an unsuccessful answer means; ``error`` is the member of that name, of whatever type."""
+        """Return the outcome of a failed answer. ``error`` is the answer's member ``error``, of any type."""
         known = self.outcomes.get((status, error)) if isinstance(error, str) else None
         known = known or self.outcomes.get((status, None))
         if known is not None:

@@ -15,13 +15,13 @@ from oauth_broker.errors import ConfigurationError
 
 T = TypeVar("T")
 
-# The apps that do not fit into a variable. The layer's build puts the file there: layers/oauth_broker/apps.json becomes
+# The file is for apps too long for a variable. The layer's build copies layers/oauth_broker/apps.json there, to
 # /opt/python/apps.json.
 APPS_FILE = Path(__file__).parents[2] / "apps.json"
 
 _ORIGIN = re.compile(ORIGIN)
 _ENDPOINT = re.compile(rf"{ORIGIN}/[A-Za-z0-9._~/-]*")
-# RFC 8414 section 2: an issuer has neither a query nor a fragment. A realm's name may hold whatever a path may.
+# RFC 8414 section 2: an issuer has neither a query nor a fragment. A realm's name may hold any character of a path.
 _PROVIDER_ISSUER = re.compile(rf"{ORIGIN}(/[!$%&()*+,./0-9:;=@A-Z_a-z~-]*)?")
 _HOST_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _VISIBLE = re.compile(r"[!-~]+")
@@ -29,7 +29,7 @@ _VISIBLE = re.compile(r"[!-~]+")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that a deployment decides. Durations are in seconds unless the name says otherwise."""
+    """All decisions of a deployment. Durations are in seconds unless the name says otherwise."""
 
     issuer: str
     domain_name: str
@@ -51,28 +51,28 @@ class Settings:
 
     @property
     def can_refresh(self) -> bool:
-        """Whether a client secret is configured; without one Aries cannot refresh (Aries step 5)."""
+        """Whether a client secret is configured. Aries refreshes only with a client secret (Aries step 5)."""
         return bool(self.aries_client_secret_arn)
 
     def within_grace(self, seconds: float) -> float:
-        """Return after how many seconds an app may come back if another worker may commit meanwhile.
+        """Return the seconds after which an app may come back if another worker may commit meanwhile.
 
-        If late retries end the session, the app must be back within the grace after that commit.
+        If late retries end the session, the app must be back within the grace after the commit.
         """
         return seconds if self.late_retry else min(seconds, self.refresh_grace_seconds)
 
     def issuer_for(self, domain_name: str) -> str:
-        """Return the issuer: the configured one, or that of the host name API Gateway says it serves.
+        """Return the configured issuer, or the issuer made from the host name of the request.
 
-        ``domain_name`` is ``requestContext.domainName``, set by API Gateway itself and never by a client's header.
+        ``domain_name`` is ``requestContext.domainName``: API Gateway itself sets it, never a client's header.
         """
         return self.issuer or f"https://{domain_name}"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], apps_file: Path | None = None) -> Settings:
-        """Read the settings; raises ConfigurationError naming the first variable that is missing or malformed.
+        """Read the settings. Raises ConfigurationError naming the first missing or malformed variable.
 
-        If APPS is empty, the apps are those of ``apps_file``, by default the layer's.
+        If APPS is empty, the apps come from ``apps_file``, by default the layer's file.
         """
         read = _Reader(environment)
         settings = cls(
@@ -101,10 +101,10 @@ class Settings:
 
 
 def refuse_two_registrations(environment: Mapping[str, str], apps_file: Path | None = None) -> None:
-    """Raise ConfigurationError where a deployment brings both a parameter and a file of apps.
+    """Raise ConfigurationError if a deployment has both a parameter and a file of apps.
 
-    The parameter would win without a word. CloudFormation keeps the last value of a parameter that a deployment does
-    not name, so that apps that were moved into the file would not be in force.
+    The parameter would win silently. If a deployment does not name a parameter, CloudFormation keeps the parameter's
+    last value. After a move of the apps into the file, the file would then have no effect.
     """
     if environment.get("APPS") and (apps_file or APPS_FILE).exists():
         raise ConfigurationError(
@@ -138,7 +138,7 @@ class _Reader:
         return choices[value]
 
     def aries_issuer(self) -> str:
-        """Return the only ``iss`` that is accepted in Aries' answers, by default its authorize URL's origin."""
+        """Return the only accepted ``iss`` of Aries' answers, by default the origin of Aries' authorize URL."""
         what = "an https URL (http on loopback only) without a query or fragment"
         if named := self.text("ARIES_ISSUER", _PROVIDER_ISSUER, what, optional=True):
             return named
@@ -152,6 +152,6 @@ class _Reader:
             text = read_text(apps_file)
         except ConfigurationError as error:
             if isinstance(error.__cause__, FileNotFoundError):
-                raise ConfigurationError("APPS must not be empty where the build had no apps.json") from error
+                raise ConfigurationError("APPS must not be empty if the build had no apps.json") from error
             raise
         return Registry.parse(text, apps_file.name)

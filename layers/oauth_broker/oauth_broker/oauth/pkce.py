@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from oauth_broker.secret import Secret, base64url
 
-# RFC 7636 section 4.1. Written out, since \w also matches letters and digits outside ASCII.
+# RFC 7636 section 4.1. Written out, because \w also matches letters and digits outside ASCII.
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 # Section 4.2: 32 bytes in base64url are exactly 43 characters without padding.
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")

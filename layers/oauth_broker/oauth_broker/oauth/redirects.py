@@ -13,7 +13,7 @@ from oauth_broker.web.http import HttpRequest, HttpResponse, page, redirect
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationResponse:
-    """How a browser that made ``request`` gets back to its app. ``reference`` is for support, should it be shown."""
+    """The way back to the app for the browser of ``request``. A page shows ``reference`` for support."""
 
     request: HttpRequest
     issuer: str
@@ -24,26 +24,26 @@ class AuthorizationResponse:
         return self._to(redirect_uri, state, {"code": code.reveal(), "iss": self.issuer})
 
     def with_error(self, redirect_uri: str, state: str | None, error: OAuthError) -> HttpResponse:
-        """Send the app an error; the description is ours, never Aries'."""
+        """Send the app an error. The description is the broker's, never Aries'."""
         parameters = {"error": error.code, "error_description": error.description, "iss": self.issuer}
         return self._to(redirect_uri, state, parameters)
 
     def _to(self, redirect_uri: str, state: str | None, parameters: dict[str, str]) -> HttpResponse:
         query = urlencode(parameters) + (f"&state={state}" if state else "")
-        # RFC 6749 section 3.1.2: a query that was registered is kept.
+        # RFC 6749 section 3.1.2: a registered query is kept.
         location = redirect_uri + ("&" if "?" in redirect_uri else "?") + query
         if self.request.opens_apps or self._is_web_page(redirect_uri):
             return redirect(location)
         return page(
             "One more step",
-            "Your browser waits for you before it opens the app. Tap the button within a minute to go on there.",
+            "Your browser opens the app only after a tap. Tap the button within one minute to continue in the app.",
             self.reference,
             HTTPStatus.OK,
             link=(location, "Return to the app"),
         )
 
     def _is_web_page(self, redirect_uri: str) -> bool:
-        """Whether a browser can show it. On the issuer's own host nothing is served: only an app can claim that."""
+        """Whether a browser can show the URI. The issuer's own host has no such page, and an app alone can claim it."""
         if redirect_uri == self.issuer or redirect_uri.startswith(f"{self.issuer}/"):
             return False
         return redirect_uri.startswith(("https:", "http:"))

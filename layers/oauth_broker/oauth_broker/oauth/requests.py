@@ -1,4 +1,4 @@
-"""What apps and Aries ask of the broker, validated: only these values are accepted by the operations."""
+"""Validated requests of apps and of Aries. Operations accept only these values."""
 
 from __future__ import annotations
 
@@ -37,15 +37,17 @@ from oauth_broker.web.parameters import (
     raw_query_value,
 )
 
-# What a query may hold (RFC 3986 section 3.4), in at most the bytes that leave room for the rest of a Location header.
+# The characters of a query (RFC 3986 section 3.4). The limit leaves room for the rest of a Location header.
 _RAW_STATE = re.compile(r'[!"$-~]{1,2048}')
-# What the authorization endpoint sent as `state`: 32 bytes in base64url.
+# The authorization endpoint's own `state`: 32 bytes in base64url.
 _PROVIDER_STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _PROVIDER_CODE = re.compile(r"[!-~]{1,4096}")
-# A scope that an error may repeat: no blank, no markup, shorter than a message or any of our tokens.
+# The only scopes for an error to repeat: no blank, no markup, shorter than a message or any token of the broker.
 _SHOWN_SCOPE = re.compile(r"[A-Za-z0-9._:/-]{1,40}")
-# OpenID Connect Core sections 3.1.2.1, 5.4 and 11: many libraries ask for some of them by default.
+# OpenID Connect Core sections 3.1.2.1, 5.4 and 11. Many libraries ask for some of these by default.
 _OPENID_SCOPES = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
+_NO_REQUEST_OBJECTS = "Request objects are not supported. Send each parameter in the query."
+_UNKNOWN_CLIENT = "No app is registered with this client_id. Check the client_id."
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class AuthorizationRequest:
     def parse(cls, request: HttpRequest, registry: Registry) -> AuthorizationRequest:
         """Check an app's authorization request.
 
-        Raises PageError until client and redirect URI are known to belong together, RedirectError afterwards.
+        Raises PageError until client and redirect URI are known to belong together. Raises RedirectError afterwards.
         """
         try:
             parameters = parse_query(request.raw_query)
@@ -78,7 +80,10 @@ class AuthorizationRequest:
         try:
             if state is not None and _RAW_STATE.fullmatch(state) is None:
                 state = None
-                raise InvalidRequest("The state is too long or malformed.", "malformed_state")
+                raise InvalidRequest(
+                    "The parameter state is malformed. Send at most 2048 characters, percent-encoded.",
+                    "malformed_state",
+                )
             parameters.refuse_repeated()
             _refuse_request_objects(parameters)
             checked = cls(client, redirect_uri, state, _code_challenge(parameters), _scope(parameters, client))
@@ -89,59 +94,64 @@ class AuthorizationRequest:
 
 
 def _refuse_request_objects(parameters: Parameters) -> None:
-    # Whoever signs a request counts on it; to read the parameters beside it would be to take what nobody has signed.
+    # An app relies on its signature of a request object. The parameters beside the object are not signed.
     if parameters.get("request") is not None:
-        raise RequestNotSupported("Request objects are not supported.")
+        raise RequestNotSupported(_NO_REQUEST_OBJECTS)
     if parameters.get("request_uri") is not None:
-        raise RequestUriNotSupported("Request objects are not supported.")
+        raise RequestUriNotSupported(_NO_REQUEST_OBJECTS)
 
 
 def _refuse_silent(parameters: Parameters) -> None:
     """Refuse ``prompt=none`` at once (OpenID Connect Core section 3.1.2.1). Every other prompt is ignored.
 
-    Libraries load it in a hidden frame, where a page of Aries' would show nobody anything until the app gives up.
+    Libraries load such a request in a hidden frame. A page of Aries' would stay hidden there until the app gives up.
     """
     prompts = set((parameters.get("prompt") or "").split())
     if "none" not in prompts:
         return
     if len(prompts) > 1:
-        raise InvalidRequest("The prompt none stands alone.", "prompt")
+        raise InvalidRequest(
+            "The prompt none was sent with another prompt. Leave none out: a person has to sign in.", "prompt"
+        )
     raise LoginRequired("A person has to sign in. Send the request without prompt=none.")
 
 
 def _code_challenge(parameters: Parameters) -> str:
     if parameters.require("response_type") != "code":
-        raise UnsupportedResponseType("The response type must be code.")
+        raise UnsupportedResponseType("The parameter response_type must be code.")
     if parameters.get("response_mode") not in (None, "query"):
-        raise InvalidRequest("The response mode must be query.", "response_mode")
+        raise InvalidRequest("The parameter response_mode must be query, or left out.", "response_mode")
     challenge = parameters.require("code_challenge")
     if not is_challenge(challenge):
-        raise InvalidRequest("The code challenge is malformed.", "malformed_code_challenge")
-    # RFC 7636 section 4.3 takes a missing method for `plain`, which is not supported.
+        raise InvalidRequest(
+            "The parameter code_challenge must be the SHA-256 of the code verifier in base64url: 43 characters.",
+            "malformed_code_challenge",
+        )
+    # RFC 7636 section 4.3: a missing method means `plain`. The broker does not support `plain`.
     if parameters.require("code_challenge_method") != "S256":
-        raise InvalidRequest("The code challenge method must be S256.", "code_challenge_method")
+        raise InvalidRequest("The parameter code_challenge_method must be S256.", "code_challenge_method")
     return challenge
 
 
 def scope_values(scope: str) -> frozenset[str]:
-    """Return the values of a scope, whose order and repetition mean nothing (RFC 6749 section 3.3)."""
+    """Return the values of a scope. Their order and repetition mean nothing (RFC 6749 section 3.3)."""
     return frozenset(scope.split(" ")) - {""}
 
 
 def canonical_scope(scope: str) -> str:
-    """Return the scope with its values sorted, so that equal sets are equal texts."""
+    """Return the scope with its values sorted: equal sets become equal texts."""
     return " ".join(sorted(scope_values(scope)))
 
 
 def _asked_scope(parameters: Parameters) -> str | None:
-    """Return the scope that an app names, canonical, or None. Blanks at its ends and doubled ones mean nothing."""
+    """Return the app's scope in canonical form, or None. Blanks at its ends and doubled blanks mean nothing."""
     return canonical_scope(parameters.get("scope") or "") or None
 
 
 def _scope(parameters: Parameters, client: Client) -> str:
     asked = _asked_scope(parameters)
     if asked is None:
-        # RFC 6749 section 3.3 lets the server choose a default: all that the app is registered for.
+        # RFC 6749 section 3.3 lets the server choose a default: all scopes of the app's registration.
         return " ".join(sorted(client.scopes))
     unregistered = scope_values(asked) - client.scopes
     if unregistered:
@@ -151,18 +161,18 @@ def _scope(parameters: Parameters, client: Client) -> str:
 
 def _describe_unregistered(scopes: frozenset[str]) -> str:
     first = min(scopes)
-    which = f"the scope {first}" if _SHOWN_SCOPE.fullmatch(first) else "one of the scopes that it asks for"
+    which = f"the scope {first}" if _SHOWN_SCOPE.fullmatch(first) else "one of the scopes in the request"
     described = f"The app is not registered for {which}."
     if scopes & _OPENID_SCOPES:
-        described += " This server issues no ID tokens: leave out openid, profile and offline_access."
-    return described
+        return f"{described} This server issues no ID tokens: leave out openid, profile and offline_access."
+    return f"{described} Ask only for registered scopes."
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderCallback:
-    """What Aries sends the browser back with (Aries step 2): either an error or a code, or neither.
+    """Aries' answer through the browser (Aries step 2): either an error or a code, or neither.
 
-    ``issuer`` is the ``iss`` of RFC 9207, or None. It is not compared here.
+    ``issuer`` is the ``iss`` of RFC 9207, or None, and is not compared here.
     """
 
     state: str = field(repr=False)
@@ -172,7 +182,7 @@ class ProviderCallback:
 
     @classmethod
     def parse(cls, request: HttpRequest) -> ProviderCallback:
-        """Check the callback's query; raises PageError where no sign-in can be found by it."""
+        """Check the callback's query. Raises PageError if the query cannot name a sign-in."""
         try:
             parameters = parse_query(request.raw_query)
             state = parameters.require("state")
@@ -197,7 +207,7 @@ def _provider_error(parameters: Parameters) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationCodeGrant:
-    """RFC 6749 section 4.1.3 with RFC 7636 section 4.5. ``redirect_uri`` is None where the app did not name one.
+    """RFC 6749 section 4.1.3 with RFC 7636 section 4.5. ``redirect_uri`` is None if the app did not name one.
 
     OAuth 2.1 section 4.1.3 dropped the parameter: the code verifier binds the code to its app.
     """
@@ -210,7 +220,7 @@ class AuthorizationCodeGrant:
 
 @dataclass(frozen=True, slots=True)
 class RefreshTokenGrant:
-    """RFC 6749 section 6. ``scope`` is canonical, or None where the app did not name one."""
+    """RFC 6749 section 6. ``scope`` is canonical, or None if the app did not name one."""
 
     client: Client
     token: RefreshToken
@@ -219,21 +229,21 @@ class RefreshTokenGrant:
 
 @dataclass(frozen=True, slots=True)
 class RevocationRequest:
-    """RFC 7009 section 2.1. ``token`` is None where the text cannot be a token of this broker."""
+    """RFC 7009 section 2.1. ``token`` is None if the text cannot be a token of this broker."""
 
     client: Client
     token: RefreshToken | None
 
 
 def parse_token_request(request: HttpRequest, registry: Registry) -> AuthorizationCodeGrant | RefreshTokenGrant:
-    """Check a form for the token endpoint. The client is identified before a code or token is looked at."""
+    """Check a form for the token endpoint. The client is identified before a code or token is read."""
     return _parse_grant(request, parse_form(request), registry, code_grant="authorization_code")
 
 
 def parse_aries_token_request(request: HttpRequest, registry: Registry) -> AuthorizationCodeGrant | RefreshTokenGrant:
     """Check a token request as Aries documents it (steps 3 and 5): JSON, and the code grant is called ``code``.
 
-    For single-page apps that were written from Aries' own page. The refresh of step 5 goes without its client secret.
+    Single-page apps written from Aries' own page need this form. Their refresh (step 5) goes without the client secret.
     """
     return _parse_grant(request, parse_json(request), registry, code_grant="code")
 
@@ -248,16 +258,16 @@ def _parse_grant(
     }
     grant = grants.get(parameters.require("grant_type"))
     if grant is None:
-        raise UnsupportedGrantType(f"The grant type must be {' or '.join(grants)}.")
+        raise UnsupportedGrantType(f"The parameter grant_type must be {' or '.join(grants)}.")
     return grant(_identify_client(request, parameters, registry), parameters)
 
 
 def parse_refresh_request(request: HttpRequest, registry: Registry) -> RefreshTokenGrant:
-    """Check a form or JSON body for the refresh endpoint, where ``grant_type`` may be left out."""
+    """Check a form or JSON body for the refresh endpoint. ``grant_type`` may be left out."""
     parameters = parse_form_or_json(request)
     parameters.refuse_repeated()
     if parameters.get("grant_type") not in (None, "refresh_token"):
-        raise UnsupportedGrantType("The grant type must be refresh_token.")
+        raise UnsupportedGrantType("The parameter grant_type must be refresh_token, or left out.")
     return _refresh_grant(_identify_client(request, parameters, registry), parameters)
 
 
@@ -291,16 +301,19 @@ def _identify_client(request: HttpRequest, parameters: Parameters, registry: Reg
     client_id = parameters.get("client_id")
     name, password = basic or (client_id or "", "")
     if client_id not in (None, name):
-        raise InvalidRequest("Two different clients are named.", "two_clients")
+        raise InvalidRequest(
+            "The parameter client_id and the Basic credentials name two different clients. Send the client_id alone.",
+            "two_clients",
+        )
     client = registry.find(name)
     if client is None:
-        described = "The client is not known." if name else "The parameter client_id is missing."
+        described = _UNKNOWN_CLIENT if name else "The parameter client_id is missing."
         raise InvalidClient(described, "unknown_client", basic=basic is not None)
-    # RFC 7523 section 2.2: an assertion authenticates a client as a secret does, and neither is ever checked here.
+    # RFC 7523 section 2.2: an assertion authenticates a client as a secret does. The broker checks neither.
     secret = password or parameters.get("client_secret")
     if secret or parameters.get("client_assertion"):
         sent = "secret" if secret else "assertion"
-        described = f"A client {sent} was sent, but this server has public clients alone. Send none."
+        described = f"A client {sent} was sent, but all apps are public clients here. Send no client {sent}."
         raise InvalidClient(described, "unexpected_secret", basic=basic is not None)
     return client
 
@@ -312,5 +325,6 @@ def _basic_credentials(request: HttpRequest) -> tuple[str, str] | None:
     try:
         name, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
     except (binascii.Error, ValueError) as error:
-        raise InvalidClient("The Basic credentials cannot be read.", "malformed_basic", basic=True) from error
+        described = "The Basic credentials cannot be read. Leave them out and send the client_id as a parameter."
+        raise InvalidClient(described, "malformed_basic", basic=True) from error
     return unquote_plus(name), unquote_plus(password)

@@ -1,7 +1,7 @@
-"""Everything that is derived from a session id: codes, refresh tokens, hashes, secret names and version ids.
+"""All values derived from a session id: codes, refresh tokens, hashes, secret names and version ids.
 
-Nothing here is stored. A retry can be answered with the identical token, an old token can be told from a forged one,
-and the secret of a row can be found from the row's key alone.
+The broker derives the values anew and stores no token. A retry can get the identical token, an old token can be told
+from a forged one, and the secret of a row can be found from the row's key alone.
 """
 
 from __future__ import annotations
@@ -33,38 +33,38 @@ def _mac(key: Secret, text: str) -> str:
 def authorization_code(session_id: str, browser_secret: Secret) -> Secret:
     """Return the one-time code for the app.
 
-    It follows from the browser's cookie, so that a browser that loads the callback twice can be given the same
-    redirect again, and nobody else can.
+    The code follows from the browser's cookie. If the browser loads the callback twice, it gets the same redirect
+    again. Another browser cannot get it.
     """
     return Secret(f"{session_id}.{_mac(browser_secret, session_id)}")
 
 
 def request_mac(browser_secret: Secret, asked: tuple[str, ...]) -> str:
-    """Return what proves that a row still holds what its own browser began with (``SignIn.asked``).
+    """Return the proof that a row still has the app's request (``SignIn.asked``) as its own browser brought it.
 
-    Only the browser has the key. Somebody who may write rows can change what the app asked for, but cannot make this of
-    it.
+    The browser alone has the key. An attacker with write access to rows can change the app's request, but cannot make
+    its proof.
     """
     return _mac(browser_secret, json.dumps(asked))
 
 
 def holder(client_id: str, redirect_uri: str, code_challenge: str) -> str:
-    """Return what the secret of a session keeps of the app that may redeem the code.
+    """Return the digest of the app with the right to redeem the code, for the secret of the session.
 
-    The row says the same, but whoever may write rows could say it of any other app.
+    The row names the same app, but an attacker with write access to rows could name any other app there.
     """
     return digest(json.dumps([client_id, redirect_uri, code_challenge]))
 
 
 def session_id_of_code(code: Secret) -> str | None:
-    """Return the session id that a one-time code names, or None where the code is malformed."""
+    """Return the session id in a one-time code, or None if the code is malformed."""
     match = _CODE.fullmatch(code.reveal())
     return match[1] if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """A well-formed refresh token of the broker: ``session_id.generation.mac``. Well formed is not authentic."""
+    """A well-formed refresh token of the broker: ``session_id.generation.mac``. It may still be forged."""
 
     session_id: str
     generation: int
@@ -78,13 +78,13 @@ class RefreshToken:
 
     @classmethod
     def parse(cls, text: Secret) -> RefreshToken | None:
-        """Return the token, or None where the text is malformed."""
+        """Return the token, or None if the text is malformed."""
         match = _REFRESH_TOKEN.fullmatch(text.reveal())
         return cls(match[1], int(match[2]), text) if match else None
 
     @property
     def hash(self) -> str:
-        """What the row keeps of the token."""
+        """The hash of the token in the row."""
         return digest(self.text.reveal())
 
     def has_hash(self, kept: str) -> bool:
@@ -99,17 +99,17 @@ class RefreshToken:
 def secret_name(prefix: str, session_id: str) -> str:
     """Return the name of the session's secret.
 
-    Hexadecimal, since Secrets Manager misreads names that end in a hyphen and six characters. Derived from the row's
-    key, so that cleanup can delete the secret of every removed row, recorded or not.
+    The name is hexadecimal, because Secrets Manager misreads names ending in a hyphen and six characters. It derives
+    from the row's key, because cleanup must delete the secret of every removed row, recorded or not.
     """
     return prefix + sha256(b"secret" + session_id.encode()).hexdigest()
 
 
 def secret_version(session_id: str, fence: int) -> str:
-    """Return the version id that the holder of ``fence`` writes, a UUID (version 5).
+    """Return the version id for the secret written by the holder of ``fence``, a UUID (version 5).
 
-    One id a fence makes the write idempotent (``ClientRequestToken``) and lets a later holder look for what a dead one
-    may have stored.
+    The same id for the same fence makes the write idempotent (``ClientRequestToken``). A later holder can look for the
+    version of a dead holder.
     """
     namespace = uuid.UUID(bytes=sha256(session_id.encode()).digest()[:16])
     return str(uuid.uuid5(namespace, str(fence)))

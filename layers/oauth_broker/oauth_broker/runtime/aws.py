@@ -16,24 +16,24 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from oauth_broker.errors import NotAllowed, ServiceUnavailable, Throttled
 
-# Two attempts, since a pooled connection may have died while the process was frozen, and no more: what is worth
-# repeating is repeated by its caller, who knows how much time there is.
+# Two attempts, because a pooled connection may die while the process is frozen. Callers do any further retries; they
+# know the time left.
 _CONFIG = Config(
     connect_timeout=1,
     read_timeout=1.5,
     retries={"mode": "standard", "total_max_attempts": 2},
-    # A fixed one: its own the SDK puts together anew, twice a call, which is a sixth of the call's processor time.
+    # A fixed text. The SDK makes its own text anew, twice a call, in a sixth of the call's processor time.
     user_agent=f"Boto3/{boto3.__version__}",
-    # The services check what they are sent themselves. To do so here first takes a twelfth of a call's processor time.
+    # The services check parameters themselves. A check here first takes a twelfth of a call's processor time.
     parameter_validation=False,
 )
-# What one call may take at the most: two attempts and the SDK's pause between them. A call of SQS may take two seconds
-# more, one for each attempt.
+# The longest time of one call: two attempts and the SDK's pause between them. A call of SQS may take two seconds more,
+# one for each attempt.
 AWS_CALL_SECONDS = 6
 
 
 class _TrustingContext(ssl.SSLContext):
-    """Reads the certificates of those it trusts once, however often it is told to."""
+    """Reads the trusted certificates once, however often it is told to."""
 
     _has_read = False
 
@@ -43,14 +43,15 @@ class _TrustingContext(ssl.SSLContext):
             self._has_read = True
 
 
-# The SDK makes a context for each client, and has it read all certificates anew for each connection: 20 ms of a core,
-# of which a function has a part, whenever a connection was idle for too long. It has no setting for that.
+# The SDK makes a context for each client. The context reads all certificates anew for each connection, and so whenever
+# a connection was idle for too long. This takes 20 ms of a core, and a function has a part of a core. The SDK has no
+# setting against it.
 httpsession.SSLContext = _TrustingContext  # type: ignore[attr-defined]
 httpsession.create_urllib3_context = cache(httpsession.create_urllib3_context)
 
 
 class DynamoDbClient(Protocol):
-    """The calls of DynamoDB that are used."""
+    """The broker's calls of DynamoDB."""
 
     def put_item(self, **parameters: Any) -> Any: ...
 
@@ -64,7 +65,7 @@ class DynamoDbClient(Protocol):
 
 
 class SecretsManagerClient(Protocol):
-    """The calls of Secrets Manager that are used."""
+    """The broker's calls of Secrets Manager."""
 
     def create_secret(self, **parameters: Any) -> Any: ...
 
@@ -76,7 +77,7 @@ class SecretsManagerClient(Protocol):
 
 
 class KmsClient(Protocol):
-    """The calls of KMS that are used."""
+    """The broker's calls of KMS."""
 
     def encrypt(self, **parameters: Any) -> Any: ...
 
@@ -84,7 +85,7 @@ class KmsClient(Protocol):
 
 
 class DynamoDbStreamsClient(Protocol):
-    """The calls of DynamoDB Streams that are used."""
+    """The broker's calls of DynamoDB Streams."""
 
     def get_shard_iterator(self, **parameters: Any) -> Any: ...
 
@@ -92,13 +93,13 @@ class DynamoDbStreamsClient(Protocol):
 
 
 class LambdaClient(Protocol):
-    """The calls of Lambda that are used."""
+    """The broker's calls of Lambda."""
 
     def get_account_settings(self, **parameters: Any) -> Any: ...
 
 
 class SqsClient(Protocol):
-    """The calls of SQS that are used."""
+    """The broker's calls of SQS."""
 
     def receive_message(self, **parameters: Any) -> Any: ...
 
@@ -109,9 +110,9 @@ class SqsClient(Protocol):
 
 def _client(service: Any, more: Config | None = None) -> object:
     trusted = httpsession.get_cert_path(True)
-    # Now, while the process starts, and has a whole core.
+    # The process reads the certificates now, because it has a whole core while it starts.
     httpsession.create_urllib3_context().load_verify_locations(trusted)
-    # Named, so that the environment cannot name another one.
+    # Named here, because the environment could name another file.
     return boto3.client(service, config=_CONFIG.merge(more) if more else _CONFIG, verify=trusted)
 
 
@@ -141,7 +142,7 @@ def aws_lambda() -> LambdaClient:
 
 
 def sqs() -> SqsClient:
-    """Make an SQS client. Its reads may wait for a second more: an empty queue answers a receiver late."""
+    """Make an SQS client. Its reads may wait for a second more, because an empty queue answers late."""
     return cast(SqsClient, _client("sqs", Config(read_timeout=2.5)))
 
 
@@ -150,7 +151,7 @@ def error_code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-# As the SDK has them, less LimitExceededException, which is no rate in Secrets Manager.
+# The SDK's list without LimitExceededException. In Secrets Manager that code is not about a rate.
 _THROTTLING_CODES = frozenset(
     {
         "ProvisionedThroughputExceededException",
@@ -161,16 +162,16 @@ _THROTTLING_CODES = frozenset(
         "TooManyRequestsException",
     }
 )
-# The first is of the JSON protocols, the second of SQS.
+# The JSON protocols have the first code, SQS has the second.
 _NOT_ALLOWED_CODES = frozenset({"AccessDeniedException", "AccessDenied"})
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A conditional write that DynamoDB answered.
+    """DynamoDB's answer to a conditional write.
 
-    If the write was applied, ``item`` is what ``ReturnValues`` asks for. If the condition failed, ``item`` is the item
-    as DynamoDB found it. An absent item is ``{}``.
+    If the write was applied, ``item`` has the attributes chosen by ``ReturnValues``. If the condition failed, ``item``
+    is the item as DynamoDB found it. An absent item is ``{}``.
     """
 
     is_applied: bool

@@ -11,7 +11,7 @@ Level = Literal["info", "warning", "error"]
 
 
 class LambdaContext(Protocol):
-    """The part of the Lambda context object that is used."""
+    """The part of the Lambda context object in use."""
 
     aws_request_id: str
 
@@ -21,7 +21,7 @@ class LambdaContext(Protocol):
 
 
 class Telemetry(Protocol):
-    """Where log lines and metrics go."""
+    """A destination of log lines and metrics."""
 
     def log(self, level: Level, event: str, fields: dict[str, Any]) -> None:
         """Write one structured line."""
@@ -32,13 +32,13 @@ class Telemetry(Protocol):
         ...
 
     def measure(self, metric: str, milliseconds: float, dimensions: dict[str, str]) -> None:
-        """Record how long something took."""
+        """Record a duration."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorAction:
-    """Who asked the operator function for what. ``session`` is a reference, as log lines have it."""
+    """An operator's request to the operator function. ``session`` is a reference, as in log lines."""
 
     action: str
     operator: str | None = None
@@ -47,11 +47,11 @@ class OperatorAction:
 
 
 class Invocation:
-    """What an operation knows of the invocation it runs in.
+    """An operation's view of its invocation.
 
-    ``api_request_id`` is API Gateway's id of the request, '' where there is none: the app finds it in the header
-    ``apigw-requestid`` of every answer, and it ties the lines of all functions to those of the API's access log.
-    ``source`` is the address that the request came from; it is counted by, and not logged.
+    ``api_request_id`` is API Gateway's id of the request, or '' if there is none. The app finds the id in the header
+    ``apigw-requestid`` of every answer. The id ties the lines of all functions to the lines of the API's access log.
+    ``source`` is the address of the sender. Requests are counted by address, but the address is not logged.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Invocation:
         return self._context.get_remaining_time_in_millis() / 1000
 
     def about_session(self, session_id: str, client_id: str | None = None) -> None:
-        """Name the session, and the app where it is known, that every line from here on is about."""
+        """Name the session, and the app if known, for every later line."""
         self._session_id = session_id
         self._client_id = client_id
 
@@ -84,9 +84,9 @@ class Invocation:
         status: int | None = None,
         error: str | None = None,
     ) -> None:
-        """Write one log line. The parameters are the allow-list: nothing else of a request is ever logged.
+        """Write one log line. The parameters are the allow-list: no other part of a request is ever logged.
 
-        The session id becomes a reference from which it cannot be computed.
+        The line has a reference in place of the session id. The id cannot be computed from the reference.
         """
         self._write(
             level,
@@ -110,7 +110,7 @@ class Invocation:
         error: str | None = None,
         count: int | None = None,
     ) -> None:
-        """Write one log line ``operator_action``: the same allow-list, and what an operator asks for."""
+        """Write one log line ``operator_action`` with the same allow-list and the operator's request."""
         self._write(level, "operator_action", {**asdict(asked), "reason": reason, "error": error, "count": count})
 
     def _write(self, level: Level, event: str, fields: dict[str, Any]) -> None:
@@ -118,14 +118,14 @@ class Invocation:
         self._telemetry.log(level, event, {name: value for name, value in fields.items() if value is not None})
 
     def count(self, metric: str, **dimensions: str) -> None:
-        """Count one occurrence of a metric. Of a dimension only what stands before the first colon is taken.
+        """Count one occurrence of a metric. A dimension ends before its first colon.
 
-        That leaves each dimension few values, which is what metrics are paid by; the log line has the whole.
+        CloudWatch charges for each value of a dimension, and the cut leaves few values. The log line has the whole.
         """
         self._telemetry.count(metric, _short(dimensions))
 
     def measure(self, metric: str, milliseconds: float, **dimensions: str) -> None:
-        """Record how long something took, with dimensions as ``count`` has them."""
+        """Record a duration, with dimensions as in ``count``."""
         self._telemetry.measure(metric, milliseconds, _short(dimensions))
 
 

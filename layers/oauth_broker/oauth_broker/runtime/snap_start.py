@@ -1,9 +1,9 @@
-"""What a process does when it comes back to life from a snapshot of its initialised state (AWS Lambda SnapStart).
+"""The first step of a process after its restore from a snapshot of its initialised state (AWS Lambda SnapStart).
 
-Every copy of a snapshot begins with the same memory, so nothing that must differ from copy to copy may be in it. What
-the broker itself draws comes from ``os.urandom``, that is, from the kernel, which Lambda gives new entropy. Two
-generators live in memory: OpenSSL's, which the TLS contexts of the AWS clients have woken by then and from which the
-keys of connections come, and that of ``random``, by which the AWS SDK paces its repetitions.
+Every copy of a snapshot begins with the same memory. A value must not be in memory if it has to differ from copy to
+copy. The broker's own random bytes come from ``os.urandom``, that is, from the kernel, and Lambda gives the kernel new
+entropy. Two generators live in memory. The TLS contexts of the AWS clients have already started OpenSSL's generator,
+and it makes the keys of connections. The generator of ``random`` paces the retries of the AWS SDK.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _SEED_BYTES = 32
 
 
 def reseed_when_restored() -> None:
-    """Have this process reseed whenever it is restored; does nothing where there are no snapshots."""
+    """Have this process reseed at every restore. Does nothing if there are no snapshots."""
     try:
         # A module of Lambda's runtime.
         import snapshot_restore_py  # type: ignore[import-not-found]  # noqa: PLC0415
@@ -26,6 +26,6 @@ def reseed_when_restored() -> None:
 
 
 def reseed() -> None:
-    """Give the generators that live in memory a seed that no other copy has."""
+    """Give the generators in memory a seed of this copy alone."""
     ssl.RAND_add(os.urandom(_SEED_BYTES), float(_SEED_BYTES))
     random.seed()

@@ -17,22 +17,22 @@ from oauth_broker.runtime.invocation import Level
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 # The values of the template's parameter LogLevel.
 _LEAST = {"INFO": logging.INFO, "WARN": logging.WARNING, "ERROR": logging.ERROR}
-# Who did what as an operator, and why a session ended, must be known later, whatever is logged otherwise.
+# The actions of operators and the reasons for ended sessions must be known later, at every LOG_LEVEL.
 _WRITTEN_AT_EVERY_LEVEL = frozenset({"operator_action", "session_ended", "signed_out"})
 
 
 class PowertoolsTelemetry:
     """One JSON line an event; metrics in CloudWatch's embedded metric format.
 
-    Lines below LOG_LEVEL are left out here, not by Powertools' Logger. The Logger would follow AWS_LAMBDA_LOG_LEVEL
-    instead, which Lambda sets from ApplicationLogLevel.
+    This class leaves out lines below LOG_LEVEL. Powertools' Logger would follow AWS_LAMBDA_LOG_LEVEL instead, set by
+    Lambda from ApplicationLogLevel.
 
-    Every line and every metric stands alone: no key is appended to the logger and no metric waits for a flush, so that
-    nothing crosses over from one request to the next and a process that dies has lost nothing.
+    Every line and every metric stands alone: the logger keeps no appended key, and a metric does not wait for a flush.
+    Data cannot cross over from one request to the next, and a dying process loses no data.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Read the variables now, and not when the first metric is due; raises ConfigurationError naming one."""
+        """Read the variables now, not at the first metric. Raises ConfigurationError naming a wrong variable."""
         for name in ("POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"):
             if not environment.get(name):
                 raise ConfigurationError(f"{name} must not be empty")
@@ -40,10 +40,11 @@ class PowertoolsTelemetry:
             raise ConfigurationError(f"LOG_LEVEL must be one of {', '.join(_LEAST)}")
         self._least = _LEAST[environment["LOG_LEVEL"]]
         self._service = environment["POWERTOOLS_SERVICE_NAME"]
-        # At DEBUG these write whole requests and answers, tokens and all; at WARNING, what they could not parse of one.
+        # At DEBUG these libraries log whole requests and answers, with tokens. At WARNING they log the unparsable parts
+        # of an answer.
         for library in ("boto3", "botocore", "urllib3"):
             logging.getLogger(library).setLevel(logging.CRITICAL)
-        # The place in the code would always be this module.
+        # The logged place in the code would always be this module.
         logger = Logger(service=self._service, level=logging.INFO, location=None)
         self._write = {"info": logger.info, "warning": logger.warning, "error": logger.error}
         self._record = AmazonCloudWatchEMFProvider(
@@ -52,12 +53,12 @@ class PowertoolsTelemetry:
         self._one_at_a_time = Lock()
 
     def log(self, level: Level, event: str, fields: dict[str, Any]) -> None:
-        """Write one line at ``level``, unless it is below the least level and may be left out."""
+        """Write one line at ``level``, unless ``level`` is below LOG_LEVEL and the event may be left out."""
         if _LEVELS[level] >= self._least or event in _WRITTEN_AT_EVERY_LEVEL:
             self._write[level](event, extra=fields)
 
     def count(self, metric: str, dimensions: dict[str, str]) -> None:
-        """Emit one count of ``metric``, by service alone and, where there are ``dimensions``, by these too."""
+        """Emit one count of ``metric`` by service alone and, if there are ``dimensions``, by these too."""
         self._emit(metric, MetricUnit.Count, 1, dimensions)
 
     def measure(self, metric: str, milliseconds: float, dimensions: dict[str, str]) -> None:
@@ -68,7 +69,7 @@ class PowertoolsTelemetry:
         with self._one_at_a_time:
             try:
                 self._record.add_metric(name=metric, unit=unit, value=value)
-                # CloudWatch does not sum up over dimensions: what an alarm watches must be there without them.
+                # CloudWatch does not sum over dimensions. Alarms need the metric without dimensions.
                 if dimensions:
                     self._record.add_dimensions(service=self._service, **dimensions)
                 self._record.flush_metrics()

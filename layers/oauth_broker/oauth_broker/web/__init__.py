@@ -1,1 +1,1 @@
-"""HTTP as API Gateway hands it over, and the pages that a person sees."""
+"""HTTP as API Gateway hands it over, and the pages for a person."""

@@ -1,4 +1,4 @@
-"""The cookies that bind a sign-in to the browser it was started in, one for each sign-in."""
+"""The cookies of sign-ins. Each sign-in has its own cookie, and the cookie binds it to the browser of its start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from oauth_broker.secret import Secret
 
-# One more and API Gateway's limit of 10,240 bytes for all headers comes within reach.
+# A sixth cookie would come close to API Gateway's limit of 10,240 bytes for all headers.
 _MAX_COOKIES = 5
 _ID_LENGTH = 16
 
@@ -17,9 +17,9 @@ _ID_LENGTH = 16
 class BrowserCookies:
     """The naming of the cookies.
 
-    ``secure`` is False only where the issuer is http on loopback, since some browsers and cookie jars drop Secure
-    cookies there; everywhere else the ``__Host-`` prefix (RFC 6265bis section 4.1.3.2) keeps other hosts from setting
-    them.
+    ``secure`` is False only if the issuer is http on loopback, because some browsers and cookie jars drop Secure
+    cookies there. Everywhere else the ``__Host-`` prefix (RFC 6265bis section 4.1.3.2) keeps other hosts from setting
+    the cookies.
     """
 
     secure: bool
@@ -43,9 +43,9 @@ class BrowserCookies:
         return Secret(values[0]) if len(values) == 1 and values[0].isascii() else None
 
     def bind(self, session_id: str, value: Secret, present: Iterable[str], seconds: int) -> tuple[str, ...]:
-        """Return the Set-Cookie values for a new sign-in: its own, and the removal of the oldest beyond five.
+        """Return the Set-Cookie values for a new sign-in: its own cookie, and removals of the oldest beyond five.
 
-        ``present`` are the request's cookies; browsers send the oldest first (RFC 6265 section 5.4).
+        ``present`` are the request's cookies. Browsers send the oldest first (RFC 6265 section 5.4).
         """
         ours = re.compile(re.escape(self._prefix) + rf"[A-Za-z0-9_-]{{{_ID_LENGTH}}}")
         names = [name for name in (cookie.partition("=")[0] for cookie in present) if ours.fullmatch(name)]

@@ -22,15 +22,16 @@ _SECURITY_HEADERS = {
 }
 
 
-# The Fetch standard's header, the one of older Chromium and Safari, and the one of older Firefox.
+# The header of the Fetch standard, of older Chromium and Safari, and of older Firefox.
 _PURPOSES = ("sec-purpose", "purpose", "x-moz")
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request. Header names are lower case; ``body`` is as API Gateway hands it over, ``body_bytes`` as sent.
+    """A request. Header names are lower case. ``body`` is as API Gateway hands it over, ``body_bytes`` as sent.
 
-    ``source`` is the address that the connection came from. It, and what may hold a secret, is left out of ``repr``.
+    ``source`` is the address of the connection's other end. ``repr`` leaves out ``source`` and every field with a
+    possible secret.
     """
 
     method: str
@@ -57,30 +58,30 @@ class HttpRequest:
             body=event.get("body") or "",
             body_is_base64=bool(event.get("isBase64Encoded")),
             domain_name=context["domainName"],
-            # Not X-Forwarded-For, which a client can write.
+            # A client can write X-Forwarded-For, but not this address.
             source=context["http"].get("sourceIp") or "",
             request_id=context.get("requestId") or "",
         )
 
     def body_bytes(self) -> bytes:
-        """Return the body as it was sent; raises InvalidRequest where it is not what the event says it is."""
+        """Return the body as sent. Raises InvalidRequest if the event's body cannot be decoded."""
         try:
             return base64.b64decode(self.body, validate=True) if self.body_is_base64 else self.body.encode()
         except ValueError as error:
-            raise InvalidRequest("The body cannot be read.", "malformed_body") from error
+            raise InvalidRequest("The body cannot be read. Send UTF-8 text.", "malformed_body") from error
 
     @property
     def is_prefetch(self) -> bool:
-        """Whether a browser loads the page ahead of any click, so that nothing may be used up."""
+        """Whether a browser loads the page ahead of any click. Such a request must use nothing up."""
         return any("prefetch" in self.headers.get(name, "").lower() for name in _PURPOSES)
 
     @property
     def opens_apps(self) -> bool:
-        """Whether the browser would follow a redirect to an app's own scheme, as far as is known.
+        """Whether the browser would follow a redirect to an app's own scheme, as far as known.
 
-        Chromium does so only in a navigation that a person's tap began, and otherwise drops the redirect without a word
-        and stays where it was. Of browsers that tell their brand (``Sec-CH-UA``) it is known, as they also tell the
-        taps (Fetch Metadata, ``Sec-Fetch-User``).
+        Chromium follows such a redirect only in a navigation begun by a person's tap. Otherwise it drops the redirect
+        silently and stays on its page. A browser with a brand header (``Sec-CH-UA``) also reports taps (Fetch Metadata,
+        ``Sec-Fetch-User``). The answer for all other requests is yes.
         """
         navigates = self.headers.get("sec-fetch-mode") == "navigate" and "sec-ch-ua" in self.headers
         return not navigates or self.headers.get("sec-fetch-user") == "?1"
@@ -88,7 +89,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """One response; every one carries the same security headers. ``repr`` tells the status only."""
+    """A response. All responses carry the same security headers. ``repr`` shows the status only."""
 
     status: HTTPStatus
     body: str = field(default="", repr=False)
@@ -118,7 +119,7 @@ def json_response(
 
 
 def redirect(location: str, cookies: tuple[str, ...] = ()) -> HttpResponse:
-    """Return a 302. Never 307, which would have the browser repeat a form post elsewhere."""
+    """Return a 302, never a 307: a browser would repeat a form post after a 307."""
     return HttpResponse(HTTPStatus.FOUND, headers={"location": location}, cookies=cookies)
 
 
@@ -139,7 +140,7 @@ font-weight:600;text-align:center;text-decoration:none}
 a:focus-visible{outline:3px solid var(--accent);outline-offset:3px}
 small{color:var(--soft);overflow-wrap:anywhere}
 """.strip()
-# The style is allowed by its hash, so that the policy needs no 'unsafe-inline'.
+# The policy allows the style by its hash, and so needs no 'unsafe-inline'.
 _STYLE_HASH = base64.b64encode(sha256(_STYLE.encode()).digest()).decode()
 
 
@@ -148,7 +149,7 @@ def page(
 ) -> HttpResponse:
     """Return a page for a person: a title, a reason in plain words, a reference for support, no script.
 
-    ``link`` is the one thing to do, where there is one: a URL and what it is called.
+    ``link`` is the page's only link, if any: its URL and its text.
     """
     way_on = f'<a href="{escape(link[0])}">{escape(link[1])}</a>' if link else ""
     body = (
