@@ -31,11 +31,12 @@ from oauth_broker.operations.rate_limits import HOUR, RateLimits
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret, base64url, digest
+from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.session_secret import SessionSecret
-from oauth_broker.sessions.table import ConditionFailed, SignIns
+from oauth_broker.sessions.table import SignIns
 from oauth_broker.web import pages
 from oauth_broker.web.cookies import BrowserCookies
 from oauth_broker.web.http import HttpRequest, HttpResponse

@@ -14,11 +14,12 @@ from oauth_broker.oauth.tokens import RefreshToken, holder, session_id_of_code
 from oauth_broker.operations.endpoint import TokenResponse
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url, digest
+from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.not_before import NotBefore
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.session_end import ENDED_STATES, SessionEnd
 from oauth_broker.sessions.session_secret import SessionSecret
-from oauth_broker.sessions.table import ConditionFailed, SignIns
+from oauth_broker.sessions.table import SignIns
 from oauth_broker.sessions.token_store import TokenStore
 
 _DAY_SECONDS = 24 * 60 * 60

@@ -43,10 +43,10 @@ from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from oauth_broker.operations.renewal import RENEWAL_SECONDS, Renewal, refuse_forged, token_response
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url
+from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS, Lease, Leases
 from oauth_broker.sessions.not_before import NotBefore
 from oauth_broker.sessions.row import SignIn
-from oauth_broker.sessions.table import ConditionFailed
 from oauth_broker.sessions.verdict import Terms, Verdict, judge
 
 # The longest wait for another worker's answer or for the end of a pause.

@@ -17,11 +17,11 @@ from oauth_broker.operations.endpoint import TokenResponse
 from oauth_broker.operations.pause import Pause
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.leases import Leases
 from oauth_broker.sessions.row import SignIn, entry, extended, was_refused
 from oauth_broker.sessions.session_end import SessionEnd
 from oauth_broker.sessions.session_secret import SessionSecret
-from oauth_broker.sessions.table import ConditionFailed
 from oauth_broker.sessions.token_store import READ_LAG_SECONDS, StoredTokens, TokenStore
 
 # The longest time from the lease on: look for earlier answers, call Aries, store.

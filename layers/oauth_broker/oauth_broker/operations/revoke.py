@@ -11,10 +11,11 @@ from oauth_broker.oauth.requests import RevocationRequest
 from oauth_broker.oauth.tokens import RefreshToken
 from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.row import SignIn, Value
 from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.session_end import ENDED_STATES, delete_secret
-from oauth_broker.sessions.table import ConditionFailed, SignIns
+from oauth_broker.sessions.table import SignIns
 from oauth_broker.sessions.token_store import TokenStore
 
 _CLIENT = "client_id = :client_id"

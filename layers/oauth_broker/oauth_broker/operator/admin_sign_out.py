@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from oauth_broker.clock import Clock
 from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.session_end import delete_secret
-from oauth_broker.sessions.table import ConditionFailed, SignIns
+from oauth_broker.sessions.table import SignIns
 
 # What the last row of an invocation, its last save and its answer may take; and what the waiting for a callback leaves
 # of that.
