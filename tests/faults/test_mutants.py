@@ -320,7 +320,7 @@ def claiming_after_exchanging(patch: Patch) -> None:
         assert row is not None
         if row.code_verifier:
             code = self._provider_code  # type: ignore[attr-defined]
-            self._provider.exchange(code, Secret(row.code_verifier), row.provider_redirect_uri, invocation)
+            self._exchange._provider.exchange(code, Secret(row.code_verifier), row.provider_redirect_uri, invocation)
         return claim(self, browser, invocation)
 
     proceed = Callback._proceed
