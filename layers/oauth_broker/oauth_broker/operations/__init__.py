@@ -1,1 +1,1 @@
-"""What each function does."""
+"""The operations of the broker: one module for each function, and their common parts."""
