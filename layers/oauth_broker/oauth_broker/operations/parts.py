@@ -59,7 +59,7 @@ class Parts:
         return aws.secretsmanager()
 
     def kms(self) -> aws.KmsClient:
-        """Make a KMS client. Only a throttled Secrets Manager makes one necessary."""
+        """Make a KMS client. Hardly any process needs one: it seals an answer if Secrets Manager refuses it."""
         return aws.kms()
 
     @cached_property
