@@ -1,1 +1,1 @@
-"""The operations of the broker: one module for each function, and their common parts."""
+"""The operations of the broker: a module for each function, and their common parts."""

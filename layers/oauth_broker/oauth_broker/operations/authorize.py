@@ -42,7 +42,7 @@ class Authorize:
         Raises PageError and RedirectError. The redirect to Aries comes after the row is saved, and never without it.
         """
         if request.is_prefetch:
-            # Not a 200, because Chromium would use the empty answer to a prefetch for the visit after it as well.
+            # A success would be wrong: Chromium would use the empty answer to a prefetch for the visit after it too.
             return HttpResponse(HTTPStatus.FORBIDDEN)
         asked = AuthorizationRequest.parse(request, self._settings.registry)
         self._refuse_floods(asked, invocation)

@@ -61,7 +61,7 @@ class Callback:
         Raises PageError if there is no app to redirect to, and else RedirectError.
         """
         if request.is_prefetch:
-            # Not a 200, because Chromium would use the empty answer to a prefetch for the visit after it as well.
+            # A success would be wrong: Chromium would use the empty answer to a prefetch for the visit after it too.
             return HttpResponse(HTTPStatus.FORBIDDEN)
         callback = ProviderCallback.parse(request)
         issuer = self._settings.issuer_for(request.domain_name)

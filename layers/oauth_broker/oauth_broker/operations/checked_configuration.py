@@ -43,7 +43,7 @@ class CheckedConfiguration:
         self._send = send
 
     def __call__(self, event: Mapping[str, Any], context: object) -> None:
-        """Answer whether the configuration can be used. Raises the failure of ``send``, and Lambda then repeats the call.
+        """Answer whether the configuration is usable. Raises the failure of ``send``, and Lambda then repeats the call.
 
         Every other failure is an answer too. If none came, CloudFormation would wait until its own time limit.
         """

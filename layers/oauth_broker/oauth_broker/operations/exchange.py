@@ -175,7 +175,7 @@ class Exchange:
                 row.session_id, row.lease_id, error, reason, self._clock.now(), may_have_a_secret=may_have_a_secret
             )
         except (ServiceUnavailable, ConditionFailed) as failure:
-            # The claim expires by itself. Until then a reload of the callback waits, and does not get the error.
+            # The claim expires by itself. A reload of the callback waits until then, and does not get the error.
             invocation.log("failure_not_noted", reason=failure.reason)
         return redirect_error(row, error, reason)
 
