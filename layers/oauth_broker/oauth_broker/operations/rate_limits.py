@@ -28,7 +28,7 @@ class RateLimits:
         self._limit = limit
         self._window = window
         self._clock = clock
-        # The time by which the steady pace pays for each pair's requests (the generic cell rate algorithm of ITU-T I.371).
+        # The time by which the steady pace pays for a pair's requests (the generic cell rate algorithm of ITU-T I.371).
         self._paid_until: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def is_exceeded(self, client_id: str, source: str) -> bool:
