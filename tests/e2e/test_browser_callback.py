@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from oauth_broker.operations.callback import CODE_SECONDS
+from oauth_broker.operations.exchange import CODE_SECONDS
 from oauth_broker.sessions.table import SIGN_IN_SECONDS
 from tests.e2e.browser.journey import WEB, SignIn, WebBroker, approved_elsewhere, press
 from tests.e2e.browser.site import Site

@@ -320,7 +320,7 @@ def claiming_after_exchanging(patch: Patch) -> None:
         assert row is not None
         if row.code_verifier:
             code = self._provider_code  # type: ignore[attr-defined]
-            self._provider.exchange(code, Secret(row.code_verifier), row.provider_redirect_uri, invocation)
+            self._exchange._provider.exchange(code, Secret(row.code_verifier), row.provider_redirect_uri, invocation)
         return claim(self, browser, invocation)
 
     proceed = Callback._proceed
@@ -339,7 +339,7 @@ def a_late_retry_that_does_not_supersede(patch: Patch) -> None:
     def keep_the_lost_token(self: Leases, row: SignIn, token_hash: str, now: float) -> None:
         # The token of the lost answer stays good beside the new one.
         before = row.previous_hash == token_hash
-        lost = self._sign_ins.find(row.session_id)
+        lost = self._rows.find(row.session_id)
         commit(self, row, lost.handle_hash if before and lost else token_hash, now)
 
     patch.setattr(Leases, "commit", keep_the_lost_token)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.operations.callback import CODE_SECONDS
+from oauth_broker.operations.exchange import CODE_SECONDS
 from tests.local.aries import Fault
 from tests.support.functions import Context, http_event
 from tests.support.world import (

@@ -1,1 +1,1 @@
-"""What each function does."""
+"""The operations of the broker: a module for each function, and their common parts."""

@@ -37,12 +37,12 @@ class Authorize:
         self._limits = RateLimits(settings.source_limit, MINUTE, clock)
 
     def __call__(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
-        """Redirect the browser to Aries, with a cookie that binds the sign-in to it.
+        """Redirect the browser to Aries. A cookie binds the sign-in to the browser.
 
-        Raises PageError and RedirectError. The person is never sent to Aries with a sign-in that was not saved.
+        Raises PageError and RedirectError. The redirect to Aries comes after the row is saved, and never without it.
         """
         if request.is_prefetch:
-            # Not a success: Chromium would give the empty answer of a prefetch to the visit that follows it.
+            # A success would be wrong: Chromium would use the empty answer to a prefetch for the visit after it too.
             return HttpResponse(HTTPStatus.FORBIDDEN)
         asked = AuthorizationRequest.parse(request, self._settings.registry)
         self._refuse_floods(asked, invocation)

@@ -1,7 +1,7 @@
-"""The part of a deployment that refuses a configuration with which no function could start.
+"""A custom resource of CloudFormation: it refuses a deployment if no function could start with its configuration.
 
-It is a custom resource of CloudFormation. The table, the key and every function depend on it, so that CloudFormation
-takes a deployment back before anything is kept and before a function that serves requests has changed.
+The table, the key and every function depend on it. CloudFormation therefore takes a bad deployment back before there is
+anything to keep, and before it has changed a function that serves requests.
 """
 
 from __future__ import annotations
@@ -18,35 +18,34 @@ from oauth_broker.errors import ConfigurationError
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 
 Send = Callable[[str, bytes], None]
-"""Brings an answer to the URL that CloudFormation waits at. Raises where it did not arrive."""
+"""Sends an answer to the URL at which CloudFormation waits. Raises if the answer did not arrive."""
 
 _DIGITS_OF_ID = 32
-# CloudFormation takes an answer of at most 4,096 bytes. The other members are shorter than what this leaves.
+# CloudFormation takes an answer of at most 4,096 bytes. The other members fit into the rest.
 _MOST_REASON_BYTES = 2000
 _CONNECT_SECONDS, _READ_SECONDS = 3, 10
 
-
-# These come of what the stack makes, and are not made yet.
+# The stack makes the table and the key after the check.
 _NOT_MADE_YET = {"TABLE_NAME": "not-made-yet", "KEY_ID": "not-made-yet"}
 
 
 class CheckedConfiguration:
-    """A Lambda handler that CloudFormation calls as ``Create``, ``Update`` and ``Delete``.
+    """A Lambda handler for the calls ``Create``, ``Update`` and ``Delete`` of CloudFormation.
 
-    It judges the variables that CloudFormation sends, never its own, together with the apps in its layer.
+    It judges the variables in the event, never its own, together with the apps in its layer.
 
-    The resource's id is a hash of what was accepted. When an update is taken back, CloudFormation sends what was in
-    force before, which has that hash. It is accepted again unseen, whatever this function and its layer are by then: to
-    refuse it would leave the stack in UPDATE_ROLLBACK_FAILED.
+    The resource's id is a hash of the accepted configuration. If CloudFormation takes an update back, it sends the
+    earlier configuration, and that still has this hash. The handler accepts it again unseen, even if the function or
+    its layer has changed by then: a refusal would leave the stack in UPDATE_ROLLBACK_FAILED.
     """
 
     def __init__(self, send: Send) -> None:
         self._send = send
 
     def __call__(self, event: Mapping[str, Any], context: object) -> None:
-        """Answer whether the configuration can be used; raises what ``send`` raises, and Lambda then repeats the call.
+        """Answer whether the configuration is usable. Raises the failure of ``send``, and Lambda then repeats the call.
 
-        Every other failure is an answer too. Without one, CloudFormation would wait until its patience ends.
+        Every other failure is an answer too. If none came, CloudFormation would wait until its own time limit.
         """
         properties = event["ResourceProperties"]
         accepted = event.get("PhysicalResourceId", "none-accepted")
@@ -67,14 +66,14 @@ def _id_of(properties: Mapping[str, Any]) -> str:
 
 
 def _fault(variables: Mapping[str, str]) -> str | None:
-    """Return what is wrong with the configuration, or None. This reads all that a function reads at start."""
+    """Return the fault of the configuration, or None. This reads all settings that a function reads at start."""
     try:
         Settings.from_environment(variables)
         PowertoolsTelemetry(variables)
         refuse_two_registrations(variables)
     except ConfigurationError as error:
         return error.reason
-    except Exception as error:  # noqa: BLE001 - CloudFormation is told of a bug too
+    except Exception as error:  # noqa: BLE001 - a bug needs an answer too
         return f"The configuration could not be checked: {type(error).__name__}"
     return None
 
@@ -84,9 +83,10 @@ class NotTaken(Exception):
 
 
 def put(url: str, answer: bytes) -> None:
-    """Put the answer to CloudFormation's presigned URL; raises NotTaken.
+    """Put the answer to CloudFormation's presigned URL. Raises NotTaken.
 
-    The URL is a secret: who has it can answer in this function's place. It is in no message, since Lambda logs those.
+    The URL is a secret, because anybody with it can answer in this function's place. Lambda logs messages, so it is in
+    none.
     """
     # The URL is signed for a request without a content type.
     headers = {"content-type": ""}
@@ -99,7 +99,7 @@ def put(url: str, answer: bytes) -> None:
 
 
 def _shortened(reason: str) -> str:
-    """Return as much of the reason as there is room for. In JSON a character takes up to twelve bytes."""
+    """Return as much of the reason as fits. In JSON a character takes up to twelve bytes."""
     while len(json.dumps(reason)) > _MOST_REASON_BYTES:
         reason = reason[: len(reason) * 9 // 10]
     return reason

@@ -1,4 +1,4 @@
-"""The table's stream of removed rows: delete the secret of every one that may have one."""
+"""The table's stream of removed rows: for each row, delete its secret if it may have one."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from oauth_broker.sessions.row import may_have_a_secret
 from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.session_end import note_not_allowed
 
-# `batchItemFailures`: the items that failed. Lambda repeats the batch from the lowest of them on.
+# `batchItemFailures`: the failed items. Lambda repeats the batch from the lowest of them on.
 BatchResponse = dict[str, list[dict[str, str]]]
 
-# What the last call and the answer may take, so that the function is not stopped before it has reported.
+# Reserved for the last call and the answer: Lambda must not stop the function before it has reported.
 _RESERVED_SECONDS = AWS_CALL_SECONDS + 1
-# A right that was just given may take some seconds to be in force.
+# A new right may take some seconds to be in force.
 _RIGHTS_SECONDS = 3.0
-# Between tries that fail, at the most: with one call at a time that is far below the 50 calls a second that Secrets
-# Manager allows, and a function's time has room for some dozens of them.
+# The longest pause between failing tries. One call at a time at this pace is far below the 50 calls a second of Secrets
+# Manager, and the time of the function is enough for some dozens of tries.
 _LONGEST_PAUSE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Deletions:
-    """``deleted`` counts secrets; the others hold sequence numbers.
+    """``deleted`` counts secrets. The others hold the sequence numbers of records.
 
-    ``failed`` are the records that could not be done, ``denied`` those of which AWS refused the deletion for want of a
-    right.
+    ``failed`` are the records without success. For the ``denied`` records, AWS denied access.
     """
 
     deleted: int
@@ -43,7 +42,7 @@ class Deletions:
 
 @dataclass(slots=True)
 class _Removal:
-    """A removed row, and why its secret has not been deleted yet."""
+    """A removed row. ``failure`` tells why its secret is not deleted yet."""
 
     session_id: str
     sequence_number: str
@@ -51,24 +50,24 @@ class _Removal:
 
 
 class Cleanup:
-    """Deletes secrets whose row is gone. The secret's name follows from the row's key.
+    """Deletes the secrets of removed rows. The name of a secret follows from the row's key.
 
     Secrets Manager takes 50 deletions a second, and sign-outs need them. Anybody may begin sign-ins, so a removed row
-    that cannot have a secret costs none: the template's filter leaves it out of the stream that is handed over here,
-    and its old image is looked at once more. A record without an old image counts as one that may have a secret. To
-    delete a secret that does not exist is a success, as is a repetition.
+    costs no deletion if it cannot have a secret. The template's filter leaves such a row out of the stream, and this
+    class looks at its old image once more. A record without an old image counts as one that may have a secret. Deleting
+    an absent secret is a success, and so is a repetition.
 
-    The old image holds what the row held. Nothing of it is logged.
+    The old image holds all values of the row. The log holds none of them.
 
-    Every failure may be Secrets Manager's as a whole or one secret's alone. So a failed deletion is tried again after
-    all the others, and after pauses that grow: where all fail nobody hammers at a service that is throttled or down,
-    and where one fails it holds up none. An outage lasts an invocation's whole time, so that the tries that Lambda has
-    for a record are that far apart and not used up in a moment. What Secrets Manager refuses for good is not waited
-    for.
+    A failure may be Secrets Manager's as a whole or one secret's alone. The retry of a failed deletion therefore comes
+    after all the others, and after growing pauses. If all deletions fail, the pauses spare a service that is throttled
+    or down. If one deletion fails, it holds up no other. In an outage an invocation uses its whole time. Lambda's tries
+    for a record are then far apart, and not used up in a moment. The invocation does not try
+    again after a final refusal.
 
-    What it refuses for want of a right is tried once more and then counts as absent, with a metric: AWS does not
-    document whether Secrets Manager answers so for a name that does not exist. Were it a failure, every sign-in that
-    never had a secret would then hold up its shard for hours.
+    If AWS denies access, there is one more try. The secret then counts as absent, with a metric: AWS does not document
+    whether Secrets Manager answers so for an absent name. Otherwise every sign-in without a secret could hold up its
+    shard for hours.
     """
 
     def __init__(self, secret_store: SecretStore, clock: Clock, random_bytes: Callable[[int], bytes]) -> None:
@@ -77,18 +76,18 @@ class Cleanup:
         self._backoff = Backoff(clock, random_bytes)
 
     def __call__(self, event: Mapping[str, Any], invocation: Invocation) -> BatchResponse:
-        """Handle a batch of stream records; return every one that failed (``ReportBatchItemFailures``)."""
+        """Handle a batch of stream records, and return the failed ones (``ReportBatchItemFailures``)."""
         failed = self.delete_secrets(event["Records"], invocation).failed
         return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
 
     def delete_secrets(
         self, records: Iterable[object], invocation: Invocation, *, time_left: float = math.inf
     ) -> Deletions:
-        """Delete the secret of every row that ``records``, as a DynamoDB stream has them, say was removed, if any.
+        """Delete the secrets of the removed rows in ``records`` of a DynamoDB stream.
 
-        It goes on until the invocation is about to end or nothing has been deleted for ``time_left`` seconds. A record
-        of a wrong shape fails like any other, since it may be a removal; where it has no sequence number, that is '',
-        which Lambda takes for the failure of the whole batch, and so bisects it.
+        The work ends shortly before the invocation, or after ``time_left`` seconds without a deletion. A malformed
+        record fails like any other, because it may be a removal. If it has no sequence number, '' takes its place.
+        Lambda takes '' for the failure of the whole batch, and bisects the batch.
         """
         removals, malformed = _parsed(records)
         work = _Work(self._secret_store, self._clock, invocation, removals, time_left)
@@ -106,7 +105,7 @@ class Cleanup:
 
 
 class _Work:
-    """One invocation's work: ``waiting`` are the removals still to be tried, ``deleted`` counts those done."""
+    """The work of one invocation: ``waiting`` are the removals still to be tried, ``deleted`` counts secrets."""
 
     def __init__(
         self,
@@ -123,19 +122,19 @@ class _Work:
         self._secret_store = secret_store
         self._clock = clock
         self._invocation = invocation
-        self._patience = time_left
+        self._longest_without_deletion = time_left
         self._gives_up_at = clock.now() + time_left
 
     def time_left(self) -> float:
-        """Return the seconds in which one more call may begin."""
+        """Return for how many seconds one more call may still begin."""
         return min(self._invocation.remaining() - _RESERVED_SECONDS, self._gives_up_at - self._clock.now())
 
     def failed(self) -> list[_Removal]:
-        """Return what has not been deleted."""
+        """Return the removals that failed or were not tried."""
         return [*self._refused, *self.waiting]
 
     def delete_until_one_fails(self) -> None:
-        """Delete secrets until all are done, the time is over, or one fails that may be deleted later: the last now."""
+        """Delete secrets until all are done, the time is over, or one fails for now. The failed one goes to the end."""
         while self.waiting and self.time_left() > 0:
             removal = self.waiting.popleft()
             try:
@@ -152,7 +151,7 @@ class _Work:
                 self._refused.append(removal)
 
     def try_denied_again(self) -> None:
-        """Delete, after a pause, what was refused for want of a right; where there is no time for it, that failed."""
+        """After a pause, try again the deletions that AWS denied. If there is no time left, they fail."""
         again, self.denied = self.denied, []
         if again:
             self._clock.sleep(min(_RIGHTS_SECONDS, max(0.0, self.time_left())))
@@ -162,9 +161,9 @@ class _Work:
                 if self.time_left() <= 0:
                     raise ServiceUnavailable("not_tried_again")
                 self._delete(removal)
-            except NotAllowed as refusal:
+            except NotAllowed as failure:
                 self.denied.append(removal)
-                note_not_allowed(refusal, self._invocation)
+                note_not_allowed(failure, self._invocation)
             except ServiceUnavailable as error:
                 removal.failure = error.reason
                 self._refused.append(removal)
@@ -172,7 +171,7 @@ class _Work:
     def _delete(self, removal: _Removal) -> None:
         self._secret_store.delete(removal.session_id)
         self.deleted += 1
-        self._gives_up_at = self._clock.now() + self._patience
+        self._gives_up_at = self._clock.now() + self._longest_without_deletion
         self._invocation.count("SecretsDeleted")
 
 
@@ -183,7 +182,7 @@ def _report(invocation: Invocation, session_id: str, reason: str) -> None:
 
 
 def _parsed(records: Iterable[object]) -> tuple[list[_Removal], list[str]]:
-    """Return the removals among ``records`` that may leave a secret, and the numbers of records that make no sense."""
+    """Return the removals that may leave a secret, and the sequence numbers of malformed records."""
     removals, malformed = [], []
     for record in records:
         match record:

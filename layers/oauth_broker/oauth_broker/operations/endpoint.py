@@ -1,4 +1,4 @@
-"""What every endpoint has in common: the host, the method, CORS, and one answer for every failure."""
+"""The common part of all endpoints: the host, the method, CORS, and an answer for every failure."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from oauth_broker.secret import Secret
 from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.web.http import HttpRequest, HttpResponse, json_response, page
 
-# The browser lets a page of another origin read these headers of an answer.
+# A page of another origin may read these headers of an answer.
 _EXPOSED = "Retry-After, WWW-Authenticate, apigw-requestid"
-# A form or JSON body, and HTTP Basic with an empty password.
+# For a form or JSON body, and for HTTP Basic with an empty password.
 _ALLOWED = "Authorization, Content-Type"
-# RFC 9110 section 5.6.2, less the asterisk, which would allow every header.
+# RFC 9110 section 5.6.2, less the asterisk, because that would allow every header.
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'+.^_`|~-]+")
 _MOST_ASKED_CHARACTERS = 1024
 
@@ -43,8 +43,8 @@ Operation = Callable[[HttpRequest, Invocation], HttpResponse]
 class Endpoint:
     """A Lambda handler for one route of the HTTP API.
 
-    ``method`` is the only one it serves. ``cors`` tells whether browsers may call it from the origins that the app
-    registry lists; the browser legs, which are navigations, are never read across origins.
+    It serves ``method`` and no other. ``cors`` tells whether browsers may call it from the origins in the app registry.
+    The browser legs are navigations, and pages of other origins never read them.
     """
 
     settings: Settings
@@ -60,8 +60,8 @@ class Endpoint:
         try:
             response = self._respond(request, invocation)
         except Exception as error:  # noqa: BLE001 - this is the last stop
-            # The one place where a bug is met: it is told to the operator, not to the caller. The place and not the
-            # message, which may quote what it stumbled over.
+            # A bug ends here. The log tells the operator, and the answer does not tell the caller. The log names the
+            # place and not the message, because a message may quote a secret.
             place = traceback.extract_tb(error.__traceback__)[-1]
             reason = f"{type(error).__name__} at {place.name}:{place.lineno}"
             invocation.log("internal_error", level="error", reason=reason, status=500)
@@ -113,8 +113,8 @@ class Endpoint:
     def _cors_headers(self, request: HttpRequest) -> dict[str, str]:
         """The Fetch standard's CORS protocol, for the exact origins of the registered apps.
 
-        Never credentials: no endpoint that is read across origins takes a cookie. So a page may send any header.
-        Libraries add some of their own (``Cache-Control``, ``sentry-trace``), which the functions do not read.
+        It never allows credentials, because the endpoints with CORS take no cookie. A page may therefore send any
+        header. Libraries add their own (``Cache-Control``, ``sentry-trace``), and the functions do not read them.
         """
         if not self.cors:
             return {}
@@ -135,7 +135,7 @@ class Endpoint:
 
 
 def _allowed_headers(asked: str) -> str:
-    """Return the well-formed names that a preflight asks for; if there are none, the headers that apps need."""
+    """Return the well-formed names in a preflight's request. If there are none, return the headers that apps need."""
     if len(asked) > _MOST_ASKED_CHARACTERS:
         return _ALLOWED
     names = (name.strip() for name in asked.split(","))
@@ -143,7 +143,7 @@ def _allowed_headers(asked: str) -> str:
 
 
 def _count_sign_in(error: RedirectError, invocation: Invocation) -> None:
-    # Anybody can send wrong requests, and load a callback again: neither may look like sign-ins that fail.
+    # Anybody can send wrong requests and reload a callback. Neither may look like failed sign-ins.
     match error.means:
         case "failed":
             invocation.count("SignInsFailed", reason=error.reason)
@@ -157,13 +157,13 @@ def _count_sign_in(error: RedirectError, invocation: Invocation) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """Tokens for the app: Aries' access token and the broker's own refresh token, None where Aries cannot refresh."""
+    """Tokens for the app: Aries' access token and the broker's own refresh token, None if there is no refresh."""
 
     secret: SessionSecret
     refresh_token: Secret | None
 
     def to_response(self, now: float) -> HttpResponse:
-        """Return the 200 answer; ``expires_in`` is what truly remains at ``now``, in whole seconds."""
+        """Return the 200 answer. ``expires_in`` is the true time left at ``now``, in whole seconds."""
         members: dict[str, str | int] = {
             "access_token": self.secret.access_token.reveal(),
             "token_type": "Bearer",
@@ -192,7 +192,7 @@ def unavailable(error: ServiceUnavailable, request_id: str) -> HttpResponse:
 
 
 def method_not_allowed(error: MethodNotAllowed, request_id: str) -> HttpResponse:
-    """Return 405 with the methods there are."""
+    """Return 405 with the allowed method."""
     members = {"error": "invalid_request", "error_description": f"The method must be {error.allowed}."}
     return _failure(HTTPStatus.METHOD_NOT_ALLOWED, members, request_id, {"allow": error.allowed})
 
@@ -203,7 +203,7 @@ def not_found(request_id: str) -> HttpResponse:
 
 
 def internal_error(request_id: str) -> HttpResponse:
-    """Return 500, which says nothing of the defect."""
+    """Return 500. The answer does not describe the defect."""
     sentence = f"Internal error: try again later (request_id {request_id})."
     return _passing(HTTPStatus.INTERNAL_SERVER_ERROR, sentence)
 
@@ -213,7 +213,7 @@ def _passing(status: HTTPStatus, sentence: str, headers: Mapping[str, str] | Non
 
     The body is no JSON object, because client libraries read one without looking at the status. AppAuth-Android takes a
     member ``error`` for final and signs the user out. expo-auth-session and js-pkce take an object without ``error``
-    for tokens, which the app then keeps in place of its own.
+    for tokens, and the app then overwrites its own.
     """
     return HttpResponse(status, sentence, {"content-type": "text/plain; charset=utf-8", **(headers or {})})
 
@@ -223,7 +223,7 @@ def _failure(
 ) -> HttpResponse:
     """Return a final failure as JSON, with the id of this invocation.
 
-    An app logs the id and quotes it to the operator, who finds the reason under it. More libraries hand out the members
-    of an error than its headers.
+    An app logs the id and quotes it to the operator. The operator finds the reason under it. The body holds the id,
+    because more libraries hand out the members of an error than its headers.
     """
     return json_response({**members, "request_id": request_id}, status, headers)

@@ -1,4 +1,4 @@
-"""Discovery: what stock clients, iOS and Android ask of the issuer."""
+"""Discovery: the documents for stock clients, iOS and Android."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Metadata:
         }
 
     def __call__(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
-        """Return the document at the request's path; raises NotFound."""
+        """Return the document at the request's path. Raises NotFound."""
         document = self._documents.get(request.path)
         if document is None:
             raise NotFound("unknown_path")
@@ -36,8 +36,9 @@ class Metadata:
     def _authorization_server(self, issuer: str) -> dict[str, Any]:
         """RFC 8414 section 2, and the members that OpenID Connect Discovery requires.
 
-        AppAuth and oidc-client-ts ask only for ``openid-configuration`` and refuse it without its required members;
-        others ask only for ``oauth-authorization-server``. One document serves both. The broker issues no ID tokens.
+        AppAuth and oidc-client-ts ask only for ``openid-configuration``, and refuse it without its required members.
+        Others ask only for ``oauth-authorization-server``. The same document serves all. The broker issues no ID
+        tokens.
         """
         grants = ["authorization_code", "refresh_token"] if self._settings.can_refresh else ["authorization_code"]
         scopes = {scope for client in self._settings.registry.clients for scope in client.scopes}
@@ -58,28 +59,29 @@ class Metadata:
             "request_parameter_supported": False,
             "request_uri_parameter_supported": False,
             "claims_parameter_supported": False,
-            # Answered, always with login_required. Every other prompt is ignored.
+            # The broker answers it with login_required, always. It ignores every other prompt.
             "prompt_values_supported": ["none"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
         }
 
     def _keys(self, issuer: str) -> dict[str, Any]:
-        """RFC 7517 section 5: no keys, since nothing is signed."""
+        """RFC 7517 section 5. The set is empty, because the broker signs nothing."""
         return {"keys": []}
 
     def _apple_app_site_association(self, issuer: str) -> dict[str, Any]:
-        """Apple's "Supporting associated domains": which apps may claim the redirect URIs on this host."""
+        """Apple's "Supporting associated domains": the apps that may claim the redirect URIs on this host."""
         apps = [client for client in self._settings.registry.clients if client.apple_app_ids]
         links = [(client, _component(urlsplit(uri))) for client in apps for uri in _claimed(client, issuer)]
-        # The first match wins, and what is not named in a component matches: those that name the most come first.
+        # The first match wins, and an unnamed part of a component matches anything. The components with the most names
+        # therefore come first.
         links.sort(key=lambda link: -len(link[1].get("?", ())))
         details = [{"appIDs": list(client.apple_app_ids), "components": [component]} for client, component in links]
         app_ids = sorted({app_id for client in apps for app_id in client.apple_app_ids})
         return {"applinks": {"details": details}, "webcredentials": {"apps": app_ids}}
 
     def _asset_links(self, issuer: str) -> list[dict[str, Any]]:
-        """Google's Digital Asset Links: which Android apps may claim https redirect URIs on this host."""
+        """Google's Digital Asset Links: the Android apps that may claim https redirect URIs on this host."""
         return [
             {
                 "relation": ["delegate_permission/common.handle_all_urls"],
@@ -90,7 +92,7 @@ class Metadata:
                 },
             }
             for client in self._settings.registry.clients
-            # A statement is for the whole host: none for an app that has nothing to claim here.
+            # A statement is for the whole host, so an app without a redirect URI here gets none.
             if _claimed(client, issuer)
             for package, fingerprints in client.android_packages.items()
         ]
@@ -102,10 +104,10 @@ def _claimed(client: Client, issuer: str) -> list[str]:
 
 
 def _component(uri: SplitResult) -> dict[str, Any]:
-    """Return what matches a redirect URI, whatever parameters are added to it."""
+    """Return the component that matches a redirect URI, whatever parameters are added to it."""
     items = [item.partition("=") for item in uri.query.split("&")]
     names = [name for name, _, _ in items]
-    # A pattern has to match every item of its name: one that is there with several values can have none.
+    # A pattern has to match every item of its name, so a name with several values gets no pattern.
     query = {name: _pattern(value) for name, _, value in items if value and names.count(name) == 1}
     return {"/": _pattern(uri.path or "/")} | ({"?": query} if query else {})
 
@@ -113,6 +115,7 @@ def _component(uri: SplitResult) -> dict[str, Any]:
 def _pattern(text: str) -> str:
     """Return the narrowest pattern that matches ``text``.
 
-    In a pattern ``*`` matches any characters, ``?`` any single one, and ``$(name)`` one of a list; none can be escaped.
+    In a pattern ``*`` matches any characters, ``?`` any single one, and ``$(name)`` one of a list. A pattern cannot
+    escape them.
     """
     return text.replace("*", "?").replace("$(", "?(")

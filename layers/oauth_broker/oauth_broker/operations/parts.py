@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from oauth_broker.operations.authorize import Authorize
     from oauth_broker.operations.callback import Callback
     from oauth_broker.operations.cleanup import Cleanup
+    from oauth_broker.operations.exchange import Exchange
     from oauth_broker.operations.pause import Pause
     from oauth_broker.operations.redeem import Redeem
     from oauth_broker.operations.refresh import Refresh
@@ -58,7 +59,7 @@ class Parts:
         return aws.secretsmanager()
 
     def kms(self) -> aws.KmsClient:
-        """Make a KMS client. Only a throttled Secrets Manager makes one necessary."""
+        """Make a KMS client. Hardly any process needs one: it seals an answer if Secrets Manager refuses it."""
         return aws.kms()
 
     @cached_property
@@ -135,11 +136,18 @@ class Parts:
         return Authorize(self.settings, self.sign_ins, self.clock, self.random_bytes)
 
     @cached_property
+    def exchange(self) -> Exchange:
+        """The work on a sign-in under its claim."""
+        from oauth_broker.operations.exchange import Exchange
+
+        return Exchange(self.settings, self.sign_ins, self.secret_store, self.provider, self.clock, self.random_bytes)
+
+    @cached_property
     def callback(self) -> Callback:
         """The redirect URI that is registered with Aries."""
         from oauth_broker.operations.callback import Callback
 
-        return Callback(self.settings, self.sign_ins, self.secret_store, self.provider, self.clock, self.random_bytes)
+        return Callback(self.settings, self.sign_ins, self.exchange, self.clock, self.random_bytes)
 
     @cached_property
     def redeem(self) -> Redeem:

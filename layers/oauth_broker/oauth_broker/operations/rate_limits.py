@@ -1,4 +1,4 @@
-"""How much one source may do to one app."""
+"""Limits on the requests of one source to one app."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ from oauth_broker.clock import Clock
 
 MINUTE = 60.0
 HOUR = 3600.0
-# Some 2 MB. An attacker with more addresses than this makes the longest silent ones forgotten, which forgives them.
+# Some 2 MB. If an attacker has more addresses, the longest silent ones are forgotten, and so forgiven.
 _MOST_PAIRS = 10_000
-# Whoever has one IPv6 address has its whole network (RFC 6177).
+# The owner of one IPv6 address owns its whole network (RFC 6177).
 _IPV6_NETWORK_BITS = 64
 
 
 class RateLimits:
-    """``limit`` requests in ``window`` seconds for each pair of app and source, at once or spread out; 0 is no limit.
+    """``limit`` requests in ``window`` seconds for each pair of app and source, at once or spread out. 0 is no limit.
 
-    A pair by itself, so that a flood spends nobody else's: neither another app's behind the same address nor another
-    address' for the same app. In this process' memory, since a counter in the table would cost the very write that it
-    is to save: a flood that keeps several processes busy gets as many times the limit.
+    Each pair has its own limit, so a flood takes nothing from others: neither from another app behind the same address
+    nor from another address of the same app. The counts are in this process' memory, because a counter in the table
+    would cost the very write that the limit saves. If a flood keeps several processes busy, it gets as many times the
+    limit.
     """
 
     def __init__(self, limit: int, window: float, clock: Clock) -> None:
         self._limit = limit
         self._window = window
         self._clock = clock
-        # When each pair, at the steady pace, has got what it took (the generic cell rate algorithm of ITU-T I.371).
+        # The time by which the steady pace pays for a pair's requests (the generic cell rate algorithm of ITU-T I.371).
         self._paid_until: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def is_exceeded(self, client_id: str, source: str) -> bool:
-        """Tell whether the pair has used up what it may do for now."""
+        """Tell whether the pair has used up its limit for now."""
         if not self._limit:
             return False
         until = self._paid_until.get((client_id, _network(source)), 0.0)
-        # Half a request of room, so that what sums of fractions are short of is not one request more or less.
+        # Half a request of room, so that rounding never makes a difference of one request.
         return until - self._clock.now() > self._window - 0.5 * self._window / self._limit
 
     def count(self, client_id: str, source: str) -> None:
@@ -44,7 +45,7 @@ class RateLimits:
             return
         pair, now = (client_id, _network(source)), self._clock.now()
         until = max(now, self._paid_until.pop(pair, now)) + self._window / self._limit
-        # Never further ahead than the window: however long a flood went on, a moment after it there is room again.
+        # Never further ahead than the window, so that a moment after a flood, however long, there is room again.
         self._paid_until[pair] = min(until, now + self._window)
         if len(self._paid_until) > _MOST_PAIRS:
             self._paid_until.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Redeeming the broker's one-time code at the token endpoint (RFC 6749 section 4.1.3, RFC 7636 section 4.6)."""
+"""The ``authorization_code`` grant: redeem the broker's code (RFC 6749 section 4.1.3, RFC 7636 section 4.6)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from oauth_broker.oauth.tokens import RefreshToken, holder, session_id_of_code
 from oauth_broker.operations.endpoint import TokenResponse
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url, digest
+from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.not_before import NotBefore
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.session_end import ENDED_STATES, SessionEnd
 from oauth_broker.sessions.session_secret import SessionSecret
-from oauth_broker.sessions.table import ConditionFailed, SignIns
+from oauth_broker.sessions.table import SignIns
 from oauth_broker.sessions.token_store import TokenStore
 
 _DAY_SECONDS = 24 * 60 * 60
@@ -49,16 +50,16 @@ class Redeem:
     def __call__(self, grant: AuthorizationCodeGrant, invocation: Invocation) -> TokenResponse:
         """Redeem the code and start the session.
 
-        Raises InvalidGrant, the same for every cause, and ServiceUnavailable, after which the code can still be
-        redeemed. A code that is presented again with the right verifier ends the session (RFC 6749 section 4.1.2);
-        with a wrong one it changes nothing. Secrets are read only for a caller who has proved possession.
+        Raises InvalidGrant, the same for every cause. Raises ServiceUnavailable if the app can still redeem the code
+        later. If a code comes again with the right verifier, its session ends (RFC 6749 section 4.1.2). A wrong
+        verifier changes nothing. The broker reads secrets only after the caller has proved possession.
         """
         row = self._proven(grant, invocation)
         if row.status in ENDED_STATES:
             raise InvalidGrant("session_ended")
         if row.status == "active":
             raise self._session_end.end_reused(row.session_id, "code_reused", invocation)
-        # Last, so that a code that is presented again ends its session whatever became of the registration since.
+        # This comes after the check for reuse: a code that comes again ends its session under any registration.
         if not grant.client.allows_redirect(row.redirect_uri):
             raise InvalidGrant("redirect_uri_removed")
         if not grant.client.allows_scope(row.scope):
@@ -68,7 +69,7 @@ class Redeem:
         secret = self._store.committed(row)
         proven = holder(grant.client.client_id, row.redirect_uri, challenge_of(grant.code_verifier))
         if not hmac.compare_digest(secret.holder, proven):
-            # The row was proven, but not by the app that began the sign-in: somebody has written the row.
+            # The caller fits the row, but did not begin the sign-in: somebody has written the row.
             invocation.count("RowsAltered")
             raise InvalidGrant("altered_row")
         token = RefreshToken.mint(row.session_id, 1, secret.session_key)
@@ -79,7 +80,7 @@ class Redeem:
         return TokenResponse(secret, token.text if refreshable else None)
 
     def _proven(self, grant: AuthorizationCodeGrant, invocation: Invocation) -> SignIn:
-        """Return the row of the code, once its presenter has proved to be the app that started the sign-in."""
+        """Return the row of the code, after the caller has proved by the verifier that it started the sign-in."""
         session_id = session_id_of_code(grant.code)
         if session_id is None:
             raise InvalidGrant("malformed_code")
@@ -101,12 +102,12 @@ class Redeem:
 
     def _activate(self, row: SignIn, token: RefreshToken, secret: SessionSecret, *, refreshable: bool) -> None:
         now = self._clock.now()
-        # A session that cannot be refreshed ends with its access token: nothing leads to its secret any more.
+        # A session without refresh ends with its access token, because no token leads to its secret any more.
         expires_at = int(now) + self._settings.session_days * _DAY_SECONDS if refreshable else secret.access_expires_at
         lease_id = base64url(self._random_bytes(16))
         try:
             self._sign_ins.redeem(row, token.hash, lease_id, expires_at, now)
-        except ConditionFailed as refused:
-            # Expired meanwhile, or redeemed by a request that ran beside this one: an app that sent its request twice
-            # keeps the session that the other one was given. Only a code that was redeemed before ends it.
-            raise InvalidGrant("code_expired_or_redeemed") from refused
+        except ConditionFailed as failure:
+            # The code expired meanwhile, or a request beside this one redeemed it. If an app sends its request twice at
+            # once, it keeps the session of the other request. A code that was redeemed before has ended it above.
+            raise InvalidGrant("code_expired_or_redeemed") from failure

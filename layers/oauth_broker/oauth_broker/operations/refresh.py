@@ -43,10 +43,10 @@ from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from oauth_broker.operations.renewal import RENEWAL_SECONDS, Renewal, refuse_forged, token_response
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url
+from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS, Lease, Leases
 from oauth_broker.sessions.not_before import NotBefore
 from oauth_broker.sessions.row import SignIn
-from oauth_broker.sessions.table import ConditionFailed
 from oauth_broker.sessions.verdict import Terms, Verdict, judge
 
 # The longest wait for another worker's answer or for the end of a pause.
@@ -55,7 +55,7 @@ _WAIT_SECONDS = 6.0
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One refresh request, and the terms by which every look at the row judges it.
+    """A refresh request, with the terms for each verdict on it.
 
     ``time_left`` returns the seconds that the request may still wait.
     """
@@ -147,8 +147,8 @@ class Refresh:
     def _take_lease(self, request: _Request) -> SignIn:
         """Take the lease (step 1). Raises ConditionFailed with the row as found.
 
-        If the outcome is not known, the worker asks again: otherwise a lease could be taken that no worker knows of,
-        and the session would stand still until it expires.
+        If the outcome is not known, the worker asks again. Otherwise the lease could stand without a worker, and the
+        session would stand still until the lease expires.
         """
         until = self._clock.now() + request.invocation.remaining() + LEASE_MARGIN_SECONDS
         lease = Lease(base64url(self._random_bytes(16)), until)
@@ -186,7 +186,7 @@ class Refresh:
         self._clock.sleep(refusal.retry_after)
 
     def _seconds_until_free(self, row: SignIn) -> float:
-        """Return when the app may come back to a session under another worker's lease, in seconds from now."""
+        """Return in how many seconds the app may come back to a session under another worker's lease."""
         return self._settings.within_grace(row.lease_until - self._clock.now())
 
     def _resolve(self, verdict: Verdict, row: SignIn, request: _Request) -> TokenResponse:

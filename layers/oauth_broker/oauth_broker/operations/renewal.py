@@ -17,11 +17,11 @@ from oauth_broker.operations.endpoint import TokenResponse
 from oauth_broker.operations.pause import Pause
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.leases import Leases
 from oauth_broker.sessions.row import SignIn, entry, extended, was_refused
 from oauth_broker.sessions.session_end import SessionEnd
 from oauth_broker.sessions.session_secret import SessionSecret
-from oauth_broker.sessions.table import ConditionFailed
 from oauth_broker.sessions.token_store import READ_LAG_SECONDS, StoredTokens, TokenStore
 
 # The longest time from the lease on: look for earlier answers, call Aries, store.
@@ -56,7 +56,7 @@ class Renewal:
     def __call__(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> TokenResponse:
         """Renew under the lease in ``row`` (steps 2 to 7).
 
-        Raises ConditionFailed if this worker has lost the lease, and else as Refresh does.
+        Raises ConditionFailed if this worker has lost the lease, and otherwise like Refresh.
         """
         if not grant.client.allows_scope(row.scope):
             raise self.session_end.end_disallowed(row.session_id, invocation)
@@ -126,8 +126,8 @@ class Renewal:
                     self._note(lambda: self._pause.refused(row.reference), invocation)
                 raise Paused(failure.reason, failure.retry_after) from failure
             case Outcome.UNKNOWN_ERROR | Outcome.AMBIGUOUS:
-                # The worker keeps the lease until it expires, because the request may still be under way. To Aries, a
-                # second request beside it would look like the reuse of a stolen token.
+                # The worker keeps the lease until it expires, because the request may still be under way. A second
+                # request beside it would look to Aries like the reuse of a stolen token.
                 self._note(
                     lambda: self._leases.give_back_fence(row, failure.reason, self._clock.now()),
                     invocation,
@@ -199,7 +199,7 @@ def token_response(row: SignIn, secret: SessionSecret) -> TokenResponse:
 
 
 def refuse_forged(secret: SessionSecret, grant: RefreshTokenGrant, invocation: Invocation) -> None:
-    """Raise ForgedToken if the row names the token as the session's, but the secret's key did not make it.
+    """Raise ForgedToken if the row has the token's hash, but the secret's key did not make the token.
 
     Somebody has written the row in that case.
     """

@@ -11,17 +11,18 @@ from oauth_broker.oauth.requests import RevocationRequest
 from oauth_broker.oauth.tokens import RefreshToken
 from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.row import SignIn, Value
 from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.session_end import ENDED_STATES, delete_secret
-from oauth_broker.sessions.table import ConditionFailed, SignIns
+from oauth_broker.sessions.table import SignIns
 from oauth_broker.sessions.token_store import TokenStore
 
 _CLIENT = "client_id = :client_id"
 
 
 class Revoke:
-    """The revocation endpoint. Aries documents none of its own: what it granted lives on there until it expires."""
+    """The revocation endpoint. Aries documents none of its own, so Aries' tokens live on there until they expire."""
 
     def __init__(
         self, settings: Settings, sign_ins: SignIns, secret_store: SecretStore, store: TokenStore, clock: Clock
@@ -33,11 +34,11 @@ class Revoke:
         self._limits = RateLimits(settings.source_limit, MINUTE, clock)
 
     def __call__(self, request: RevocationRequest, invocation: Invocation) -> None:
-        """End the session of any authentic token of the client's, of whatever generation.
+        """End the session of any authentic token of the client, whatever its generation.
 
-        Returns for every other token as well: there is nothing that the app could do (RFC 7009 section 2.2). Raises
-        ServiceUnavailable unless both the row has ended and the tokens are deleted, so that a sign-out that is
-        confirmed is one. (If AWS refuses the deletion for want of a right, see ``ending.delete_secret``.)
+        Returns for every other token as well, because the app could do nothing about it (RFC 7009 section 2.2). Raises
+        ServiceUnavailable unless the row has ended and the tokens are deleted, so a confirmed sign-out is a real one.
+        (If AWS denies the deletion, see ``session_end.delete_secret``.)
         """
         token, client_id = request.token, request.client.client_id
         if token is None:
@@ -49,8 +50,8 @@ class Revoke:
             self._end(
                 token, f"{_CLIENT} AND (handle_hash = :hash OR previous_hash = :hash)", client_id, hash=token.hash
             )
-        except ConditionFailed as refused:
-            if not self._end_as_found(refused.found, token, client_id):
+        except ConditionFailed as failure:
+            if not self._end_as_found(failure.found, token, client_id):
                 self._limits.count(client_id, invocation.source)
                 return
         invocation.count("SignOuts")
@@ -58,7 +59,7 @@ class Revoke:
         delete_secret(self._secret_store, token.session_id, invocation)
 
     def _refuse_unknown(self, token: RefreshToken) -> None:
-        """Raise ConditionFailed, as the write would, without writing: somebody at this address tries tokens."""
+        """Raise ConditionFailed for an unknown token, without a write, because this address has tried many tokens."""
         row = self._sign_ins.find(token.session_id)
         if row is None or not (token.has_hash(row.handle_hash) or token.has_hash(row.previous_hash)):
             raise ConditionFailed(row)
@@ -70,11 +71,11 @@ class Revoke:
         )
 
     def _end_as_found(self, row: SignIn | None, token: RefreshToken, client_id: str) -> bool:
-        """End the session where the token is one of its older ones; tell whether it has ended, now or before."""
+        """End the session if the token is one of its older ones. Tell whether the session has ended, now or before."""
         if row is None or row.client_id != client_id:
             return False
         if row.status in ENDED_STATES or not row.is_live(self._clock.now()):
-            # Ended already; its secret may have outlived the failure of an earlier try, and nobody misses it.
+            # The session has ended. Its secret may still be there after a failed try, and may be deleted.
             return True
         if row.status != "active":
             return False
@@ -82,8 +83,8 @@ class Revoke:
             if not token.is_authentic(self._store.committed(row).session_key):
                 return False
         except InvalidGrant:
-            return True  # It ended a moment ago.
-        # Refused, where it ended a moment ago: the secret is deleted all the same.
+            return True  # The session ended a moment ago.
+        # The write fails if the session ended a moment ago. Its secret is deleted all the same.
         with suppress(ConditionFailed):
             self._end(token, _CLIENT, client_id)
         return True

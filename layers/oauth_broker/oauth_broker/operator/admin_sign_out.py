@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from oauth_broker.clock import Clock
 from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.session_end import delete_secret
-from oauth_broker.sessions.table import ConditionFailed, SignIns
+from oauth_broker.sessions.table import SignIns
 
 # The last row of an invocation, its last save and its answer may take this long. A wait for a callback leaves the
 # second number of it.

@@ -1,8 +1,8 @@
-"""The one item of the table that every process which hands out tokens knows: it reads it every few seconds.
+"""The control item of the table. Every process that hands out tokens reads it again every few seconds.
 
-What stands there is in effect everywhere within that time, however many processes and sessions there are, and costs a
-request next to nothing. It holds numbers by name: the cut-offs of mass sign-outs (`cut_offs`), and whether Aries wants
-to be left alone (`pause`).
+A number in the item takes effect everywhere within that time, however many processes and sessions there are, and costs
+a request next to nothing. The numbers have names: the not-before times of mass sign-outs (`not_before`), and the pause
+of all refreshes (`operations.pause`).
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any
 from oauth_broker.clock import Clock
 from oauth_broker.runtime.aws import DynamoDbClient, conditional_write, translated
 
-# No session id: those have 43 characters.
+# A session id has 43 characters, so this key is never a session's.
 KEY = "cut-offs"
-# After so many seconds a number that was written is known to every process.
+# After at most this many seconds, every process knows a new number.
 CACHE_SECONDS = 5
 
 
 class ControlItem:
-    """What a process knows of the item, which is never older than CACHE_SECONDS.
+    """The control item, with the process' copy of its numbers.
 
-    Every method raises ServiceUnavailable where DynamoDB fails.
+    A method that calls DynamoDB raises ServiceUnavailable if DynamoDB fails.
     """
 
     def __init__(self, client: DynamoDbClient, table_name: str, clock: Clock) -> None:
@@ -33,7 +33,7 @@ class ControlItem:
 
     def numbers(self) -> dict[str, float]:
         """Return all numbers, as they were at most CACHE_SECONDS ago."""
-        # Counted from before the reading, which may take its time.
+        # The age counts from before the read, because the read may take a while.
         now = self._clock.now()
         if now >= self._good_until:
             self._cache(self.read(), now)
@@ -52,9 +52,9 @@ class ControlItem:
         return _numbers(answer.get("Item", {}))
 
     def raise_to(self, name: str, number: float, most: float) -> float:
-        """Set a number that never goes down; return the one that then stands. Repeating it is safe.
+        """Set a number that never goes down, and return the stored one. Repeating it is safe.
 
-        What is more than ``most``, or no number, was put there by somebody else, and is replaced.
+        A stored value above ``most``, or of another type, comes from somebody else. This call replaces it.
         """
         values = {":most": _value(most), ":type": {"S": "N"}}
         is_none = "attribute_not_exists(#name) OR NOT attribute_type(#name, :type)"
@@ -62,13 +62,13 @@ class ControlItem:
         return self._cached[name]
 
     def swap(self, name: str, seen: float, number: float) -> bool:
-        """Set a number if it is still ``seen``, which is 0 for none; tell whether this call did."""
+        """Set a number if it is still ``seen``, and tell whether this call did. 0 stands for an absent number."""
         if not seen:
             return self._set(name, number, "attribute_not_exists(#name)", {})
         return self._set(name, number, "#name = :seen", {":seen": _value(seen)})
 
     def remove(self, *names: str) -> None:
-        """Remove numbers. Already absent is success."""
+        """Remove numbers. An absent number counts as success."""
         short = {f"#n{index}": name for index, name in enumerate(names)}
         self._update(
             UpdateExpression=f"REMOVE {', '.join(short)}",
@@ -85,7 +85,7 @@ class ControlItem:
         )
 
     def _update(self, **parameters: Any) -> bool:
-        """Update the item and cache it as it then is. Tell whether the condition was met."""
+        """Update the item, cache its numbers, and tell whether the condition held."""
         now = self._clock.now()
         write = conditional_write(
             self._client.update_item,

@@ -1,7 +1,7 @@
-"""Answers that Secrets Manager would not take, sealed by KMS and kept in the row until it does.
+"""Escrow: the row carries an answer of Aries, sealed by KMS, until Secrets Manager takes an answer again.
 
-Secrets Manager takes at most 50 writes a second in a region. A refresh that Aries has answered must not be lost to
-that limit, so the last way out is to commit the answer itself.
+Secrets Manager takes at most 50 writes a second in a region. That limit must not lose a refresh after Aries has
+answered it. As a last resort, the commit therefore carries the answer itself.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from oauth_broker.secret import session_digest
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.session_secret import SessionSecret
 
-# KMS encrypts at most 4,096 bytes a call; a value that is longer takes several.
+# KMS encrypts at most 4,096 bytes a call, so a longer value takes several calls.
 _PART_BYTES = 4096
 
 
 class Escrow:
-    """Seals and opens session secrets with the stack's key. Raises ServiceUnavailable where KMS fails."""
+    """Seals and opens session secrets with the stack's key. Raises ServiceUnavailable if KMS fails."""
 
     def __init__(self, make_client: Callable[[], KmsClient], key_id: str) -> None:
-        # Made on first use: hardly any process ever needs it, and it would cost every cold start.
+        # The client is made on first use: hardly any process needs it, and it would cost every cold start.
         self._make_client = make_client
         self._made: KmsClient | None = None
         self._key_id = key_id
 
     def seal(self, row: SignIn, secret: SessionSecret) -> tuple[bytes, ...]:
-        """Return the sealed parts of ``secret`` for a row whose lease's fence is to be committed.
+        """Return the sealed parts of ``secret``, for the commit of the row's fence.
 
         Each part is bound to the session, its app, that fence, and its place among the parts.
         """
@@ -44,7 +44,7 @@ class Escrow:
             )
 
     def open(self, row: SignIn) -> SessionSecret:
-        """Return what ``seal`` sealed for the fence that the row committed."""
+        """Open the sealed parts in the row, bound to its committed fence."""
         with translated("kms"):
             data = b"".join(
                 self._client().decrypt(
@@ -63,7 +63,7 @@ class Escrow:
 
 
 def _context(row: SignIn, fence: int, index: int, count: int) -> dict[str, str]:
-    """Return the encryption context, which CloudTrail shows: a digest of the session id in place of the id."""
+    """Return the encryption context. CloudTrail shows it, so it has a digest of the session id in place of the id."""
     return {
         "purpose": "escrow",
         "session": session_digest(row.session_id),

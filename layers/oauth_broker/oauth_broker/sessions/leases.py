@@ -1,7 +1,7 @@
 """The conditional updates of a refresh: take the lease, give it back, commit.
 
-A lease lets one worker at a time speak to Aries for a session; a fence is the number of the lease, so that a worker
-that lost its lease can neither commit nor be mistaken for its successor.
+A lease lets one worker at a time speak to Aries for a session. A fence is the number of a lease. After a worker has
+lost its lease, the fence keeps it from committing and tells it from its successor.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oauth_broker.oauth.requests import RefreshTokenGrant
+from oauth_broker.sessions.conditional_update import Rows
 from oauth_broker.sessions.row import SignIn, Value, entry, extended
-from oauth_broker.sessions.table import SignIns
 from oauth_broker.sessions.verdict import Terms
 
-# A lease, and the claim of a sign-in, outlive their worker by this much, so that one which has lapsed has a dead
-# holder: clocks differ, and Aries may take a moment longer over a request that was given up.
+# A lease, and the claim of a sign-in, outlive their worker by this much, so that the holder of an expired one is dead.
+# Clocks differ, and Aries may work a moment longer on an abandoned request.
 LEASE_MARGIN_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A lease that a worker asks for: a random id, by which it recognises its own write, and its end."""
+    """A lease to ask for: its random id and its end. The worker recognises its own write by the id."""
 
     lease_id: str
     until: float
@@ -29,25 +29,25 @@ class Lease:
 class Leases:
     """Leases on active sessions.
 
-    Every method raises ConditionFailed with the row as found, and ServiceUnavailable where DynamoDB fails.
+    Every update raises ConditionFailed with the row as found. Every method raises ServiceUnavailable if DynamoDB fails.
     """
 
-    def __init__(self, sign_ins: SignIns) -> None:
-        self._sign_ins = sign_ins
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
 
     def find(self, session_id: str) -> SignIn | None:
         """Read a row without taking its lease."""
-        return self._sign_ins.find(session_id)
+        return self._rows.find(session_id)
 
     def take(self, grant: RefreshTokenGrant, lease: Lease, terms: Terms, now: float) -> SignIn:
         """Take the lease for the holder of the grant's token, under a new fence.
 
-        A grant that names a scope takes it only where that is the granted one, value for value. Any other is `stand`'s
-        to judge.
+        If the grant names a scope, the condition requires exactly the granted scope. `verdict.judge` decides about any
+        other.
         """
         scope: dict[str, Value] = {} if grant.scope is None else {"scope": grant.scope}
         not_before: dict[str, Value] = {"not_before": terms.not_before} if terms.not_before else {}
-        return self._sign_ins.update_and_read(
+        return self._rows.update_and_read(
             grant.token.session_id,
             "",
             "SET lease_id = :lease_id, lease_until = :lease_until ADD fence :one",
@@ -71,20 +71,20 @@ class Leases:
         )
 
     def release(self, row: SignIn, reason: str, now: float) -> None:
-        """Give the lease and its fence back: nothing is under way at Aries, and nothing was stored under the fence."""
+        """Give back the lease and its fence: Aries has no request under way, and the fence has no stored answer."""
         self._give_fence_back(row, reason, now, " REMOVE lease_id, lease_until")
 
     def pause(self, row: SignIn, reason: str, now: float, until: float) -> None:
-        """Give the lease and its fence back, and let nobody take it before ``until``: Aries wants to be left alone."""
+        """Give back the lease and its fence, with a pause for Aries: no worker may take the lease before ``until``."""
         self._give_fence_back(row, reason, now, ", lease_until = :until REMOVE lease_id", until=until)
 
     def give_back_fence(self, row: SignIn, reason: str, now: float) -> None:
-        """Give the fence back and keep the lease: nothing was or will be stored, but Aries may still be at it."""
+        """Give back the fence and keep the lease: this worker stores no answer, but Aries may still be at work."""
         self._give_fence_back(row, reason, now, "")
 
     def _give_fence_back(self, row: SignIn, reason: str, now: float, also: str, **values: Value) -> None:
-        # Fences without a stored answer would have to be looked for by every later worker, one outage long.
-        self._sign_ins.update(
+        # Every later worker looks under each fence since the last commit. An outage must not leave many empty fences.
+        self._rows.update(
             row.session_id,
             "",
             "SET fence = :before, timeline = :timeline" + also,
@@ -100,11 +100,11 @@ class Leases:
         """Commit a refresh: the only linearization point.
 
         ``row`` is the leased row with the new ``generation``, ``handle_hash``, ``secret_version``,
-        ``access_expires_at``, ``token_scope``, ``escrow`` and ``timeline``; ``token_hash`` is the presented token's.
-        Values are set, never added, so that an update that is applied twice changes nothing.
+        ``access_expires_at``, ``token_scope``, ``escrow`` and ``timeline``. ``token_hash`` is the hash of the presented
+        token. The update sets values and adds to none, so applying it twice changes nothing.
         """
         values: dict[str, Value] = {"escrow": row.escrow} if row.escrow else {}
-        self._sign_ins.update(
+        self._rows.update(
             row.session_id,
             "",
             "SET generation = :next, previous_hash = :presented, handle_hash = :handle_hash,"

@@ -1,6 +1,6 @@
-"""Mass sign-outs: every session that began no later than a moment is over, of one app or of everyone's.
+"""Mass sign-outs. A not-before time ends all sessions of one app, or of all apps, that began up to that second.
 
-The cut-offs are numbers of the control item, so that a mass sign-out takes effect everywhere within seconds.
+The not-before times are numbers of the control item, so a mass sign-out takes effect everywhere within seconds.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from oauth_broker.clock import Clock
 from oauth_broker.sessions.control_item import ControlItem
 
 EVERYONE = "everyone"
-# By which no clock is wrong.
+# Clocks are wrong by less than this.
 _FUTURE_SECONDS = 2 * 60 * 60
 
 
 def target_of(client_id: str) -> str:
-    """Return the name of the cut-off of one app's sessions; that of all sessions is EVERYONE."""
+    """Return the target for the sessions of one app. The target for all sessions is EVERYONE."""
     return f"client:{client_id}"
 
 
 class NotBefore:
-    """The cut-offs, as the process knows the control item. Every method raises ServiceUnavailable where DynamoDB fails.
+    """The not-before times in the control item. Every method raises ServiceUnavailable if DynamoDB fails.
 
-    A cut-off of the future is none: no mass sign-out sets it, and it would end sessions that begin later.
+    If a time is further ahead than any clock's error, it counts as none. Mass sign-outs never set such a time, and it
+    would end sessions that begin later.
     """
 
     def __init__(self, item: ControlItem, clock: Clock) -> None:
@@ -29,22 +30,22 @@ class NotBefore:
         self._clock = clock
 
     def of(self, client_id: str) -> int:
-        """Return the second up to which sessions of the app are over, 0 where there is none.
+        """Return the second up to which sessions of the app are over, or 0.
 
-        Raises ServiceUnavailable where that cannot be known: nobody who was signed out is let in because DynamoDB
-        fails.
+        Raises ServiceUnavailable if the process cannot know it, because a failure of DynamoDB must not let a
+        signed-out session in.
         """
         numbers = self._item.numbers()
         return max(self._past(numbers, EVERYONE), self._past(numbers, target_of(client_id)))
 
     def current(self, target: str) -> int:
-        """Return the cut-off of one scope as it is now, 0 where there is none."""
+        """Read the not-before time of one target from the table, or 0 if there is none."""
         return self._past(self._item.read(), target)
 
     def set(self, target: str, second: int) -> int:
-        """Sign out all sessions of the scope that began up to ``second``; return the cut-off that then stands.
+        """Sign out all sessions of the target that began up to ``second``, and return the stored not-before time.
 
-        That is ``second``, or a later one: no cut-off ever moves back. Repeating it is safe.
+        The stored time is ``second`` or later, because a not-before time never moves back. Repeating it is safe.
         """
         return int(self._item.raise_to(target, second, self._most()))
 

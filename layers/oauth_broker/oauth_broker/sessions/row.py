@@ -1,4 +1,4 @@
-"""One row of the sign-in table: a sign-in and the session it becomes."""
+"""The row of the sign-in table: a sign-in and the session it becomes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-# The value of the attribute token_store in the row of a sign-in that failed before a secret was asked for.
+# The value of the attribute token_store if a sign-in failed before the broker asked for a secret.
 NO_TOKENS = "none"
 
-# `dead`: ended by the broker; `revoked`: signed out, by the app or by the operator.
+# The broker ended a `dead` session. The app or the operator signed out a `revoked` one.
 Status = Literal["pending", "claimed", "issued", "failed", "active", "dead", "revoked"]
 
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """One row. Times are seconds since 1970; a number that was never set reads as 0, a text as ''."""
+    """A row. Times are seconds since 1970. An unset number reads as 0, an unset text as ''."""
 
     session_id: str
     status: Status
@@ -49,12 +49,12 @@ class SignIn:
     timeline: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Name the state only: a row holds a verifier and hashes that belong in no log."""
+        """Name the state only, because a row holds a verifier and hashes, and they belong in no log."""
         return f"SignIn(status={self.status!r})"
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """What the app asked for, which stays as it was when the sign-in began."""
+        """The app's request, unchanged since the sign-in began."""
         return (
             self.session_id,
             self.client_id,
@@ -65,11 +65,11 @@ class SignIn:
         )
 
     def is_live(self, now: float) -> bool:
-        """Tell whether the row has not expired, whatever DynamoDB has got round to deleting."""
+        """Tell whether the row has not expired. DynamoDB deletes an expired row late."""
         return self.expires_at > now
 
     def is_before_mass_sign_out(self, not_before: int) -> bool:
-        """Tell whether the sign-in began before a mass sign-out; ``cut_off`` is 0 where there was none."""
+        """Tell whether the sign-in began up to ``not_before``, the time of a mass sign-out, or 0."""
         return bool(not_before) and self.created_at <= not_before
 
     def is_leased(self, now: float) -> bool:
@@ -77,7 +77,7 @@ class SignIn:
         return bool(self.lease_id) and self.lease_until > now
 
     def is_paused(self, now: float) -> bool:
-        """Tell whether nobody may ask Aries for the session yet (``Leases.pause``)."""
+        """Tell whether the session still leaves Aries alone (``Leases.pause``)."""
         return not self.lease_id and self.lease_until > now
 
 
@@ -85,7 +85,7 @@ _FRACTIONAL = frozenset({"rotated_at", "lease_until"})
 
 
 def from_item(item: dict[str, Any]) -> SignIn:
-    """Read a DynamoDB item. Attributes that a later version added are left alone."""
+    """Read a DynamoDB item. The row leaves out attributes of a later version."""
 
     def plain(name: str, value: dict[str, Any]) -> Any:
         match value:
@@ -101,11 +101,11 @@ def from_item(item: dict[str, Any]) -> SignIn:
 
 
 def may_have_a_secret(old_image: object) -> bool:
-    """Tell from a removed row, as a stream has it, whether a secret may be left; None if the stream has no images.
+    """Tell whether a removed row may leave a secret. ``old_image`` is the stream's, or None if it has no images.
 
-    A row has no secret if it is pending, or if it says in ``token_store`` where its tokens are instead. The table's
-    control items have no status and no secret. A claimed row may have a secret that it never recorded. An ended row may
-    have one that could not be deleted.
+    A row has no secret if it is pending, or if ``token_store`` says where its tokens are instead. The table's control
+    items have no status and no secret. A claimed row may have an unrecorded secret. An ended row may still have its
+    secret, after a failed deletion.
 
     The filter of the event source mapping in the template says the same. A test compares the two.
     """
@@ -124,7 +124,7 @@ Value = str | float | tuple[bytes, ...] | tuple[str, ...]
 
 
 def to_value(value: Value) -> dict[str, Any]:
-    """Return DynamoDB's form of a value; fractions are kept to the millisecond."""
+    """Return DynamoDB's form of a value. Fractions are exact to the millisecond."""
     match value:
         case str():
             return {"S": value}
@@ -137,38 +137,38 @@ def to_value(value: Value) -> dict[str, Any]:
 
 
 def to_item(row: SignIn) -> dict[str, Any]:
-    """Return a row as a DynamoDB item; what was never set is left out."""
+    """Return a row as a DynamoDB item, without unset attributes."""
     values = {name: getattr(row, name) for name in SignIn.__dataclass_fields__}
     return {name: to_value(value) for name, value in values.items() if value}
 
 
-# Enough for a sign-in and what went wrong last. DynamoDB charges every write by the row's size.
+# Enough for a sign-in and the last failures. DynamoDB charges every write by the row's size.
 LENGTH = 10
 
 
 def entry(now: float, event: str, reason: str = "") -> str:
-    """Return the entry for what happens at ``now``."""
+    """Return the timeline entry for an event at ``now``."""
     return f"{int(now)} {event} {reason}".rstrip()
 
 
 def extended(timeline: tuple[str, ...], new: str) -> tuple[str, ...]:
-    """Return the timeline with one more entry, and no more than the last ``LENGTH``.
+    """Return the timeline with one more entry, cut to the last ``LENGTH``.
 
-    An entry that only repeats the one before takes its place: neither an outage nor a month of refreshes may push out
-    what came before.
+    If the entry repeats the newest one, it takes its place: neither an outage nor a month of refreshes may push out
+    older entries.
     """
-    kept = timeline[:-1] if timeline and _what(timeline[-1]) == _what(new) else timeline
-    return (*kept, new)[-LENGTH:]
+    earlier = timeline[:-1] if timeline and _what(timeline[-1]) == _what(new) else timeline
+    return (*earlier, new)[-LENGTH:]
 
 
 def was_refused(timeline: tuple[str, ...]) -> bool:
-    """Tell whether the last thing that happened to the session was an answer of Aries that was none."""
+    """Tell whether the newest entry is a refresh to which Aries answered with an error status."""
     return bool(timeline) and _what(timeline[-1]).startswith("refresh_failed provider:status_")
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One entry, read: ``at`` is in seconds since 1970, ``reason`` is '' where there is none."""
+    """A timeline entry in its parts: ``at`` is in seconds since 1970, ``reason`` may be ''."""
 
     at: int
     event: str

@@ -1,4 +1,4 @@
-"""Where a session's Aries tokens are kept: one secret a session, one version a refresh.
+"""The secrets of sessions. A session has one secret, and each refresh stores one version of it.
 
 All access goes through the ``SecretStore`` protocol.
 """
@@ -19,30 +19,30 @@ _MAX_SECRET_BYTES = 64 * 1024
 
 
 class SecretStore(Protocol):
-    """Versioned secrets by session. Every method raises ServiceUnavailable where the store fails, retriable or not."""
+    """Versioned secrets by session. Every method raises ServiceUnavailable if the store fails, retriable or not."""
 
     def create(self, session_id: str, secret: SessionSecret) -> str:
-        """Store the first version, of fence 0, and return its id. Repeating it is safe."""
+        """Store the first version, under fence 0, and return its id. Repeating it is safe."""
         ...
 
     def read(self, session_id: str, version: str) -> SessionSecret | None:
-        """Return the version with this id, or None where there is none."""
+        """Return the version with this id, or None if there is none."""
         ...
 
     def store(self, session_id: str, fence: int, secret: SessionSecret) -> str:
-        """Store the version of ``fence`` and return its id. Repeating it is safe."""
+        """Store the version of ``fence``, and return its id. Repeating it is safe."""
         ...
 
     def delete(self, session_id: str) -> None:
-        """Delete the session's secret with all its versions, at once. Already absent is success.
+        """Delete the session's secret with all its versions, at once. An absent secret counts as success.
 
-        Raises NotAllowed where AWS refuses for want of a right: see ``ending.delete_secret``.
+        Raises NotAllowed if AWS denies access: see ``session_end.delete_secret``.
         """
         ...
 
 
 class SecretsManagerStore:
-    """The vault in AWS Secrets Manager. Values are of at most 64 KiB."""
+    """The secret store in AWS Secrets Manager. A value has at most 64 KiB."""
 
     def __init__(self, client: SecretsManagerClient, prefix: str, key_id: str) -> None:
         self._client = client
@@ -62,14 +62,14 @@ class SecretsManagerStore:
         return version
 
     def read(self, session_id: str, version: str) -> SessionSecret | None:
-        """See SecretStore. By version id, never ``AWSCURRENT``: a version that no row committed may be current."""
+        """See SecretStore. It reads by version id, because ``AWSCURRENT`` may be a version that no row committed."""
         with translated("secretsmanager"):
             try:
                 answer = self._client.get_secret_value(
                     SecretId=secret_name(self._prefix, session_id), VersionId=version
                 )
             except ClientError as error:
-                # The second is what a secret that is just being deleted is answered with.
+                # Secrets Manager answers with the second code while it deletes the secret.
                 if error_code(error) in ("ResourceNotFoundException", "InvalidRequestException"):
                     return None
                 raise
@@ -98,9 +98,9 @@ class SecretsManagerStore:
                     raise
 
 
-# Such a secret was made into something else by somebody else (replicated, say), and stays so until a person sees to it.
+# Somebody else changed such a secret (replicated it, say). It stays so until a person acts.
 _REFUSED_DELETIONS = frozenset({"InvalidParameterException", "InvalidRequestException", "ValidationException"})
-# A write that is refused with one of these is refused again.
+# If Secrets Manager refuses a write with one of these codes, it refuses the repetition too.
 _FINAL_CODES = frozenset(
     {
         "AccessDeniedException",
@@ -108,7 +108,7 @@ _FINAL_CODES = frozenset(
         "EncryptionFailure",
         "InvalidParameterException",
         "InvalidRequestException",
-        # About a hundred versions a secret: an app that refreshes every minute meets that in two hours.
+        # A secret has about a hundred versions. An app with a refresh every minute reaches that in two hours.
         "LimitExceededException",
         "ResourceExistsException",
         "ResourceNotFoundException",

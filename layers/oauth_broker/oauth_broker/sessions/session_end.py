@@ -1,23 +1,24 @@
-"""Ending a session that must not go on."""
+"""The end of a session: the row becomes ``dead``, and the secret is deleted."""
 
 from __future__ import annotations
 
 from oauth_broker.clock import Clock
 from oauth_broker.errors import InvalidGrant, NotAllowed, ServiceUnavailable
 from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.row import SignIn, Value
 from oauth_broker.sessions.secret_store import SecretStore
-from oauth_broker.sessions.table import ConditionFailed, SignIns
+from oauth_broker.sessions.table import SignIns
 
 ENDED_STATES = frozenset({"dead", "revoked"})
 
 
 def delete_secret(secret_store: SecretStore, session_id: str, invocation: Invocation) -> bool:
-    """Delete the secret of a session that is over, as its row says; tell whether there is none any more for sure.
+    """Delete the secret of a session after its row has ended. Tell whether the secret is gone for sure.
 
-    Raises ServiceUnavailable where a repetition may succeed. If AWS refuses for want of a right, the secret counts as
-    absent, with a metric: AWS does not document whether Secrets Manager answers so for a name that does not exist. A
-    sign-out that is repeated would otherwise fail for ever.
+    Raises ServiceUnavailable if Secrets Manager fails. If AWS denies access, the secret counts as absent, with a
+    metric: AWS does not document whether Secrets Manager answers so for an absent name. Otherwise a repeated sign-out
+    could fail for ever.
     """
     try:
         secret_store.delete(session_id)
@@ -28,7 +29,7 @@ def delete_secret(secret_store: SecretStore, session_id: str, invocation: Invoca
 
 
 def note_not_allowed(refusal: NotAllowed, invocation: Invocation) -> None:
-    """Count and log that AWS refused to delete the secret of the session that the invocation is about."""
+    """Count and log that AWS denied the deletion of the secret of the invocation's session."""
     invocation.count("SecretAccessDenied")
     invocation.log("secret_access_denied", level="warning", reason=refusal.reason)
 
@@ -36,7 +37,7 @@ def note_not_allowed(refusal: NotAllowed, invocation: Invocation) -> None:
 class SessionEnd:
     """Moves active sessions to ``dead`` and deletes their secrets.
 
-    Every method returns the failure that its caller raises.
+    Every method returns a failure, and its caller raises it.
     """
 
     def __init__(self, sign_ins: SignIns, secret_store: SecretStore, clock: Clock) -> None:
@@ -50,13 +51,13 @@ class SessionEnd:
         return self._end(row.session_id, "provider_refused", invocation, lease, fence=row.fence, lease_id=row.lease_id)
 
     def end_reused(self, session_id: str, reason: str, invocation: Invocation) -> InvalidGrant:
-        """End a session whose token or code came a second time, because two parties must hold it."""
-        # The count comes before the write, whose answer may be lost: one alarm too many is better than one too few.
+        """End a session after its token or code came a second time, because two parties must hold it."""
+        # The count comes before the write, because the write's answer may be lost. A false alarm is better than none.
         invocation.count("ReuseDetected")
         return self._end(session_id, reason, invocation)
 
     def end_disallowed(self, session_id: str, invocation: Invocation) -> InvalidGrant:
-        """End a session whose scope its app is not registered for any more, whichever worker holds the lease."""
+        """End a session after its app has lost the session's scope, whichever worker holds the lease."""
         return self._end(session_id, "scope_removed", invocation)
 
     def _end(
@@ -64,16 +65,16 @@ class SessionEnd:
     ) -> InvalidGrant:
         """End the session. Raises ServiceUnavailable if the row cannot be written.
 
-        The row decides. The secret is of no use any more: this deletes it at once if it can, and cleanup deletes it in
-        any case.
+        The row alone ends the session. Its secret is useless from then on. This method tries to delete it at once, and
+        cleanup deletes it in any case.
         """
         now = self._clock.now()
         try:
             self._sign_ins.end(session_id, "dead", reason, now, condition=condition, **values)
-        except ConditionFailed as refused:
+        except ConditionFailed as failure:
             # Another worker, or the SDK's retry of this write, already ended the session, or it has expired since the
-            # row was read. All count as success. Only a lost lease is left.
-            if refused.found is not None and refused.found.status not in ENDED_STATES and refused.found.is_live(now):
+            # row was read. All three count as success. The one other cause is a lost lease.
+            if failure.found is not None and failure.found.status not in ENDED_STATES and failure.found.is_live(now):
                 raise
         invocation.count("SessionsEnded", reason=reason)
         invocation.log("session_ended", level="warning", reason=reason)

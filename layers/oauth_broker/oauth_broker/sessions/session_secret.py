@@ -1,4 +1,4 @@
-"""What is secret of a session, and its stored form."""
+"""The secrets of a session, and their stored form."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from oauth_broker.strict_json import parse_object
 
 @dataclass(frozen=True, slots=True)
 class SessionSecret:
-    """What is secret of a session. ``refresh_token`` is Aries'; None where Aries gave none.
+    """The secrets of a session. ``refresh_token`` is Aries', or None if Aries gave none.
 
-    ``session_key`` authenticates the broker's own refresh tokens. ``holder`` says who may redeem the code
-    (``handles.holder``). Both are carried on unchanged from version to version.
+    ``session_key`` authenticates the broker's own refresh tokens. ``holder`` is a digest of the app that may redeem the
+    code (``tokens.holder``). Every version has the same ``session_key`` and ``holder``.
     """
 
     session_key: Secret
@@ -43,7 +43,7 @@ class SessionSecret:
     def from_json(cls, text: str | bytes) -> SessionSecret:
         """Read the stored form.
 
-        Raises ServiceUnavailable where it is not one, since a session is never ended by what we stored.
+        Raises ServiceUnavailable if the form is wrong, because our own fault must never end a session.
         """
         try:
             match parse_object(text):
@@ -55,8 +55,8 @@ class SessionSecret:
                     "access_expires_at": int(expires_at),
                     "scope": str(scope),
                 } if not isinstance(expires_at, bool):
-                    kept = None if refresh_token is None else Secret(refresh_token)
-                    return cls(Secret(session_key), holder, Secret(access_token), kept, expires_at, scope)
+                    refreshing = None if refresh_token is None else Secret(refresh_token)
+                    return cls(Secret(session_key), holder, Secret(access_token), refreshing, expires_at, scope)
         except ValueError as error:
             raise ServiceUnavailable("vault:malformed_secret") from error
         raise ServiceUnavailable("vault:malformed_secret")

@@ -1,86 +1,30 @@
 """The sign-in table: every state change of a row is one conditional update here.
 
-Every condition also compares ``expires_at`` with now, since DynamoDB's TTL deletes late, by up to days. A refused
-condition returns the row as it was found, so that the caller can tell why. A write that was applied and whose answer
-was lost finds, when the SDK or its caller repeats it, the row as it left it: it is told by the ``lease_id``, the fence
-or the code's hash there, and counts as done.
+Every update's condition also compares ``expires_at`` with now, because DynamoDB's TTL deletes late, by up to days.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
-from oauth_broker.errors import BrokerError
-from oauth_broker.runtime.aws import DynamoDbClient, Write, conditional_write, translated
-from oauth_broker.sessions.row import NO_TOKENS, SignIn, Value, entry, from_item, to_item, to_value
+from oauth_broker.sessions.conditional_update import Rows
+from oauth_broker.sessions.row import NO_TOKENS, SignIn, Value, entry
 
-# Seconds that a dead or revoked row is kept, for repeated sign-outs and for support.
+# A dead or revoked row stays for so many seconds, for repeated sign-outs and for support.
 ENDED_ROW_SECONDS = 24 * 60 * 60
-# How long a person may take at Aries, and the callback after that.
+# The time for a person at Aries, and again for the callback and the app after that.
 SIGN_IN_SECONDS = 10 * 60
 
 
-_ONE_MORE_ENTRY = "timeline = list_append(if_not_exists(timeline, :none), :entry)"
-
-
-class ConditionFailed(BrokerError):
-    """A conditional update was refused. ``found`` is the row as it was, or None where there is none."""
-
-    def __init__(self, found: SignIn | None) -> None:
-        super().__init__("condition_refused")
-        self.found = found
-
-
-def _never(found: SignIn) -> bool:
-    return False
-
-
-def _refuse_unless(already_applied: Callable[[SignIn], bool], write: Write) -> None:
-    """Raise ConditionFailed if the condition of ``write`` failed, unless this very write made the row that it found."""
-    if write.is_applied:
-        return
-    found = from_item(write.item) if write.item else None
-    if found is None or not already_applied(found):
-        raise ConditionFailed(found)
-
-
-class SignIns:
-    """The table.
-
-    Every method raises ServiceUnavailable where DynamoDB fails, and every update ConditionFailed with the row as found.
-    """
-
-    def __init__(self, client: DynamoDbClient, table_name: str) -> None:
-        self._client = client
-        self._table_name = table_name
+class SignIns(Rows):
+    """The rows of the table and their state changes."""
 
     def save(self, row: SignIn) -> None:
-        """Write a new row, and never over one that is there; raises ConditionFailed where that is another's.
-
-        A write that the SDK has given up and repeated may land late, at any time of the sign-in or of its session. Over
-        the row as it is by then it would bring a session back that has ended, or throw a live one away.
-        """
-        write = conditional_write(
-            self._client.put_item,
-            TableName=self._table_name,
-            Item=to_item(row),
-            ConditionExpression="attribute_not_exists(session_id)",
-        )
-        _refuse_unless(lambda found: found.browser_hash == row.browser_hash, write)
-
-    def find(self, session_id: str) -> SignIn | None:
-        """Read a row, consistently."""
-        with translated("dynamodb"):
-            answer = self._client.get_item(
-                TableName=self._table_name, Key={"session_id": {"S": session_id}}, ConsistentRead=True
-            )
-        item = answer.get("Item")
-        return from_item(item) if item else None
+        """Write the row of a new sign-in. Raises ConditionFailed if another browser's row is there."""
+        self.insert(row, lambda found: found.browser_hash == row.browser_hash)
 
     def claim(self, session_id: str, browser_hash: str, lease_id: str, lease_until: float, now: float) -> SignIn:
-        """Claim a pending sign-in for its own browser, before the code is exchanged: one code is exchanged once."""
+        """Claim a pending sign-in for its own browser, before the exchange, so that a code is exchanged once."""
         return self.update_and_read(
             session_id,
             entry(now, "claimed"),
@@ -92,7 +36,7 @@ class SignIns:
             browser_hash=browser_hash,
             lease_id=lease_id,
             lease_until=lease_until,
-            # A person who took nearly all the time there was still gets a code that lives.
+            # A person may take nearly all of the time, and must still get a code that lives.
             expires_at=int(now) + SIGN_IN_SECONDS,
             now=int(now),
         )
@@ -100,7 +44,7 @@ class SignIns:
     def fail_pending(
         self, session_id: str, browser_hash: str, lease_id: str, error: str, reason: str, now: float
     ) -> SignIn:
-        """Fail a pending sign-in for its own browser: Aries sent an error, and there is nothing to exchange."""
+        """Fail a pending sign-in for its own browser, because Aries sent an error and there is nothing to exchange."""
         return self.update_and_read(
             session_id,
             entry(now, "failed", reason),
@@ -120,10 +64,10 @@ class SignIns:
     def fail_claimed(
         self, session_id: str, lease_id: str, error: str, reason: str, now: float, *, may_have_a_secret: bool
     ) -> None:
-        """Fail a sign-in that this worker claimed; a reload of the callback is answered with the same error.
+        """Fail a sign-in that this worker claimed. A reload of the callback gets the same error.
 
-        ``may_have_a_secret`` is False only if this worker never asked for a secret: nobody else ever will, since a
-        sign-in is claimed once. Cleanup is not called for such a row.
+        ``may_have_a_secret`` is False only if this worker never asked for a secret. A sign-in is claimed once, so no
+        other worker ever will. Cleanup is not called for such a row.
         """
         no_secret: dict[str, Value] = {} if may_have_a_secret else {"no_tokens": NO_TOKENS}
         self.update(
@@ -150,7 +94,7 @@ class SignIns:
             " secret_version = :secret_version, access_expires_at = :access_expires_at,"
             " token_scope = :token_scope, fence = :zero, committed_fence = :zero REMOVE code_verifier, lease_until",
             "#status = :claimed AND lease_id = :lease_id AND expires_at > :now",
-            # Wherever the row may have been moved since, only this worker gives it this code.
+            # Whatever the state of the row is by now, only this worker gives it this code.
             lambda found: found.code_hash == row.code_hash,
             issued="issued",
             claimed="claimed",
@@ -165,7 +109,7 @@ class SignIns:
         )
 
     def redeem(self, row: SignIn, handle_hash: str, lease_id: str, expires_at: int, now: float) -> None:
-        """Move an issued sign-in to ``active``: the code is used once, and under all that was checked in ``row``."""
+        """Move an issued sign-in to ``active``: once per code, and if the checked values of ``row`` still hold."""
         self.update(
             row.session_id,
             entry(now, "redeemed"),
@@ -198,7 +142,7 @@ class SignIns:
         condition: str = "",
         **values: Value,
     ) -> None:
-        """End an active session: ``status`` is ``dead`` or ``revoked``. The row is kept for a day."""
+        """End an active session: ``status`` is ``dead`` or ``revoked``. The row stays for a day."""
         self.update(
             session_id,
             entry(now, status, reason),
@@ -212,10 +156,10 @@ class SignIns:
         )
 
     def end_in_any_state(self, session_id: str, reason: str, by: str, now: float) -> SignIn:
-        """End a sign-in or session that is not over yet, whoever holds it. The row is kept for a day.
+        """End a sign-in or session that is not over yet, under any lease. The row stays for a day.
 
-        ``by`` takes the place of the lease's id, so that who held it can write the row no more; repeated with the same
-        one, it knows its own write. How long the lease is tells how long its holder may still be at it.
+        ``by`` replaces the lease's id, so the holder of the lease can no longer write the row. A repetition with the
+        same ``by`` recognises its own write. ``lease_until`` stays: the holder may be at work until then.
         """
         return self.update_and_read(
             session_id,
@@ -233,67 +177,3 @@ class SignIns:
             active="active",
             now=int(now),
         )
-
-    def update(
-        self,
-        session_id: str,
-        timeline_entry: str,
-        update: str,
-        condition: str,
-        already_applied: Callable[[SignIn], bool] = _never,
-        /,
-        **values: Value,
-    ) -> None:
-        """Update a row where ``condition`` holds.
-
-        ``:x`` stands for the value x, and ``#x`` for the attribute x where DynamoDB reserves the word.
-        ``already_applied`` tells whether a row that does not meet the condition is what this very write has made of
-        it. ``timeline_entry`` is one more entry for the row's timeline, or ''; with one, ``update`` begins with SET.
-        """
-        # To parse a row that nobody looks at takes a sixth of the call.
-        self._update(session_id, timeline_entry, update, condition, "NONE", already_applied, values)
-
-    def update_and_read(
-        self,
-        session_id: str,
-        timeline_entry: str,
-        update: str,
-        condition: str,
-        already_applied: Callable[[SignIn], bool] = _never,
-        /,
-        **values: Value,
-    ) -> SignIn:
-        """Do as ``update`` and return the new row."""
-        return from_item(
-            self._update(session_id, timeline_entry, update, condition, "ALL_NEW", already_applied, values)
-        )
-
-    def _update(
-        self,
-        session_id: str,
-        timeline_entry: str,
-        update: str,
-        condition: str,
-        wanted: Literal["NONE", "ALL_NEW"],
-        already_applied: Callable[[SignIn], bool],
-        values: dict[str, Value],
-    ) -> dict[str, Any]:
-        """Return the new row as DynamoDB has it, where that is wanted."""
-        if timeline_entry:
-            update = update.replace("SET ", f"SET {_ONE_MORE_ENTRY}, ", 1)
-            values = {**values, "none": (), "entry": (timeline_entry,)}
-        names = {f"#{name}": name for name in re.findall(r"#(\w+)", f"{update} {condition}")}
-        # DynamoDB refuses an empty map of names.
-        optional = {"ExpressionAttributeNames": names} if names else {}
-        write = conditional_write(
-            self._client.update_item,
-            TableName=self._table_name,
-            Key={"session_id": {"S": session_id}},
-            UpdateExpression=update,
-            ConditionExpression=condition,
-            ExpressionAttributeValues={f":{name}": to_value(value) for name, value in values.items()},
-            ReturnValues=wanted,
-            **optional,
-        )
-        _refuse_unless(already_applied, write)
-        return write.item

@@ -1,4 +1,4 @@
-"""A session's tokens wherever they are: in the vault, or sealed in the row where the vault would not take them."""
+"""The tokens of a session: in the secret store, or sealed in the row if the secret store refuses them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ from oauth_broker.sessions.table import SignIns
 
 Found = TypeVar("Found")
 
-# Secrets Manager is eventually consistent: what was written a moment ago may not be read yet.
+# Secrets Manager is eventually consistent: a read may miss a new version for a moment.
 READ_LAG_SECONDS = 3.0
-# How long the vault is asked before an answer is sealed into the row instead. Longer would only hold more workers, and
-# keep Secrets Manager's limit of 50 writes a second exhausted.
-_VAULT_SECONDS = 4.0
+# After this time without success at the secret store, KMS seals the answer into the row. A longer time would only hold
+# more workers, and keep Secrets Manager's limit of 50 writes a second exhausted.
+_SECRET_STORE_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTokens:
-    """A durable answer of Aries. ``version`` is the vault's; ``escrow`` is not empty where the row must carry it."""
+    """A durable answer of Aries. The commit writes ``version`` and ``escrow`` to the row.
+
+    ``escrow`` is empty unless the secret store refused the answer.
+    """
 
     secret: SessionSecret
     version: str
@@ -36,7 +39,7 @@ class StoredTokens:
 
 
 class TokenStore:
-    """Reads and writes the tokens of sessions. Every method raises ServiceUnavailable where a store fails."""
+    """Reads and writes the tokens of sessions. Every method raises ServiceUnavailable if a store fails."""
 
     def __init__(
         self,
@@ -53,12 +56,12 @@ class TokenStore:
         self._backoff = Backoff(clock, random_bytes)
 
     def committed(self, row: SignIn) -> SessionSecret:
-        """Return what the row committed.
+        """Return the tokens that the row committed.
 
-        By the version that the row names, never whatever is current, and never from a cache. Raises InvalidGrant where
-        it is gone because the session has ended since the row was read, and ServiceUnavailable where it is gone
-        though it has not. If AWS refuses the reading for want of a right, the row decides likewise: AWS does not
-        document whether Secrets Manager answers so for a name that does not exist.
+        The read takes the version in the row, never the current one, and never a cache. If that version is gone, the
+        row decides: raises InvalidGrant if the session has ended since the row was read, and else ServiceUnavailable.
+        If AWS denies the read, the row decides likewise: AWS does not document whether Secrets Manager answers so for
+        an absent name.
         """
         if row.escrow:
             return self._escrow.open(row)
@@ -68,8 +71,8 @@ class TokenStore:
             nonlocal last
             try:
                 return self._secret_store.read(row.session_id, row.secret_version)
-            except NotAllowed as refusal:
-                last = refusal
+            except NotAllowed as failure:
+                last = failure
                 return None
 
         secret = self._repeatedly(read)
@@ -85,10 +88,10 @@ class TokenStore:
             raise InvalidGrant("session_ended")
 
     def earlier(self, row: SignIn) -> StoredTokens | None:
-        """Return what was stored since the last commit under a fence before the row's, the newest, or None.
+        """Return the newest answer stored since the last commit under a fence before the row's, or None.
 
-        A version that is not found may have been written a moment ago, so that it counts as missing only when several
-        seconds have passed; an older one is good only once every newer one is missing.
+        A read may miss a new version for a moment. A version therefore counts as missing after READ_LAG_SECONDS and no
+        sooner. An older version counts once every newer one is missing.
         """
         fences = range(row.fence - 1, row.committed_fence, -1)
         if not fences:
@@ -107,19 +110,19 @@ class TokenStore:
         return self._repeatedly(newest) or (found[max(found)] if found else None)
 
     def store(self, row: SignIn, secret: SessionSecret, invocation: Invocation) -> StoredTokens:
-        """Make Aries' answer durable under the row's fence: in the vault, or sealed for the commit to carry.
+        """Make Aries' answer durable under the row's fence: in the secret store, or sealed for the commit to carry.
 
-        Tries both until there is only time for the commit. Raises ServiceUnavailable where neither took it.
+        Tries both until the time left is short enough for the commit alone. Raises ServiceUnavailable if both fail.
         """
-        vault_until = self._clock.now() + _VAULT_SECONDS
-        vault_may_take_it = True
+        seal_at = self._clock.now() + _SECRET_STORE_SECONDS
+        store_may_take_it = True
         for _ in self._backoff.tries(lambda: invocation.remaining() - AWS_CALL_SECONDS):
-            if vault_may_take_it:
+            if store_may_take_it:
                 try:
                     return StoredTokens(secret, self._secret_store.store(row.session_id, row.fence, secret))
                 except ServiceUnavailable as failure:
-                    vault_may_take_it, last = failure.retriable, failure
-            if not vault_may_take_it or self._clock.now() >= vault_until:
+                    store_may_take_it, last = failure.retriable, failure
+            if not store_may_take_it or self._clock.now() >= seal_at:
                 try:
                     sealed = self._escrow.seal(row, secret)
                 except ServiceUnavailable as failure:
@@ -127,7 +130,7 @@ class TokenStore:
                 else:
                     invocation.count("Escrowed")
                     invocation.log("escrowed", level="warning", reason=last.reason)
-                    # The version stays the old one's: no version of this fence is known to exist.
+                    # The version stays the old one, because the version of this fence may not exist.
                     return StoredTokens(secret, row.secret_version, sealed)
         raise last
 

@@ -1,4 +1,4 @@
-"""What the holder of a refresh token may do, judged from one row: pure, and the same wherever it is asked."""
+"""The rights of a refresh token, judged from one row: a pure function, the same for all its callers."""
 
 from __future__ import annotations
 
@@ -10,40 +10,43 @@ from oauth_broker.sessions.row import SignIn
 
 
 class Verdict(Enum):
-    """How a presented refresh token stands to a row.
+    """The verdict on a presented refresh token."""
 
-    ``ENDED_STATES``: no such session, or none any more. ``FOREIGN``: another client's. ``BEFORE_MASS_SIGN_OUT``: one
-    that began before a mass sign-out. ``UNKNOWN_TOKEN``: neither the current nor the previous token; forged or
-    superseded, which only the session key tells. ``DISALLOWED``: the app is not registered for the session's scope
-    any more. ``WIDER``: a scope is asked for that was not granted. ``REPLAY``: redeemed or refreshed within the
-    grace, to be answered again. ``SUPERSEDED``: the previous token after the grace, where late retries are not allowed.
-    ``WAIT``: another worker holds the lease. ``PAUSED``: Aries wants to be left alone for a while. ``READY``: the lease
-    may be taken.
-    """
-
+    # The session does not exist, or has ended.
     ENDED = auto()
+    # The session is another client's.
     FOREIGN = auto()
+    # The session began before a mass sign-out.
     BEFORE_MASS_SIGN_OUT = auto()
+    # The token is neither the current nor the previous one. It is forged or superseded: the session key can tell.
     UNKNOWN_TOKEN = auto()
+    # The app is not registered for the session's scope any more.
     DISALLOWED = auto()
+    # The app asks for more than the granted scope.
     WIDER = auto()
+    # The session was redeemed or refreshed within the grace: the app gets the same answer again.
     REPLAY = auto()
+    # The previous token came after the grace, and late retries are not allowed.
     SUPERSEDED = auto()
+    # Another worker holds the lease.
     WAIT = auto()
+    # Aries wants to be left alone for a while.
     PAUSED = auto()
+    # The worker may take the lease.
     READY = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """By what a request is judged.
+    """The terms by which a request is judged.
 
-    A session that began or was refreshed after ``replay_after`` is answered again, not refreshed again: when the
-    request came in, less the grace. One that came within the grace stays within it, however long it waits; judged by
-    the time of the look, one that was given up could outlive the grace here and supersede the token that its app was
-    given meanwhile.
-    ``late_retry`` tells whether the previous token may be used again once the grace is over: the answer that replaced
-    it was lost. Sessions that began no later than ``cut_off`` were signed out.
+    ``replay_after`` is the arrival of the request, less the grace. If the session began or was refreshed later, the app
+    gets the same answer again. The arrival decides, not the time of the look: a request within the grace stays within
+    it, however long it waits. Otherwise an abandoned request could outlive the grace here, and supersede the token
+    that the app got meanwhile.
+
+    ``late_retry`` tells whether the app may use the previous token again after the grace, because the answer with the
+    next token may be lost. Sessions that began up to ``not_before`` were signed out.
     """
 
     replay_after: float
@@ -52,7 +55,10 @@ class Terms:
 
 
 def judge(row: SignIn | None, grant: RefreshTokenGrant, terms: Terms, now: float) -> Verdict:
-    """Judge ``grant`` by ``row``. The order matters: only a holder of one of the two tokens may learn of a lease."""
+    """Judge ``grant`` by ``row``.
+
+    The order matters: a caller without one of the two tokens must not learn of a lease.
+    """
     presented = grant.token
     if row is None or row.status != "active" or not row.is_live(now):
         return Verdict.ENDED
@@ -64,8 +70,8 @@ def judge(row: SignIn | None, grant: RefreshTokenGrant, terms: Terms, now: float
         return Verdict.UNKNOWN_TOKEN
     if not grant.client.allows_scope(row.scope):
         return Verdict.DISALLOWED
-    # RFC 6749 section 6 lets an app name less than was granted. It must: Aries may narrow a token, and the answer then
-    # tells the app the narrower scope, which many libraries name at the next refresh.
+    # RFC 6749 section 6 lets an app name less than the granted scope. The broker must let it: if Aries narrows a token,
+    # the answer tells the app the narrower scope, and many libraries name that scope at the next refresh.
     if not scope_values(grant.scope or "") <= scope_values(row.scope):
         return Verdict.WIDER
     if row.rotated_at > terms.replay_after:
