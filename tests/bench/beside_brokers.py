@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import importlib
-import importlib.util
 import itertools
 import os
 from collections.abc import Callable, Mapping
@@ -16,8 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from tests.support.bootstrap import load_module
+from tests.support.lambda_context import Context
+
 Handler = Callable[[Any, Any], Any]
 
+_CONTEXT = Context()
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -45,15 +48,6 @@ class Answer:
     body: str
 
 
-class Context:
-    """The used part of Lambda's context object."""
-
-    aws_request_id = "00000000-0000-0000-0000-000000000000"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 29_000
-
-
 class Broker:
     """Handlers of Lambda by path, and API Gateway in front of them. The path '' stands for all other paths."""
 
@@ -66,7 +60,7 @@ class Broker:
     def prepare(self, asked: Asked) -> Callable[[], Any]:
         """Make the event of API Gateway; return a function to call the handler with it."""
         handler, event = self._handlers.get(asked.path) or self._handlers[""], self._event(asked)
-        return lambda: handler(event, Context())
+        return lambda: handler(event, _CONTEXT)
 
     def read(self, raw: Any) -> Answer:
         """Read the answer of a handler."""
@@ -114,20 +108,10 @@ class Broker:
 
 
 def functions(folders: Mapping[str, str]) -> dict[str, Handler]:
-    """Load our built functions, one for each path."""
-    return {path: _load(folder) for path, folder in folders.items()}
+    """Ours, as built: a function for each path."""
+    return {path: load_module(Path(folder) / "app.py").lambda_handler for path, folder in folders.items()}
 
 
 def flask() -> dict[str, Handler]:
     """Load the Flask application as one function, behind an adapter for WSGI."""
     return {"": importlib.import_module("tests.bench.beside_flask.app").create_handler(dict(os.environ))}
-
-
-def _load(folder: str) -> Handler:
-    spec = importlib.util.spec_from_file_location(Path(folder).name, Path(folder) / "app.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    handler: Handler = module.lambda_handler
-    return handler

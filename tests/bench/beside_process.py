@@ -7,8 +7,6 @@ handlers alone: the code makes each request before the clock starts, and reads e
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import http.client
 import json
 import os
@@ -24,9 +22,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 sys.path.append(str(Path(__file__).parents[2]))
 
 from tests.bench.beside_brokers import Answer, Asked, Broker, flask, functions
-
-_VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-_CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(_VERIFIER.encode()).digest()).decode().rstrip("=")
+from tests.support.pkce import CHALLENGE, VERIFIER
 
 
 class Person:
@@ -52,7 +48,7 @@ class Person:
             "response_type": "code",
             **self._app,
             "state": "the-state-of-the-app",
-            "code_challenge": _CHALLENGE,
+            "code_challenge": CHALLENGE,
             "code_challenge_method": "S256",
         }
         begun = self._send(Asked("/oauth2/authorize", urlencode(asked)), 302)
@@ -61,7 +57,7 @@ class Person:
         came_back = self._send(Asked("/oauth2/callback", urlencode(back), begun.cookie), 302)
         given = parse_qs(urlsplit(came_back.headers["location"]).query)
         assert given["state"] == [asked["state"]], given
-        redeemed = {"grant_type": "authorization_code", "code": given["code"][0], "code_verifier": _VERIFIER}
+        redeemed = {"grant_type": "authorization_code", "code": given["code"][0], "code_verifier": VERIFIER}
         self._signed_in.append(self._ask_for_tokens(redirect_uri=self._app["redirect_uri"], **redeemed))
 
     def refresh(self) -> None:

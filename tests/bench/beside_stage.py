@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,21 +14,23 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from tests.bench.growth_serving import KeptAliveServer, Request
+from tests.bench.growth_stage import Program
 from tests.bench.interpreter import python3_13
-from tests.built.artifacts import BUILT, KEY, LAMBDA, LAYERS, PARAMETERS
+from tests.built.artifacts import BUILT, LAMBDA, LAYERS, PARAMETERS
 from tests.local.aries import AriesCore
 from tests.local.aws import CREDENTIALS, REGION, LocalAws
 from tests.local.template import ROOT, Template
-from tests.support.world import (
+from tests.support.deployment import (
     APP_URI,
     ARIES_CLIENT_ID,
     ARIES_CLIENT_SECRET,
     CALLBACK_URI,
     CLIENT_ID,
-    ENVIRONMENT,
     ISSUER,
+    KEY_ID,
     SCOPE,
     SCOPES,
+    deployed_environment,
 )
 
 Side = Literal["ours", "flask"]
@@ -102,7 +103,7 @@ class Took:
 class Stage:
     """The two brokers, each in a warm process of its own."""
 
-    def __init__(self, brokers: dict[Side, _Process], outside: Outside) -> None:
+    def __init__(self, brokers: dict[Side, Program], outside: Outside) -> None:
         self._brokers = brokers
         self._outside = outside
 
@@ -117,12 +118,12 @@ class Stage:
             outside = Outside(aws.url, aws.create_secret("aries-client", ARIES_CLIENT_SECRET), core)
             aws_url = started.enter_context(KeptAliveServer(outside.answer_as_aws)).url
             aries_url = started.enter_context(KeptAliveServer(outside.answer_as_aries)).url
-            template = Template(PARAMETERS, created={"Key": {"Arn": KEY}})
+            template = Template(PARAMETERS, created={"Key": {"Arn": KEY_ID}})
             brokers = {}
             for side in sides or SIDES:
                 aws.create_table(side, template.properties("SignInsTable"))
                 environment = _environment(side, aws_url, aries_url, outside.client_secret_arn)
-                process = _Process(_command(side, aries_url), environment)
+                process = Program(_command(side, aries_url), environment)
                 brokers[side] = started.enter_context(process)
             yield cls(brokers, outside)
 
@@ -132,37 +133,6 @@ class Stage:
         told = self._brokers[side].command({"what": what, "times": times})
         made = self._outside.calls - before
         return Took(told["cpu"] / times, {call: count / times for call, count in made.items()}, told["peak"])
-
-
-class _Process:
-    """A child process: each line of JSON gets one line as an answer."""
-
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        self._child = subprocess.Popen(
-            command, cwd="/", env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def __enter__(self) -> Self:
-        self._read()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # The child ends with its input. communicate() also closes its pipes.
-        self._child.communicate()
-
-    def command(self, said: dict[str, Any]) -> dict[str, Any]:
-        assert self._child.stdin is not None
-        self._child.stdin.write(json.dumps(said) + "\n")
-        self._child.stdin.flush()
-        return self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self._child.stdout is not None
-        line = self._child.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self._child.args!r} ended: its standard error says why")
-        told: dict[str, Any] = json.loads(line)
-        return told
 
 
 def _command(side: Side, aries: str) -> list[str]:
@@ -184,17 +154,18 @@ def _command(side: Side, aries: str) -> list[str]:
 def _environment(side: Side, aws: str, aries: str, client_secret_arn: str) -> dict[str, str]:
     return {
         **LAMBDA,
-        **ENVIRONMENT,
+        **deployed_environment(
+            ARIES_TOKEN_URL=f"{aries}/v1/oauth2/token",
+            ARIES_CLIENT_SECRET_ARN=client_secret_arn,
+            REFRESH_GRACE_SECONDS=str(GRACE),
+            TABLE_NAME=side,
+            SECRET_PREFIX=f"{side}/session/",
+        ),
         "AWS_ACCESS_KEY_ID": CREDENTIALS["aws_access_key_id"],
         "AWS_SECRET_ACCESS_KEY": CREDENTIALS["aws_secret_access_key"],
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": aws,
-        "ARIES_TOKEN_URL": f"{aries}/v1/oauth2/token",
-        "ARIES_CLIENT_SECRET_ARN": client_secret_arn,
-        "REFRESH_GRACE_SECONDS": str(GRACE),
-        "TABLE_NAME": side,
-        "SECRET_PREFIX": f"{side}/session/",
-        # The Flask application signs its cookie with this key.
+        # Of the application of Flask, which signs its cookie with it.
         "SECRET_KEY": "a-key-that-signs-the-cookie-of-a-sign-in",
     }

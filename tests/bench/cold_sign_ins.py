@@ -16,11 +16,10 @@ from tests.local.apps import PHONE
 from tests.local.aries import approve
 from tests.local.stack import LocalStack
 from tests.support.functions import ROOT, http_event
+from tests.support.pkce import VERIFIER
 
 # Seconds, the shortest grace. Within the grace the broker answers a refresh without Aries.
 GRACE = 1
-# RFC 7636 appendix B.
-_VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 
 
 def first_requests(stack: LocalStack) -> dict[str, dict[str, Any]]:
@@ -68,7 +67,7 @@ class _SignIns:
                 "redirect_uri": self._redirect_uri,
                 "scope": self._stack.scope,
                 "state": "the-state-of-the-app",
-                "code_challenge": challenge_of(Secret(_VERIFIER)),
+                "code_challenge": challenge_of(Secret(VERIFIER)),
                 "code_challenge_method": "S256",
             }
         )
@@ -87,7 +86,7 @@ class _SignIns:
             "grant_type": "authorization_code",
             "code": dict(parse_qsl(urlsplit(back.headers["location"]).query))["code"],
             "redirect_uri": self._redirect_uri,
-            "code_verifier": _VERIFIER,
+            "code_verifier": VERIFIER,
         }
 
     def tokens(self) -> str:

@@ -1,4 +1,4 @@
-"""Any number of warm Lambdas at once: a bare python3.13 runs it with the build alone on its path.
+"""As many warm Lambdas as wanted at once: run by a bare python3.13 with what was built on its path, then the tests.
 
 Each Lambda is a process. As on AWS, a process serves one request at a time. Threads of one process would share Python's
 lock, and the benchmark would measure the lock. One process loads the functions, and all others are forks of it.
@@ -11,9 +11,7 @@ the handlers alone, without the code of the browser and the app.
 from __future__ import annotations
 
 import base64
-import hashlib
 import http.client
-import importlib.util
 import itertools
 import json
 import multiprocessing
@@ -21,44 +19,28 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
+# Behind everything: what is measured is found before it.
+sys.path.append(str(Path(__file__).parents[2]))
+
+from tests.bench.warm_handlers import Handler, warm_handlers
+from tests.support.clock import RunningClock
+from tests.support.lambda_context import Context
+from tests.support.pkce import CHALLENGE, VERIFIER
+
 Event = dict[str, Any]
-Handler = Callable[[Event, Any], dict[str, Any]]
-_VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-_CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(_VERIFIER.encode()).digest()).decode().rstrip("=")
-
-
-class MovedClock:
-    """The machine's clock, moved ahead. A refresh comes a minute after the last one without a wait."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def now(self) -> float:
-        return time.time() + self.ahead
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-
-class Context:
-    """The used part of Lambda's context object."""
-
-    aws_request_id = "00000000-0000-0000-0000-000000000000"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 29_000
+_CONTEXT = Context()
 
 
 class Worker:
     """A warm Lambda of each function, and a phone in front of them."""
 
-    def __init__(self, handlers: dict[str, Handler], clock: MovedClock, told: dict[str, Any], number: int) -> None:
+    def __init__(self, handlers: dict[str, Handler], clock: RunningClock, told: dict[str, Any], number: int) -> None:
         self._handlers = handlers
         self._clock = clock
         self._events: dict[str, Event] = told["events"]
@@ -70,7 +52,7 @@ class Worker:
     def run(self, what: str, times: int, seconds: float) -> dict[str, float]:
         """Do the operation ``times`` times, ``seconds`` from now; return CPU and wall-clock seconds."""
         self.cpu = self.wall = 0.0
-        self._clock.ahead += seconds
+        self._clock.time += seconds
         for _ in range(times):
             self._sign_in() if what == "sign_in" else self._refresh()
         return {"cpu": self.cpu, "wall": self.wall}
@@ -81,13 +63,13 @@ class Worker:
 
     def _sign_in(self) -> None:
         source = next(self._addresses)
-        query = dict(parse_qsl(self._events["authorize"]["rawQueryString"])) | {"code_challenge": _CHALLENGE}
+        query = dict(parse_qsl(self._events["authorize"]["rawQueryString"])) | {"code_challenge": CHALLENGE}
         answer = self._call("authorize", source, rawQueryString=urlencode(query), cookies=[])
         cookie = answer["cookies"][0].partition(";")[0]
         returning = self._approve(_expect(answer, 302)["headers"]["location"])
         answer = self._call("callback", source, rawQueryString=returning, cookies=[cookie])
         code = parse_qs(urlsplit(_expect(answer, 302)["headers"]["location"]).query)["code"][0]
-        fields = {"code": code, "code_verifier": _VERIFIER, "redirect_uri": query["redirect_uri"]}
+        fields = {"code": code, "code_verifier": VERIFIER, "redirect_uri": query["redirect_uri"]}
         self._signed_in.append(self._ask_for_tokens("code", source, fields))
 
     def _refresh(self) -> None:
@@ -109,7 +91,7 @@ class Worker:
         context = event["requestContext"]
         event["requestContext"] = context | {"http": context["http"] | {"sourceIp": source}}
         cpu, wall = time.process_time(), time.perf_counter()
-        answer = self._handlers[function](event, Context())
+        answer = self._handlers[function](event, _CONTEXT)
         self.cpu += time.process_time() - cpu
         self.wall += time.perf_counter() - wall
         return answer
@@ -126,19 +108,6 @@ def _expect(answer: dict[str, Any], status: int) -> dict[str, Any]:
     return answer
 
 
-def _load(functions: dict[str, str], clock: MovedClock) -> dict[str, Handler]:
-    telemetry = importlib.import_module("oauth_broker.runtime.telemetry").PowertoolsTelemetry(os.environ)
-    handlers: dict[str, Handler] = {}
-    for name, folder in functions.items():
-        spec = importlib.util.spec_from_file_location(f"function_{name}", Path(folder) / "app.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        handlers[name] = module.make_handler(os.environ, clock, telemetry)
-    return handlers
-
-
 def _serve(commands: Connection, worker: Worker) -> None:
     # Logs go to /dev/null. Writing them still counts as the functions' work.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -151,8 +120,9 @@ def _serve(commands: Connection, worker: Worker) -> None:
 
 
 def _started(told: dict[str, Any]) -> Iterator[Connection]:
-    clock = MovedClock()
-    handlers = _load(told["functions"], clock)
+    # A token is refreshed a minute after the last time, and nobody waits for it.
+    clock = RunningClock()
+    handlers = warm_handlers(told["functions"], clock)
     fork = multiprocessing.get_context("fork")
     for number in range(told["processes"]):
         ours, theirs = fork.Pipe()

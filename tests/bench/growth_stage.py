@@ -16,7 +16,7 @@ from tests.bench.interpreter import python3_13
 from tests.built.artifacts import BUILT, LAMBDA, LAYERS
 from tests.local.aries import AriesCore
 from tests.local.template import ROOT
-from tests.support.world import ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, CALLBACK_URI, ENVIRONMENT, SCOPES
+from tests.support.deployment import ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, CALLBACK_URI, SCOPES, deployed_environment
 
 # Seconds after the last refresh. An earlier refresh is a replay.
 MINUTE = 61
@@ -120,8 +120,9 @@ def _what_the_broker_is_told(aries: str, processes: int) -> dict[str, Any]:
 def _for_broker(aws: str, aries: str) -> dict[str, str]:
     return {
         **LAMBDA,
-        **ENVIRONMENT,
+        **deployed_environment(
+            ARIES_TOKEN_URL=f"{aries}/v1/oauth2/token",
+            ARIES_CLIENT_SECRET_ARN=CLIENT_SECRET_ARN,
+        ),
         "AWS_ENDPOINT_URL": aws,
-        "ARIES_TOKEN_URL": f"{aries}/v1/oauth2/token",
-        "ARIES_CLIENT_SECRET_ARN": CLIENT_SECRET_ARN,
     }

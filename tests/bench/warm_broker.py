@@ -1,4 +1,4 @@
-"""Warm functions in one process: a bare python3.13 runs it with the build alone on its path.
+"""Warm functions in one process: run by a bare python3.13 with what was built on its path, then the tests.
 
 ``python3.13 -I -S -B warm_broker.py JSON`` takes its settings from ``warm_stage``. It reads commands on standard input,
 one JSON object a line: an operation, and the input of each time. It answers each command with one line on standard
@@ -9,43 +9,37 @@ from __future__ import annotations
 
 import base64
 import importlib
-import importlib.util
 import itertools
 import json
 import os
 import socket
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
+# Behind everything: what is measured is found before it.
+sys.path.append(str(Path(__file__).parents[2]))
+
+from tests.bench.warm_handlers import warm_handlers
+from tests.support.clock import VirtualClock
+from tests.support.lambda_context import Context
+from tests.support.pkce import VERIFIER
+
 Answer = dict[str, Any]
 Given = dict[str, str]
-_VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+_CONTEXT = Context()
 
 
-class SteppedClock:
-    """A clock that moves only on command, to keep cached values from expiring during a measurement."""
+class SteppedClock(VirtualClock):
+    """Stands still but for when it is put forward: nothing that is kept for some seconds is read anew in between.
 
-    def __init__(self) -> None:
-        self.time = time.time()
-
-    def now(self) -> float:
-        return self.time
+    It lets nobody sleep: a wait would not be in the figures.
+    """
 
     def sleep(self, seconds: float) -> None:
         raise AssertionError("nothing has to wait here")
-
-
-class Context:
-    """The used part of Lambda's context object."""
-
-    aws_request_id = "00000000-0000-0000-0000-000000000000"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 29_000
 
 
 class Unbuffered:
@@ -67,7 +61,7 @@ class Broker:
 
     def __init__(self, told: dict[str, Any], clock: SteppedClock) -> None:
         self._events: dict[str, Answer] = told["events"]
-        self._handlers = _load(told["functions"], clock)
+        self._handlers = warm_handlers(told["functions"], clock)
         self._addresses = (f"10.{n // 65536 % 256}.{n // 256 % 256}.{n % 256}" for n in itertools.count())
         self.cpu = 0.0
 
@@ -80,7 +74,7 @@ class Broker:
         return {"code": parse_qs(urlsplit(answer["headers"]["location"]).query)["code"][0]}
 
     def redeem(self, given: Given) -> Given:
-        return {"token": self._tokens("redeem", {"code": given["code"], "code_verifier": _VERIFIER})}
+        return {"token": self._tokens("redeem", {"code": given["code"], "code_verifier": VERIFIER})}
 
     def refresh(self, given: Given) -> Given:
         return {"token": self._tokens("refresh", {"refresh_token": given["token"]}), "previous": given["token"]}
@@ -111,7 +105,7 @@ class Broker:
         # Each call has its own address. The limit for each address would hold up a single one.
         event["requestContext"] = context | {"http": context["http"] | {"sourceIp": next(self._addresses)}}
         began = time.process_time()
-        answer = self._handlers[function](event, Context())
+        answer = self._handlers[function](event, _CONTEXT)
         self.cpu += time.process_time() - began
         assert answer["statusCode"] == status, answer
         return answer
@@ -128,19 +122,6 @@ def trust(certificate: str) -> None:
     importlib.import_module("certifi").where = lambda: certificate  # type: ignore[attr-defined]
 
 
-def _load(functions: dict[str, str], clock: SteppedClock) -> dict[str, Callable[[Answer, Context], Answer]]:
-    telemetry = importlib.import_module("oauth_broker.runtime.telemetry").PowertoolsTelemetry(os.environ)
-    handlers: dict[str, Callable[[Answer, Context], Answer]] = {}
-    for name, folder in functions.items():
-        spec = importlib.util.spec_from_file_location(f"function_{name}", Path(folder) / "app.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        handlers[name] = module.make_handler(os.environ, clock, telemetry)
-    return handlers
-
-
 def main() -> None:
     """Follow the commands until standard input ends."""
     told = json.loads(sys.argv[1])
@@ -151,7 +132,7 @@ def main() -> None:
     sys.stdout = Unbuffered(sys.stdout)
     reach(told["port"])
     trust(told["certificate"])
-    clock = SteppedClock()
+    clock = SteppedClock(time.time())
     broker = Broker(told, clock)
     print("{}", file=answers)
     for line in sys.stdin:

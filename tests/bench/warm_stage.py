@@ -16,7 +16,7 @@ from tests.bench.interpreter import python3_13
 from tests.built.artifacts import BUILT, LAMBDA, LAYERS
 from tests.local.template import ROOT
 from tests.support.certificates import make_certificate
-from tests.support.world import ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, CALLBACK_URI, ENVIRONMENT, SCOPES
+from tests.support.deployment import ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, CALLBACK_URI, SCOPES, deployed_environment
 
 # Seconds after the last refresh. An earlier refresh is a replay.
 MINUTE = 61.0
@@ -99,6 +99,6 @@ class Stage:
 
 
 def _bare(script: str, told: dict[str, Any]) -> Program:
-    environment = {**LAMBDA, **ENVIRONMENT, "ARIES_CLIENT_SECRET_ARN": CLIENT_SECRET_ARN}
+    environment = LAMBDA | deployed_environment(ARIES_CLIENT_SECRET_ARN=CLIENT_SECRET_ARN)
     path = Path(__file__).with_name(f"{script}.py")
     return Program([python3_13(), "-I", "-S", "-B", str(path), json.dumps(told)], environment)

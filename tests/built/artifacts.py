@@ -15,19 +15,18 @@ from typing import Any
 from samcli.lib.providers.provider import Function
 
 from tests.local.template import ROOT, Template
-from tests.support.world import APPS
+from tests.support.deployment import APPS, ARIES_CLIENT_ID, CLIENT_SECRET_ARN, KEY_ID
 
 BUILT = ROOT / ".aws-sam" / "build"
 BROKER_LAYER, DEPENDENCIES_LAYER = BUILT / "OauthBrokerLayer", BUILT / "DependenciesLayer"
 LAYERS = (BROKER_LAYER, DEPENDENCIES_LAYER)
 # The parameters without a default, and a client secret, so that the functions build all their parts.
 PARAMETERS = {
-    "AriesClientId": "aries-client",
-    "AriesClientSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aries/client-secret-AbCdEf",
+    "AriesClientId": ARIES_CLIENT_ID,
+    "AriesClientSecretArn": CLIENT_SECRET_ARN,
     "Apps": json.dumps(APPS),
 }
-KEY = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
-# Lambda itself sets these variables. The list has only variables with a reader.
+# What Lambda itself sets, as far as anybody reads it.
 LAMBDA = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -47,8 +46,8 @@ _SECONDS = 120
 
 @cache
 def functions(template: Path = BUILT / "template.yaml") -> dict[str, Function]:
-    """Return the functions of the built template, or of another, by logical id."""
-    read = Template(PARAMETERS, created={"Key": {"Arn": KEY}}, path=template)
+    """The functions of the built template, or of another, by logical id."""
+    read = Template(PARAMETERS, created={"Key": {"Arn": KEY_ID}}, path=template)
     return {function.name: function for function in read.functions.get_all()}
 
 

@@ -1,7 +1,10 @@
 """Imports built modules as Lambda does, and reports the import. A bare python3.13 runs this program on its own.
 
-``python3.13 -I -S -B -W error bare.py '["module", ...]' FOLDER...`` prints one JSON object. Modules come from the
-folders first, as in Lambda, or from the standard library. The network is closed.
+``python3.13 -I -S -B -W error bare.py '["module", ...]' FOLDER...`` prints one JSON object. Nothing is importable but
+the standard library and what lies in the folders, which come first, as Lambda has them. Nothing reaches the network.
+
+It stands alone and uses nothing of tests/support: if the folder of the tests were on the path, a function could import
+from there a module that its layers lack.
 """
 
 import importlib

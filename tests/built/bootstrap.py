@@ -9,25 +9,14 @@ import os
 import sys
 import time
 import traceback
-import uuid
+
+from tests.support.lambda_context import Context
 
 sys.path[:0] = ["/var/task", "/opt/python"]
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 # Lambda's runtime does not hold output back either.
 sys.stdout = os.fdopen(1, "w", buffering=1)
-
-
-class Context:
-    """The part of Lambda's context object in use by the functions."""
-
-    def __init__(self, seconds: float) -> None:
-        self.aws_request_id = str(uuid.uuid4())
-        self._ends_at = time.monotonic() + seconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until the function would be stopped."""
-        return max(0, int((self._ends_at - time.monotonic()) * 1000))
 
 
 def main() -> None:
@@ -37,8 +26,8 @@ def main() -> None:
     for line in sys.stdin:
         event, seconds = json.loads(line)
         try:
-            answer = handler(event, Context(seconds))
-        except Exception as error:  # noqa: BLE001 - Lambda's runtime too answers for every exception of a handler
+            answer = handler(event, Context(seconds, now=time.monotonic))
+        except Exception as error:  # noqa: BLE001 - what the Lambda runtime does with whatever a handler raises
             traceback.print_exc()
             answer = {"errorMessage": str(error), "errorType": type(error).__name__}
         answers.write(json.dumps(answer) + "\n")

@@ -17,10 +17,12 @@ from tests.local.aws import REGION
 from tests.local.environment import ProcessEnvironment
 from tests.local.runner import Runner
 from tests.local.stack import LocalStack
-from tests.local.template import Template
+from tests.local.template import ROOT, Template
 
 _HERE = Path(__file__).parent
-# The real Lambda sets these and more. Powertools, botocore or Python reads each of these.
+# The bootstrap imports it by this path.
+_CONTEXT = Path("tests", "support", "lambda_context.py")
+# Of those that the real Lambda sets, the ones that somebody reads: Powertools, botocore, Python.
 VARIABLES = LAMBDA | {
     # ApplicationLogLevel gives this value. Powertools' Logger prefers it to its own variable.
     "AWS_LAMBDA_LOG_LEVEL": "INFO",
@@ -46,10 +48,12 @@ class Sandbox:
         self._folder = Path(self._running.enter_context(tempfile.TemporaryDirectory()))
         for layer in LAYERS:
             shutil.copytree(layer, self._folder / "opt", dirs_exist_ok=True)
-        # The runtime must not have the tests' own modules.
-        shutil.copytree(
-            _HERE, self._folder / "runtime", ignore=lambda _, names: {*names} - {"bootstrap.py", "sandbox.sh"}
-        )
+        runtime = self._folder / "runtime"
+        (runtime / _CONTEXT.parent).mkdir(parents=True)
+        # The runtime has no other module of the tests.
+        shutil.copy(ROOT / _CONTEXT, runtime / _CONTEXT)
+        for name in ("bootstrap.py", "sandbox.sh"):
+            shutil.copy(_HERE / name, runtime)
         answer = subprocess.run(
             [self._python, "-I", "-c", "import sys; print(sys.base_prefix)"], capture_output=True, text=True, check=True
         )

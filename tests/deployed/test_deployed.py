@@ -13,20 +13,11 @@ import pytest
 from oauth_broker.secret import session_reference
 from tests.deployed.account import Account, SamFailed
 from tests.local.aries import AriesCore, AriesSimulator
-from tests.support.functions import FUNCTION_SECONDS, http_event
+from tests.support.deployment import APPS, ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, CALLBACK_URI, GRACE, ISSUER, SCOPES
+from tests.support.functions import http_event
+from tests.support.lambda_context import FUNCTION_SECONDS
 from tests.support.leaks import WATCH
-from tests.support.world import (
-    APPS,
-    ARIES_CLIENT_ID,
-    ARIES_CLIENT_SECRET,
-    CALLBACK_URI,
-    GRACE,
-    ISSUER,
-    SCOPES,
-    Answer,
-    Phone,
-    World,
-)
+from tests.support.world import Answer, Phone, World
 
 pytestmark = pytest.mark.deployed
 

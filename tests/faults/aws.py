@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from botocore.exceptions import ClientError
+from tests.support.client_error import client_error
 
 Item = dict[str, dict[str, Any]]
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -22,11 +22,6 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
     ">": operator.gt,
 }
-
-
-def client_error(code: str, **more: Any) -> ClientError:
-    response: Any = {"Error": {"Code": code, "Message": ""}, **more}
-    return ClientError(response, "Operation")
 
 
 def _plain(value: dict[str, Any]) -> Any:

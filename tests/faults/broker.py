@@ -25,38 +25,36 @@ from oauth_broker.operations.parts import Parts
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.control_item import ControlItem
-from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from oauth_broker.sessions.row import SignIn, from_item, may_have_a_secret
 from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.web.http import HttpRequest, HttpResponse
 from tests.faults.aws import Item, MemoryDynamoDb, MemoryKms, MemorySecretsManager
 from tests.faults.seam import ProcessDied, Seam, SeamedClient
 from tests.local.aries import AriesCore
-from tests.support.functions import FUNCTION_SECONDS, Context
-from tests.support.world import (
+from tests.support.clock import VirtualClock
+from tests.support.deployment import (
     APP_URI,
     ARIES_CLIENT_ID,
     ARIES_CLIENT_SECRET,
     CALLBACK_URI,
     CLIENT_ID,
-    ENVIRONMENT,
     GRACE,
     PREFIX,
     SCOPE,
     SCOPES,
     TABLE,
-    VERIFIER,
-    Recorded,
-    VirtualClock,
+    deployed_environment,
 )
+from tests.support.lambda_context import Context
+from tests.support.pkce import CHALLENGE, VERIFIER
+from tests.support.telemetry import Recorded
 
-# A real storm has many sources. Here every request has the same source, so the limits are off.
-SETTINGS = Settings.from_environment(ENVIRONMENT | {"SOURCE_LIMIT": "0", "SIGN_IN_LIMIT": "0"})
+# Storms come from everywhere; here all of it would be one source.
+SETTINGS = Settings.from_environment(deployed_environment(SOURCE_LIMIT="0", SIGN_IN_LIMIT="0"))
 CLIENT = SETTINGS.registry.clients[0]
 # The same app after a deployment took its scopes away.
 DISALLOWED = replace(CLIENT, scopes=frozenset({"something:else"}))
-LEASE_SECONDS = FUNCTION_SECONDS + LEASE_MARGIN_SECONDS
-# Aries' own grace. Every retry of a test falls into it, so Aries accepts the previous token again.
+# Long enough for the previous token to be accepted again whenever a test retries, in a grace of Aries' own.
 ARIES_GRACE_SECONDS = 10_000
 
 
@@ -190,7 +188,7 @@ class Broker:
         self.client_secret.current()
 
     def invocation(self) -> Invocation:
-        return Invocation(Context(self.clock.now), self.telemetry)
+        return Invocation(Context(now=self.clock.now), self.telemetry)
 
     # The methods below read the stores directly, not through the seam.
 
@@ -338,7 +336,7 @@ class Browser:
             "redirect_uri": APP_URI,
             "scope": SCOPE,
             "state": "app-state",
-            "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+            "code_challenge": CHALLENGE,
             "code_challenge_method": "S256",
         }
         answer = self.visit(self.broker.authorize, "/oauth2/authorize", urlencode(query))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import itertools
-import json
 import os
 import signal
 import socket
@@ -24,19 +23,18 @@ from tests.local.aries import AriesCore, AriesSimulator
 from tests.local.aws import CREDENTIALS, REGION, LocalAws
 from tests.local.serving import HOST
 from tests.local.shared_clock import SharedClock
-from tests.support.functions import FUNCTION_SECONDS, ROOT
-from tests.support.leaks import WATCH
-from tests.support.world import (
-    APPS,
+from tests.support.deployment import (
     ARIES_CLIENT_ID,
     ARIES_CLIENT_SECRET,
     CALLBACK_URI,
-    ENVIRONMENT,
     SCOPES,
     TABLE,
-    Answer,
-    World,
+    deployed_environment,
 )
+from tests.support.functions import ROOT
+from tests.support.lambda_context import FUNCTION_SECONDS
+from tests.support.leaks import WATCH
+from tests.support.world import Answer, World
 
 _TIME_LEFT_SECONDS = 60
 _MINISTACK_PYTHON = ROOT / ".venv-ministack" / "bin" / "python"
@@ -148,15 +146,14 @@ class RealWorld(World):
             BillingMode="PAY_PER_REQUEST",
         )
         started.callback(self.dynamodb.delete_table, TableName=TABLE)
-        self.environment = ENVIRONMENT | {
-            "APPS": json.dumps(APPS),
-            # All phones here have the same address.
-            "SOURCE_LIMIT": "0",
-            "SIGN_IN_LIMIT": "0",
-            "ARIES_CLIENT_SECRET_ARN": aws.create_secret("aries/client-secret", ARIES_CLIENT_SECRET),
-            "ARIES_TOKEN_URL": self.aries.token_url,
-            "KEY_ID": aws.create_key(),
-        }
+        self.environment = deployed_environment(
+            # Here all phones have one address.
+            SOURCE_LIMIT="0",
+            SIGN_IN_LIMIT="0",
+            ARIES_CLIENT_SECRET_ARN=aws.create_secret("aries/client-secret", ARIES_CLIENT_SECRET),
+            ARIES_TOKEN_URL=self.aries.token_url,
+            KEY_ID=aws.create_key(),
+        )
         around = {
             "PATH": os.environ.get("PATH", ""),
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "layers" / "oauth_broker")]),

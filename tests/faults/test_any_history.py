@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.faults.broker import LEASE_SECONDS, Broker, Session, signed_in
+from tests.faults.broker import Broker, Session, signed_in
 from tests.faults.seam import Fault, Kind
-from tests.support.world import GRACE
+from tests.support.deployment import GRACE
+from tests.support.leases import LEASE_SECONDS
 
 SHORT = st.sampled_from([0.5, 5, GRACE - 1, GRACE + 1, LEASE_SECONDS, 10 * GRACE, 7200])
 # An ending is rare, because otherwise few histories would be long.

@@ -27,15 +27,14 @@ import requests
 from oauth_broker.aries.client import ARIES_CALL_SECONDS
 from oauth_broker.aries.transport import NoReply, Reply, RequestsTransport
 from oauth_broker.oauth.tokens import secret_name
-from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.local.aries import FAULT_KINDS, Fault, FaultKind
 from tests.local.aries.faults import When
 from tests.local.template import ROOT
-from tests.support.functions import FUNCTION_SECONDS
-from tests.support.world import ARIES_CLIENT_SECRET, GRACE, PREFIX, Answer, Phone, World, running_world
+from tests.support.deployment import ARIES_CLIENT_SECRET, GRACE, PREFIX
+from tests.support.leases import LEASE_SECONDS
+from tests.support.world import Answer, Phone, World, running_world
 
-LEASE_SECONDS = FUNCTION_SECONDS + LEASE_MARGIN_SECONDS
-# Standard refusals and usable answers are no misbehaviour. The tests of refresh cover them.
+# Standard refusals and answers that can be used: what becomes of these is no misbehaviour, and is tested with refresh.
 ANSWERS: set[FaultKind] = {"invalid_grant", "invalid_client", "unknown_error", "members", "wrong_content_type"}
 # Each takes the whole time allowed for a call. The values are seconds: to the answer, or to the next byte.
 SLOW: dict[FaultKind, float] = {"hang": 30, "late": 30, "trickle_headers": 1, "trickle_body": 1}

@@ -11,10 +11,11 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from tests.faults.aws import MemoryDynamoDb, MemoryKms, MemorySecretsManager, client_error
+from tests.faults.aws import MemoryDynamoDb, MemoryKms, MemorySecretsManager
 from tests.faults.broker import Broker, Browser, code_in, in_turn, signed_in
 from tests.faults.seam import Fault, Kind, SeamedClient
-from tests.support.world import GRACE, TABLE
+from tests.support.client_error import client_error
+from tests.support.deployment import GRACE, TABLE
 
 
 class Both:

@@ -7,7 +7,7 @@ from itertools import pairwise, product
 
 from tests.faults.broker import Broker, Session, Violation, signed_in
 from tests.faults.scheduler import Scheduler, every_schedule
-from tests.support.world import GRACE
+from tests.support.deployment import GRACE
 
 TURNS = 7
 

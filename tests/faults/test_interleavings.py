@@ -20,20 +20,11 @@ import pytest
 
 from oauth_broker.errors import PageError, RedirectError
 from oauth_broker.web.http import HttpResponse
-from tests.faults.broker import (
-    DISALLOWED,
-    LEASE_SECONDS,
-    Broker,
-    Browser,
-    Result,
-    Violation,
-    code_in,
-    in_turn,
-    signed_in,
-)
+from tests.faults.broker import DISALLOWED, Broker, Browser, Result, Violation, code_in, in_turn, signed_in
 from tests.faults.scheduler import Scheduler, every_schedule
 from tests.faults.seam import Fault, Kind, faults_at
 from tests.faults.test_refresh_faults import ROTATIONS, recovers
+from tests.support.leases import LEASE_SECONDS
 
 DELAYS = (0, 4)
 # Stands for the call that began the sign-in, long before the two workers. Its write of the row lands again beside them.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from tests.faults.broker import Broker, Browser, Session, Violation, code_in, in_turn
 from tests.faults.seam import Fault, Kind, may_befall
-from tests.support.world import GRACE
+from tests.support.deployment import GRACE
 
 
 def steps(broker: Broker) -> Iterator[tuple[str, str]]:

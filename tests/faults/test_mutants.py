@@ -33,8 +33,8 @@ from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.secret_store import SecretsManagerStore
 from oauth_broker.sessions.token_store import TokenStore
 from oauth_broker.sessions.verdict import Verdict
-from tests.faults.aws import MemoryDynamoDb, client_error
-from tests.faults.broker import LEASE_SECONDS, Broker, Session, Violation, in_turn, signed_in
+from tests.faults.aws import MemoryDynamoDb
+from tests.faults.broker import Broker, Session, Violation, in_turn, signed_in
 from tests.faults.scheduler import every_schedule
 from tests.faults.seam import Fault, Kind
 from tests.faults.test_holders import beside_a_refresh, play
@@ -46,8 +46,10 @@ from tests.faults.test_refusals import (
     asking_for_one_session,
     refused_beside_served,
 )
-from tests.support.functions import FUNCTION_SECONDS
-from tests.support.world import GRACE
+from tests.support.client_error import client_error
+from tests.support.deployment import GRACE
+from tests.support.lambda_context import FUNCTION_SECONDS
+from tests.support.leases import LEASE_SECONDS
 
 Patch = pytest.MonkeyPatch
 

@@ -28,7 +28,8 @@ from typing import TypeVar
 import pytest
 
 from tests.faults.processes import RealWorld, ministack
-from tests.support.world import GRACE, Answer, Phone, generation_of
+from tests.support.deployment import GRACE
+from tests.support.world import Answer, Phone, generation_of
 
 T = TypeVar("T")
 

@@ -29,7 +29,8 @@ import requests
 from oauth_broker.oauth.tokens import secret_name, secret_version
 from oauth_broker.sessions.session_secret import SessionSecret
 from tests.faults.processes import RealWorld
-from tests.support.world import GRACE, PREFIX, Answer, Phone
+from tests.support.deployment import GRACE, PREFIX
+from tests.support.world import Answer, Phone
 
 ROUNDS = 300
 SEED = 20261122

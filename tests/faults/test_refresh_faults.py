@@ -14,9 +14,10 @@ from functools import partial
 import pytest
 
 from oauth_broker.operations.rate_limits import MINUTE, RateLimits
-from tests.faults.broker import LEASE_SECONDS, SETTINGS, Broker, Session, Violation, in_turn, signed_in
+from tests.faults.broker import SETTINGS, Broker, Session, Violation, in_turn, signed_in
 from tests.faults.seam import Fault, Kind, Seam, faults_at, may_befall
-from tests.support.world import GRACE
+from tests.support.deployment import GRACE
+from tests.support.leases import LEASE_SECONDS
 
 ROTATIONS = ("strict", "grace", "family")
 # The app comes back once a lease may have expired, within the grace, or well after the grace.

@@ -14,10 +14,11 @@ import pytest
 
 from oauth_broker.aries.transport import Reply
 from oauth_broker.sessions.control_item import CACHE_SECONDS
-from tests.faults.broker import LEASE_SECONDS, Broker, Session
+from tests.faults.broker import Broker, Session
 from tests.faults.test_storm import Concurrent, signed_in
-from tests.support.functions import FUNCTION_SECONDS
-from tests.support.world import GRACE
+from tests.support.deployment import GRACE
+from tests.support.lambda_context import FUNCTION_SECONDS
+from tests.support.leases import LEASE_SECONDS
 
 SESSIONS = 1000
 MOST_CALLS_A_SECOND = 20

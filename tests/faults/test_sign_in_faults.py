@@ -8,9 +8,10 @@ import pytest
 
 from oauth_broker.errors import PageError, RedirectError
 from oauth_broker.web.http import HttpResponse
-from tests.faults.broker import LEASE_SECONDS, Broker, Browser, Violation, code_in, in_turn, location, signed_in
+from tests.faults.broker import Broker, Browser, Violation, code_in, in_turn, location, signed_in
 from tests.faults.seam import faults_at
-from tests.support.world import GRACE
+from tests.support.deployment import GRACE
+from tests.support.leases import LEASE_SECONDS
 
 MAX_DELAY = 8
 

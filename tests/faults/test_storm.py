@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from threading import Semaphore, Thread, current_thread
 from typing import Any
 
-from tests.faults.aws import MemorySecretsManager, client_error
+from tests.faults.aws import MemorySecretsManager
 from tests.faults.broker import Broker, Browser, Result, Session, code_in
-from tests.support.world import GRACE, VirtualClock
+from tests.support.client_error import client_error
+from tests.support.clock import VirtualClock
+from tests.support.deployment import GRACE
 
 SESSIONS = 1000
 WRITES_A_SECOND = 50

@@ -10,8 +10,12 @@ from unittest import mock
 
 from oauth_broker.operations.endpoint import Endpoint
 from oauth_broker.runtime import aws
-from tests.support.functions import http_event, load_function
-from tests.unit.fakes import ENVIRONMENT, FakeClock, FakeContext, FakeTelemetry, client_error
+from tests.support.client_error import client_error
+from tests.support.clock import VirtualClock
+from tests.support.functions import ENDPOINTS, http_event, make_handler
+from tests.support.lambda_context import Context
+from tests.support.telemetry import Recorded
+from tests.unit.fakes import ENVIRONMENT
 
 # A client can cause these answers only. AWS works here, so even a 503 would be a defect.
 _DECLARED = (200, 204, 302, 400, 401, 403, 404, 405)
@@ -22,14 +26,6 @@ _HEADERS = (
     "strict-transport-security",
     "x-content-type-options",
 )
-_FUNCTIONS = {
-    "/oauth2/authorize": "authorize",
-    "/oauth2/callback": "callback",
-    "/oauth2/token": "token",
-    "/v1/oauth2/token": "token",
-    "/oauth2/refresh": "refresh",
-    "/oauth2/revoke": "revoke",
-}
 
 
 class _EmptyTable:
@@ -53,19 +49,11 @@ class _Forbidden:
 
 
 @cache
-def _handler(name: str) -> tuple[Endpoint, FakeTelemetry]:
-    environment = {
-        **ENVIRONMENT,
-        "POWERTOOLS_SERVICE_NAME": "fuzz",
-        "POWERTOOLS_METRICS_NAMESPACE": "Fuzz",
-        "LOG_LEVEL": "INFO",
-        "SOURCE_LIMIT": "0",
-        "SIGN_IN_LIMIT": "0",
-    }
-    telemetry = FakeTelemetry()
-    parts = (environment, telemetry) if name == "metadata" else (environment, FakeClock(), telemetry)
+def _handler(name: str) -> tuple[Endpoint, Recorded]:
+    environment = {**ENVIRONMENT, "SOURCE_LIMIT": "0", "SIGN_IN_LIMIT": "0"}
+    telemetry = Recorded()
     with mock.patch.multiple(aws, dynamodb=_EmptyTable, secretsmanager=_Forbidden, kms=_Forbidden):
-        return load_function(name, environment).make_handler(*parts), telemetry
+        return make_handler(name, environment, VirtualClock(), telemetry), telemetry
 
 
 def any_request(data: bytes) -> None:
@@ -87,10 +75,10 @@ def any_request(data: bytes) -> None:
         # If a "!" follows the method, the body claims to be base64, perhaps falsely.
         event["body"] = body if method.endswith("!") else base64.b64encode(raw).decode()
         event["isBase64Encoded"] = True
-    handler, telemetry = _handler(_FUNCTIONS.get(path, "metadata"))
+    handler, telemetry = _handler(ENDPOINTS.get(path, "metadata"))
     telemetry.lines.clear()
     telemetry.metrics.clear()
-    answer = handler(event, FakeContext())
+    answer = handler(event, Context())
     assert answer["statusCode"] in _DECLARED, (answer, telemetry.lines)
     assert all(answer["headers"][name] for name in _HEADERS)
     assert json.dumps(answer)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-_CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+from tests.support.pkce import CHALLENGE
+
 _AUTHORIZE = (
     "response_type=code&client_id=app&redirect_uri=https%3A%2F%2Fapp.example.com%2Fcallback&scope=read&state=a%2Bb"
-    f"&code_challenge={_CHALLENGE}&code_challenge_method=S256"
+    f"&code_challenge={CHALLENGE}&code_challenge_method=S256"
 )
 _LOOPBACK = _AUTHORIZE.replace("https%3A%2F%2Fapp.example.com%2Fcallback", "http://127.0.0.1:5000/cb")
 _TOKEN = f"{'S' * 43}.12.{'m' * 43}"

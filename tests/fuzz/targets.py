@@ -37,19 +37,10 @@ from oauth_broker.web.cookies import BrowserCookies
 from oauth_broker.web.parameters import parse_form_or_json, parse_query, raw_query_value
 from tests.fuzz.handlers import any_request
 from tests.fuzz.planted import planted
-from tests.unit.fakes import (
-    ENVIRONMENT,
-    FORM,
-    JSON,
-    NOW,
-    FakeClock,
-    FakeContext,
-    FakeSecretsManager,
-    FakeTelemetry,
-    http_request,
-    posted,
-    settings_with,
-)
+from tests.support.clock import NOW, VirtualClock
+from tests.support.lambda_context import Context
+from tests.support.telemetry import Recorded
+from tests.unit.fakes import ENVIRONMENT, FORM, JSON, Answering, FakeSecretsManager, http_request, posted, settings_with
 
 Target = Callable[[bytes], None]
 
@@ -153,21 +144,13 @@ def aries_answer(data: bytes) -> None:
     """Read an answer of Aries: a line with the status, then the body."""
     status, _, content = data.partition(b"\n")
     reply = Reply(int(status) if status.isdigit() and len(status) == 3 else 200, content)
-    client_secret = ClientSecret(FakeSecretsManager("secret"), "arn", FakeClock())
-    provider = Provider(_SETTINGS, _Answering(reply), client_secret, FakeClock())
+    client_secret = ClientSecret(FakeSecretsManager("secret"), "arn", VirtualClock())
+    provider = Provider(_SETTINGS, Answering(reply), client_secret, VirtualClock())
     with suppress(ProviderFailure):
-        tokens = provider.refresh(Secret("token"), "uri", Invocation(FakeContext(), FakeTelemetry()))
+        tokens = provider.refresh(Secret("token"), "uri", Invocation(Context(), Recorded()))
         assert 200 <= reply.status < 300
         assert tokens.access_token.reveal()
         assert NOW < tokens.expires_at <= NOW + 365 * 24 * 60 * 60
-
-
-class _Answering:
-    def __init__(self, reply: Reply) -> None:
-        self._reply = reply
-
-    def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
-        return self._reply
 
 
 def settings(data: bytes) -> None:
@@ -191,7 +174,7 @@ def stored_secret(data: bytes) -> None:
     with suppress(ServiceUnavailable):
         SessionSecret.from_json(data)
     with suppress(ServiceUnavailable):
-        assert ClientSecret(FakeSecretsManager(_text(data)), "arn", FakeClock()).current().reveal()
+        assert ClientSecret(FakeSecretsManager(_text(data)), "arn", VirtualClock()).current().reveal()
 
 
 def operator_command(data: bytes) -> None:

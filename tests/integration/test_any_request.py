@@ -16,9 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oauth_broker.operations.endpoint import Endpoint
+from tests.support.deployment import APP_URI, CLIENT_ID, ORIGIN, SCOPE
 from tests.support.drawn import secret_texts
-from tests.support.functions import Context, http_event
-from tests.support.world import APP_URI, CLIENT_ID, ORIGIN, SCOPE, VERIFIER, World
+from tests.support.functions import ENDPOINTS, http_event
+from tests.support.lambda_context import Context
+from tests.support.pkce import CHALLENGE, VERIFIER
+from tests.support.world import World
 
 # AWS and Aries are well here: even a 503 would be the client's doing.
 DECLARED = {200, 204, 302, 400, 401, 403, 404, 405}
@@ -30,12 +33,7 @@ SECURITY_HEADERS = {
     "x-content-type-options",
 }
 PATHS = {
-    "/oauth2/authorize": "authorize",
-    "/oauth2/callback": "callback",
-    "/oauth2/token": "token",
-    "/v1/oauth2/token": "token",
-    "/oauth2/refresh": "refresh",
-    "/oauth2/revoke": "revoke",
+    **ENDPOINTS,
     "/.well-known/openid-configuration": "metadata",
     "/.well-known/apple-app-site-association": "metadata",
     "/oauth2/jwks.json": "metadata",
@@ -80,7 +78,7 @@ def known_to_clients(world: World) -> Known:
             "state": [phone.aries_state for phone in phones],
             "code": [code, aries_code],
             "code_verifier": [VERIFIER],
-            "code_challenge": ["E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"],
+            "code_challenge": [CHALLENGE],
             "code_challenge_method": ["S256"],
             "refresh_token": [active.refresh_token],
             "token": [active.refresh_token],
@@ -156,7 +154,7 @@ def event(
 
 def assert_declared(world: World, handler: Endpoint, sent: dict[str, Any]) -> int:
     lines = len(world.telemetry.lines)
-    answer = handler(sent, Context(world.clock.now))
+    answer = handler(sent, Context(now=world.clock.now))
     said = (sent, answer, world.telemetry.lines[lines:])
     assert answer["statusCode"] in DECLARED, said
     assert answer["headers"].keys() >= SECURITY_HEADERS, said

@@ -15,25 +15,14 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 import pytest
 
 from oauth_broker.errors import OAuthError
-from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.local.aries import Fault
 from tests.local.aries.faults import FaultKind
 from tests.support.aws_calls import FAILURES
-from tests.support.functions import FUNCTION_SECONDS
-from tests.support.world import (
-    APP_URI,
-    CLIENT_ID,
-    GRACE,
-    ISSUER,
-    OTHER_CLIENT_ID,
-    SCOPE,
-    VERIFIER,
-    Answer,
-    Phone,
-    World,
-)
+from tests.support.deployment import APP_URI, CLIENT_ID, GRACE, ISSUER, OTHER_CLIENT_ID, SCOPE
+from tests.support.leases import LEASE_SECONDS
+from tests.support.pkce import VERIFIER
+from tests.support.world import Answer, Phone, World
 
-LEASE_SECONDS = FUNCTION_SECONDS + LEASE_MARGIN_SECONDS
 # OIDAuthState.m kExpiryTimeTolerance, AuthState.java EXPIRY_TIME_TOLERANCE_MS: seconds.
 EXPIRY_TOLERANCE = 60
 # AuthorizationException.java TokenRequestErrors; OIDError.h OIDErrorCodeOAuthToken has the same.

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from oauth_broker.sessions.row import SignIn
+from tests.support.deployment import GRACE, PREFIX
 from tests.support.functions import ROOT
-from tests.support.world import GRACE, PREFIX, World
+from tests.support.world import World
 from tests.unit.test_rooms import GROUND, MAY_IMPORT, PACKAGE
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text()

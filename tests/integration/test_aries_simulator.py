@@ -11,14 +11,12 @@ import requests
 
 from tests.local.aries import USERS, AriesCore, AriesSimulator, Fault, RedirectRefusal, approve
 from tests.support.aries_client import (
-    CHALLENGE,
     CLIENT_ID,
     CLIENT_SECRET,
     OTHER_REDIRECT_URI,
     REDIRECT_URI,
     SCOPES,
     STATE,
-    Clock,
     answer_in,
     approved_code,
     assert_refused,
@@ -32,16 +30,18 @@ from tests.support.aries_client import (
     sign_in,
     simulator,
 )
+from tests.support.clock import VirtualClock
+from tests.support.pkce import CHALLENGE
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> VirtualClock:
+    return VirtualClock()
 
 
 @pytest.fixture
-def aries(clock: Clock) -> Iterator[AriesSimulator]:
-    with simulator(now=clock) as running:
+def aries(clock: VirtualClock) -> Iterator[AriesSimulator]:
+    with simulator(now=clock.now) as running:
         yield running
 
 
@@ -170,7 +170,7 @@ def test_a_double_click_gets_the_same_redirect_and_a_change_of_mind_a_page(aries
     assert decide(aries, form_token=token, decision="deny").status_code == 400
 
 
-def test_a_form_that_is_unknown_expired_or_odd_gets_a_page(aries: AriesSimulator, clock: Clock) -> None:
+def test_a_form_that_is_unknown_expired_or_odd_gets_a_page(aries: AriesSimulator, clock: VirtualClock) -> None:
     token = form_token(aries)
     assert decide(aries, decision="approve").status_code == 400
     assert decide(aries, form_token="guessed", decision="approve").status_code == 400
@@ -299,7 +299,7 @@ def test_an_unknown_code_is_refused(aries: AriesSimulator) -> None:
     assert_refused(post(aries, code_grant("guessed")), "invalid_grant")
 
 
-def test_a_code_lives_just_as_long_as_it_is_set_to(aries: AriesSimulator, clock: Clock) -> None:
+def test_a_code_lives_just_as_long_as_it_is_set_to(aries: AriesSimulator, clock: VirtualClock) -> None:
     code, late_code = approved_code(aries), approved_code(aries)
     clock.time += 59.9
     assert post(aries, code_grant(code)).status_code == 200
@@ -380,8 +380,8 @@ def test_rotation_strict_refuses_the_old_token_at_once_and_keeps_the_new_one(ari
     assert refresh(aries, new).status_code == 200
 
 
-def test_rotation_grace_answers_the_previous_token_with_the_current_one_for_a_while(clock: Clock) -> None:
-    with simulator(rotation="grace", grace_seconds=30, now=clock) as aries:
+def test_rotation_grace_answers_the_previous_token_with_the_current_one_for_a_while(clock: VirtualClock) -> None:
+    with simulator(rotation="grace", grace_seconds=30, now=clock.now) as aries:
         oldest = sign_in(aries)["refresh_token"]
         previous = refresh(aries, oldest).json()["refresh_token"]
         current = refresh(aries, previous).json()["refresh_token"]
@@ -459,7 +459,7 @@ def test_the_profile_belongs_to_the_account_that_approved(aries: AriesSimulator)
         assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_an_access_token_expires_on_time(aries: AriesSimulator, clock: Clock) -> None:
+def test_an_access_token_expires_on_time(aries: AriesSimulator, clock: VirtualClock) -> None:
     access_token = sign_in(aries)["access_token"]
     clock.time += 3599.9
     assert me(aries, access_token).status_code == 200
@@ -506,7 +506,7 @@ def test_a_page_of_any_origin_may_read_the_profile(aries: AriesSimulator) -> Non
 # Recording
 
 
-def test_requests_are_recorded_with_their_secrets_and_counted(aries: AriesSimulator, clock: Clock) -> None:
+def test_requests_are_recorded_with_their_secrets_and_counted(aries: AriesSimulator, clock: VirtualClock) -> None:
     tokens = sign_in(aries)
     refresh(aries, tokens["refresh_token"])
     refresh(aries, "guessed")

@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.support.world import APPS, ISSUER, Answer, World, running_world
+from tests.support.deployment import APPS, ISSUER
+from tests.support.world import Answer, World, running_world
 
 APPLE = "/.well-known/apple-app-site-association"
 ANDROID = "/.well-known/assetlinks.json"

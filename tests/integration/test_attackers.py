@@ -8,7 +8,9 @@ from urllib.parse import parse_qsl
 import pytest
 
 from tests.support.attacker import Attacker
-from tests.support.world import GRACE, OTHER_CLIENT_ID, VERIFIER, Phone, World
+from tests.support.deployment import GRACE, OTHER_CLIENT_ID
+from tests.support.pkce import VERIFIER
+from tests.support.world import Phone, World
 
 
 def other_app(world: World) -> Phone:
@@ -37,7 +39,7 @@ STOLEN_ON_THE_WAY: dict[str, Callable[[Phone, str], object]] = {
     "the app's state": lambda victim, code: [victim.state],
     "the state that Aries sent back": lambda victim, code: [victim.aries_state],
     "the session id": lambda victim, code: [victim.session_id],
-    "the log and the metrics": lambda victim, code: [victim.world.telemetry.lines, victim.world.telemetry.metrics],
+    "the log and the metrics": lambda victim, code: [vars(victim.world.telemetry)],
 }
 # And of somebody who is signed in, given the code that was redeemed.
 STOLEN_OF_A_SESSION = STOLEN_ON_THE_WAY | {

@@ -11,19 +11,9 @@ import pytest
 
 from oauth_broker.oauth.tokens import session_id_of
 from oauth_broker.sessions.table import SIGN_IN_SECONDS
-from tests.support.world import (
-    APP_URI,
-    ARIES_CLIENT_ID,
-    CALLBACK_URI,
-    CLIENT_ID,
-    GRACE,
-    ISSUER,
-    SCOPE,
-    SCOPES,
-    Answer,
-    World,
-    running_world,
-)
+from tests.support.deployment import APP_URI, ARIES_CLIENT_ID, CALLBACK_URI, CLIENT_ID, GRACE, ISSUER, SCOPE, SCOPES
+from tests.support.pkce import CHALLENGE
+from tests.support.world import Answer, World, running_world
 
 
 def assert_local(world: World, answer: Answer) -> None:
@@ -64,7 +54,7 @@ def test_the_redirect_to_aries_carries_the_parameters_of_its_first_step_and_noth
     assert answer.query["redirect_uri"] == CALLBACK_URI
     assert answer.query["scope"] == SCOPE
     assert answer.query["code_challenge_method"] == "S256"
-    for own in (phone.client_id, phone.state, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", "app.example.com"):
+    for own in (phone.client_id, phone.state, CHALLENGE, "app.example.com"):
         assert own not in answer.location
     # Aries' own strict parser accepts it.
     assert world.aries.core.authorize(url.query).redirect_uri == CALLBACK_URI

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.support.aws_calls import FAILURES
-from tests.support.world import GRACE, Answer, World
-
-LEASE_SECONDS = 29 + LEASE_MARGIN_SECONDS
-
-
-def assert_busy(answer: Answer) -> None:
-    assert answer.status == 503
-    assert answer.sentence.startswith("Temporarily unavailable")
-    assert int(answer.headers["retry-after"]) >= 1
+from tests.support.deployment import GRACE
+from tests.support.leases import LEASE_SECONDS
+from tests.support.world import World, assert_busy
 
 
 @pytest.mark.parametrize("kind", FAILURES)

@@ -14,7 +14,8 @@ import pytest
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 from tests.bench.budget import BUDGET
 from tests.bench.cost_usage import Assumed
-from tests.support.world import ENVIRONMENT, GRACE, TABLE, World
+from tests.support.deployment import GRACE, TABLE, deployed_environment
+from tests.support.world import World
 
 ASSUMED = Assumed()
 
@@ -85,7 +86,7 @@ def test_a_row_takes_one_write_unit_and_is_of_the_size_that_is_assumed(world: Wo
 
 
 def test_the_functions_log_as_much_as_is_assumed(world: World) -> None:
-    environment = {name: value for name, value in ENVIRONMENT.items() if name.startswith(("POWERTOOLS", "LOG_LEVEL"))}
+    environment = deployed_environment()
     world.telemetry = PowertoolsTelemetry(environment)  # type: ignore[assignment]
     handlers = logging.getLogger(environment["POWERTOOLS_SERVICE_NAME"]).handlers
     phone = world.phone()

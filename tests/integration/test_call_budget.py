@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.world import GRACE, World
+from tests.support.deployment import GRACE
+from tests.support.world import World
 
 
 @contextmanager

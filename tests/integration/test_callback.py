@@ -15,8 +15,9 @@ from oauth_broker.oauth.tokens import session_id_of
 from oauth_broker.operations.exchange import CODE_SECONDS
 from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.local.aries import Fault
+from tests.support.deployment import APP_URI, GRACE, ISSUER
 from tests.support.parameters import ISSUERS_WITH_A_PATH
-from tests.support.world import APP_URI, GRACE, ISSUER, Answer, Phone, World, running_world
+from tests.support.world import Answer, Phone, World, running_world
 
 
 def assert_page(answer: Answer, status: int = 400) -> None:

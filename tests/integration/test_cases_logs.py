@@ -10,17 +10,11 @@ import pytest
 
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 from tests.local.aries import Fault
-from tests.support.functions import Context
+from tests.support.deployment import ARIES_CLIENT_SECRET, GRACE, OTHER_CLIENT_ID
+from tests.support.lambda_context import Context
 from tests.support.streams import stream_record
-from tests.support.world import (
-    ARIES_CLIENT_SECRET,
-    GRACE,
-    OTHER_CLIENT_ID,
-    Answer,
-    Phone,
-    Recorded,
-    World,
-)
+from tests.support.telemetry import Recorded
+from tests.support.world import Answer, Phone, World
 
 HOSTILE = "a\r\nb\x1b[31m\u2028\u2029\x85{}"
 LEASE_SECONDS = 60
@@ -135,7 +129,8 @@ def test_no_secret_is_in_any_log_metric_or_error_whatever_goes_wrong(
     written = "".join(capsys.readouterr())
     assert len(story.secrets) >= 12
     assert len(story.refused) >= 17
-    assert written.count("\n") >= len(world.telemetry.lines) + len(world.telemetry.metrics) > 40
+    told_of = [*world.telemetry.lines, *world.telemetry.metrics, *world.telemetry.durations]
+    assert written.count("\n") >= len(told_of) > 40
     told = written + caplog.text + str(world.telemetry) + str(story.refused)
     assert [secret for secret in story.secrets if secret in told or quote(secret, safe="") in told] == []
 
@@ -157,7 +152,7 @@ def test_cleanup_tells_nothing_of_what_a_removed_row_held(
         record["dynamodb"]["OldImage"]["escrow"] = {"L": [{"B": "Y2FuYXJ5LXNlYWw="}]}
     for kind in ("not_deletable", "access_denied", "server_error"):
         with world.aws.failing("DeleteSecret", kind):
-            world.handler("cleanup")({"Records": records}, Context(world.clock.now))
+            world.handler("cleanup")({"Records": records}, Context(now=world.clock.now))
     written = "".join(capsys.readouterr())
     assert "secret_not_deleted" in written
     assert "malformed_record" in written

@@ -8,58 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.local.aries import Fault
-from tests.support.world import GRACE, Phone, World
-
-
-def is_pending(world: World) -> Phone:
-    phone = world.phone()
-    phone.authorize()
-    return phone
-
-
-def is_claimed(world: World) -> Phone:
-    phone = world.phone()
-    with world.aws.dying_at("CreateSecret"):
-        phone.callback(phone.approve(phone.authorize()))
-    return phone
-
-
-def is_issued(world: World) -> Phone:
-    phone = world.phone()
-    phone.code()
-    return phone
-
-
-def is_failed(world: World) -> Phone:
-    phone = world.phone()
-    world.aries.faults.append(Fault("server_error"))
-    phone.callback(phone.approve(phone.authorize()))
-    return phone
-
-
-def is_active(world: World) -> Phone:
-    return world.signed_in()
-
-
-def is_leased(world: World) -> Phone:
-    phone = world.signed_in()
-    world.clock.time += GRACE + 1
-    with world.aws.dying_after("PutSecretValue"):
-        phone.refresh()
-    return phone
-
-
-def is_escrowed(world: World) -> Phone:
-    phone = world.signed_in()
-    world.clock.time += GRACE + 1
-    with world.aws.failing("PutSecretValue", "throttled"):
-        assert phone.refresh().status == 200
-    assert "escrow" in phone.row()
-    return phone
-
-
-STAGES = [is_pending, is_claimed, is_issued, is_failed, is_active, is_leased, is_escrowed]
+from tests.support.stages import STAGES
+from tests.support.world import Phone, World
 
 
 def texts_in(value: Any) -> Iterator[str]:

@@ -12,8 +12,9 @@ import pytest
 
 from oauth_broker.sessions.row import transitions
 from tests.support.aws_calls import ProcessDied
+from tests.support.deployment import APP_URI, APPS, CLIENT_ID, GRACE, SCOPE
 from tests.support.operator import KINDS, at_call
-from tests.support.world import APP_URI, APPS, CLIENT_ID, GRACE, SCOPE, Answer, Phone, World, running_world
+from tests.support.world import Answer, Phone, World, running_world
 
 REMOVED_SCOPE = SCOPE.split()[0]
 PAGE = "This sign-in link does not work"
@@ -38,12 +39,6 @@ def without_app() -> dict[str, str]:
     return {"APPS": json.dumps({name: app for name, app in APPS.items() if name != CLIENT_ID})}
 
 
-def refreshable(world: World) -> Phone:
-    phone = world.signed_in()
-    world.clock.time += GRACE + 1
-    return phone
-
-
 def assert_ended(world: World, phone: Phone) -> None:
     row = phone.row()
     assert row["status"] == "dead"
@@ -59,7 +54,7 @@ def assert_refused(answer: Answer, error: str = "invalid_grant") -> None:
 class TestASession:
     @pytest.mark.parametrize("function", ["token", "refresh"])
     def test_whose_scope_its_app_may_no_longer_have_ends_at_its_next_refresh(self, world: World, function: str) -> None:
-        phone = refreshable(world)
+        phone = world.refreshable()
         asked = world.aries.refresh_calls
         assert_refused(phone.refresh(function=function, via=world.make_handler(function, **without_scope())))
         assert_ended(world, phone)
@@ -72,36 +67,36 @@ class TestASession:
         assert_refused(phone.refresh())
 
     def test_is_not_answered_again_within_the_grace_either(self, world: World) -> None:
-        phone = refreshable(world)
+        phone = world.refreshable()
         before = phone.refresh_token
         assert phone.refresh().status == 200
         assert_refused(phone.refresh(before, via=world.make_handler("token", **without_scope())))
         assert_ended(world, phone)
 
     def test_ends_though_another_worker_holds_its_lease_and_that_one_cannot_commit(self, world: World) -> None:
-        phone = refreshable(world)
+        phone = world.refreshable()
         token, other = phone.refresh_token, world.make_handler("token", **without_scope())
         with world.aws.visited("PutSecretValue", lambda: phone.refresh(token, via=other)):
             assert_refused(phone.refresh(token))
         assert_ended(world, phone)
 
     def test_lives_on_where_a_scope_that_it_does_not_have_is_taken_away_or_one_is_added(self, world: World) -> None:
-        phone = refreshable(world)
+        phone = world.refreshable()
         scopes = [*SCOPE.split(), "something:new"]
         assert phone.refresh(via=world.make_handler("token", **registered(scopes=scopes))).status == 200
 
     def test_is_not_ended_by_a_token_that_is_not_its_own(self, world: World) -> None:
-        phone = refreshable(world)
+        phone = world.refreshable()
         forged = f"{phone.session_id}.1.{'x' * 43}"
         assert_refused(phone.refresh(forged, via=world.make_handler("token", **without_scope())))
         assert phone.row()["status"] == "active"
 
     def test_keeps_its_redirect_uri_which_no_refresh_sends_a_browser_to(self, world: World) -> None:
-        phone = refreshable(world)
+        phone = world.refreshable()
         assert phone.refresh(via=world.make_handler("token", **without_redirect())).status == 200
 
     def test_of_an_app_that_is_gone_is_refused_as_its_app_is(self, world: World) -> None:
-        phone = refreshable(world)
+        phone = world.refreshable()
         answer = phone.refresh(via=world.make_handler("token", **without_app()))
         assert (answer.status, answer.json["error"]) == (401, "invalid_client")
         assert phone.row()["status"] == "active"
@@ -113,7 +108,7 @@ class TestASession:
         while True:
             number += 1
             with running_world() as world:
-                phone = refreshable(world) if leased else world.signed_in()
+                phone = world.refreshable() if leased else world.signed_in()
                 with at_call(world, number, kind) as hit, suppress(ProcessDied):
                     answer = phone.refresh(via=world.make_handler("token", **without_scope()))
                     assert answer.status == 503 or answer.json["error"] == "invalid_grant"

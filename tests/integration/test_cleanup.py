@@ -9,9 +9,10 @@ import pytest
 from oauth_broker.oauth.tokens import secret_name
 from oauth_broker.secret import session_reference
 from tests.support.aws_calls import FAILURES
-from tests.support.functions import Context
+from tests.support.deployment import PREFIX
+from tests.support.lambda_context import Context
 from tests.support.streams import stream_record
-from tests.support.world import PREFIX, World
+from tests.support.world import World
 
 
 def record(session_id: str, number: str, name: str = "REMOVE") -> dict[str, Any]:
@@ -22,7 +23,7 @@ def record(session_id: str, number: str, name: str = "REMOVE") -> dict[str, Any]
 
 
 def clean(world: World, *records: dict[str, Any]) -> list[str]:
-    answer = world.handler("cleanup")({"Records": list(records)}, Context(world.clock.now))
+    answer = world.handler("cleanup")({"Records": list(records)}, Context(now=world.clock.now))
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import re
 
+from tests.support.deployment import GRACE, OTHER_CLIENT_ID
 from tests.support.emitted import PACKAGE
-from tests.support.world import GRACE, OTHER_CLIENT_ID, Answer, Phone, World
+from tests.support.world import Answer, Phone, World
 
 # ``lease_id`` is never sent to anybody; a bare ``code`` in this package is the code of an error.
 SECRET_NAME = re.compile(r"(hash|token|verifier|challenge|secret|state|session_key|mac|cookie|grant\.code)$")

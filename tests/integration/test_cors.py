@@ -6,17 +6,9 @@ import json
 
 import pytest
 
-from tests.support.world import (
-    APP_URI,
-    APPS,
-    CLIENT_ID,
-    ORIGIN,
-    OTHER_CLIENT_ID,
-    VERIFIER,
-    Answer,
-    World,
-    running_world,
-)
+from tests.support.deployment import APP_URI, APPS, CLIENT_ID, ORIGIN, OTHER_CLIENT_ID
+from tests.support.pkce import VERIFIER
+from tests.support.world import Answer, World, running_world
 
 POSTED = {
     "/oauth2/token": "token",

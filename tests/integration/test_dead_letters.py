@@ -17,7 +17,9 @@ from oauth_broker.operator.dead_letters import DeadLetters, Redriven
 from oauth_broker.runtime import aws
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.secret_store import SecretsManagerStore
-from tests.unit.fakes import FakeClock, FakeContext, FakeTelemetry
+from tests.support.clock import VirtualClock
+from tests.support.lambda_context import Context
+from tests.support.telemetry import Recorded
 
 PREFIX = "stack/session/"
 TABLE = "sign-ins"
@@ -40,7 +42,7 @@ class Account:
         )
         self.queue_url = self.sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
         secret_store = SecretsManagerStore(aws.secretsmanager(), PREFIX, "key")
-        cleanup = Cleanup(secret_store, FakeClock(), os.urandom)
+        cleanup = Cleanup(secret_store, VirtualClock(), os.urandom)
         self.letters = DeadLetters(aws.sqs(), self.queue_url, aws.dynamodbstreams(), cleanup)
 
     def sign_in(self, session_id: str) -> None:
@@ -80,7 +82,7 @@ class Account:
         self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=json.dumps({"DDBStreamBatchInfo": place}))
 
     def redrive(self, limit: int) -> Redriven:
-        return self.letters.redrive(limit, Invocation(FakeContext(900), FakeTelemetry()))
+        return self.letters.redrive(limit, Invocation(Context(900), Recorded()))
 
 
 @pytest.fixture

@@ -15,17 +15,9 @@ import requests
 
 from tests.local.aries import Fault
 from tests.local.stack import LocalStack
-from tests.support.world import (
-    CLIENT_ID,
-    ISSUER,
-    SCOPE,
-    SCOPES,
-    VERIFIER,
-    Answer,
-    Phone,
-    World,
-    running_world,
-)
+from tests.support.deployment import CLIENT_ID, ISSUER, SCOPE, SCOPES
+from tests.support.pkce import VERIFIER
+from tests.support.world import Answer, Phone, World, running_world
 
 DOCUMENTS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
 FUNCTIONS = {

@@ -16,13 +16,13 @@ from oauth_broker.oauth.tokens import RefreshToken, session_id_of, session_id_of
 from oauth_broker.secret import Secret, digest, session_reference
 from oauth_broker.sessions.row import SignIn, from_item
 from tests.integration.test_template import ROUTES
+from tests.support.pkce import CHALLENGE
 from tests.support.removals import template_trigger
 from tests.support.transformed import FUNCTIONS
 
 EVENTS = {path.stem: json.loads(path.read_text()) for path in (Path(__file__).parents[2] / "events").glob("*.json")}
 HTTP_EVENTS = sorted(name for name, event in EVENTS.items() if "routeKey" in event)
 # RFC 7636 appendix B.
-CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 
 def form(name: str) -> dict[str, str]:

@@ -7,17 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.local.aries import Fault
-from tests.support.world import (
-    APP_URI,
-    GRACE,
-    ISSUER,
-    ORIGIN,
-    OTHER_CLIENT_ID,
-    Answer,
-    Phone,
-    World,
-    running_world,
-)
+from tests.support.deployment import APP_URI, GRACE, ISSUER, ORIGIN, OTHER_CLIENT_ID
+from tests.support.world import Answer, Phone, World, running_world
 
 LIMIT = 300
 FLOOD = LIMIT + 100

@@ -14,8 +14,10 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from oauth_broker.errors import ConfigurationError
-from tests.support.functions import FUNCTIONS, ROOT, Context, load_function
-from tests.support.world import ENVIRONMENT, ORIGIN, Answer, Phone, World
+from tests.support.deployment import ORIGIN, deployed_environment
+from tests.support.functions import FUNCTIONS, ROOT, load_function
+from tests.support.lambda_context import Context
+from tests.support.world import Answer, Phone, World
 
 EVENTS = ROOT / "events"
 REQUIRED = (
@@ -42,18 +44,18 @@ REQUIRED = (
 @pytest.mark.parametrize("variable", REQUIRED)
 def test_a_function_stops_at_start_and_names_the_variable_that_is_missing(function: str, variable: str) -> None:
     with pytest.raises(ConfigurationError, match=variable):
-        load_function(function, ENVIRONMENT | {variable: ""})
+        load_function(function, deployed_environment(**{variable: ""}))
 
 
 @pytest.mark.parametrize("variable", REQUIRED)
 def test_the_operators_function_starts_with_all_but_its_telemetry_to_say_itself_what_is_missing(variable: str) -> None:
-    environment = ENVIRONMENT | {variable: ""}
+    environment = deployed_environment(**{variable: ""})
     if variable.startswith(("POWERTOOLS_", "LOG_")):
         with pytest.raises(ConfigurationError, match=variable):
             load_function("operator", environment)
     else:
         handler = load_function("operator", environment).lambda_handler
-        answer = handler({"action": "check", "operator": "ann"}, Context(time.time))
+        answer = handler({"action": "check", "operator": "ann"}, Context(now=time.time))
         (check,) = answer["checks"]
         assert not check["ok"]
         assert variable in check["detail"]
@@ -69,10 +71,9 @@ def test_a_folder_of_functions_holds_one_short_module_and_nothing_else(function:
 def loaded(function: str, environment: dict[str, str]) -> set[str]:
     """The modules that a fresh interpreter has loaded once the function has started."""
     program = (
-        "import importlib.util, json, sys\n"
-        f"spec = importlib.util.spec_from_file_location('app', {str(ROOT / 'functions' / function / 'app.py')!r})\n"
-        "module = importlib.util.module_from_spec(spec)\n"
-        "spec.loader.exec_module(module)\n"
+        "import json, pathlib, sys\n"
+        "from tests.support.bootstrap import load_module\n"
+        f"load_module(pathlib.Path({str(ROOT / 'functions' / function / 'app.py')!r}))\n"
         "print(json.dumps(sorted(sys.modules)))\n"
     )
     path = os.pathsep.join([str(ROOT / "layers/oauth_broker"), *(entry for entry in sys.path if entry)])
@@ -88,7 +89,7 @@ def loaded(function: str, environment: dict[str, str]) -> set[str]:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_loads_only_what_it_uses(function: str) -> None:
-    modules = loaded(function, ENVIRONMENT)
+    modules = loaded(function, deployed_environment())
     assert ("boto3" in modules) == (function not in ("metadata", "configuration"))
     assert ("requests" in modules) == (function in ("callback", "token", "refresh", "operator", "configuration"))
     assert ("oauth_broker.sessions.secret_store" in modules) == (
@@ -102,7 +103,7 @@ def event(name: str) -> dict[str, Any]:
 
 
 def send(world: World, function: str, captured: dict[str, Any]) -> Answer:
-    context = Context(world.clock.now)
+    context = Context(now=world.clock.now)
     answer = world.handler(function)(captured, context)
     return Answer(answer["statusCode"], answer["headers"], answer["cookies"], answer["body"], context.aws_request_id)
 
@@ -197,7 +198,7 @@ def test_a_form_that_arrives_plain_is_read_like_one_that_arrives_in_base64(world
 
 
 def test_the_captured_stream_record_is_cleaned_up(world: World) -> None:
-    answer = world.handler("cleanup")(event("cleanup_removed"), Context(world.clock.now))
+    answer = world.handler("cleanup")(event("cleanup_removed"), Context(now=world.clock.now))
     assert answer == {"batchItemFailures": []}
     assert world.telemetry.counted("SecretsDeleted") == 1
 
@@ -230,7 +231,7 @@ def test_what_lambda_calls_logs_one_json_line_an_event_and_emits_metrics_of_thei
     module = load_function("authorize", world.environment | {"POWERTOOLS_SERVICE_NAME": "service-of-this-test"})
     hostile = {"user-agent": "a\r\nb\x1b[31m\u2028", "x-forwarded-for": "secret"}
     captured = event("authorize_ok")
-    answer = module.lambda_handler(captured | {"headers": captured["headers"] | hostile}, Context(world.clock.now))
+    answer = module.lambda_handler(captured | {"headers": captured["headers"] | hostile}, Context(now=world.clock.now))
     assert answer["statusCode"] == 302
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (log,) = [line for line in lines if "message" in line]

@@ -14,8 +14,10 @@ import pytest
 from oauth_broker.oauth.tokens import RefreshToken, secret_name
 from oauth_broker.secret import Secret
 from tests.local.aries import Fault
+from tests.support.clock import VirtualClock
+from tests.support.deployment import APPS, CLIENT_ID, GRACE, PREFIX
 from tests.support.operator import operate, reference
-from tests.support.world import APPS, CLIENT_ID, GRACE, PREFIX, Answer, Phone, VirtualClock, World, running_world
+from tests.support.world import Answer, Phone, World, running_world
 
 _MOST_LOOKS = 60
 INVALID_GRANT = (400, "invalid_grant")
@@ -83,12 +85,6 @@ def told(answer: Answer) -> tuple[int, str]:
     return answer.status, answer.json.get("error", "")
 
 
-def ready(world: World) -> Phone:
-    phone = world.signed_in()
-    world.clock.time += GRACE + 1
-    return phone
-
-
 def older_token(world: World, phone: Phone) -> str:
     """The session's own token of the first generation, made with its key."""
     name = secret_name(PREFIX, phone.session_id)
@@ -97,7 +93,7 @@ def older_token(world: World, phone: Phone) -> str:
 
 
 def refreshed_twice(world: World) -> Phone:
-    phone = ready(world)
+    phone = world.refreshable()
     for _ in range(2):
         assert phone.refresh().status == 200
         world.clock.time += GRACE + 1
@@ -137,7 +133,7 @@ def test_a_lost_token_after_the_grace_of_a_session_that_expires_is_refused_where
     with running_world(clock=clock, SESSION_DAYS="1", LATE_RETRY="revoke") as world:
 
         def refreshed() -> Phone:
-            phone = ready(world)
+            phone = world.refreshable()
             tokens.append(phone.refresh_token)
             assert phone.refresh().status == 200
             return phone
@@ -150,7 +146,7 @@ def test_a_session_that_expires_as_its_scope_is_taken_away_is_refused(world: Wor
     scopes = [scope for scope in APPS[CLIENT_ID]["scopes"] if scope != "order:execution"]
     apps = APPS | {CLIENT_ID: APPS[CLIENT_ID] | {"scopes": scopes}}
     handler = world.make_handler("token", APPS=json.dumps(apps))
-    answers = answers_as_it_expires(world, clock, lambda: ready(world), lambda phone: told(phone.refresh(via=handler)))
+    answers = answers_as_it_expires(world, clock, world.refreshable, lambda phone: told(phone.refresh(via=handler)))
     assert set(answers) == {INVALID_GRANT}
 
 
@@ -169,7 +165,7 @@ def test_a_source_that_is_out_of_tries_gets_the_same_answer_as_a_session_expires
 
 
 def test_a_refresh_of_a_session_that_expires_is_answered_or_refused(world: World, clock: ExpiringClock) -> None:
-    answers = answers_as_it_expires(world, clock, lambda: ready(world), lambda phone: told(phone.refresh()))
+    answers = answers_as_it_expires(world, clock, world.refreshable, lambda phone: told(phone.refresh()))
     assert set(answers) == {TOKENS, INVALID_GRANT}
     assert answers[0] == INVALID_GRANT
     assert answers[-1] == TOKENS
@@ -182,14 +178,14 @@ def test_a_session_that_expires_as_aries_refuses_it_is_refused(world: World, clo
         world.aries.faults.clear()
         return answer
 
-    answers = answers_as_it_expires(world, clock, lambda: ready(world), refuse)
+    answers = answers_as_it_expires(world, clock, world.refreshable, refuse)
     assert set(answers) == {INVALID_GRANT}
 
 
 def test_a_sign_out_of_a_session_that_expires_is_confirmed_and_leaves_no_secret(
     world: World, clock: ExpiringClock
 ) -> None:
-    answers = answers_as_it_expires(world, clock, lambda: ready(world), lambda phone: told(phone.revoke()))
+    answers = answers_as_it_expires(world, clock, world.refreshable, lambda phone: told(phone.revoke()))
     assert set(answers) == {TOKENS}
 
     def with_older(phone: Phone) -> tuple[int, str]:
@@ -206,7 +202,7 @@ def test_an_operator_who_ends_a_session_that_expires_is_told_that_it_is_over(
         answer = operate(world, action="revoke", session=reference(phone))
         return answer["signed_in"], answer.get("error", "")
 
-    assert set(answers_as_it_expires(world, clock, lambda: ready(world), end)) == {(False, "")}
+    assert set(answers_as_it_expires(world, clock, world.refreshable, end)) == {(False, "")}
     assert world.session_secrets() == []
 
 

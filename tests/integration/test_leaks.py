@@ -25,20 +25,13 @@ from oauth_broker.web.http import HttpResponse, json_response, page, redirect
 from tests import conftest
 from tests.local.aries import AriesCore
 from tests.local.function_log import output_to, restore_stdout
-from tests.support.functions import Context
+from tests.support.deployment import APP_URI, ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, CALLBACK_URI, SCOPES
+from tests.support.lambda_context import Context
 from tests.support.leaks import WATCH, watching_requests
+from tests.support.pkce import VERIFIER
 from tests.support.streams import stream_record
-from tests.support.world import (
-    APP_URI,
-    ARIES_CLIENT_ID,
-    ARIES_CLIENT_SECRET,
-    CALLBACK_URI,
-    SCOPES,
-    VERIFIER,
-    Answer,
-    Recorded,
-    World,
-)
+from tests.support.telemetry import Recorded
+from tests.support.world import Answer, World
 from tests.unit.peer import Peer, answer, answering_once
 
 CANARY = "canary-of-the-watch/5f1c"
@@ -180,7 +173,9 @@ def test_cleanups_event_is_watched(world: World) -> None:
     with planting():
         record = stream_record(phone.session_id, 1, browser_hash=CANARY)
         record["dynamodb"]["ApproximateCreationDateTime"] = 0
-        assert world.handler("cleanup")({"Records": [record]}, Context(world.clock.now)) == {"batchItemFailures": []}
+        assert world.handler("cleanup")({"Records": [record]}, Context(now=world.clock.now)) == {
+            "batchItemFailures": []
+        }
         assert CANARY in WATCH.secrets
 
 

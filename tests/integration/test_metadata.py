@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.world import ISSUER, Answer, World, running_world
+from tests.support.deployment import ISSUER
+from tests.support.world import Answer, World, running_world
 
 DISCOVERY = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
 PATHS = (*DISCOVERY, "/oauth2/jwks.json", "/.well-known/apple-app-site-association", "/.well-known/assetlinks.json")

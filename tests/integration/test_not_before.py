@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from oauth_broker.sessions.control_item import CACHE_SECONDS
+from tests.support.deployment import CLIENT_ID, GRACE, OTHER_CLIENT_ID, TABLE
 from tests.support.operator import EVERYONE, operate
 from tests.support.row_writer import RowWriter
-from tests.support.world import CLIENT_ID, GRACE, OTHER_CLIENT_ID, TABLE, World
+from tests.support.world import World
 
 
 def cut_off(world: World, scope: str, at: float) -> None:

@@ -10,8 +10,9 @@ import boto3
 import pytest
 
 from tests.local.aries import Fault
+from tests.support.deployment import ARIES_CLIENT_SECRET, CLIENT_ID, ISSUER, OTHER_CLIENT_ID
 from tests.support.operator import assert_none_is_seen, audited, operate, secrets_of
-from tests.support.world import ARIES_CLIENT_SECRET, CLIENT_ID, ISSUER, OTHER_CLIENT_ID, World, running_world
+from tests.support.world import World, running_world
 from tests.unit.peer import Peer, answer, answering
 
 NAMES = [

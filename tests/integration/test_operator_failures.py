@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from tests.support.aws_calls import ProcessDied
+from tests.support.deployment import ARIES_CLIENT_SECRET, TABLE
 from tests.support.functions import ROOT
 from tests.support.operator import KINDS, assert_none_is_seen, at_call, audited, operate, reference, secrets_of
-from tests.support.world import ARIES_CLIENT_SECRET, TABLE, World, running_world
+from tests.support.world import World, running_world
 
 
 @pytest.mark.parametrize("kind", KINDS)

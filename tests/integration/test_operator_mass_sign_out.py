@@ -18,7 +18,8 @@ from oauth_broker.secret import session_reference
 from oauth_broker.sessions.control_item import CACHE_SECONDS
 from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.support.aws_calls import NOT_APPLIED, ProcessDied
-from tests.support.functions import FUNCTION_SECONDS
+from tests.support.deployment import CLIENT_ID, GRACE, OTHER_CLIENT_ID, PREFIX, TABLE
+from tests.support.lambda_context import FUNCTION_SECONDS
 from tests.support.operator import (
     EVERYONE,
     KINDS,
@@ -30,16 +31,7 @@ from tests.support.operator import (
     reference,
     secrets_of,
 )
-from tests.support.world import (
-    CLIENT_ID,
-    GRACE,
-    OTHER_CLIENT_ID,
-    PREFIX,
-    TABLE,
-    Phone,
-    World,
-    running_world,
-)
+from tests.support.world import Phone, World, running_world
 
 APP: dict[str, Any] = {"action": "revoke_all", "client_id": CLIENT_ID}
 # Room for some rows after the wait, and not for all of them.

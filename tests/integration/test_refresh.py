@@ -12,23 +12,10 @@ from oauth_broker.oauth.tokens import RefreshToken, secret_name, secret_version
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.local.aries import Fault
-from tests.support.world import (
-    ARIES_CLIENT_SECRET,
-    CALLBACK_URI,
-    GRACE,
-    OTHER_CLIENT_ID,
-    PREFIX,
-    SCOPE,
-    TABLE,
-    Answer,
-    Phone,
-    RunningClock,
-    World,
-    generation_of,
-    running_world,
-)
-
-LEASE_SECONDS = 29 + LEASE_MARGIN_SECONDS
+from tests.support.clock import RunningClock
+from tests.support.deployment import ARIES_CLIENT_SECRET, CALLBACK_URI, GRACE, OTHER_CLIENT_ID, PREFIX, SCOPE, TABLE
+from tests.support.leases import LEASE_SECONDS
+from tests.support.world import Answer, Phone, World, assert_busy, generation_of, running_world
 
 
 def assert_refused(answer: Answer, error: str = "invalid_grant") -> None:
@@ -37,22 +24,10 @@ def assert_refused(answer: Answer, error: str = "invalid_grant") -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
-def assert_busy(answer: Answer) -> None:
-    assert answer.status == 503
-    assert answer.sentence.startswith("Temporarily unavailable")
-    assert int(answer.headers["retry-after"]) >= 1
-
-
 @pytest.fixture
 def phone(world: World) -> Phone:
     """An app whose session is past the grace of its sign-in, so that a refresh reaches Aries."""
-    return ready(world)
-
-
-def ready(world: World) -> Phone:
-    phone = world.signed_in()
-    world.clock.time += GRACE + 1
-    return phone
+    return world.refreshable()
 
 
 def forged(phone: Phone, generation: int = 1) -> str:
@@ -209,7 +184,7 @@ def test_a_retry_that_came_within_the_grace_and_was_held_up_supersedes_nothing(w
 
 def test_where_late_retries_are_not_allowed_a_previous_token_is_reuse_once_the_grace_is_over() -> None:
     with running_world(LATE_RETRY="revoke") as world:
-        phone = ready(world)
+        phone = world.refreshable()
         first = phone.refresh_token
         answer = phone.refresh(first)
         assert phone.refresh(first) == answer
@@ -223,7 +198,7 @@ def test_an_app_that_has_to_wait_for_another_worker_is_called_back_within_the_gr
     late_retry: str, longest: int
 ) -> None:
     with running_world(LATE_RETRY=late_retry, REFRESH_GRACE_SECONDS="30") as world:
-        phone = ready(world)
+        phone = world.refreshable()
         world.aries.faults.append(Fault("server_error"))
         assert_busy(phone.refresh())
         # The lease is kept: as far as this one knows, somebody is at work who may commit at any moment.
@@ -288,7 +263,7 @@ def test_a_forged_token_is_refused_and_the_session_lives(world: World, phone: Ph
 
 def test_many_refreshes_at_once_make_one_call_to_aries_and_get_one_answer() -> None:
     with running_world(clock=RunningClock()) as world:
-        phone = ready(world)
+        phone = world.refreshable()
         token = phone.refresh_token
         handlers = [world.make_handler("token") for _ in range(4)]
         with ThreadPoolExecutor(50) as pool:
@@ -344,7 +319,7 @@ def test_a_client_secret_that_cannot_be_understood_loses_nothing(world: World, p
 
 def test_where_aries_omits_the_refresh_token_the_old_one_is_kept() -> None:
     with running_world(rotation="none") as world:
-        phone = ready(world)
+        phone = world.refreshable()
         for generation in range(2, 5):
             assert phone.refresh().status == 200
             assert generation_of(phone.refresh_token) == generation
@@ -483,7 +458,7 @@ AMBIGUOUS = [
 def test_after_an_answer_that_says_nothing_the_lease_is_kept_and_nothing_is_lost(fault: Fault) -> None:
     # An Aries that does not rotate: what it has processed unseen can be asked for again.
     with running_world(rotation="same") as world:
-        phone = ready(world)
+        phone = world.refreshable()
         before = phone.row()
         world.aries.faults.append(fault)
         answer = phone.refresh()
@@ -791,7 +766,7 @@ def test_a_client_secret_stored_as_binary_loses_nothing(world: World, phone: Pho
 
 
 def test_users_of_one_warm_process_get_nothing_of_each_other(world: World) -> None:
-    phones = [ready(world) for _ in range(3)]
+    phones = [world.refreshable() for _ in range(3)]
     for phone in phones:
         assert phone.refresh().status == 200
     users = [(phone.access_token, phone.refresh_token) for phone in phones]

@@ -10,22 +10,18 @@ import pytest
 from oauth_broker.operator.utc import utc
 from oauth_broker.secret import session_reference
 from oauth_broker.sessions.control_item import CACHE_SECONDS
-from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.local.aries import Fault
-from tests.support.functions import FUNCTION_SECONDS
+from tests.support.deployment import GRACE
+from tests.support.leases import LEASE_SECONDS
 from tests.support.operator import operate, reference
 from tests.support.row_writer import RowWriter
-from tests.support.world import GRACE, Phone, World, running_world
-
-LEASE_SECONDS = FUNCTION_SECONDS + LEASE_MARGIN_SECONDS
+from tests.support.world import Phone, World, running_world
 
 
 @pytest.fixture
 def phone(world: World) -> Phone:
     """An app whose next refresh reaches Aries."""
-    phone = world.signed_in()
-    world.clock.time += GRACE + 1
-    return phone
+    return world.refreshable()
 
 
 def too_many(seconds: float, **more: Any) -> Fault:

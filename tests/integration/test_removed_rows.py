@@ -14,8 +14,10 @@ from oauth_broker.oauth.tokens import secret_name
 from oauth_broker.operator.dead_letters import Redriven
 from oauth_broker.sessions.table import ENDED_ROW_SECONDS, SIGN_IN_SECONDS
 from tests.support.aws_calls import FAILURES
-from tests.support.removals import Removals, add_stream, session, template_trigger
-from tests.support.world import PREFIX, Phone, World
+from tests.support.deployment import PREFIX
+from tests.support.removals import Removals, add_stream, template_trigger
+from tests.support.stages import is_signed_out
+from tests.support.world import Phone, World, own_session
 
 DAY = 24 * 60 * 60
 SESSION = 30 * DAY
@@ -114,12 +116,6 @@ def is_ended_for_reuse_while_secrets_cannot_be_deleted(world: World) -> Phone:
     with world.aws.failing("DeleteSecret", "throttled"):
         phone.redeem(code)
     assert phone.row()["status"] == "dead"
-    return phone
-
-
-def is_signed_out(world: World) -> Phone:
-    phone = world.signed_in()
-    assert phone.revoke().status == 200
     return phone
 
 
@@ -281,7 +277,7 @@ class TwoShards:
     """Two tables' streams as two shards of one, since a stream of moto has one."""
 
     def __init__(self, *stream_arns: str) -> None:
-        self._client: Any = session().client("dynamodbstreams")
+        self._client: Any = own_session().client("dynamodbstreams")
         self._arns = {f"shard-{number}": arn for number, arn in enumerate(stream_arns)}
 
     def describe_stream(self, **_: Any) -> dict[str, Any]:

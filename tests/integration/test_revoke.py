@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support.aws_calls import FAILURES
-from tests.support.world import GRACE, OTHER_CLIENT_ID, Answer, Phone, World
+from tests.support.deployment import GRACE, OTHER_CLIENT_ID
+from tests.support.world import Answer, Phone, World
 
 
 def assert_signed_out(answer: Answer) -> None:
@@ -21,9 +22,7 @@ def assert_ended(world: World, phone: Phone) -> None:
 
 @pytest.fixture
 def phone(world: World) -> Phone:
-    phone = world.signed_in()
-    world.clock.time += GRACE + 1
-    return phone
+    return world.refreshable()
 
 
 def test_a_sign_out_ends_the_session_and_deletes_its_secret(world: World, phone: Phone) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.local.aries import Fault
+from tests.support.deployment import GRACE
 from tests.support.row_attributes import WRITTEN, named_in
-from tests.support.world import GRACE, World
+from tests.support.world import World
 
 
 def begin(world: World) -> None:

@@ -12,29 +12,17 @@ from oauth_broker.oauth.pkce import challenge_of
 from oauth_broker.oauth.tokens import RefreshToken, secret_version
 from oauth_broker.operations import redeem, refresh
 from oauth_broker.secret import Secret, digest
-from tests.integration import test_cases_stolen
-from tests.integration.test_cases_stolen import is_active, is_escrowed, is_issued, is_leased
+from tests.support import stages
 from tests.support.attacker import GUESS, Attacker
+from tests.support.deployment import GRACE, OTHER_CLIENT_ID, TABLE
 from tests.support.row_writer import Item, Right, RowWriter, forgeries, made_up_token
-from tests.support.world import GRACE, OTHER_CLIENT_ID, TABLE, Phone, World
+from tests.support.stages import is_active, is_escrowed, is_issued, is_leased, is_refreshed, is_signed_out
+from tests.support.world import Phone, World
 
 Stage = Callable[[World], Phone]
 
 
-def is_refreshed(world: World) -> Phone:
-    phone = world.signed_in()
-    world.clock.time += GRACE + 1
-    assert phone.refresh().status == 200
-    return phone
-
-
-def is_signed_out(world: World) -> Phone:
-    phone = world.signed_in()
-    assert phone.revoke().status == 200
-    return phone
-
-
-STAGES: tuple[Stage, ...] = (*test_cases_stolen.STAGES, is_refreshed, is_signed_out)
+STAGES: tuple[Stage, ...] = (*stages.STAGES, is_refreshed, is_signed_out)
 RIGHTS: tuple[tuple[Right, ...], ...] = (("PutItem",), ("UpdateItem",), ("PutItem", "UpdateItem"))
 NAMES = list(forgeries("", 0))
 

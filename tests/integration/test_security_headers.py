@@ -8,7 +8,8 @@ import pytest
 
 from oauth_broker.web.http import HttpRequest
 from tests.local.aries import Fault
-from tests.support.world import GRACE, OTHER_CLIENT_ID, Answer, World
+from tests.support.deployment import GRACE, OTHER_CLIENT_ID
+from tests.support.world import Answer, World
 
 HEADERS = {
     "cache-control": "no-store",

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests.local.apps import PHONE
 from tests.local.stack import LocalStack
+from tests.support.deployment import deployed_environment
 from tests.support.functions import ROOT
 from tests.support.missing import missing
 from tests.support.snapshot import NOT_PERMITTED
@@ -23,29 +25,17 @@ from tests.support.snapshot import NOT_PERMITTED
 FUNCTIONS = ("authorize", "callback", "token", "refresh", "revoke", "metadata")
 NEVER_LISTENING = "http://127.0.0.1:9"
 ENVIRONMENT = {
-    "ARIES_CLIENT_ID": "aries-client",
-    "ARIES_CLIENT_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aries-AbCdEf",
-    "ARIES_AUTHORIZE_URL": f"{NEVER_LISTENING}/oauth2/authorize",
-    "ARIES_TOKEN_URL": f"{NEVER_LISTENING}/v1/oauth2/token",
-    "ARIES_ISSUER": "",
-    "PROVIDER_DIALECT": "aries",
-    "APPS": json.dumps({"phone": {"redirect_uris": ["https://app.example.com/callback"], "scopes": ["a"]}}),
-    "SESSION_DAYS": "30",
-    "REFRESH_GRACE_SECONDS": "60",
-    "LATE_RETRY": "allow",
-    "SOURCE_LIMIT": "300",
-    "SIGN_IN_LIMIT": "600",
-    "TABLE_NAME": "sign-ins",
-    "SECRET_PREFIX": "stack/session/",
-    "KEY_ID": "key",
+    **deployed_environment(
+        ISSUER="",
+        ARIES_AUTHORIZE_URL=f"{NEVER_LISTENING}/oauth2/authorize",
+        ARIES_TOKEN_URL=f"{NEVER_LISTENING}/v1/oauth2/token",
+        APPS=json.dumps({PHONE: {"redirect_uris": ["https://app.example.com/callback"], "scopes": ["a"]}}),
+    ),
     "AWS_ACCESS_KEY_ID": "key",
     "AWS_SECRET_ACCESS_KEY": "secret",
     "AWS_REGION": "eu-west-1",
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_ENDPOINT_URL": NEVER_LISTENING,
-    "POWERTOOLS_SERVICE_NAME": "stack",
-    "POWERTOOLS_METRICS_NAMESPACE": "AriesTokenBroker",
-    "LOG_LEVEL": "INFO",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }

@@ -16,7 +16,7 @@ import pytest
 from oauth_broker.runtime.invocation import Invocation, OperatorAction
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 from tests.support import emitted
-from tests.support.functions import Context
+from tests.support.lambda_context import Context
 from tests.support.operations import (
     NAMESPACE,
     STACK,
@@ -173,7 +173,7 @@ def function_fields(capsys: pytest.CaptureFixture[str]) -> set[str]:
     telemetry = PowertoolsTelemetry(
         {"POWERTOOLS_SERVICE_NAME": service, "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE, "LOG_LEVEL": "INFO"}
     )
-    invocation = Invocation(Context(lambda: 0.0), telemetry, "request")
+    invocation = Invocation(Context(), telemetry, "request")
     invocation.about_session("session", "client")
     invocation.log("event", reason="reason", status=400, error="error")
     invocation.audit(OperatorAction("action", "operator", "session", "client"), reason="r", error="e", count=1)

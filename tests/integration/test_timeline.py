@@ -6,7 +6,8 @@ from urllib.parse import urlencode
 
 from oauth_broker.sessions.row import transitions
 from tests.local.aries import Fault
-from tests.support.world import GRACE, OTHER_CLIENT_ID, Phone, World
+from tests.support.deployment import GRACE, OTHER_CLIENT_ID
+from tests.support.world import Phone, World
 
 
 def events(phone: Phone) -> list[str]:

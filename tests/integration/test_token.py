@@ -11,20 +11,11 @@ import pytest
 
 from oauth_broker.operations.exchange import CODE_SECONDS
 from tests.local.aries import Fault
-from tests.support.functions import Context, http_event
-from tests.support.world import (
-    APP_URI,
-    CLIENT_ID,
-    ORIGIN,
-    OTHER_CLIENT_ID,
-    PREFIX,
-    SCOPE,
-    VERIFIER,
-    Answer,
-    World,
-    generation_of,
-    running_world,
-)
+from tests.support.deployment import APP_URI, CLIENT_ID, ORIGIN, OTHER_CLIENT_ID, PREFIX, SCOPE
+from tests.support.functions import http_event
+from tests.support.lambda_context import Context
+from tests.support.pkce import CHALLENGE, VERIFIER
+from tests.support.world import Answer, World, generation_of, running_world
 
 WEB_SCOPE = "account:information"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -88,8 +79,8 @@ def test_a_redeemed_code_gives_tokens_and_a_session(world: World) -> None:
 
 
 def test_rfc_7636_appendix_b_passes(world: World) -> None:
-    phone = world.phone(verifier="dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
-    query = phone.authorization_query(code_challenge="E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM")
+    phone = world.phone(verifier=VERIFIER)
+    query = phone.authorization_query(code_challenge=CHALLENGE)
     assert phone.redeem(phone.callback(phone.approve(phone.authorize(query))).query["code"]).status == 200
 
 
@@ -159,7 +150,7 @@ def test_a_body_that_cannot_be_read_is_an_invalid_request(world: World, body: by
 
 def test_a_body_that_is_not_the_base64_it_is_said_to_be_is_an_invalid_request(world: World) -> None:
     event = http_event("POST", "/oauth2/token", headers=FORM, body="x") | {"body": "!"}
-    answer = world.handler("token")(event, Context(world.clock.now))
+    answer = world.handler("token")(event, Context(now=world.clock.now))
     assert answer["statusCode"] == 400
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import itertools
 import json
 import logging
 import sys
@@ -13,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
-from uuid import uuid4
 
 from samcli.lib.providers.provider import Function
 from samcli.lib.utils.stream_writer import StreamWriter
@@ -23,28 +20,23 @@ from tests.local.aws import REGION
 from tests.local.environment import ProcessEnvironment
 from tests.local.function_log import output_to, restore_stdout
 from tests.local.template import Template
+from tests.support.bootstrap import load_module
+from tests.support.lambda_context import Context
 
 Handler = Callable[[Any, Any], Any]
 
-_serial = itertools.count()
 
-
-class LocalContext:
+class LocalContext(Context):
     """The context object of one invocation, as far as the Lambda runtime's own one is documented."""
 
     function_version = "$LATEST"
 
     def __init__(self, function: Function) -> None:
         """Start the clock of one invocation of ``function``."""
-        self.aws_request_id = str(uuid4())
+        super().__init__(float(function.timeout or 3), now=time.monotonic)
         self.function_name = function.functionname
         self.memory_limit_in_mb = str(function.memory)
         self.invoked_function_arn = f"arn:aws:lambda:{REGION}:123456789012:function:{function.name}"
-        self._deadline = time.monotonic() + float(function.timeout or 3)
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until the function's timeout, as its template sets it."""
-        return max(0, int((self._deadline - time.monotonic()) * 1000))
 
 
 class Runner(ABC):
@@ -125,13 +117,8 @@ def _load(function: Function, environment: ProcessEnvironment) -> Handler:
     for layer in function.layers:
         _make_importable(str(layer.codeuri))
     module_name, _, attribute = str(function.handler).rpartition(".")
-    path = Path(str(function.codeuri)) / f"{module_name}.py"
-    # Every function's module is called `app`, and a later stack in this process needs new ones.
-    spec = importlib.util.spec_from_file_location(f"{function.name}_{next(_serial)}", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    # A later stack in this process needs modules of its own.
+    module = load_module(Path(str(function.codeuri)) / f"{module_name}.py")
     handler: Handler = getattr(module, attribute)
     return handler
 

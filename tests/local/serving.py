@@ -34,7 +34,7 @@ def port_taken(port: int) -> Iterator[None]:
         raise
 
 
-class _QuietHandler(WSGIRequestHandler):
+class QuietHandler(WSGIRequestHandler):
     """Writes no access log: the query strings of this product hold codes."""
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
@@ -56,8 +56,8 @@ class LoopbackServer:
         self._server: BaseWSGIServer | None = None
         self._thread: Thread | None = None
 
-    def serve(self, app: Any, request_handler: type[WSGIRequestHandler] = _QuietHandler) -> None:
-        """Start to answer with the WSGI application ``app``. A second call raises RuntimeError."""
+    def serve(self, app: Any, request_handler: type[WSGIRequestHandler] = QuietHandler) -> None:
+        """Start to answer with the WSGI application ``app``, once and for all; raises RuntimeError the second time."""
         if self._server is not None:
             # Two servers at one socket both wake up at a connection. The later one waits for the next connection, and
             # could not be stopped.

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import mmap
 import struct
-import time
 from pathlib import Path
+
+from tests.support.clock import RunningClock
 
 _OFFSET = struct.Struct("=d")
 
 
-class SharedClock:
-    """A clock that every process with its file can move.
+class SharedClock(RunningClock):
+    """A clock that anyone who has its file can move.
 
-    If ``skips`` is true, it never sleeps: it moves itself ahead instead. This suits one worker at a time. Two movements
-    at the same moment may count as one.
+    The processes of a test share no memory but a file. ``time`` is in there, and all else is the clock of the tests.
+
+    With ``skips`` it never sleeps: it moves itself by what it was asked to sleep, as a clock does that only one worker
+    at a time looks at. Movements at the same moment may be counted as one.
     """
 
     def __init__(self, path: Path, *, skips: bool = False) -> None:
@@ -25,21 +28,26 @@ class SharedClock:
             self._shared = mmap.mmap(file.fileno(), _OFFSET.size)
         self._skips = skips
 
-    def now(self) -> float:
-        """Return the time in seconds since 1970."""
+    @property
+    def time(self) -> float:
+        """The seconds by which the clock is ahead of the machine's."""
         offset: float = _OFFSET.unpack_from(self._shared)[0]
-        return time.time() + offset
+        return offset
+
+    @time.setter
+    def time(self, seconds: float) -> None:
+        _OFFSET.pack_into(self._shared, 0, seconds)
 
     def advance(self, seconds: float) -> None:
         """Move the clock ahead, for everybody."""
-        _OFFSET.pack_into(self._shared, 0, _OFFSET.unpack_from(self._shared)[0] + seconds)
+        self.time += seconds
 
     def sleep(self, seconds: float) -> None:
         """Wait for ``seconds`` of this clock."""
         if self._skips:
             self.advance(seconds)
         else:
-            time.sleep(seconds)
+            super().sleep(seconds)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -21,11 +21,12 @@ from threading import Thread
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import make_server
 
-from tests.local.serving import HOST
+from tests.local.serving import HOST, QuietHandler
 from tests.local.shared_clock import SharedClock
-from tests.support.functions import Context, http_event, load_function
+from tests.support.functions import http_event, make_handler
+from tests.support.lambda_context import Context
 
 FUNCTIONS = ("authorize", "callback", "token", "refresh", "revoke")
 _LIFELINE = 0
@@ -61,7 +62,7 @@ class _Worker:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path: str = environ["PATH_INFO"]
         handler = self._handlers[path.removeprefix("/oauth2/")]
-        answer = handler(_event(environ, path), Context(self._clock.now))
+        answer = handler(_event(environ, path), Context(now=self._clock.now))
         headers = [*answer["headers"].items(), *(("set-cookie", cookie) for cookie in answer["cookies"])]
         start_response(f"{answer['statusCode']} {HTTPStatus(answer['statusCode']).phrase}", headers)
         return [answer["body"].encode()]
@@ -86,11 +87,6 @@ def _event(environ: WSGIEnvironment, path: str) -> dict[str, Any]:
     )
 
 
-class _QuietHandler(WSGIRequestHandler):
-    def log_request(self, code: Any = "-", size: Any = "-") -> None:
-        """Write nothing."""
-
-
 def main() -> None:
     """Serve until standard input ends."""
     parser = argparse.ArgumentParser(prog="python -m tests.local.worker", description=__doc__)
@@ -102,7 +98,7 @@ def main() -> None:
     # A process in a script's background ignores SIGINT, and its children would ignore it too.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     clock, log = SharedClock(options.clock, skips=options.skip_sleeps), EventLog(options.log)
-    handlers = {name: load_function(name, os.environ).make_handler(os.environ, clock, log) for name in FUNCTIONS}
+    handlers = {name: make_handler(name, os.environ, clock, log) for name in FUNCTIONS}
     worker = _Worker(handlers, clock)
     listening = [socket.create_server((HOST, 0), backlog=_MANY) for _ in range(options.processes)]
     _say("ports", *(server.getsockname()[1] for server in listening))
@@ -127,7 +123,7 @@ def _serve(worker: _Worker, listening: socket.socket) -> None:
     """Serve in a process of its own; never returns."""
     Thread(target=_end_with_standard_input, daemon=True).start()
     port = listening.getsockname()[1]
-    server = make_server(HOST, port, worker, threaded=True, request_handler=_QuietHandler, fd=listening.fileno())
+    server = make_server(HOST, port, worker, threaded=True, request_handler=QuietHandler, fd=listening.fileno())
     server.serve_forever()
     os._exit(1)
 

@@ -6,24 +6,14 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import requests
 
 from tests.local.aries import AriesCore, AriesSimulator, approve
+from tests.support.pkce import CHALLENGE, VERIFIER
 
 CLIENT_ID = "broker"
 CLIENT_SECRET = "client-secret"
 REDIRECT_URI = "https://broker.example.com/oauth2/callback"
 OTHER_REDIRECT_URI = "https://broker.example.com/other?kept=1"
 SCOPES = ("user:information", "account:information", "order:execution")
-# RFC 7636 appendix B.
-VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 STATE = "a+/=é &%00\u2028"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
 
 
 def simulator(**settings: Any) -> AriesSimulator:

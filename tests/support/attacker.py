@@ -10,8 +10,9 @@ from itertools import product
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.support.deployment import APP_URI, CLIENT_ID, OTHER_CLIENT_ID
 from tests.support.leaks import WATCH
-from tests.support.world import APP_URI, CLIENT_ID, OTHER_CLIENT_ID, Answer, Phone, World
+from tests.support.world import Answer, Phone, World
 
 _ARIES_PATH = "/v1/oauth2/token"
 _COOKIE_NAME_LENGTH = 16

@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
-from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from botocore.model import OperationModel
 from botocore.validate import ParamValidator
 from moto.core.botocore_stubber import MockRawResponse
@@ -21,10 +21,11 @@ from moto.core.models import botocore_stubber
 
 from oauth_broker.sessions.control_item import KEY
 from tests.support import account_settings
+from tests.support.client_error import client_error
 
 
 def _client_error(code: str) -> Callable[[], Exception]:
-    return lambda: ClientError({"Error": {"Code": code, "Message": "made by a test"}}, "Operation")
+    return lambda: client_error(code)
 
 
 NOT_APPLIED: dict[str, Callable[[], Exception]] = {

@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
-import itertools
 import os
-import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest import mock
 
-ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("authorize", "callback", "token", "refresh", "revoke", "metadata", "cleanup", "operator", "configuration")
-FUNCTION_SECONDS = 29
+from tests.support.bootstrap import load_module
+from tests.support.deployment import deployed_environment
 
-_loads = itertools.count()
+ROOT = Path(__file__).parents[2]
+# The function behind each path but those of the metadata.
+ENDPOINTS = {
+    "/oauth2/authorize": "authorize",
+    "/oauth2/callback": "callback",
+    "/oauth2/token": "token",
+    "/v1/oauth2/token": "token",
+    "/oauth2/refresh": "refresh",
+    "/oauth2/revoke": "revoke",
+}
+FUNCTIONS = ("authorize", "callback", "token", "refresh", "revoke", "metadata", "cleanup", "operator", "configuration")
 
 
 def load_function(name: str, environment: Mapping[str, str]) -> ModuleType:
     """Import ``functions/<name>/app.py`` afresh, as a cold start does, with just this environment."""
-    path = ROOT / "functions" / name / "app.py"
-    spec = importlib.util.spec_from_file_location(f"function_{name}_{next(_loads)}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
     with mock.patch.dict(os.environ, environment):
-        spec.loader.exec_module(module)
-    return module
+        return load_module(ROOT / "functions" / name / "app.py")
 
 
-class Context:
-    """A Lambda context whose time runs on the given clock."""
+@cache
+def _loaded(name: str) -> ModuleType:
+    return load_function(name, deployed_environment())
 
-    def __init__(self, now: Callable[[], float], seconds: float = FUNCTION_SECONDS) -> None:
-        self.aws_request_id = str(uuid.uuid4())
-        self._now = now
-        self._ends_at = now() + seconds
 
-    def get_remaining_time_in_millis(self) -> int:
-        return int((self._ends_at - self._now()) * 1000)
+def make_handler(name: str, environment: Mapping[str, str], clock: Any, telemetry: Any) -> Any:
+    """Put the function together with these parts. The parts that it makes for itself at its import are not used."""
+    make = _loaded(name).make_handler
+    # The metadata needs no time.
+    return make(environment, telemetry) if name == "metadata" else make(environment, clock, telemetry)
 
 
 def http_event(

@@ -32,7 +32,8 @@ from oauth_broker.secret import Secret
 from oauth_broker.web.http import HttpRequest, HttpResponse
 from tests.local import function_log
 from tests.local.aries import AriesCore
-from tests.support.world import Answer, Recorded
+from tests.support.telemetry import Recorded
+from tests.support.world import Answer
 
 # What is shorter is no secret but a malformed value, and may well be a word of a message.
 _LEAST_LENGTH = 12

@@ -11,8 +11,9 @@ from unittest import mock
 
 from oauth_broker.secret import session_reference
 from tests.support.aws_calls import APPLIED, FAILURES, NOT_APPLIED, ProcessDied
-from tests.support.functions import Context
-from tests.support.world import ARIES_CLIENT_SECRET, Phone, World
+from tests.support.deployment import ARIES_CLIENT_SECRET
+from tests.support.lambda_context import Context
+from tests.support.world import Phone, World
 
 OPERATOR = "ann@example.com"
 # As long as the template lets the function run.
@@ -23,7 +24,7 @@ EVERYONE: dict[str, Any] = {"action": "revoke_all", "everyone": True}
 def operate(world: World, /, *, via: Any = None, within: float = OPERATOR_SECONDS, **command: Any) -> dict[str, Any]:
     """Invoke the operator function; in a process of its own where ``via`` is its handler."""
     handler = via or world.handler("operator")
-    answer = handler({"operator": OPERATOR} | command, Context(world.clock.now, within))
+    answer = handler({"operator": OPERATOR} | command, Context(within, now=world.clock.now))
     assert json.dumps(answer)
     return cast(dict[str, Any], answer)
 
@@ -58,7 +59,8 @@ def secrets_of(world: World, phones: Iterable[Phone]) -> set[str]:
 
 def assert_none_is_seen(world: World, secrets: Iterable[str], *answers: Any) -> None:
     """None of ``secrets`` is in a log line, a metric or an answer."""
-    seen = json.dumps([world.telemetry.lines, world.telemetry.metrics, answers])
+    telemetry = world.telemetry
+    seen = json.dumps([telemetry.lines, telemetry.metrics, telemetry.durations, answers])
     for secret in secrets:
         assert json.dumps(secret)[1:-1] not in seen
 

@@ -8,8 +8,6 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import boto3
-
 from oauth_broker.operations.cleanup import Cleanup
 from oauth_broker.operator.dead_letters import DeadLetters, Redriven
 from oauth_broker.runtime import aws
@@ -18,17 +16,12 @@ from oauth_broker.sessions.secret_store import SecretsManagerStore
 from tests.local.event_source import EventSourceMapping
 from tests.local.sweeper import Expiry
 from tests.local.template import StreamTrigger, Template
-from tests.support.functions import Context
-from tests.support.world import PREFIX, TABLE, World
+from tests.support.deployment import PREFIX, TABLE
+from tests.support.lambda_context import Context
+from tests.support.world import World, own_session
 
 # As long as Lambda lets a function run.
 _OPERATOR_SECONDS = 900
-
-
-@cache
-def session() -> boto3.Session:
-    """For what is not the broker's own, and not watched."""
-    return boto3.Session()
 
 
 @cache
@@ -55,9 +48,9 @@ class Removals:
         self.calls: list[list[str]] = []
         self._age = 0.0
         self._seconds = float(_template().properties("CleanupFunction")["Timeout"])
-        self._sqs: Any = session().client("sqs")
+        self._sqs: Any = own_session().client("sqs")
         self._queue_url = self._sqs.create_queue(QueueName="CleanupDeadLetterQueue")["QueueUrl"]
-        self._streams: Any = session().client("dynamodbstreams")
+        self._streams: Any = own_session().client("dynamodbstreams")
         world.dynamodb.update_time_to_live(
             TableName=TABLE, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
         )
@@ -99,7 +92,7 @@ class Removals:
         secret_store = SecretsManagerStore(aws.secretsmanager(), PREFIX, world.environment["KEY_ID"])
         cleanup = Cleanup(secret_store, world.clock, lambda size: b"\xff" * size)
         letters = DeadLetters(self._sqs, self._queue_url, self._streams, cleanup)
-        invocation = Invocation(Context(world.clock.now, _OPERATOR_SECONDS), world.telemetry)
+        invocation = Invocation(Context(_OPERATOR_SECONDS, now=world.clock.now), world.telemetry)
         return letters.redrive(limit, invocation, **options)
 
     def _now(self) -> float:
@@ -113,7 +106,7 @@ class Removals:
         self.calls.append([record["dynamodb"]["Keys"]["session_id"]["S"] for record in records])
         if self.crashing_on.intersection(self.calls[-1]):
             return json.dumps({"errorMessage": "signal: killed", "errorType": "Runtime.ExitError"})
-        answer = self.world.handler("cleanup")(json.loads(event), Context(self.world.clock.now, self._seconds))
+        answer = self.world.handler("cleanup")(json.loads(event), Context(self._seconds, now=self.world.clock.now))
         return json.dumps(answer)
 
 

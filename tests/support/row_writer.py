@@ -9,8 +9,9 @@ from typing import Any, Literal
 from oauth_broker.oauth.pkce import challenge_of
 from oauth_broker.secret import Secret, digest
 from tests.support.attacker import GUESS
+from tests.support.deployment import APP_URI, CLIENT_ID, GRACE, TABLE
 from tests.support.leaks import WATCH
-from tests.support.world import APP_URI, CLIENT_ID, GRACE, TABLE, World
+from tests.support.world import World
 
 Right = Literal["PutItem", "UpdateItem"]
 Item = dict[str, Any]

@@ -15,9 +15,7 @@ import os
 import ssl
 import sys
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from hashlib import sha256
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -27,14 +25,14 @@ import requests
 
 from tests.local.apps import PHONE, SCOPES
 from tests.local.aries import approve
-from tests.support.functions import ROOT, Context, http_event, load_function
+from tests.support.functions import ROOT, http_event, load_function
+from tests.support.lambda_context import Context
+from tests.support.pkce import CHALLENGE, VERIFIER
 
 COPIES = 2
 NOT_PERMITTED = 77
 _CLONE_NEWPID, _CLONE_NEWUSER = 0x20000000, 0x10000000
 _PROJECT = (str(ROOT / "functions"), str(ROOT / "layers"))
-# RFC 7636 appendix B.
-_VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 
 
 class Snapshot:
@@ -159,19 +157,18 @@ def _watch_leases() -> list[str]:
 
 def _play(snapshot: Snapshot) -> dict[str, Any]:
     redirect_uri = json.loads(os.environ["APPS"])[PHONE]["redirect_uris"][0]
-    challenge = urlsafe_b64encode(sha256(_VERIFIER.encode()).digest()).rstrip(b"=").decode()
     query = {
         "response_type": "code",
         "client_id": PHONE,
         "redirect_uri": redirect_uri,
         "scope": " ".join(SCOPES),
         "state": "s",
-        "code_challenge": challenge,
+        "code_challenge": CHALLENGE,
         "code_challenge_method": "S256",
     }
 
     def call(name: str, event: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = snapshot.handlers[name](event, Context(time.time))
+        answer: dict[str, Any] = snapshot.handlers[name](event, Context(now=time.time))
         assert answer["statusCode"] in (200, 302), answer
         return answer
 
@@ -190,7 +187,7 @@ def _play(snapshot: Snapshot) -> dict[str, Any]:
         returned = urlsplit(approve(browser, started["headers"]["location"]))
     issued = call("callback", http_event("GET", "/oauth2/callback", query=returned.query, cookies=[cookie]))
     code = parse_qs(urlsplit(issued["headers"]["location"]).query)["code"][0]
-    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "code_verifier": _VERIFIER}
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "code_verifier": VERIFIER}
     tokens = grant("token", **form)
     # A refresh within the grace would be answered from what is there.
     time.sleep(int(os.environ["REFRESH_GRACE_SECONDS"]) + 0.2)
@@ -207,7 +204,7 @@ def sign(names: list[str]) -> list[list[str]]:
         body = urlencode({"client_id": PHONE, "refresh_token": f"{'a' * 43}.1.{'b' * 43}"})
         headers = {"content-type": "application/x-www-form-urlencoded"}
         for name, handler in snapshot.handlers.items():
-            handler(http_event("POST", f"/oauth2/{name}", headers=headers, body=body), Context(time.time))
+            handler(http_event("POST", f"/oauth2/{name}", headers=headers, body=body), Context(now=time.time))
         return snapshot.access_keys
 
     return [in_a_copy(copy) for _ in range(COPIES)]

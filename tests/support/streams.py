@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
+from tests.support.client_error import client_error
 
 STREAM_ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/sign-ins/stream/2026-11-01T09:12:44.517"
 QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/dead-letters"
@@ -36,10 +36,6 @@ def without_image(record: dict[str, Any], view_type: str = "KEYS_ONLY") -> dict[
     """The same record of a stream that has no old images."""
     told = {name: value for name, value in record["dynamodb"].items() if name != "OldImage"}
     return record | {"dynamodb": told | {"StreamViewType": view_type}}
-
-
-def failed(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "made by a test"}}, "Operation")
 
 
 @dataclass
@@ -77,7 +73,7 @@ class FakeStreams:
         shard_id, kind = parameters["ShardId"], parameters["ShardIteratorType"]
         number = parameters["SequenceNumber"] if kind == "AT_SEQUENCE_NUMBER" else "0"
         if parameters["StreamArn"] != STREAM_ARN or shard_id not in self.shards:
-            raise failed("ResourceNotFoundException")
+            raise client_error("ResourceNotFoundException")
         if kind == "AT_SEQUENCE_NUMBER":
             self._check(shard_id, int(number))
         return {"ShardIterator": f"{shard_id} {number} {kind} 0"}
@@ -99,7 +95,7 @@ class FakeStreams:
 
     def _check(self, shard_id: str, number: int) -> None:
         if self.strict and number < self.shards[shard_id].trimmed_to:
-            raise failed("TrimmedDataAccessException")
+            raise client_error("TrimmedDataAccessException")
 
     def _called(self) -> None:
         self.calls += 1
@@ -147,7 +143,7 @@ class FakeQueue:
 
     def _fail(self, call: str) -> None:
         if call in self.failures:
-            raise failed(self.failures[call])
+            raise client_error(self.failures[call])
 
 
 def number_of(record: dict[str, Any]) -> int:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from types import ModuleType
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -20,116 +18,24 @@ from oauth_broker.oauth.tokens import RefreshToken, session_id_of
 from oauth_broker.secret import Secret
 from tests.local.aries import AriesCore, AriesSimulator
 from tests.support.aws_calls import AwsCalls
-from tests.support.functions import FUNCTION_SECONDS, Context, http_event, load_function
-
-ISSUER = "https://broker.example.com"
-CALLBACK_URI = f"{ISSUER}/oauth2/callback"
-APP_URI = "https://app.example.com/callback"
-CLIENT_ID = "trader-ios"
-OTHER_CLIENT_ID = "trader-web"
-SCOPES = ["account:information", "market:information", "order:execution", "user:information"]
-SCOPE = "account:information order:execution"
-ARIES_CLIENT_ID = "aries-client"
-ARIES_CLIENT_SECRET = "aries-client-secret-canary"
-ORIGIN = "https://web.example.com"
-GRACE = 60
-TABLE = "sign-ins"
-PREFIX = "broker/session/"
-APPS: dict[str, dict[str, Any]] = {
-    CLIENT_ID: {
-        "redirect_uris": [
-            APP_URI,
-            "com.example.trader:/callback",
-            "http://127.0.0.1/callback",
-            f"{ISSUER}/ios/return",
-            "https://app.example.com/callback?brand=a",
-        ],
-        "scopes": SCOPES,
-        "apple_app_ids": ["ABCDE12345.com.example.trader"],
-        "android_packages": {"com.example.trader": [":".join(["AB"] * 32)]},
-    },
-    OTHER_CLIENT_ID: {
-        "redirect_uris": ["https://web.example.com/callback"],
-        "scopes": ["account:information"],
-        "origins": [ORIGIN],
-    },
-}
-ENVIRONMENT = {
-    "ISSUER": ISSUER,
-    "DOMAIN_NAME": "",
-    "ARIES_CLIENT_ID": ARIES_CLIENT_ID,
-    "ARIES_CLIENT_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aries/client-secret-AbCdEf",
-    "ARIES_AUTHORIZE_URL": "https://app.aries.example/oauth2/authorize",
-    "ARIES_TOKEN_URL": "https://api.aries.example/v1/oauth2/token",
-    "ARIES_ISSUER": "",
-    "PROVIDER_DIALECT": "aries",
-    "APPS": json.dumps(APPS),
-    "SESSION_DAYS": "30",
-    "REFRESH_GRACE_SECONDS": str(GRACE),
-    "LATE_RETRY": "allow",
-    "SOURCE_LIMIT": "300",
-    "SIGN_IN_LIMIT": "600",
-    "TABLE_NAME": TABLE,
-    "SECRET_PREFIX": PREFIX,
-    "KEY_ID": "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000",
-    "POWERTOOLS_SERVICE_NAME": "aries-token-broker",
-    "POWERTOOLS_METRICS_NAMESPACE": "AriesTokenBroker",
-    "LOG_LEVEL": "INFO",
-}
-# RFC 7636 appendix B.
-VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-
-
-class VirtualClock:
-    """A clock that moves only when it is told to, or when somebody sleeps."""
-
-    def __init__(self, start: float = 1_800_000_000.0) -> None:
-        self.time = start
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
-class RunningClock(VirtualClock):
-    """A clock that runs by itself, for threads that wait for one another; ``time`` can still be moved."""
-
-    def __init__(self) -> None:
-        super().__init__(0.0)
-
-    def now(self) -> float:
-        return self.time + time.time()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-
-@dataclass
-class Recorded:
-    """Telemetry that is kept, to be looked at."""
-
-    lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
-    metrics: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-
-    def log(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        self.lines.append((level, event, fields))
-
-    def measure(self, metric: str, milliseconds: float, dimensions: dict[str, str]) -> None:
-        self.metrics.append((metric, dimensions))
-
-    def count(self, metric: str, dimensions: dict[str, str]) -> None:
-        self.metrics.append((metric, dimensions))
-
-    def counted(self, metric: str) -> int:
-        return sum(name == metric for name, _ in self.metrics)
-
-
-@cache
-def loaded_function(name: str) -> ModuleType:
-    """The function's module, imported once; what it makes for itself at import is not used."""
-    return load_function(name, ENVIRONMENT)
+from tests.support.clock import VirtualClock
+from tests.support.deployment import (
+    APP_URI,
+    ARIES_CLIENT_ID,
+    ARIES_CLIENT_SECRET,
+    CALLBACK_URI,
+    CLIENT_ID,
+    GRACE,
+    PREFIX,
+    SCOPE,
+    SCOPES,
+    TABLE,
+    deployed_environment,
+)
+from tests.support.functions import http_event, make_handler
+from tests.support.lambda_context import FUNCTION_SECONDS, Context
+from tests.support.pkce import VERIFIER
+from tests.support.telemetry import Recorded
 
 
 @dataclass(frozen=True)
@@ -177,7 +83,7 @@ class Answer:
 
 
 @cache
-def _own_session() -> boto3.Session:
+def own_session() -> boto3.Session:
     """For what the tests themselves ask of AWS, which is not watched."""
     return boto3.Session()
 
@@ -191,7 +97,7 @@ class World:
         self.telemetry = Recorded()
         self.aws = AwsCalls()
         self.aws.watch()
-        own = _own_session()
+        own = own_session()
         self.dynamodb = own.client("dynamodb")
         self.secretsmanager = own.client("secretsmanager")
         self.kms = own.client("kms")
@@ -213,20 +119,13 @@ class World:
             ],
             BillingMode="PAY_PER_REQUEST",
         )
-        self.environment = ENVIRONMENT | {
-            "ARIES_CLIENT_SECRET_ARN": secret["ARN"],
-            "ARIES_TOKEN_URL": aries.token_url,
-            "KEY_ID": key_id,
-            **environment,
-        }
+        made = {"ARIES_CLIENT_SECRET_ARN": secret["ARN"], "ARIES_TOKEN_URL": aries.token_url, "KEY_ID": key_id}
+        self.environment = deployed_environment(**made | environment)
         self._handlers: dict[str, Any] = {}
 
     def make_handler(self, name: str, **environment: str) -> Any:
         """The function's own composition, on this world's clock and telemetry, as one more warm process."""
-        parts = [self.environment | environment, self.clock, self.telemetry]
-        if name == "metadata":
-            del parts[1]
-        return loaded_function(name).make_handler(*parts)
+        return make_handler(name, self.environment | environment, self.clock, self.telemetry)
 
     def handler(self, name: str) -> Any:
         """The handler of one warm process, made when it is first called."""
@@ -245,7 +144,7 @@ class World:
         **event: Any,
     ) -> Answer:
         handler = via or self.handler(function)
-        context = Context(self.clock.now, seconds)
+        context = Context(seconds, now=self.clock.now)
         self.aws.function = function
         answer = handler(http_event(method, path, **event), context)
         assert json.dumps(answer)
@@ -290,6 +189,12 @@ class World:
         """An app that has just signed in."""
         phone = self.phone(**options)
         phone.sign_in()
+        return phone
+
+    def refreshable(self) -> Phone:
+        """An app whose session is past the grace of its sign-in. Its next refresh reaches Aries."""
+        phone = self.signed_in()
+        self.clock.time += GRACE + 1
         return phone
 
 
@@ -414,6 +319,12 @@ def generation_of(token: str) -> int:
     parsed = RefreshToken.parse(Secret(token))
     assert parsed is not None
     return parsed.generation
+
+
+def assert_busy(answer: Answer) -> None:
+    assert answer.status == 503
+    assert answer.sentence.startswith("Temporarily unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
 
 
 @contextmanager

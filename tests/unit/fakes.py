@@ -7,38 +7,22 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
-from botocore.exceptions import ClientError
-
+from oauth_broker.aries.transport import Reply
 from oauth_broker.config.settings import Settings
-from oauth_broker.runtime.invocation import Level
 from oauth_broker.web.http import HttpRequest
+from tests.support.deployment import settings_environment
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
-NOW = 1_800_000_000.0
 
 Failure = TypeVar("Failure", bound=Exception)
 
-ENVIRONMENT: Mapping[str, str] = {
-    "ISSUER": "https://broker.example.com",
-    "DOMAIN_NAME": "broker.example.com",
-    "ARIES_CLIENT_ID": "aries-client",
-    "ARIES_CLIENT_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aries-AbCdEf",
-    "ARIES_AUTHORIZE_URL": "https://app.aries.example/oauth2/authorize",
-    "ARIES_TOKEN_URL": "https://api.aries.example/v1/oauth2/token",
-    "ARIES_ISSUER": "",
-    "PROVIDER_DIALECT": "aries",
-    "APPS": json.dumps({"app": {"redirect_uris": ["https://app.example.com/callback"], "scopes": ["read"]}}),
-    "SESSION_DAYS": "30",
-    "REFRESH_GRACE_SECONDS": "60",
-    "LATE_RETRY": "allow",
-    "SOURCE_LIMIT": "300",
-    "SIGN_IN_LIMIT": "600",
-    "TABLE_NAME": "sign-ins",
-    "SECRET_PREFIX": "broker/session/",
-    "KEY_ID": "arn:aws:kms:eu-west-1:123456789012:key/1",
-}
+ENVIRONMENT: Mapping[str, str] = settings_environment(
+    DOMAIN_NAME="broker.example.com",
+    APPS=json.dumps({"app": {"redirect_uris": ["https://app.example.com/callback"], "scopes": ["read"]}}),
+)
 
 
 def settings_with(**changes: str) -> Settings:
@@ -68,6 +52,12 @@ def http_request(
     )
 
 
+def encoded(fields: Mapping[str, str | None], changes: Mapping[str, str | None]) -> str:
+    """A query or a form. A change to None leaves the field out."""
+    merged = {**fields, **changes}
+    return urlencode({name: value for name, value in merged.items() if value is not None})
+
+
 def posted(
     body: str | bytes, content_type: str | None = FORM, *, query: str = "", authorization: str | None = None
 ) -> HttpRequest:
@@ -83,46 +73,14 @@ def posted(
     )
 
 
-class FakeClock:
-    """A clock that moves only when it is told to."""
+@dataclass(frozen=True)
+class Answering:
+    """Aries, with one answer."""
 
-    def __init__(self) -> None:
-        self.time = NOW
+    reply: Reply
 
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
-@dataclass
-class FakeTelemetry:
-    """Keeps what is logged and counted."""
-
-    lines: list[tuple[Level, str, dict[str, Any]]] = field(default_factory=list)
-    metrics: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    durations: list[tuple[str, float, dict[str, str]]] = field(default_factory=list)
-
-    def log(self, level: Level, event: str, fields: dict[str, Any]) -> None:
-        self.lines.append((level, event, fields))
-
-    def measure(self, metric: str, milliseconds: float, dimensions: dict[str, str]) -> None:
-        self.durations.append((metric, milliseconds, dimensions))
-
-    def count(self, metric: str, dimensions: dict[str, str]) -> None:
-        self.metrics.append((metric, dimensions))
-
-
-@dataclass
-class FakeContext:
-    """A Lambda context with so much time left."""
-
-    seconds: float = 29.0
-    aws_request_id: str = "request-1"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int(self.seconds * 1000)
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
+        return self.reply
 
 
 @dataclass
@@ -144,10 +102,6 @@ class FakeSecretsManager:
         raise AssertionError("nothing is written here")
 
     put_secret_value = delete_secret = create_secret
-
-
-def client_error(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "made by a test"}}, "Operation")
 
 
 def failure_of(kind: type[Failure], call: Callable[[], object]) -> Failure | None:

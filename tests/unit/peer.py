@@ -87,6 +87,17 @@ def answering_once(data: bytes) -> Script:
     return script
 
 
+def silent(wire: Wire) -> None:
+    """Read one request and never answer."""
+    wire.read_request()
+    wire.hang()
+
+
+def closing(wire: Wire) -> None:
+    """Read one request and close the connection."""
+    wire.read_request()
+
+
 class Peer:
     """A server on a port of loopback that plays ``scripts``, one a connection, the last one again and again."""
 

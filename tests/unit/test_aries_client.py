@@ -21,18 +21,12 @@ from oauth_broker.config.dialect import Outcome
 from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret
+from tests.support.client_error import client_error
+from tests.support.clock import NOW, VirtualClock
 from tests.support.drawn import secret_texts
-from tests.unit.fakes import (
-    ENVIRONMENT,
-    NOW,
-    FakeClock,
-    FakeContext,
-    FakeSecretsManager,
-    FakeTelemetry,
-    client_error,
-    failure_of,
-    settings_with,
-)
+from tests.support.lambda_context import Context
+from tests.support.telemetry import Recorded
+from tests.unit.fakes import ENVIRONMENT, FakeSecretsManager, failure_of, settings_with
 
 CALLBACK = "https://broker.example.com/oauth2/callback"
 CODE = Secret("canary-code+/=&")
@@ -80,11 +74,11 @@ class Setup:
     def __init__(
         self, *answers: Reply | Exception, secret: str | Exception = "canary-secret-1", **changes: str
     ) -> None:
-        self.clock = FakeClock()
+        self.clock = VirtualClock()
         self.transport = FakeTransport(list(answers))
         self.secrets = FakeSecretsManager(secret)
-        self.telemetry = FakeTelemetry()
-        self.context = FakeContext()
+        self.telemetry = Recorded()
+        self.context = Context()
         arn = ENVIRONMENT["ARIES_CLIENT_SECRET_ARN"]
         client_secret = ClientSecret(self.secrets, arn, self.clock)
         self.provider = Provider(settings_with(**changes), self.transport, client_secret, self.clock)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth_broker.clock import Backoff
-from tests.unit.fakes import NOW, FakeClock
+from tests.support.clock import NOW, VirtualClock
 
 
 def least(count: int) -> bytes:
@@ -21,7 +21,7 @@ def most(count: int) -> bytes:
     return b"\xff" * count
 
 
-def pauses(clock: FakeClock, tries: Iterator[int], count: int) -> list[float]:
+def pauses(clock: VirtualClock, tries: Iterator[int], count: int) -> list[float]:
     """The pauses before the first ``count`` tries, rounded to nanoseconds; fewer where the tries end."""
     times = [clock.time for _ in islice(tries, count + 1)]
     return [round(later - earlier, 6) for earlier, later in pairwise(times)]
@@ -32,24 +32,24 @@ def endless() -> float:
 
 
 def test_the_bound_doubles_until_the_longest_pause() -> None:
-    clock = FakeClock()
+    clock = VirtualClock()
     assert pauses(clock, Backoff(clock, most).tries(endless), 7) == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
     assert pauses(clock, Backoff(clock, most).tries(endless, first=0.5, longest=3.0), 5) == [0.5, 1.0, 2.0, 3.0, 3.0]
 
 
 def test_the_tries_are_numbered_from_0() -> None:
-    assert list(islice(Backoff(FakeClock(), most).tries(endless), 4)) == [0, 1, 2, 3]
+    assert list(islice(Backoff(VirtualClock(), most).tries(endless), 4)) == [0, 1, 2, 3]
 
 
 def test_the_shortest_pause_is_half_of_its_bound() -> None:
-    clock = FakeClock()
+    clock = VirtualClock()
     assert pauses(clock, Backoff(clock, least).tries(endless), 5) == [0.05, 0.1, 0.2, 0.4, 0.5]
 
 
 @given(st.binary(min_size=40, max_size=40), st.floats(0.01, 1), st.floats(1, 5))
 def test_every_pause_lies_between_half_of_its_bound_and_all_of_it(noise: bytes, first: float, longest: float) -> None:
     rest = iter(noise)
-    clock = FakeClock()
+    clock = VirtualClock()
     backoff = Backoff(clock, lambda count: bytes(next(rest) for _ in range(count)))
     for index, pause in enumerate(pauses(clock, backoff.tries(endless, first=first, longest=longest), 30)):
         bound = min(first * 2**index, longest)
@@ -62,20 +62,20 @@ def test_workers_with_different_noise_do_not_pause_alike() -> None:
 
     firsts = set()
     for value in range(256):
-        clock = FakeClock()
+        clock = VirtualClock()
         firsts.update(pauses(clock, Backoff(clock, worker(value)).tries(endless), 1))
     assert len(firsts) == 256
 
 
 def test_the_first_try_comes_at_once_however_little_time_is_left() -> None:
     for left in (0.0, -5.0):
-        clock = FakeClock()
+        clock = VirtualClock()
         assert len(list(Backoff(clock, most).tries(lambda left=left: left))) == 1  # type: ignore[misc]
         assert clock.time == NOW
 
 
 def test_no_try_comes_after_the_time_that_is_left_and_no_pause_is_spent_in_vain() -> None:
-    clock = FakeClock()
+    clock = VirtualClock()
     ends_at = NOW + 1.6
     tried = [clock.time for _ in Backoff(clock, most).tries(lambda: ends_at - clock.time)]
     # After pauses of 0.1, 0.2, 0.4 and 0.8 seconds, 0.1 is left, and the next pause would be a whole one.
@@ -86,7 +86,7 @@ def test_no_try_comes_after_the_time_that_is_left_and_no_pause_is_spent_in_vain(
 @pytest.mark.parametrize("seconds", [0, 0.05, 1, 3, 8])
 @pytest.mark.parametrize("noise", [least, most])
 def test_tries_for_some_seconds_end_within_them(seconds: float, noise: Callable[[int], bytes]) -> None:
-    clock = FakeClock()
+    clock = VirtualClock()
     tried = [clock.time - NOW for _ in Backoff(clock, noise).tries_for(seconds)]
     assert tried[0] == 0
     assert tried[-1] <= seconds
@@ -95,7 +95,7 @@ def test_tries_for_some_seconds_end_within_them(seconds: float, noise: Callable[
 
 
 def test_what_a_try_takes_counts_too() -> None:
-    clock = FakeClock()
+    clock = VirtualClock()
     tried = 0
     for _ in Backoff(clock, least).tries_for(3):
         tried += 1

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -27,7 +26,8 @@ from oauth_broker.errors import (
 from oauth_broker.oauth.requests import AuthorizationRequest, ProviderCallback, canonical_scope
 from oauth_broker.secret import Secret
 from tests.support.drawn import secret_texts
-from tests.unit.fakes import failure_of, http_request
+from tests.support.pkce import CHALLENGE
+from tests.unit.fakes import encoded, failure_of, http_request
 
 APP_URI = "https://app.example.com/callback"
 REGISTRY = Registry.parse(
@@ -38,7 +38,6 @@ REGISTRY = Registry.parse(
         }
     )
 )
-CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 ARIES = "https://app.aries.example"
 
 # Pieces that queries are made of, so that random ones often mean something.
@@ -49,11 +48,6 @@ pieces = st.sampled_from(
     ]
 )
 texts = st.lists(pieces, max_size=12).map("".join) | secret_texts(max_size=80)
-
-
-def encoded(fields: Mapping[str, str | None], changes: Mapping[str, str | None]) -> str:
-    merged = {**fields, **changes}
-    return urlencode({name: value for name, value in merged.items() if value is not None})
 
 
 # The authorization request.

@@ -16,9 +16,10 @@ from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import session_reference
 from oauth_broker.sessions.session_secret import SessionSecret
-from tests.support.functions import Context
+from tests.support.clock import VirtualClock
+from tests.support.lambda_context import Context
 from tests.support.streams import stream_record, without_image
-from tests.unit.fakes import FakeClock, FakeTelemetry
+from tests.support.telemetry import Recorded
 
 FUNCTION_SECONDS = 60.0
 
@@ -43,7 +44,7 @@ def denied() -> ServiceUnavailable:
 class FakeVault:
     """Deletes secrets, save where ``failing`` makes a failure for a session; each call takes ``call_seconds``."""
 
-    clock: FakeClock
+    clock: VirtualClock
     failing: Callable[[str], ServiceUnavailable | None] = lambda session_id: None
     call_seconds: float = 0.0
     deleted: list[str] = field(default_factory=list)
@@ -68,9 +69,9 @@ class FakeVault:
 
 class Arrangement:
     def __init__(self) -> None:
-        self.clock = FakeClock()
+        self.clock = VirtualClock()
         self.secret_store = FakeVault(self.clock)
-        self.telemetry = FakeTelemetry()
+        self.telemetry = Recorded()
 
     def fail(self, failure: Callable[[], ServiceUnavailable], *sessions: str) -> None:
         self.secret_store.failing = lambda session_id: failure() if not sessions or session_id in sessions else None
@@ -79,7 +80,7 @@ class Arrangement:
         """Run the function's own operation; return what it reports."""
         started = self.clock.now()
         cleanup = Cleanup(self.secret_store, self.clock, lambda size: b"\xff" * size)
-        answer = cleanup({"Records": list(records)}, Invocation(Context(self.clock.now, seconds), self.telemetry))
+        answer = cleanup({"Records": list(records)}, Invocation(Context(seconds, now=self.clock.now), self.telemetry))
         assert self.clock.now() < started + seconds, "the function would have been stopped"
         assert answer.keys() == {"batchItemFailures"}
         assert all(item.keys() == {"itemIdentifier"} for item in answer["batchItemFailures"])
@@ -323,7 +324,7 @@ def test_a_line_about_a_malformed_record_does_not_name_the_session_before_it(bro
 
 def with_patience(broker: Arrangement, seconds: float, *records: object) -> Deletions:
     cleanup = Cleanup(broker.secret_store, broker.clock, lambda size: b"\xff" * size)
-    invocation = Invocation(Context(broker.clock.now, 900), broker.telemetry)
+    invocation = Invocation(Context(900, now=broker.clock.now), broker.telemetry)
     return cleanup.delete_secrets(records, invocation, time_left=seconds)
 
 

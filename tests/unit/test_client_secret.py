@@ -13,14 +13,16 @@ from moto import mock_aws
 from oauth_broker.aries.client_secret import ClientSecret
 from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.secret import Secret
-from tests.unit.fakes import FakeClock, FakeSecretsManager, client_error
+from tests.support.client_error import client_error
+from tests.support.clock import VirtualClock
+from tests.unit.fakes import FakeSecretsManager
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aries-AbCdEf"
 CANARY = "canary-secret"
 
 
 def read(stored: str) -> Secret:
-    return ClientSecret(FakeSecretsManager(stored), ARN, FakeClock()).current()
+    return ClientSecret(FakeSecretsManager(stored), ARN, VirtualClock()).current()
 
 
 @pytest.mark.parametrize(
@@ -66,14 +68,14 @@ def test_a_secret_of_bytes_is_busy() -> None:
             return {"SecretBinary": CANARY.encode()}
 
     with pytest.raises(ServiceUnavailable):
-        ClientSecret(Binary(CANARY), ARN, FakeClock()).current()
+        ClientSecret(Binary(CANARY), ARN, VirtualClock()).current()
 
 
 def test_the_secret_is_read_by_its_arn_from_secrets_manager() -> None:
     with mock_aws():
         client: Any = boto3.client("secretsmanager", region_name="eu-west-1")
         arn = client.create_secret(Name="aries/client-secret", SecretString=CANARY)["ARN"]
-        client_secret = ClientSecret(client, arn, FakeClock())
+        client_secret = ClientSecret(client, arn, VirtualClock())
         assert client_secret.current() == Secret(CANARY)
         client.put_secret_value(SecretId=arn, SecretString="canary-2")
         assert client_secret.current() == Secret(CANARY)
@@ -84,12 +86,12 @@ def test_a_secret_that_does_not_exist_is_busy() -> None:
     with mock_aws():
         client: Any = boto3.client("secretsmanager", region_name="eu-west-1")
         with pytest.raises(ServiceUnavailable) as raised:
-            ClientSecret(client, ARN, FakeClock()).current()
+            ClientSecret(client, ARN, VirtualClock()).current()
     assert raised.value.reason == "client_secret:ResourceNotFoundException"
 
 
 def test_the_secret_is_kept_for_five_minutes() -> None:
-    clock, stored = FakeClock(), FakeSecretsManager(CANARY)
+    clock, stored = VirtualClock(), FakeSecretsManager(CANARY)
     client_secret = ClientSecret(stored, ARN, clock)
     assert stored.reads == 0
     for _ in range(5):
@@ -105,7 +107,7 @@ def test_the_secret_is_kept_for_five_minutes() -> None:
 
 
 def test_what_was_read_again_is_kept_for_five_minutes_more() -> None:
-    clock, stored = FakeClock(), FakeSecretsManager(CANARY)
+    clock, stored = VirtualClock(), FakeSecretsManager(CANARY)
     client_secret = ClientSecret(stored, ARN, clock)
     client_secret.current()
     clock.sleep(200)
@@ -120,7 +122,7 @@ def test_what_was_read_again_is_kept_for_five_minutes_more() -> None:
     "failure", [client_error("ThrottlingException"), ConnectTimeoutError(endpoint_url="https://aws.example")]
 )
 def test_a_secret_that_cannot_be_read_is_busy_unless_one_is_kept(failure: Exception) -> None:
-    clock, stored = FakeClock(), FakeSecretsManager(failure)
+    clock, stored = VirtualClock(), FakeSecretsManager(failure)
     client_secret = ClientSecret(stored, ARN, clock)
     with pytest.raises(ServiceUnavailable):
         client_secret.current()
@@ -134,7 +136,7 @@ def test_a_secret_that_cannot_be_read_is_busy_unless_one_is_kept(failure: Except
 
 
 def test_a_malformed_secret_does_not_replace_the_one_that_is_kept() -> None:
-    clock, stored = FakeClock(), FakeSecretsManager(CANARY)
+    clock, stored = VirtualClock(), FakeSecretsManager(CANARY)
     client_secret = ClientSecret(stored, ARN, clock)
     client_secret.current()
     clock.sleep(1000)

@@ -13,18 +13,19 @@ from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.operations.cleanup import Cleanup
 from oauth_broker.operator.dead_letters import DeadLetters, Redriven
 from oauth_broker.runtime.invocation import Invocation
-from tests.support.functions import Context
+from tests.support.client_error import client_error
+from tests.support.clock import VirtualClock
+from tests.support.lambda_context import Context
 from tests.support.streams import (
     QUEUE_URL,
     STREAM_ARN,
     FakeQueue,
     FakeStreams,
     Shard,
-    failed,
     stream_record,
     without_image,
 )
-from tests.unit.fakes import FakeClock, FakeTelemetry
+from tests.support.telemetry import Recorded
 from tests.unit.test_cleanup import FakeVault, unavailable
 
 SHARD = "shardId-00000001541626099285-f35f62ef"
@@ -59,8 +60,8 @@ def letter(first: int, last: int, *, shard: str = SHARD, stream: str = STREAM_AR
 class Arrangement:
     shard: Shard = field(default_factory=lambda: Shard([stream_record(f"session-{n}", n) for n in range(100, 110)]))
     queue: FakeQueue = field(default_factory=FakeQueue)
-    clock: FakeClock = field(default_factory=FakeClock)
-    telemetry: FakeTelemetry = field(default_factory=FakeTelemetry)
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    telemetry: Recorded = field(default_factory=Recorded)
 
     def __post_init__(self) -> None:
         self.streams = FakeStreams({SHARD: self.shard})
@@ -72,7 +73,7 @@ class Arrangement:
         self.queue.bodies.update({f"letter-{len(self.queue.bodies) + n}": body for n, body in enumerate(bodies)})
 
     def redrive(self, limit: int = 10, seconds: float = 900, **options: bool) -> Redriven:
-        return self.letters.redrive(limit, Invocation(Context(self.clock.now, seconds), self.telemetry), **options)
+        return self.letters.redrive(limit, Invocation(Context(seconds, now=self.clock.now), self.telemetry), **options)
 
     def lines(self) -> list[tuple[str, str, str | None]]:
         """What is told of the letters: level, event, reason."""
@@ -293,7 +294,7 @@ def test_a_secret_that_cannot_be_deleted_holds_up_no_other_letter_for_long(broke
 
 @pytest.mark.parametrize("code", ["LimitExceededException", "InternalServerError", "AccessDeniedException"])
 def test_a_letter_is_kept_where_the_stream_cannot_be_read(broker: Arrangement, code: str) -> None:
-    broker.streams.failures.append(failed(code))
+    broker.streams.failures.append(client_error(code))
     broker.put(letter(103, 105))
     assert broker.redrive(drop_lost=True) == Redriven(kept=1)
     assert broker.lines() == [("warning", "dead_letter_kept", f"dynamodbstreams:{code}")]

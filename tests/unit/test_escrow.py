@@ -19,16 +19,14 @@ from oauth_broker.secret import Secret, session_reference
 from oauth_broker.sessions.escrow import Escrow
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.session_secret import SessionSecret
+from tests.support.client_error import client_error
 from tests.support.drawn import secret_texts
-from tests.unit.fakes import client_error
+from tests.unit.session_secrets import SECRET, of_size
 
 # A row whose lease is held: what is sealed for fence 7 is committed by it.
 ROW = SignIn("S" * 43, "active", 1_900_000_000, client_id="trader-ios", fence=7, committed_fence=6)
 SESSION_DIGEST = hashlib.sha256(b"log" + b"S" * 43).hexdigest()
 COMMITTED = replace(ROW, committed_fence=7)
-SECRET = SessionSecret(
-    Secret("canary-key"), "holder", Secret("canary-access"), Secret("canary-refresh"), 1_800_000_000, "a b"
-)
 LARGE = replace(SECRET, access_token=Secret("canary" * 2000))
 
 
@@ -78,11 +76,6 @@ def kms(client: Any) -> Kms:
 @pytest.fixture
 def escrow(kms: Kms, key_id: str) -> Escrow:
     return Escrow(lambda: kms, key_id)
-
-
-def of_size(size: int) -> SessionSecret:
-    """A secret whose stored form has ``size`` bytes."""
-    return replace(SECRET, access_token=Secret("x" * (size - len(replace(SECRET, access_token=Secret("")).to_json()))))
 
 
 def opened(escrow: Escrow, sealed: tuple[bytes, ...]) -> SessionSecret:

@@ -9,13 +9,14 @@ import pytest
 from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.sessions.control_item import CACHE_SECONDS, ControlItem
 from oauth_broker.sessions.not_before import NotBefore
-from tests.unit.fakes import FakeClock, client_error
+from tests.support.client_error import client_error
+from tests.support.clock import VirtualClock
 
 
 class Table:
     """One item, or the exception that reading it raises; a reading may take its time."""
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
         self.item: dict[str, Any] | Exception | None = None
         self.seconds = 0.0
@@ -36,17 +37,17 @@ class Table:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock() -> VirtualClock:
+    return VirtualClock()
 
 
 @pytest.fixture
-def table(clock: FakeClock) -> Table:
+def table(clock: VirtualClock) -> Table:
     return Table(clock)
 
 
 @pytest.fixture
-def not_before(table: Table, clock: FakeClock) -> NotBefore:
+def not_before(table: Table, clock: VirtualClock) -> NotBefore:
     return NotBefore(ControlItem(table, "sign-ins", clock), clock)
 
 
@@ -74,7 +75,7 @@ def test_one_apps_mass_sign_out_is_no_other_apps(not_before: NotBefore, table: T
 
 
 def test_the_cut_offs_are_read_again_after_exactly_their_time_and_not_before(
-    not_before: NotBefore, table: Table, clock: FakeClock
+    not_before: NotBefore, table: Table, clock: VirtualClock
 ) -> None:
     for _ in range(10):
         not_before.of("app")
@@ -89,7 +90,7 @@ def test_the_cut_offs_are_read_again_after_exactly_their_time_and_not_before(
 
 
 def test_what_took_long_to_read_is_as_old_as_its_question(
-    not_before: NotBefore, table: Table, clock: FakeClock
+    not_before: NotBefore, table: Table, clock: VirtualClock
 ) -> None:
     table.seconds = 3
     assert not_before.of("app") == 0
@@ -100,7 +101,7 @@ def test_what_took_long_to_read_is_as_old_as_its_question(
 
 
 def test_what_cannot_be_read_lets_nobody_in_even_where_it_was_known_a_while_ago(
-    not_before: NotBefore, table: Table, clock: FakeClock
+    not_before: NotBefore, table: Table, clock: VirtualClock
 ) -> None:
     assert not_before.of("app") == 0
     clock.time += CACHE_SECONDS

@@ -11,18 +11,19 @@ from oauth_broker.operator.commands import Command
 from oauth_broker.operator.endpoint import OperatorEndpoint
 from oauth_broker.operator.errors import NothingFound, TemporaryFailure
 from oauth_broker.runtime.invocation import Invocation
-from tests.unit.fakes import FakeContext, FakeTelemetry
+from tests.support.lambda_context import Context
+from tests.support.telemetry import Recorded
 
 REFERENCE = "8bdb688cd18aebcd"
 SESSION = {"action": "session", "operator": "ann", "session": REFERENCE}
 
 
 @pytest.fixture
-def telemetry() -> FakeTelemetry:
-    return FakeTelemetry()
+def telemetry() -> Recorded:
+    return Recorded()
 
 
-def handled(telemetry: FakeTelemetry, result: Any, event: Any = None, seconds: float = 900) -> dict[str, Any]:
+def handled(telemetry: Recorded, result: Any, event: Any = None, seconds: float = 900) -> dict[str, Any]:
     """The answer of a handler whose action answers, or fails with, ``result``."""
 
     def act(command: Command, invocation: Invocation) -> dict[str, Any]:
@@ -33,14 +34,14 @@ def handled(telemetry: FakeTelemetry, result: Any, event: Any = None, seconds: f
         answer: dict[str, Any] = result(invocation) if callable(result) else result
         return answer
 
-    return OperatorEndpoint(telemetry, act)(event or SESSION, FakeContext(seconds))
+    return OperatorEndpoint(telemetry, act)(event or SESSION, Context(seconds, request_id="request-1"))
 
 
-def audit_lines(telemetry: FakeTelemetry) -> list[tuple[str, dict[str, Any]]]:
+def audit_lines(telemetry: Recorded) -> list[tuple[str, dict[str, Any]]]:
     return [(level, fields) for level, event, fields in telemetry.lines if event == "operator_action"]
 
 
-def test_who_asks_for_what_is_noted_before_it_is_done_and_what_came_of_it_after(telemetry: FakeTelemetry) -> None:
+def test_who_asks_for_what_is_noted_before_it_is_done_and_what_came_of_it_after(telemetry: Recorded) -> None:
     def look(invocation: Invocation) -> dict[str, Any]:
         assert len(audit_lines(telemetry)) == 1
         return {"client_id": "app", "status": "active"}
@@ -59,7 +60,7 @@ def test_who_asks_for_what_is_noted_before_it_is_done_and_what_came_of_it_after(
     [({}, "asked:start"), ({"continue": True}, "asked:continue"), ({"status": True}, "asked:status")],
 )
 def test_of_a_mass_sign_out_the_step_is_noted_and_the_app(
-    telemetry: FakeTelemetry, step: dict[str, bool], reason: str
+    telemetry: Recorded, step: dict[str, bool], reason: str
 ) -> None:
     event = {"action": "revoke_all", "operator": "ann", "client_id": "app", **step}
     handled(telemetry, {"finished": True, "ended": 7}, event)
@@ -78,17 +79,17 @@ def test_of_a_mass_sign_out_the_step_is_noted_and_the_app(
         ({"ended_now": True}, "done"),
     ],
 )
-def test_what_came_of_it_is_told_by_one_word(telemetry: FakeTelemetry, answer: dict[str, Any], reason: str) -> None:
+def test_what_came_of_it_is_told_by_one_word(telemetry: Recorded, answer: dict[str, Any], reason: str) -> None:
     handled(telemetry, answer)
     assert audit_lines(telemetry)[-1][1]["reason"] == reason
 
 
-def test_how_many_letters_were_redriven_is_counted(telemetry: FakeTelemetry) -> None:
+def test_how_many_letters_were_redriven_is_counted(telemetry: Recorded) -> None:
     handled(telemetry, {"redriven": 2, "kept": 1}, {"action": "redrive", "operator": "ann"})
     assert audit_lines(telemetry)[-1][1]["count"] == 2
 
 
-def test_a_failure_is_an_answer_and_a_line(telemetry: FakeTelemetry) -> None:
+def test_a_failure_is_an_answer_and_a_line(telemetry: Recorded) -> None:
     answer = handled(telemetry, NothingFound("No such session.", "unknown_session"))
     assert answer == {"error": "not_found", "message": "No such session."}
     level, fields = audit_lines(telemetry)[-1]
@@ -96,7 +97,7 @@ def test_a_failure_is_an_answer_and_a_line(telemetry: FakeTelemetry) -> None:
     assert fields["session"] == REFERENCE
 
 
-def test_a_failure_of_aws_says_so_and_that_the_command_may_be_repeated(telemetry: FakeTelemetry) -> None:
+def test_a_failure_of_aws_says_so_and_that_the_command_may_be_repeated(telemetry: Recorded) -> None:
     answer = handled(telemetry, ServiceUnavailable("dynamodb:AccessDeniedException"))
     assert answer["error"] == "temporary_failure"
     assert "dynamodb:AccessDeniedException" in answer["message"]
@@ -105,7 +106,7 @@ def test_a_failure_of_aws_says_so_and_that_the_command_may_be_repeated(telemetry
     assert [name for name, _ in telemetry.metrics] == ["OperatorActions"]
 
 
-def test_throttling_is_counted_whoever_tells_of_it(telemetry: FakeTelemetry) -> None:
+def test_throttling_is_counted_whoever_tells_of_it(telemetry: Recorded) -> None:
     throttled = Throttled("secretsmanager:ThrottlingException")
     handled(telemetry, throttled)
     told = TemporaryFailure("Go on later.", throttled.reason)
@@ -114,7 +115,7 @@ def test_throttling_is_counted_whoever_tells_of_it(telemetry: FakeTelemetry) -> 
     assert telemetry.metrics.count(("AwsThrottled", {"aws_service": "secretsmanager"})) == 2
 
 
-def test_a_bug_is_told_without_its_words(telemetry: FakeTelemetry) -> None:
+def test_a_bug_is_told_without_its_words(telemetry: Recorded) -> None:
     answer = handled(telemetry, KeyError("canary"))
     assert (answer["error"], answer["request_id"]) == ("internal_error", "request-1")
     assert "canary" not in str((answer, telemetry.lines))
@@ -124,7 +125,7 @@ def test_a_bug_is_told_without_its_words(telemetry: FakeTelemetry) -> None:
     assert audit_lines(telemetry)[-1][1]["error"] == "internal_error"
 
 
-def test_what_is_no_command_is_refused_counted_and_noted(telemetry: FakeTelemetry) -> None:
+def test_what_is_no_command_is_refused_counted_and_noted(telemetry: Recorded) -> None:
     answer = handled(telemetry, {}, {**SESSION, "sesion": "canary"})
     assert answer["error"] == "invalid_request"
     assert audit_lines(telemetry) == [
@@ -142,7 +143,7 @@ def test_what_is_no_command_is_refused_counted_and_noted(telemetry: FakeTelemetr
     [(SESSION, 900, 55), ({**SESSION, "seconds": 840}, 900, 840), ({**SESSION, "seconds": 840}, 29, 29)],
 )
 def test_an_action_has_the_time_in_which_its_caller_wants_an_answer(
-    telemetry: FakeTelemetry, event: dict[str, Any], lambdas: float, expected: float
+    telemetry: Recorded, event: dict[str, Any], lambdas: float, expected: float
 ) -> None:
     answer = handled(telemetry, lambda invocation: {"remaining": invocation.remaining()}, event, lambdas)
     assert answer["remaining"] == expected

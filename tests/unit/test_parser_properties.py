@@ -45,16 +45,16 @@ from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.web.cookies import BrowserCookies
 from oauth_broker.web.http import HttpRequest
 from oauth_broker.web.parameters import parse_query
+from tests.support.clock import NOW, VirtualClock
 from tests.support.drawn import secret_texts
+from tests.support.lambda_context import Context
+from tests.support.telemetry import Recorded
 from tests.unit.fakes import (
     ENVIRONMENT,
     FORM,
     JSON,
-    NOW,
-    FakeClock,
-    FakeContext,
+    Answering,
     FakeSecretsManager,
-    FakeTelemetry,
     failure_of,
     http_request,
     settings_with,
@@ -159,16 +159,6 @@ def test_any_text_and_any_change_to_a_token_is_read_as_it_is_or_not_at_all(text:
         assert session_id is None or changed.startswith(f"{session_id}.")
 
 
-class Answering:
-    """Aries, with one answer."""
-
-    def __init__(self, reply: Reply) -> None:
-        self._reply = reply
-
-    def post(self, url: str, body: bytes, headers: Any, seconds: float) -> Reply:
-        return self._reply
-
-
 granted = st.fixed_dictionaries(
     {},
     optional={
@@ -184,10 +174,10 @@ granted = st.fixed_dictionaries(
 
 @given(st.sampled_from([200, 200, 200, 400, 401, 429, 503]), granted.map(json.dumps) | texts, st.booleans())
 def test_any_answer_of_aries_is_tokens_that_can_be_kept_or_a_failure(status: int, answer: str, code: bool) -> None:
-    clock = FakeClock()
+    clock = VirtualClock()
     transport = Answering(Reply(status, answer.encode("utf-8", "surrogatepass")))
     provider = Provider(SETTINGS, transport, ClientSecret(FakeSecretsManager("secret"), "arn", clock), clock)
-    invocation = Invocation(FakeContext(), FakeTelemetry())
+    invocation = Invocation(Context(), Recorded())
     call: Callable[[], Any] = (
         partial(provider.exchange, Secret("c"), Secret("v"), "uri", invocation)
         if code
@@ -232,6 +222,6 @@ def test_any_event_of_an_operator_is_a_command_or_an_invalid_command(event: obje
 
 @given(secret_texts(max_size=40) | granted.map(json.dumps))
 def test_any_stored_client_secret_is_one_or_busy(stored: str) -> None:
-    client_secret = ClientSecret(FakeSecretsManager(stored), "arn", FakeClock())
+    client_secret = ClientSecret(FakeSecretsManager(stored), "arn", VirtualClock())
     failure = failure_of(ServiceUnavailable, client_secret.current)
     assert failure is None or failure.reason == "client_secret:malformed"

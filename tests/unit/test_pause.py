@@ -9,8 +9,9 @@ import pytest
 from oauth_broker.errors import Paused, ServiceUnavailable
 from oauth_broker.operations.pause import Pause
 from oauth_broker.sessions.control_item import CACHE_SECONDS, ControlItem
-from tests.faults.aws import MemoryDynamoDb, client_error
-from tests.unit.fakes import FakeClock
+from tests.faults.aws import MemoryDynamoDb
+from tests.support.client_error import client_error
+from tests.support.clock import VirtualClock
 
 PAUSE_SECONDS = 10
 # Of sessions that take a place each, by the first digit of what log lines call them.
@@ -20,7 +21,7 @@ REFERENCES = [f"{digit:x}" + "0" * 15 for digit in range(16)]
 class Process:
     """One process: what it knows, and what it may do."""
 
-    def __init__(self, table: Any, clock: FakeClock) -> None:
+    def __init__(self, table: Any, clock: VirtualClock) -> None:
         self.item = ControlItem(table, "table", clock)
         self.pause = Pause(self.item, clock)
 
@@ -37,8 +38,8 @@ class Process:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock() -> VirtualClock:
+    return VirtualClock()
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def table() -> MemoryDynamoDb:
 
 
 @pytest.fixture
-def processes(table: MemoryDynamoDb, clock: FakeClock) -> list[Process]:
+def processes(table: MemoryDynamoDb, clock: VirtualClock) -> list[Process]:
     return [Process(table, clock) for _ in range(3)]
 
 
@@ -60,7 +61,7 @@ def stored(table: MemoryDynamoDb) -> set[str]:
 
 
 def test_fewer_refused_sessions_than_five_pause_nobody_however_often_they_are_refused(
-    processes: list[Process], clock: FakeClock
+    processes: list[Process], clock: VirtualClock
 ) -> None:
     for _ in range(100):
         processes[0].meets_refusals(4)
@@ -69,7 +70,7 @@ def test_fewer_refused_sessions_than_five_pause_nobody_however_often_they_are_re
 
 
 def test_five_refused_sessions_pause_everybody_once_every_process_knows_of_them(
-    processes: list[Process], clock: FakeClock
+    processes: list[Process], clock: VirtualClock
 ) -> None:
     first, second, third = processes
     assert third.may_ask()
@@ -82,7 +83,7 @@ def test_five_refused_sessions_pause_everybody_once_every_process_knows_of_them(
     assert who_may_ask([third, second, first]) == [True, False, False]
 
 
-def test_in_a_pause_one_asks_and_the_others_wait_as_long_again(processes: list[Process], clock: FakeClock) -> None:
+def test_in_a_pause_one_asks_and_the_others_wait_as_long_again(processes: list[Process], clock: VirtualClock) -> None:
     processes[0].meets_refusals()
     clock.time += CACHE_SECONDS
     for _ in range(3):
@@ -93,7 +94,9 @@ def test_in_a_pause_one_asks_and_the_others_wait_as_long_again(processes: list[P
         clock.time += 0.01
 
 
-def test_sessions_that_were_refused_themselves_let_others_go_first(processes: list[Process], clock: FakeClock) -> None:
+def test_sessions_that_were_refused_themselves_let_others_go_first(
+    processes: list[Process], clock: VirtualClock
+) -> None:
     first, second, _ = processes
     first.meets_refusals()
     clock.time += CACHE_SECONDS
@@ -109,7 +112,7 @@ def test_sessions_that_were_refused_themselves_let_others_go_first(processes: li
 
 
 def test_a_success_ends_the_pause_and_forgets_the_refusals(
-    processes: list[Process], clock: FakeClock, table: MemoryDynamoDb
+    processes: list[Process], clock: VirtualClock, table: MemoryDynamoDb
 ) -> None:
     processes[0].meets_refusals(16)
     clock.time += CACHE_SECONDS
@@ -120,7 +123,7 @@ def test_a_success_ends_the_pause_and_forgets_the_refusals(
     assert who_may_ask(processes) == [True, True, True]
 
 
-def test_a_success_before_the_pause_begins_keeps_it_away(processes: list[Process], clock: FakeClock) -> None:
+def test_a_success_before_the_pause_begins_keeps_it_away(processes: list[Process], clock: VirtualClock) -> None:
     first, second, _ = processes
     first.meets_refusals(4)
     assert second.may_ask()
@@ -154,7 +157,7 @@ def test_the_item_stays_small_however_many_sessions_are_refused(
 
 @pytest.mark.parametrize("ahead", [16, 1e6, 1e12])
 def test_a_time_that_no_process_sets_holds_up_nobody_for_longer_than_a_pause(
-    processes: list[Process], clock: FakeClock, table: MemoryDynamoDb, ahead: float
+    processes: list[Process], clock: VirtualClock, table: MemoryDynamoDb, ahead: float
 ) -> None:
     processes[0].meets_refusals()
     clock.time += CACHE_SECONDS
@@ -168,7 +171,7 @@ def test_a_time_that_no_process_sets_holds_up_nobody_for_longer_than_a_pause(
 @pytest.mark.parametrize("value", [{"S": "x"}, {"N": "1e100"}], ids=["a text", "a time of the far future"])
 @pytest.mark.parametrize("name", ["aries_paused_until", *(f"aries_refused_{digit:x}" for digit in range(5))])
 def test_what_somebody_else_wrote_is_no_refusal_and_no_crash(
-    processes: list[Process], clock: FakeClock, table: MemoryDynamoDb, name: str, value: dict[str, str]
+    processes: list[Process], clock: VirtualClock, table: MemoryDynamoDb, name: str, value: dict[str, str]
 ) -> None:
     table.items["cut-offs"] = {"session_id": {"S": "cut-offs"}, name: value}
     processes[0].meets_refusals(4)

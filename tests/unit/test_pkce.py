@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from oauth_broker.oauth.pkce import challenge_of, is_challenge, verifies
 from oauth_broker.secret import Secret, base64url
 from tests.support.drawn import secret_texts
+from tests.support.pkce import CHALLENGE, VERIFIER
 
-# RFC 7636 appendix B.
-VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 UNRESERVED = string.ascii_letters + string.digits + "-._~"
 
 verifiers = secret_texts(UNRESERVED, min_size=43, max_size=128)

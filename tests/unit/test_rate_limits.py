@@ -6,7 +6,7 @@ import pytest
 
 from oauth_broker.operations import rate_limits
 from oauth_broker.operations.rate_limits import HOUR, MINUTE, RateLimits
-from tests.support.world import VirtualClock
+from tests.support.clock import VirtualClock
 
 APP, SOURCE = "app", "192.0.2.1"
 

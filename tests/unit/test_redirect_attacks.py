@@ -17,8 +17,12 @@ from oauth_broker.errors import ConfigurationError
 from oauth_broker.operations.authorize import Authorize
 from oauth_broker.operations.endpoint import Endpoint
 from oauth_broker.sessions.table import SignIns
+from tests.support.clock import VirtualClock
 from tests.support.functions import http_event
-from tests.unit.fakes import FakeClock, FakeContext, FakeTelemetry, settings_with
+from tests.support.lambda_context import Context
+from tests.support.pkce import CHALLENGE
+from tests.support.telemetry import Recorded
+from tests.unit.fakes import settings_with
 from tests.unit.redirect_attacks import APPENDED, BEHIND_HOST, IN_FRONT_OF_HOST, PREPENDED, corpus
 
 PLAIN = (
@@ -49,7 +53,7 @@ REQUEST = {
     "client_id": "app",
     "scope": "read",
     "state": "s",
-    "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+    "code_challenge": CHALLENGE,
     "code_challenge_method": "S256",
 }
 
@@ -75,12 +79,12 @@ class Browser:
 
     def __init__(self) -> None:
         self.table = Table()
-        self._telemetry = FakeTelemetry()
-        authorize = Authorize(SETTINGS, SignIns(self.table, "sign-ins"), FakeClock(), lambda length: b"r" * length)
+        self._telemetry = Recorded()
+        authorize = Authorize(SETTINGS, SignIns(self.table, "sign-ins"), VirtualClock(), lambda length: b"r" * length)
         self._endpoint = Endpoint(SETTINGS, self._telemetry, authorize, method="GET", cors=False)
 
     def open(self, query: str) -> dict[str, Any]:
-        return self._endpoint(http_event("GET", "/oauth2/authorize", query=query), FakeContext())
+        return self._endpoint(http_event("GET", "/oauth2/authorize", query=query), Context())
 
     def assert_stopped(self, query: str) -> None:
         """A page, and nothing that leads anywhere: no redirect, no link, no cookie, no sign-in."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -28,7 +28,8 @@ from oauth_broker.oauth.tokens import RefreshToken
 from oauth_broker.secret import Secret
 from oauth_broker.web.http import HttpRequest
 from tests.support.drawn import secret_texts
-from tests.unit.fakes import FORM, JSON, failure_of, posted
+from tests.support.pkce import VERIFIER
+from tests.unit.fakes import FORM, JSON, encoded, failure_of, posted
 
 APP_URI = "https://app.example.com/callback"
 REGISTRY = Registry.parse(
@@ -39,7 +40,6 @@ REGISTRY = Registry.parse(
         }
     )
 )
-VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 TOKEN = RefreshToken.mint("S" * 43, 3, Secret("key")).text.reveal()
 
 # Pieces that bodies are made of, so that random ones often mean something.
@@ -52,11 +52,6 @@ pieces = st.sampled_from(
 texts = st.lists(pieces, max_size=12).map("".join) | secret_texts(max_size=80)
 
 Fields = dict[str, str | None]
-
-
-def encoded(fields: Mapping[str, str | None], changes: Mapping[str, str | None]) -> str:
-    merged = {**fields, **changes}
-    return urlencode({name: value for name, value in merged.items() if value is not None})
 
 
 CODE: Fields = {

@@ -16,15 +16,13 @@ from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.oauth.tokens import secret_name, secret_version
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.secret_store import SecretsManagerStore
-from oauth_broker.sessions.session_secret import SessionSecret
-from tests.unit.fakes import client_error, failure_of
+from tests.support.client_error import client_error
+from tests.unit.fakes import failure_of
+from tests.unit.session_secrets import SECRET, of_size
 
 SESSION = "S" * 43
 PREFIX = "stack/session/"
 KEY_ID = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000"
-SECRET = SessionSecret(
-    Secret("canary-key"), "holder", Secret("canary-access"), Secret("canary-refresh"), 1_800_000_000, "a b"
-)
 
 
 @pytest.fixture(scope="module")
@@ -151,11 +149,6 @@ def test_deleting_one_session_leaves_the_others(secret_store: SecretsManagerStor
     secret_store.create(SESSION, SECRET)
     secret_store.delete(SESSION)
     assert secret_store.read("T" * 43, version) == SECRET
-
-
-def of_size(size: int) -> SessionSecret:
-    """A secret whose stored form has ``size`` bytes."""
-    return replace(SECRET, access_token=Secret("x" * (size - len(replace(SECRET, access_token=Secret("")).to_json()))))
 
 
 def test_a_value_of_64_kib_is_stored_and_a_larger_one_refused_for_good(

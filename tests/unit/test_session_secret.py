@@ -13,10 +13,7 @@ from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.session_secret import SessionSecret
 from tests.support.drawn import secret_texts
-
-SECRET = SessionSecret(
-    Secret("canary-key"), "holder", Secret("canary-access"), Secret("canary-refresh"), 1_800_000_000, "a b"
-)
+from tests.unit.session_secrets import SECRET
 
 secrets = secret_texts(max_size=60).map(Secret)
 session_secrets = st.builds(

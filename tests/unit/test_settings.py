@@ -42,7 +42,7 @@ def test_a_complete_environment_is_read() -> None:
     assert settings.late_retry is True
     assert settings.table_name == "sign-ins"
     assert settings.secret_prefix == "broker/session/"
-    assert settings.key_id == "arn:aws:kms:eu-west-1:123456789012:key/1"
+    assert settings.key_id == ENVIRONMENT["KEY_ID"]
     assert settings.can_refresh
 
 

@@ -24,6 +24,7 @@ from tests.unit.peer import (
     answering,
     answering_once,
     black_hole,
+    closing,
 )
 from tests.unit.posting import BODY, CHUNKED, SECONDS, UNTIL_CLOSED, assert_no_reply, assert_not_sent, post, trust
 
@@ -204,17 +205,13 @@ def test_a_peer_that_does_not_speak_tls_is_not_sent(transport: RequestsTransport
 # No reply.
 
 
-def closed(wire: Wire) -> None:
-    wire.read_request()
-
-
 def reset(wire: Wire) -> None:
     wire.read_request()
     wire.reset()
 
 
 NONSENSE = {
-    "a closed connection": closed,
+    "a closed connection": closing,
     "a reset": reset,
     "half a status line": answering_once(b"HTTP/1.1 2"),
     "a status line without an end": answering_once(b"HTTP/1.1 200"),
@@ -321,7 +318,7 @@ def test_a_bomb_is_not_unpacked(transport: RequestsTransport, headers: tuple[str
 
 
 def test_a_failure_names_its_kind_and_nothing_of_the_request(transport: RequestsTransport) -> None:
-    with Peer(closed) as peer:
+    with Peer(closing) as peer:
         url = peer.url
         with pytest.raises(NoReply) as no_reply:
             post(transport, url)

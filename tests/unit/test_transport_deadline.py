@@ -14,13 +14,8 @@ from urllib3 import Timeout
 from oauth_broker.aries import transport as transport_module
 from oauth_broker.aries.transport import NoReply, Reply, RequestsTransport
 from tests.support.certificates import server_context
-from tests.unit.peer import Peer, Script, Wire, answer, answering
+from tests.unit.peer import Peer, Script, Wire, answer, answering, silent
 from tests.unit.posting import CHUNKED, SECONDS, UNTIL_CLOSED, assert_no_reply, assert_not_sent, post, trust
-
-
-def silent(wire: Wire) -> None:
-    wire.read_request()
-    wire.hang()
 
 
 def trickling(data: bytes, before: bytes = b"") -> Script:

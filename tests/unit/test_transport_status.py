@@ -9,7 +9,7 @@ import pytest
 
 from oauth_broker import VERSION
 from oauth_broker.aries.transport import NoReply, NotSent, Reply, RequestsTransport
-from tests.unit.peer import Peer, Script, Wire, answer, answering, black_hole
+from tests.unit.peer import Peer, Script, Wire, answer, answering, black_hole, closing, silent
 from tests.unit.posting import LATE, SECONDS, post
 
 
@@ -59,15 +59,6 @@ def test_what_was_not_read_is_nobodys_next_answer(transport: RequestsTransport) 
 def trickling(wire: Wire) -> None:
     wire.read_request()
     wire.trickle(answer(b"x" * 1000), 0.05)
-
-
-def silent(wire: Wire) -> None:
-    wire.read_request()
-    wire.hang()
-
-
-def closing(wire: Wire) -> None:
-    wire.read_request()
 
 
 @pytest.mark.parametrize("script", [trickling, silent, closing])

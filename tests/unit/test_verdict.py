@@ -15,7 +15,7 @@ from oauth_broker.oauth.tokens import RefreshToken
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.verdict import Terms, Verdict, judge
-from tests.unit.fakes import NOW
+from tests.support.clock import NOW
 
 SESSION = "S" * 43
 KEY = Secret("key")
