@@ -14,7 +14,6 @@ from tests.support.deployment import APP_URI, CLIENT_ID, GRACE, PREFIX, TABLE
 from tests.support.lambda_context import FUNCTION_SECONDS
 from tests.support.operator import OPERATOR, assert_none_is_seen, audited, operate, reference, secrets_of
 from tests.support.removals import Removals
-from tests.support.stages import is_active, is_issued, is_pending
 from tests.support.world import Phone, World
 
 # The virtual clock starts at 2027-01-15T08:00:00Z.
@@ -29,12 +28,28 @@ def revoke(phone: Phone, **options: Any) -> dict[str, Any]:
     return operate(phone.world, action="revoke", session=reference(phone), **options)
 
 
+def pending(world: World) -> Phone:
+    phone = world.phone()
+    phone.authorize()
+    return phone
+
+
 def claimed(world: World) -> Phone:
     phone = world.phone()
     returning = phone.approve(phone.authorize())
     with world.aws.dying_after("UpdateItem"):
         phone.callback(returning)
     return phone
+
+
+def issued(world: World) -> Phone:
+    phone = world.phone()
+    phone.code()
+    return phone
+
+
+def active(world: World) -> Phone:
+    return world.signed_in()
 
 
 def failed(world: World) -> Phone:
@@ -57,7 +72,7 @@ def revoked(world: World) -> Phone:
     return phone
 
 
-NOT_OVER = (is_pending, claimed, is_issued, is_active)
+NOT_OVER = (pending, claimed, issued, active)
 OVER = (failed, dead, revoked)
 
 
@@ -95,7 +110,7 @@ def test_a_row_in_any_state_is_told(world: World, make: Callable[[World], Phone]
     phone = make(world)
     answer = show(phone)
     assert answer["status"] == make.__name__
-    assert answer["signed_in"] is (make is is_active)
+    assert answer["signed_in"] is (make is active)
     assert answer["lease_held"] is (make is claimed)
     assert answer["last_refreshed_at"] is None
     assert answer["timeline"][-1]["event"] == phone.row()["timeline"][-1]["S"].split()[1]
