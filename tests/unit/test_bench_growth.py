@@ -1,4 +1,4 @@
-"""What the measurement of growth stands on: its table keeps DynamoDB's conditions, and its bars can be missed."""
+"""The base of the measurement of growth: its table keeps DynamoDB's conditions, and its bars can be missed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A batch of removed rows: what is deleted, what is reported, and how long it takes where Secrets Manager fails."""
+"""A batch of removed rows: deletions, reports, and the time that it takes if Secrets Manager fails."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def denied() -> ServiceUnavailable:
 
 @dataclass
 class FakeVault:
-    """Deletes secrets, save where ``failing`` makes a failure for a session; each call takes ``call_seconds``."""
+    """Deletes secrets, unless ``failing`` makes a failure for the session. Each call takes ``call_seconds``."""
 
     clock: VirtualClock
     failing: Callable[[str], ServiceUnavailable | None] = lambda session_id: None
@@ -77,7 +77,7 @@ class Arrangement:
         self.secret_store.failing = lambda session_id: failure() if not sessions or session_id in sessions else None
 
     def clean(self, *records: object, seconds: float = FUNCTION_SECONDS) -> list[str]:
-        """Run the function's own operation; return what it reports."""
+        """Run the function's own operation; return its reported records."""
         started = self.clock.now()
         cleanup = Cleanup(self.secret_store, self.clock, lambda size: b"\xff" * size)
         answer = cleanup({"Records": list(records)}, Invocation(Context(seconds, now=self.clock.now), self.telemetry))
@@ -144,10 +144,10 @@ def test_an_outage_is_met_with_few_calls_and_takes_all_the_time_there_is(
     pauses = [later - earlier for earlier, later in pairwise(times)]
     assert pauses == sorted(pauses)
     assert pauses[0] < 0.5
-    # Far from the 50 calls a second that Secrets Manager allows.
+    # Secrets Manager allows 50 calls a second, far more than this.
     assert pauses[-1] >= 1.5
     assert len(times) < FUNCTION_SECONDS
-    # So that the tries that Lambda has for a record last for the hours of an outage.
+    # Lambda's tries for a record therefore last for the hours of an outage.
     assert times[-1] - times[0] > 0.8 * FUNCTION_SECONDS
 
 
@@ -196,7 +196,7 @@ def test_where_there_is_no_time_for_a_second_try_the_record_comes_again(broker: 
 
 
 def test_a_batch_of_nothing_but_refusals_for_want_of_a_right_takes_some_seconds(broker: Arrangement) -> None:
-    """So many sign-ins that never had a secret must not hold up a shard, whatever AWS answers for their names."""
+    """Sign-ins without a secret must not hold up a shard, for any answer of AWS to their names."""
     broker.fail(denied)
     broker.secret_store.call_seconds = 0.05
     started = broker.clock.now()
@@ -220,7 +220,7 @@ def test_the_function_reports_before_it_is_stopped(broker: Arrangement, call_sec
     if not works:
         broker.fail(unavailable)
     reported = broker.clean(*batch(3000))
-    # A little of the time is left, and all that could be done was done.
+    # A little time is left, and all possible work is done.
     assert len(reported) == 3000 - len(broker.secret_store.deleted)
     done = int(53 / call_seconds) if call_seconds else 3000
     assert len(broker.secret_store.deleted) == (pytest.approx(min(done, 3000), abs=1) if works else 0)
@@ -278,7 +278,7 @@ def test_the_control_items_of_the_table_have_no_status_and_no_secret(broker: Arr
     del removed["dynamodb"]["OldImage"]["status"]
     assert broker.clean(removed) == []
     assert broker.secret_store.calls == []
-    # Without the image nobody can tell, and what does not exist is deleted at no harm.
+    # Without the image the function cannot tell, and deleting a missing secret does no harm.
     assert broker.clean(without_image(removed)) == []
     assert broker.telemetry.lines == []
 
@@ -308,7 +308,7 @@ def test_a_record_of_a_wrong_shape_is_a_failure_with_a_log_line_and_holds_up_no_
 ) -> None:
     first, second = batch(2)
     started = broker.clock.now()
-    # Lambda takes an empty identifier for the failure of the whole batch, and bisects it.
+    # Lambda would take an empty identifier for the failure of the whole batch, and would bisect it.
     assert broker.clean(first, malformed, second) == [number]
     assert broker.secret_store.deleted == ["session-0", "session-1"]
     assert broker.clock.now() == started

@@ -1,4 +1,4 @@
-"""Dead letters of cleanup: what a letter is about is found in the stream, and done or told to be lost."""
+"""Dead letters of cleanup: the stream still has a letter's records, or the letter is lost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHARD = "shardId-00000001541626099285-f35f62ef"
 
 
 def letter(first: int, last: int, *, shard: str = SHARD, stream: str = STREAM_ARN) -> str:
-    """The documented form of a message about a DynamoDB stream."""
+    """Return a message about a DynamoDB stream in its documented form."""
     content = {
         "requestContext": {
             "requestId": "316aa6d0-8154-4d42-9af7-85d5f4a6bc81",
@@ -76,7 +76,7 @@ class Arrangement:
         return self.letters.redrive(limit, Invocation(Context(seconds, now=self.clock.now), self.telemetry), **options)
 
     def lines(self) -> list[tuple[str, str, str | None]]:
-        """What is told of the letters: level, event, reason."""
+        """Return the log lines about the letters: level, event, reason."""
         return [
             (level, event, fields.get("reason"))
             for level, event, fields in self.telemetry.lines

@@ -1,4 +1,4 @@
-"""What a process knows of mass sign-outs, and how old that may be."""
+"""A process' knowledge of mass sign-outs, and the greatest age of this knowledge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.clock import VirtualClock
 
 
 class Table:
-    """One item, or the exception that reading it raises; a reading may take its time."""
+    """One item, or an exception for every reading. A reading may take time."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock

@@ -1,4 +1,4 @@
-"""What an operator may ask for, and how a command that is none is refused."""
+"""The commands of operators, and the refusals of malformed ones."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ WRONG_VALUES: list[tuple[dict[str, Any], str, tuple[object, ...]]] = [
         (without(SESSION, "operator"), "operator"),
         (without(SESSION, "session"), "session"),
         *(({**event, member: value}, member) for event, member, values in WRONG_VALUES for value in values),
-        # One that no action knows, one of another action, and one that goes with another.
+        # An unknown member, a member of another action, and a member that needs another one.
         ({**SESSION, "sesion": REFERENCE}, "sesion"),
         ({**SESSION, "client_id": "app"}, "client_id"),
         ({**SESSION, "limit": 1}, "limit"),

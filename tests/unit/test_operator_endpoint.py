@@ -1,4 +1,4 @@
-"""The operator function's handler around its actions: its time, its audit lines, and that it never raises."""
+"""The handler of the operator function around its actions: its time and its audit lines. It never raises."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def telemetry() -> Recorded:
 
 
 def handled(telemetry: Recorded, result: Any, event: Any = None, seconds: float = 900) -> dict[str, Any]:
-    """The answer of a handler whose action answers, or fails with, ``result``."""
+    """Return the answer of a handler. Its action answers ``result``, or fails with it."""
 
     def act(command: Command, invocation: Invocation) -> dict[str, Any]:
-        # Whatever an action was about last, the audit line is about the command.
+        # The audit line must be about the command, and not about an action's last session.
         invocation.about_session("another-session", "another-app")
         if isinstance(result, Exception):
             raise result

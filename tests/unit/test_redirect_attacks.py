@@ -1,4 +1,4 @@
-"""Open redirects: thousands of URIs made to look like a registered one, through the matcher and the whole endpoint."""
+"""Open redirects: thousands of URIs that look like a registered one, through the matcher and the whole endpoint."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ PLAIN = (
 )
 LOOPBACK_ORIGINS = ("http://127.0.0.1", "http://[::1]", "http://localhost")
 REGISTERED = (*PLAIN, *(f"{origin}/callback" for origin in LOOPBACK_ORIGINS), "http://127.0.0.1")
-# All that may pass, written out: the registered strings, and the loopback URIs with each port that there is and with
-# none, the one of an empty path with a slash too.
+# All allowed URIs, written out: the registered strings, and the loopback URIs with each existing port and with none. If
+# a loopback URI has an empty path, a slash is allowed too.
 ALLOWED = frozenset(REGISTERED).union(
     f"{origin}{port}{path}"
     for origin, path in (
@@ -59,7 +59,7 @@ REQUEST = {
 
 
 class Table:
-    """Keeps the redirect URIs of the sign-ins that are saved."""
+    """Keeps the redirect URIs of saved sign-ins."""
 
     def __init__(self) -> None:
         self.saved: list[str] = []
@@ -87,7 +87,7 @@ class Browser:
         return self._endpoint(http_event("GET", "/oauth2/authorize", query=query), Context())
 
     def assert_stopped(self, query: str) -> None:
-        """A page, and nothing that leads anywhere: no redirect, no link, no cookie, no sign-in."""
+        """Check for a page that leads nowhere: no redirect, no link, no cookie, no sign-in."""
         answer = self.open(query)
         assert answer["statusCode"] == 400, query
         assert not {"location", "refresh", "link"} & answer["headers"].keys(), query
@@ -121,7 +121,7 @@ def test_no_uri_of_the_corpus_leads_anywhere_by_the_authorization_endpoint(brows
     for number, uri in enumerate(CORPUS):
         fields = {**REQUEST, "redirect_uri": uri}
         if number % 3 == 0:
-            # Neither does an error that would be redirected.
+            # An error with a redirect leads nowhere, either.
             fields["response_type"] = "token"
         browser.assert_stopped("&".join(f"{name}={_quoted(value)}" for name, value in fields.items()))
 
@@ -214,7 +214,7 @@ def test_what_an_operator_could_register_of_the_corpus_reads_one_way_only_and_ru
         assert not set(uri) & set('\\"<>^`{}|# ')
         scheme = uri.partition(":")[0]
         if "." in scheme:
-            # An app's own: everything behind it is the app's to read.
+            # The app itself reads everything behind its own scheme.
             continue
         parts = urlsplit(uri)
         assert parts.username is None
@@ -233,7 +233,7 @@ uris = st.one_of(
 
 
 def without_loopback_port(uri: str) -> str:
-    """The URI without the port and with a path, where it is on loopback: what two must have in common."""
+    """Return a loopback URI without port and with a path. Two URIs match if these are equal. Others stay the same."""
     origin = next((origin for origin in LOOPBACK_ORIGINS if uri.startswith(origin)), None)
     if origin is None:
         return uri

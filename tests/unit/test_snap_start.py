@@ -1,4 +1,4 @@
-"""What a process does when it is restored from a snapshot."""
+"""The restoration of a process from a snapshot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a row keeps of its own history."""
+"""The history in a row."""
 
 from __future__ import annotations
 
