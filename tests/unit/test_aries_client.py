@@ -282,7 +282,7 @@ def test_a_missing_life_becomes_a_safe_one() -> None:
 @given(
     st.integers() | st.floats(allow_nan=False) | st.none() | secret_texts() | st.booleans() | st.lists(st.integers())
 )
-def test_whatever_the_life_says_the_token_expires_within_a_year_and_not_before_a_second(expires_in: Any) -> None:
+def test_a_token_of_any_stated_life_expires_within_a_year_and_not_before_a_second(expires_in: Any) -> None:
     expires_at = (
         Setup(Reply(200, json.dumps(ok_members(expires_in)).replace("Infinity", "1e999").encode())).refresh().expires_at
     )
@@ -629,7 +629,7 @@ def test_a_refusal_says_how_long_to_wait_at_most_ten_minutes(text: str, seconds:
         (error(400, "invalid_grant"), 0, True),
     ],
 )
-def test_what_says_nothing_of_a_pause_has_one_by_default_after_a_refusal_alone(
+def test_an_answer_without_a_pause_gets_the_default_pause_only_after_a_refusal(
     answer: Reply | Exception, seconds: float, answered: bool
 ) -> None:
     failure = Setup(answer).failure()

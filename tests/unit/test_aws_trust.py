@@ -66,7 +66,7 @@ def test_certificates_are_read_while_the_process_starts_and_once_for_all_clients
 
 
 @pytest.mark.parametrize("hosts", [(), ("127.0.0.2",)], ids=["unknown authority", "another host"])
-def test_who_is_not_trusted_is_sent_nothing_on_any_connection(
+def test_an_untrusted_service_is_sent_nothing_on_any_connection(
     read: list[object], certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hosts: tuple[str, ...]
 ) -> None:
     other = make_certificate(tmp_path, *hosts)

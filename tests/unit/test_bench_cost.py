@@ -231,9 +231,7 @@ class TestCommand:
 
 
 class TestMeasured:
-    def test_what_the_benchmark_has_measured_takes_the_place_of_what_is_assumed(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_figures_of_the_benchmark_replace_the_assumed_ones(self, monkeypatch: pytest.MonkeyPatch) -> None:
         other = Figure("beside it", "ms", [1.0])
         warm = {name: 2 * milliseconds for name, milliseconds in Assumed().cpu_ms.items()}
         compared = [

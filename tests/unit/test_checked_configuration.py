@@ -58,7 +58,7 @@ def test_a_configuration_that_can_be_used_is_accepted_under_an_id_of_its_own() -
     [(GOOD["APPS"], GOOD["APPS"]), ("", None)],
     ids=["the new layer has a file beside the old parameter", "the old layer had the file, the new one has none"],
 )
-def test_what_was_accepted_is_accepted_again_when_an_update_is_taken_back_whatever_is_in_the_layer_by_then(
+def test_an_accepted_configuration_is_accepted_again_after_a_rollback_whatever_the_layer_holds_by_then(
     apps: str, in_the_new_layer: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "apps.json"
@@ -106,7 +106,7 @@ def test_a_new_layer_is_looked_at_even_if_no_variable_has_changed(
     ],
     ids=str,
 )
-def test_one_with_which_no_function_could_start_is_refused_and_it_is_said_why(
+def test_a_configuration_that_no_function_could_start_with_is_refused_with_a_reason(
     changes: dict[str, str], reason: str
 ) -> None:
     told = answered({**GOOD, **changes})
@@ -114,7 +114,7 @@ def test_one_with_which_no_function_could_start_is_refused_and_it_is_said_why(
     assert reason in told["Reason"]
 
 
-def test_an_update_that_is_taken_back_is_judged_by_what_was_in_force_before_and_not_by_the_functions_own_variables(
+def test_a_rolled_back_update_is_checked_by_the_old_properties_and_not_by_the_functions_own_variables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """CloudFormation then sends the old properties; the function may have newer variables."""

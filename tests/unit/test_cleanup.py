@@ -41,7 +41,7 @@ def denied() -> ServiceUnavailable:
 
 
 @dataclass
-class FakeVault:
+class FakeSecretStore:
     """Deletes secrets, unless ``failing`` makes a failure for the session. Each call takes ``call_seconds``."""
 
     clock: VirtualClock
@@ -70,7 +70,7 @@ class FakeVault:
 class Arrangement:
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.secret_store = FakeVault(self.clock)
+        self.secret_store = FakeSecretStore(self.clock)
         self.telemetry = Recorded()
 
     def fail(self, failure: Callable[[], ServiceUnavailable], *sessions: str) -> None:
@@ -151,7 +151,7 @@ def test_an_outage_is_met_with_few_calls_and_takes_all_the_time_there_is(
     assert times[-1] - times[0] > 0.8 * FUNCTION_SECONDS
 
 
-def test_what_an_outage_left_no_time_for_is_reported_too(broker: Arrangement) -> None:
+def test_records_without_time_in_an_outage_are_reported_too(broker: Arrangement) -> None:
     broker.fail(unavailable)
     broker.clean(*batch(100))
     assert len(broker.lines()) == broker.counted("SecretsNotDeleted") == 100
@@ -165,7 +165,7 @@ def test_throttling_is_counted(broker: Arrangement) -> None:
     assert broker.telemetry.metrics.count(("AwsThrottled", {"aws_service": "secretsmanager"})) == 2
 
 
-def test_what_is_refused_for_want_of_a_right_is_tried_twice_then_counts_as_absent_and_holds_up_nothing(
+def test_a_deletion_denied_for_a_missing_right_is_tried_twice_then_counts_as_absent_and_holds_up_nothing(
     broker: Arrangement,
 ) -> None:
     broker.fail(denied, "session-0", "session-1")
@@ -195,7 +195,7 @@ def test_where_there_is_no_time_for_a_second_try_the_record_comes_again(broker: 
     assert broker.counted("SecretAccessDenied") == 0
 
 
-def test_a_batch_of_nothing_but_refusals_for_want_of_a_right_takes_some_seconds(broker: Arrangement) -> None:
+def test_a_batch_of_deletions_denied_for_a_missing_right_takes_some_seconds(broker: Arrangement) -> None:
     """Sign-ins without a secret must not hold up a shard, for any answer of AWS to their names."""
     broker.fail(denied)
     broker.secret_store.call_seconds = 0.05
@@ -322,27 +322,27 @@ def test_a_line_about_a_malformed_record_does_not_name_the_session_before_it(bro
     assert (None, "malformed_record") in broker.lines()
 
 
-def with_patience(broker: Arrangement, seconds: float, *records: object) -> Deletions:
+def with_time_left(broker: Arrangement, seconds: float, *records: object) -> Deletions:
     cleanup = Cleanup(broker.secret_store, broker.clock, lambda size: b"\xff" * size)
     invocation = Invocation(Context(900, now=broker.clock.now), broker.telemetry)
     return cleanup.delete_secrets(records, invocation, time_left=seconds)
 
 
-def test_patience_ends_where_nothing_is_deleted(broker: Arrangement) -> None:
+def test_the_time_ends_if_nothing_is_deleted(broker: Arrangement) -> None:
     broker.fail(unavailable)
     started = broker.clock.now()
-    outcome = with_patience(broker, 10, *batch(2))
+    outcome = with_time_left(broker, 10, *batch(2))
     assert (outcome.deleted, sorted(outcome.failed)) == (0, ["100", "101"])
     assert 5 < broker.clock.now() - started <= 10
 
 
-def test_patience_lasts_as_long_as_secrets_are_deleted(broker: Arrangement) -> None:
+def test_the_time_does_not_end_while_secrets_are_deleted(broker: Arrangement) -> None:
     broker.secret_store.call_seconds = 3
-    assert with_patience(broker, 10, *batch(50)) == Deletions(50, ())
+    assert with_time_left(broker, 10, *batch(50)) == Deletions(50, ())
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_whatever_fails_what_is_not_deleted_is_reported_and_nothing_else(seed: int) -> None:
+def test_exactly_the_records_that_are_not_deleted_are_reported(seed: int) -> None:
     chance = random.Random(seed)
     broker = Arrangement()
     likely = chance.random()

@@ -573,7 +573,7 @@ def test_the_rule_that_an_android_package_breaks_is_told(packages: Any, rule: st
     assert rule in reason
 
 
-def test_of_a_member_that_is_misspelt_the_right_ones_are_told() -> None:
+def test_the_error_for_a_misspelt_member_lists_the_right_ones() -> None:
     misspelt = {"redirect_uris": [HTTPS], "scope": ["read"]}
     assert refusal({"bad": misspelt}).endswith(
         "unknown member 'scope': the members are redirect_uris, scopes, origins, apple_app_ids, android_packages"

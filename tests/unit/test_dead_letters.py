@@ -26,7 +26,7 @@ from tests.support.streams import (
     without_image,
 )
 from tests.support.telemetry import Recorded
-from tests.unit.test_cleanup import FakeVault, unavailable
+from tests.unit.test_cleanup import FakeSecretStore, unavailable
 
 SHARD = "shardId-00000001541626099285-f35f62ef"
 
@@ -65,7 +65,7 @@ class Arrangement:
 
     def __post_init__(self) -> None:
         self.streams = FakeStreams({SHARD: self.shard})
-        self.secret_store = FakeVault(self.clock)
+        self.secret_store = FakeSecretStore(self.clock)
         cleanup = Cleanup(self.secret_store, self.clock, lambda size: b"\xff" * size)
         self.letters = DeadLetters(self.queue, QUEUE_URL, self.streams, cleanup)
 

@@ -45,11 +45,11 @@ class TestThePythonThatItTakes:
             assert f"`python3` from {versions[0]} to {versions[-1]}" in text
 
     @pytest.mark.parametrize("version", [(3, 11), (3, 12), (3, 13), (3, 14)])
-    def test_those_between_the_bounds_do(self, version: tuple[int, int]) -> None:
+    def test_versions_between_the_bounds_do(self, version: tuple[int, int]) -> None:
         assert suits(version).returncode == 0
 
     @pytest.mark.parametrize("version", [(3, 10), (3, 15), (2, 7)])
-    def test_older_and_newer_ones_do_not_and_say_what_they_are(self, version: tuple[int, int]) -> None:
+    def test_older_and_newer_versions_do_not_and_say_their_number(self, version: tuple[int, int]) -> None:
         done = suits(version)
         assert done.returncode == 1
         assert done.stdout == f"{sys.executable} is Python {version[0]}.{version[1]}.0.\n"
@@ -65,7 +65,7 @@ class TestThePythonThatItTakes:
 
 
 class TestPip:
-    def test_of_its_configuration_only_what_reaches_an_index_gets_through(
+    def test_only_the_settings_that_reach_an_index_get_through(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         for name in [name for name in os.environ if name.startswith("PIP_")]:

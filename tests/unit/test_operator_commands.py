@@ -116,7 +116,7 @@ def test_a_wrong_member_is_named(event: dict[str, Any], member: str) -> None:
         ({**EVERYONE, "continue": True, "status": True}, ('"continue"', '"status"')),
     ],
 )
-def test_of_members_that_exclude_each_other_both_are_named(event: dict[str, Any], words: tuple[str, str]) -> None:
+def test_both_of_two_members_that_exclude_each_other_are_named(event: dict[str, Any], words: tuple[str, str]) -> None:
     refused = failure_of(InvalidCommand, lambda: parse_command(event))
     assert refused is not None
     assert all(word in refused.message for word in words)

@@ -170,7 +170,7 @@ def test_a_time_that_no_process_sets_holds_up_nobody_for_longer_than_a_pause(
 
 @pytest.mark.parametrize("value", [{"S": "x"}, {"N": "1e100"}], ids=["a text", "a time of the far future"])
 @pytest.mark.parametrize("name", ["aries_paused_until", *(f"aries_refused_{digit:x}" for digit in range(5))])
-def test_what_somebody_else_wrote_is_no_refusal_and_no_crash(
+def test_a_foreign_value_in_the_item_is_no_refusal_and_no_crash(
     processes: list[Process], clock: VirtualClock, table: MemoryDynamoDb, name: str, value: dict[str, str]
 ) -> None:
     table.items["cut-offs"] = {"session_id": {"S": "cut-offs"}, name: value}

@@ -74,7 +74,7 @@ def test_another_source_and_another_app_are_not_concerned() -> None:
         ("no address", "another", False),
     ],
 )
-def test_of_ipv6_a_whole_network_is_one_source(one: str, other: str, same: bool) -> None:
+def test_a_whole_ipv6_network_is_one_source(one: str, other: str, same: bool) -> None:
     limits = RateLimits(1, MINUTE, VirtualClock())
     limits.count(APP, one)
     assert limits.is_exceeded(APP, one)

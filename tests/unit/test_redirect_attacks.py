@@ -130,7 +130,7 @@ def _quoted(text: str) -> str:
     return quote(text, safe="", errors="surrogatepass")
 
 
-def test_written_into_a_link_unencoded_only_what_then_reads_as_a_registered_uri_passes(browser: Browser) -> None:
+def test_an_unencoded_uri_in_a_link_passes_only_if_it_then_reads_as_a_registered_one(browser: Browser) -> None:
     for uri in CORPUS:
         query = f"{urlencode(REQUEST)}&redirect_uri={uri}"
         read = [value for name, value in parse_qsl(query, keep_blank_values=True) if name == "redirect_uri"]
@@ -205,7 +205,7 @@ def _registrable() -> Iterator[str]:
         yield uri
 
 
-def test_what_an_operator_could_register_of_the_corpus_reads_one_way_only_and_runs_nothing() -> None:
+def test_every_uri_of_the_corpus_that_an_operator_could_register_reads_one_way_only_and_runs_nothing() -> None:
     registrable = list(_registrable())
     assert registrable
     for uri in registrable:
@@ -243,7 +243,7 @@ def without_loopback_port(uri: str) -> str:
 
 
 @given(st.lists(uris, min_size=1, max_size=4), uris)
-def test_whatever_is_registered_only_that_passes_and_on_loopback_any_port_and_the_empty_path_of_it(
+def test_only_registered_uris_pass_and_loopback_uris_with_any_port_or_an_empty_path(
     registered: list[str], asked: str
 ) -> None:
     (client,) = Registry.parse(json.dumps({"app": {"redirect_uris": registered, "scopes": ["read"]}})).clients
@@ -253,6 +253,6 @@ def test_whatever_is_registered_only_that_passes_and_on_loopback_any_port_and_th
 
 
 @given(st.sampled_from(CORPUS), st.sampled_from(CORPUS), st.integers(0, 60), st.integers(0, 60))
-def test_halves_of_two_attacks_make_none_that_passes(one: str, other: str, end: int, start: int) -> None:
+def test_the_halves_of_two_attacks_make_no_uri_that_passes(one: str, other: str, end: int, start: int) -> None:
     uri = one[:end] + other[start:]
     assert CLIENT.allows_redirect(uri) is (uri in ALLOWED)

@@ -52,7 +52,7 @@ def test_the_parameter_decides_what_is_logged_and_not_lambdas_variable(
 
 @pytest.mark.parametrize("event", ["operator_action", "signed_out", "session_ended"])
 @pytest.mark.parametrize("level", ["INFO", "WARN", "ERROR"])
-def test_who_did_what_and_why_a_session_ended_is_written_whatever_the_level(
+def test_audit_lines_and_ends_of_sessions_are_written_at_every_level(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], level: str, event: str
 ) -> None:
     monkeypatch.setenv(LAMBDA_LOG_LEVEL, "INFO")

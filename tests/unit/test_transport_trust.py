@@ -44,7 +44,7 @@ def test_certificates_are_read_while_the_process_starts_and_not_for_each_connect
     assert read == [str(certificate)]
 
 
-def test_who_is_not_among_them_is_sent_nothing_on_any_connection(read: list[object], certificate: Path) -> None:
+def test_an_untrusted_peer_is_sent_nothing_on_any_connection(read: list[object], certificate: Path) -> None:
     transport = RequestsTransport()
     with Peer(answering(answer()), tls=server_context(certificate)) as peer:
         for _ in range(2):

@@ -218,7 +218,7 @@ def test_a_longer_grace_makes_a_replay_of_what_was_a_refresh() -> None:
     assert judge(row, GRANT, replace(TERMS, replay_after=NOW - 101), NOW) is Verdict.REPLAY
 
 
-def test_a_row_from_before_rows_had_a_beginning_is_cut_off_by_any_mass_sign_out_and_by_none_that_never_was() -> None:
+def test_a_row_without_a_creation_time_is_refused_after_any_mass_sign_out_and_not_without_one() -> None:
     row = replace(ROW, created_at=0)
     assert judge(row, GRANT, TERMS, NOW) is Verdict.READY
     assert judge(row, GRANT, replace(TERMS, not_before=1), NOW) is Verdict.BEFORE_MASS_SIGN_OUT
