@@ -18,13 +18,13 @@ from tests.support.world import World, running_world
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are processors: some tests wait as long as they work."""
+    """Start one process more than the machine has processors, because some tests wait as long as they work."""
     return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _watched_for_leaks() -> Iterator[None]:
-    """Every test is watched: what the product has handled in secret must not be in what it wrote."""
+    """Watch every test: no secret of the product may stand in its output."""
     with watching():
         yield
 
@@ -36,10 +36,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a test in which a secret was written. The report names the channel: not even here is the secret told."""
+    """Fail a test if the product wrote a secret. The report names the channel and not the secret."""
     report = yield
     if report.when != "setup":
-        # At the end of the teardown only what is new: the sections of the test, and of its setup, are still there.
+        # The report of the teardown still has the sections of the setup and the test. The last section alone is new.
         for heading, text in report.sections:
             if heading.endswith("teardown") == (report.when == "teardown"):
                 WATCH.wrote("captured output", text)
@@ -52,19 +52,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_configure() -> None:
-    """Nothing of the developer's own AWS reaches a test, a fixture that many tests share, or what a test imports."""
+    """Keep the developer's own AWS settings away from tests, their shared fixtures and their imports."""
     ProcessEnvironment().set(apart_from_the_callers_aws(os.environ, "eu-west-1"))
 
 
 @pytest.fixture(autouse=True)
 def _no_apps_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nor does a file of apps that somebody deploys with."""
+    """Keep the developer's own file of apps away from every test."""
     monkeypatch.setattr("oauth_broker.config.settings.APPS_FILE", tmp_path / "apps.json")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_private_key() -> Iterator[None]:
-    """moto makes an RSA key for every KMS key, which takes longer than all else and is never used: one will do."""
+    """Let moto make one RSA key for all KMS keys. Nobody uses these keys, and making them takes the longest."""
     with mock.patch("moto.kms.models.generate_private_key", cache(generate_private_key)):
         yield
 
@@ -78,7 +78,7 @@ def world() -> Iterator[World]:
 
 @pytest.fixture
 def numbers(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Say what a test has counted: the lines stand together at the end of the run."""
+    """Print the counts of a test. The counts of all tests stand together at the end of the run."""
     return lambda line: record_property("numbers", line)
 
 

@@ -1,4 +1,4 @@
-"""Whether the Python that runs this can run the project: exit status 0, or 1 and one line that says why not.
+"""Tells whether this Python can run the project: exit status 0, or 1 and one line with the reason.
 
 Old Pythons run this too, so it has neither f-strings nor annotations.
 """

@@ -166,6 +166,6 @@ def _environment(side: Side, aws: str, aries: str, client_secret_arn: str) -> di
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": aws,
-        # Of the application of Flask, which signs its cookie with it.
+        # The Flask application signs its cookie with this key.
         "SECRET_KEY": "a-key-that-signs-the-cookie-of-a-sign-in",
     }

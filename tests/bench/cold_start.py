@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# Only for this one import, which brings nothing that a function would have to import itself.
+# The path serves this one import. The import brings in no module that a function imports itself.
 sys.path.append(__file__.rsplit("/", 3)[0])
 from tests.support.lambda_context import Context
 
 sys.path.pop()
-# What is done once more in the same process, to tell what a request costs when everything is there.
+# More requests in the same process show the cost of a warm request.
 WARM_REQUESTS = 10
 
 Request = Callable[[], Any]

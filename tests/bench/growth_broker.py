@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
-# Behind everything: what is measured is found before it.
+# The tests come last on the path, behind the measured modules.
 sys.path.append(str(Path(__file__).parents[2]))
 
 from tests.bench.warm_handlers import Handler, warm_handlers

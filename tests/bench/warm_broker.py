@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
-# Behind everything: what is measured is found before it.
+# The tests come last on the path, behind the measured modules.
 sys.path.append(str(Path(__file__).parents[2]))
 
 from tests.bench.warm_handlers import warm_handlers
@@ -33,7 +33,7 @@ _CONTEXT = Context()
 
 
 class SteppedClock(VirtualClock):
-    """Stands still but for when it is put forward: nothing that is kept for some seconds is read anew in between.
+    """Stands still until it is put forward, so the handlers read no cached value again in between.
 
     It lets nobody sleep: a wait would not be in the figures.
     """

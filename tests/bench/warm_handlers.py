@@ -16,7 +16,7 @@ Handler = Callable[[Any, Any], dict[str, Any]]
 
 def warm_handlers(folders: dict[str, str], clock: VirtualClock) -> dict[str, Handler]:
     """Put the function of each folder together, with one telemetry for all of them."""
-    # Of what was built, which only this process has on its path.
+    # The build has this module, and this process alone has the build on its path.
     telemetry = importlib.import_module("oauth_broker.runtime.telemetry").PowertoolsTelemetry(os.environ)
     return {
         name: load_module(Path(folder) / "app.py").make_handler(os.environ, clock, telemetry)

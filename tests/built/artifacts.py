@@ -26,7 +26,7 @@ PARAMETERS = {
     "AriesClientSecretArn": CLIENT_SECRET_ARN,
     "Apps": json.dumps(APPS),
 }
-# What Lambda itself sets, as far as anybody reads it.
+# Lambda itself sets these variables. The list leaves out variables without a reader.
 LAMBDA = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -105,7 +105,7 @@ class BarePython:
         return Imported(**told)
 
     def sources_of_bytecode(self, layer: Path) -> dict[str, str]:
-        """Return for every ``.pyc`` in the layer the source that it names, or its defect."""
+        """Return for every ``.pyc`` in the layer its source, or its defect."""
         return self._run("bytecode.py", str(layer), environment={})
 
     def _run(self, script: str, *arguments: str, environment: Mapping[str, str]) -> dict[str, Any]:

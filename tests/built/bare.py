@@ -1,10 +1,10 @@
 """Imports built modules as Lambda does, and reports the import. A bare python3.13 runs this program on its own.
 
-``python3.13 -I -S -B -W error bare.py '["module", ...]' FOLDER...`` prints one JSON object. Nothing is importable but
-the standard library and what lies in the folders, which come first, as Lambda has them. Nothing reaches the network.
+``python3.13 -I -S -B -W error bare.py '["module", ...]' FOLDER...`` prints one JSON object. It can import the standard
+library and the content of the folders. The folders come first, as in Lambda. It cannot reach the network.
 
-It stands alone and uses nothing of tests/support: if the folder of the tests were on the path, a function could import
-from there a module that its layers lack.
+It stands alone and uses no module of tests/support. If the folder of the tests were on the path, a function could
+import from there a module missing from its layers.
 """
 
 import importlib

@@ -22,7 +22,7 @@ from tests.local.template import ROOT, Template
 _HERE = Path(__file__).parent
 # The bootstrap imports it by this path.
 _CONTEXT = Path("tests", "support", "lambda_context.py")
-# Of those that the real Lambda sets, the ones that somebody reads: Powertools, botocore, Python.
+# Lambda sets more variables. Powertools, botocore or Python reads these.
 VARIABLES = LAMBDA | {
     # ApplicationLogLevel gives this value. Powertools' Logger prefers it to its own variable.
     "AWS_LAMBDA_LOG_LEVEL": "INFO",

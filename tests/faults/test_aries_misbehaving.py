@@ -34,9 +34,9 @@ from tests.support.deployment import ARIES_CLIENT_SECRET, GRACE, PREFIX
 from tests.support.leases import LEASE_SECONDS
 from tests.support.world import Answer, Phone, World, running_world
 
-# Standard refusals and answers that can be used: what becomes of these is no misbehaviour, and is tested with refresh.
+# Standard refusals and usable answers are no misbehaviour. The tests of refresh cover them.
 ANSWERS: set[FaultKind] = {"invalid_grant", "invalid_client", "unknown_error", "members", "wrong_content_type"}
-# Each takes the whole time allowed for a call. The values are seconds: to the answer, or to the next byte.
+# Each takes the whole time allowed for a call. The values are seconds before the answer, or before the next byte.
 SLOW: dict[FaultKind, float] = {"hang": 30, "late": 30, "trickle_headers": 1, "trickle_body": 1}
 # Aries asks for this pause in a refusal. It is longer than a request waits, and shorter than a lease.
 PAUSE_SECONDS = 20

@@ -12,12 +12,12 @@ _OFFSET = struct.Struct("=d")
 
 
 class SharedClock(RunningClock):
-    """A clock that anyone who has its file can move.
+    """A clock in a file. Every process with this file can move the clock.
 
-    The processes of a test share no memory but a file. ``time`` is in there, and all else is the clock of the tests.
+    The processes of a test share no memory but the file. ``time`` is in it, and all else is the clock of the tests.
 
-    With ``skips`` it never sleeps: it moves itself by what it was asked to sleep, as a clock does that only one worker
-    at a time looks at. Movements at the same moment may be counted as one.
+    If ``skips`` is true, the clock never sleeps. It moves ahead by the time to sleep, like a clock with one worker at a
+    time. Movements at the same moment may count as one.
     """
 
     def __init__(self, path: Path, *, skips: bool = False) -> None:
@@ -30,7 +30,7 @@ class SharedClock(RunningClock):
 
     @property
     def time(self) -> float:
-        """The seconds by which the clock is ahead of the machine's."""
+        """The lead over the machine's clock, in seconds."""
         offset: float = _OFFSET.unpack_from(self._shared)[0]
         return offset
 

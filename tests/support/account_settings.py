@@ -1,4 +1,4 @@
-"""Lambda's settings of an account, which moto does not know: what GetAccountSettings answers."""
+"""Lambda's settings of an account, as GetAccountSettings answers them. moto does not know this call."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ PATH = "/2016-08-19/account-settings"
 
 
 def answer(concurrent_executions: int = 1000) -> bytes:
-    """The answer of an account that may run all its functions so many times at once."""
+    """Return the answer for an account with this limit of concurrent executions."""
     return json.dumps({"AccountLimit": {"ConcurrentExecutions": concurrent_executions}}).encode()

@@ -1,4 +1,4 @@
-"""A client of the Aries simulator, for its own tests: requests that are right, and any member of them changed."""
+"""A client of the Aries simulator, for its own tests: correct requests, and requests with changed members."""
 
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit

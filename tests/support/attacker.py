@@ -1,4 +1,4 @@
-"""Somebody who holds one thing that was stolen, and tries it at every endpoint in every place where it could go."""
+"""An attacker has stolen one thing, and tries it in every possible place of every endpoint."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _ARIES_PATH = "/v1/oauth2/token"
 _COOKIE_NAME_LENGTH = 16
 _A_MAC = re.compile(r"[A-Za-z0-9_-]{43}")
 GUESS = "A" * 43
-# What else stands in a row or a line is known to everybody: names, URLs, scopes, words.
+# The rest of a row or a line is known to everybody: names, URLs, scopes, words.
 _MAY_BE_A_SECRET = re.compile(r"[A-Za-z0-9._~=-]{16,}|__Host-.*")
 
 
 @dataclass
 class Attacker:
-    """Has ``values``, and of sign-ins the ``session_ids``; knows the protocol, the apps and the redirect URIs."""
+    """Has stolen ``values``, and ``session_ids`` of sign-ins. Knows the protocol, the apps and the redirect URIs."""
 
     world: World
     values: list[str]
@@ -32,14 +32,14 @@ class Attacker:
 
     @classmethod
     def with_all_in(cls, world: World, content: Any) -> Attacker:
-        """One who has read a table, a file or an answer."""
+        """Return an attacker with every value in a table, a file or an answer."""
         texts = sorted(set(_texts(content)))
         values = [text for text in texts if _MAY_BE_A_SECRET.fullmatch(text)] or texts
         ids = {text.partition(".")[0] for text in values}
         return cls(world, values, tuple(sorted(text for text in ids if _A_MAC.fullmatch(text))))
 
     def loot(self) -> list[str]:
-        """Try everything, and return what was got: every answer that gives a token or a code."""
+        """Try everything; return every answer with a token or a code."""
         with WATCH.guessing():
             return [
                 f"{answer.status} {answer.headers.get('location', '')} {answer.body}"
@@ -53,7 +53,7 @@ class Attacker:
         yield from self._callbacks()
 
     def _spliced(self, middle: str) -> set[str]:
-        """What was stolen, as it is and put in the place of the authenticator of every sign-in that is known."""
+        """Return the stolen values, alone and in the place of the authenticator of every known sign-in."""
         made = {f"{one}.{middle}{two}" for one in self.session_ids for two in self.values if _A_MAC.fullmatch(two)}
         return {*self.values, *made, *(f"{one}.{middle}{GUESS}" for one in self.session_ids)}
 

@@ -1,4 +1,4 @@
-"""A look at, and a hand in, every AWS call of the handlers, at botocore's own events."""
+"""Watches every AWS call of the handlers at botocore's own events, and can make a call fail."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOT_APPLIED: dict[str, Callable[[], Exception]] = {
     "throttled": _client_error("ThrottlingException"),
     "server_error": _client_error("InternalServerError"),
     "access_denied": _client_error("AccessDeniedException"),
-    # A secret that somebody has made into something else, a replicated one say.
+    # Somebody has changed the secret into another kind, for example a replicated one.
     "not_deletable": _client_error("InvalidParameterException"),
     "not_found": _client_error("ResourceNotFoundException"),
     "unreachable": lambda: EndpointConnectionError(endpoint_url="https://aws.example"),
@@ -41,12 +41,12 @@ NOT_APPLIED: dict[str, Callable[[], Exception]] = {
 APPLIED: dict[str, Callable[[], Exception]] = {
     "timed_out_though_applied": lambda: ReadTimeoutError(endpoint_url="https://aws.example")
 }
-# What a service that is in trouble does; every one of them passes.
+# The failures of a service in trouble. All of them pass.
 FAILURES = ("throttled", "server_error", "access_denied", "unreachable", "timed_out", "timed_out_though_applied")
 
 
 class ProcessDied(BaseException):
-    """The end of a process: nothing in it catches this, and nothing of it is answered."""
+    """The end of a process. The process does not catch this, and its caller gets no answer."""
 
 
 @dataclass
@@ -65,7 +65,7 @@ _sending = Lock()
 
 
 def _send_one_at_a_time(event_name: str, request: Any, **_: Any) -> Any:
-    """Hand a request to moto, whose conditional writes are not atomic, under a lock: those of AWS are."""
+    """Hand a request to moto under a lock. Conditional writes are atomic in AWS, but not in moto."""
     if account_settings.PATH in request.url:
         answer = account_settings.answer(_watching[-1].concurrent_executions)
         return AWSResponse(request.url, 200, HTTPHeaders(), MockRawResponse(answer))
@@ -74,7 +74,7 @@ def _send_one_at_a_time(event_name: str, request: Any, **_: Any) -> Any:
 
 
 def _check(params: dict[str, Any], model: OperationModel, **_: Any) -> None:
-    """Hold the parameters against the service's model, which the handlers' own clients leave to the service."""
+    """Check the parameters by the service's model. The handlers' own clients leave this to the service."""
     assert model.input_shape is not None
     report = ParamValidator().validate(params, model.input_shape)
     assert not report.has_errors(), report.generate_report()
@@ -87,7 +87,7 @@ def _session() -> boto3.Session:
     events.register("before-parameter-build", _check)
     events.register("before-call", _Relay("before"))
     events.register("after-call", _Relay("after"))
-    # botocore asks every handler and takes the first answer: moto's own would apply each call once more.
+    # botocore asks every handler and takes the first answer. moto's own handler would apply each call once more.
     events.unregister("before-send", botocore_stubber)
     events.register_first("before-send", _send_one_at_a_time)
     events.register_first("needs-retry", _Relay("needs_retry"))
@@ -95,7 +95,7 @@ def _session() -> boto3.Session:
 
 
 class _Relay:
-    """Hands an event to the one that watches when it happens."""
+    """Hands each event to the current watcher."""
 
     def __init__(self, method: str) -> None:
         self._method = method
@@ -106,10 +106,11 @@ class _Relay:
 
 @dataclass
 class AwsCalls:
-    """``made`` lists the API calls as ``service:Operation``, retries of the SDK not counted apart.
+    """Lists the AWS calls, and lets calls fail.
 
-    ``routine`` lists the readings of the cut-offs. ``concurrent_executions`` is what Lambda says of the account.
-    ``writes`` lists the bodies of the writes of rows, each with the ``function`` that was called last.
+    ``made`` lists the API calls as ``service:Operation``; the SDK's retries of a call do not count apart. ``routine``
+    lists the readings of the not-before times. ``concurrent_executions`` is Lambda's limit of the account. ``writes``
+    lists the bodies of the writes of rows, each with the ``function`` of the last call.
     """
 
     made: list[str] = field(default_factory=list)
@@ -124,12 +125,12 @@ class AwsCalls:
     _visits: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     def watch(self) -> None:
-        """Be the one that watches every client of boto3's default session, and make that session on first use.
+        """Watch every client of boto3's default session, and make that session on first use.
 
-        One session for all tests: to load the service models anew for every test would take most of the time.
+        All tests share one session, because loading the service models for every test would take most of the time.
         """
         _watching[:] = [self]
-        # moto forgets the default session whenever it starts.
+        # moto forgets the default session at every start.
         boto3.DEFAULT_SESSION = _session()
 
     @contextmanager
@@ -144,7 +145,7 @@ class AwsCalls:
 
     @contextmanager
     def failing_from(self, start: str, operation: str, kind: str) -> Iterator[None]:
-        """Let every call of ``operation`` fail as ``kind`` once ``start`` has been called."""
+        """Let every call of ``operation`` fail as ``kind`` after the first call of ``start``."""
         failure = _Failure(operation, kind, 10_000)
         with self.visited(start, lambda: self._failures.append(failure)):
             yield
@@ -176,7 +177,7 @@ class AwsCalls:
 
     @contextmanager
     def dying_after(self, operation: str) -> Iterator[None]:
-        """Let the process die just after the next call of ``operation`` was answered."""
+        """Let the process die just after the answer to the next call of ``operation``."""
         self._dying_after.append(operation)
         with suppress(ProcessDied):
             yield
@@ -184,19 +185,19 @@ class AwsCalls:
 
     @contextmanager
     def answering_routine_with(self, kind: str) -> Iterator[None]:
-        """Let every reading of the cut-offs fail as ``kind``, one of NOT_APPLIED, as in a process that has none."""
+        """Let every reading of the not-before times fail as ``kind``, one of NOT_APPLIED, as if there were none."""
         self._routine_failure = kind
         yield
         self._routine_failure = ""
 
     def counted(self) -> dict[str, int]:
-        """The number of calls to each service."""
+        """Return the number of calls to each service."""
         services = [call.partition(":")[0] for call in self.made]
         return {service: services.count(service) for service in sorted(set(services))}
 
     def before(self, event_name: str, params: dict[str, Any], **_: Any) -> None:
         service, operation = event_name.split(".")[1:]
-        # What every warm process reads again and again, whatever is asked of it, is no call of an operation.
+        # Every warm process reads the control item again and again. These readings are part of no operation.
         is_routine = _CUT_OFFS_KEY in (params.get("body") or b"")
         (self.routine if is_routine else self.made).append(f"{service}:{operation}")
         if operation in ("PutItem", "UpdateItem"):

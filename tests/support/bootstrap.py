@@ -11,7 +11,7 @@ _imports = itertools.count()
 
 
 def load_module(path: Path) -> ModuleType:
-    """Import the file afresh, as a cold start does. All functions have an ``app``: each import gets another name."""
+    """Import the file afresh, as a cold start does. All functions have an ``app``, so each import gets a new name."""
     spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}_{next(_imports)}", path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} cannot be imported")

@@ -14,9 +14,9 @@ from cryptography.x509.oid import NameOID
 
 
 def make_certificate(folder: Path, *hosts: str) -> Path:
-    """Write a certificate, which is its own authority, and its key into one PEM file.
+    """Write a self-signed certificate and its key into one PEM file.
 
-    It is good for a day, for these names or addresses, or for 127.0.0.1.
+    The certificate is valid for a day, for these names or addresses, or else for 127.0.0.1.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Made up for a test")])
@@ -47,7 +47,7 @@ def _general(host: str) -> x509.GeneralName:
 
 
 def server_context(certificate: Path) -> ssl.SSLContext:
-    """Make what a server needs to speak TLS with it."""
+    """Make the TLS context of a server with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context

@@ -23,8 +23,8 @@ class VirtualClock:
 class RunningClock(VirtualClock):
     """The machine's clock, ``time`` seconds ahead.
 
-    Threads and processes that wait for one another need it: a clock that stands still would never let one of them wait
-    while the others work.
+    Threads and processes need it to wait for one another. If the clock stood still, none could wait while the others
+    work.
     """
 
     def __init__(self) -> None:

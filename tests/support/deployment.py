@@ -1,4 +1,4 @@
-"""The deployment that the tests have to do with: its apps, its names, and the environment of its functions."""
+"""The deployment of the tests: its apps, its names, and the environment of its functions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ APPS: dict[str, dict[str, Any]] = {
         "origins": [ORIGIN],
     },
 }
-# The variables that ``Settings`` reads.
+# ``Settings`` reads these variables.
 _SETTINGS = {
     "ISSUER": ISSUER,
     "DOMAIN_NAME": "",
@@ -68,10 +68,10 @@ _TELEMETRY = {
 
 
 def settings_environment(**changes: str) -> dict[str, str]:
-    """The variables that ``Settings`` reads, with these changes."""
+    """Return the variables of ``Settings``, with these changes."""
     return _SETTINGS | changes
 
 
 def deployed_environment(**changes: str) -> dict[str, str]:
-    """All variables of a function of the deployment, with these changes."""
+    """Return all variables of a function of the deployment, with these changes."""
     return _SETTINGS | _TELEMETRY | changes

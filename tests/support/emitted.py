@@ -1,4 +1,4 @@
-"""What the functions emit, read from their source: metrics with their dimensions, and the names of log lines."""
+"""The metrics with their dimensions, and the names of log lines, read from the source of the functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACKAGE = ROOT / "layers" / "oauth_broker" / "oauth_broker"
 
 
 def metrics() -> dict[str, set[str]]:
-    """Every metric, with the dimensions it has beside ``service``."""
+    """Return every metric, with its dimensions beside ``service``."""
     found: dict[str, set[str]] = defaultdict(set)
     for method, call in _calls():
         if method in ("count", "measure") and call.args:
@@ -22,7 +22,7 @@ def metrics() -> dict[str, set[str]]:
 
 
 def events() -> set[str]:
-    """Every name of a log line; those that are put together are left out."""
+    """Return every name of a log line, except names put together at run time."""
     place = {"log": 0, "_write": 1}
     return {
         name
@@ -40,7 +40,7 @@ def _calls() -> Iterator[tuple[str, ast.Call]]:
 
 
 def _texts(argument: ast.expr) -> set[str]:
-    """The texts that an argument may be: itself, or the two of a conditional expression."""
+    """Return the possible texts of an argument: itself, or the two of a conditional expression."""
     match argument:
         case ast.Constant(value=str(text)):
             return {text}

@@ -1,4 +1,4 @@
-"""The real handlers of ``functions/``, loaded by path as Lambda loads them, and the events they are given."""
+"""The real handlers of ``functions/``, loaded by path as Lambda does, and the events for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.bootstrap import load_module
 from tests.support.deployment import deployed_environment
 
 ROOT = Path(__file__).parents[2]
-# The function behind each path but those of the metadata.
+# The function behind each path, except the paths of the metadata.
 ENDPOINTS = {
     "/oauth2/authorize": "authorize",
     "/oauth2/callback": "callback",
@@ -39,7 +39,7 @@ def _loaded(name: str) -> ModuleType:
 
 
 def make_handler(name: str, environment: Mapping[str, str], clock: Any, telemetry: Any) -> Any:
-    """Put the function together with these parts. The parts that it makes for itself at its import are not used."""
+    """Put the function together with these parts. They replace the parts made at its import."""
     make = _loaded(name).make_handler
     # The metadata needs no time.
     return make(environment, telemetry) if name == "metadata" else make(environment, clock, telemetry)

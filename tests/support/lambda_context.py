@@ -1,7 +1,7 @@
-"""The context that Lambda hands to a function with each event.
+"""The context of an invocation, as Lambda hands it to a function with each event.
 
-The programs that run in a bare Python read this module too. A cold start is measured after this import, and a module
-that both need would be missing from the figures: this module imports none at its top but ``collections.abc``.
+The programs of a bare Python read this module too. The measurement of a cold start begins after this import, and a
+module imported here would be missing from the figures. The only import at the top is therefore ``collections.abc``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ FUNCTION_SECONDS = 29
 
 
 class Context:
-    """A Lambda context with ``seconds`` at its start. They pass as ``now`` does, by default not at all."""
+    """A Lambda context with ``seconds`` at its start. They pass as ``now`` does, or not at all by default."""
 
     def __init__(
         self, seconds: float = FUNCTION_SECONDS, *, now: Callable[[], float] = lambda: 0.0, request_id: str = ""

@@ -1,13 +1,14 @@
-"""A watch over every test: no secret that the product has handled may stand in anything that it wrote.
+"""A watch over every test: no secret of the product may stand in its output.
 
-Secrets are met where they enter and where they are made: in the type ``Secret``, in the requests (body, cookies,
-authorization, state and code of a callback), in what is sent to browsers (cookies, states and codes of redirects), at
-the Aries simulator (its client secret, codes and tokens), and in the rows that cleanup is told of (ids, hashes, sealed
+The watch meets secrets at their entry and at their making: in the type ``Secret``, in the requests (body, cookies,
+authorization, state and code of a callback), in the answers to browsers (cookies, states and codes of redirects), at
+the Aries simulator (its client secret, codes and tokens), and in the removed rows of cleanup (ids, hashes, sealed
 tokens, the verifier of a sign-in under way).
-What is written is met at the telemetry, the error answers, the redirects and pages, the failures' reasons and
+
+The watch reads the output in the telemetry, the error answers, the redirects and pages, the failures' reasons and
 descriptions, the operator's answers, and standard output, error and log as the test runner captures them.
 
-Of functions that run in other processes a test must tell: what they were sent and have answered, and their log.
+If functions run in other processes, the test must pass on their requests, their answers and their log.
 """
 
 from __future__ import annotations
@@ -35,19 +36,19 @@ from tests.local.aries import AriesCore
 from tests.support.telemetry import Recorded
 from tests.support.world import Answer
 
-# What is shorter is no secret but a malformed value, and may well be a word of a message.
+# A shorter value is malformed and no secret. It may well be a word of a message.
 _LEAST_LENGTH = 12
 _SECRET_PARAMETERS = frozenset(
     {"state", "code", "code_verifier", "access_token", "refresh_token", "token", "client_secret"}
 )
-# What a redirect says beside them.
+# A redirect shows these beside the secrets.
 _TOLD_PARAMETERS = frozenset({"error", "error_description", "error_uri"})
-# Of a row, what any log line may tell.
+# A log line may show these attributes of a row.
 _TOLD_ATTRIBUTES = frozenset(
     {
         "client_id",
         "failed_error",
-        # The request of an operator that ended the session, perhaps.
+        # If an operator ended the session, this is the operator's request.
         "lease_id",
         "provider_redirect_uri",
         "redirect_uri",
@@ -63,18 +64,18 @@ _LINK = re.compile(r'<a href="([^"]*)">')
 
 @dataclass
 class Watch:
-    """What the product has handled in the tests of one module so far, and what it has written in one, by channel."""
+    """The secrets in the tests of one module so far, and the output of one test by channel."""
 
     secrets: set[str] = field(default_factory=set)
     written: dict[str, set[str]] = field(default_factory=dict)
     _module: object = None
     _new: list[str] = field(default_factory=list)
-    # Kept from test to test, since some modules make a hundred thousand secrets.
+    # Stays from test to test, because some modules make a hundred thousand secrets.
     _by_beginning: dict[str, list[str]] = field(default_factory=dict)
     _guessing: bool = False
 
     def begin(self, module: object = None) -> None:
-        """Forget what was written, and the secrets of another module: within one, what fixtures hold lives on."""
+        """Forget the output. Forget the secrets only for another module, because fixtures of a module live on."""
         self.written.clear()
         if module is None or module != self._module:
             self.secrets.clear()
@@ -90,7 +91,7 @@ class Watch:
 
     @contextmanager
     def guessing(self) -> Iterator[None]:
-        """What is sent within is no secret: an attacker tries, for one, what stands in the log."""
+        """Ignore the values sent within, because an attacker also tries, for example, values from the log."""
         self._guessing = True
         try:
             yield
@@ -98,21 +99,21 @@ class Watch:
             self._guessing = False
 
     def wrote(self, channel: str, text: str) -> None:
-        """Keep what the product has written."""
+        """Keep a text of the product's output."""
         self.written.setdefault(channel, set()).add(text)
 
     def leaks(self) -> list[str]:
-        """The channels in which a secret stands, as it is or percent-encoded."""
+        """Return the channels with a secret in them, as it is or percent-encoded."""
         while self._new:
             value = self._new.pop()
             for form in {value, quote(value, safe="")}:
                 self._by_beginning.setdefault(form[:_LEAST_LENGTH], []).append(form)
-        # Copies: the threads of a stack that runs on may write meanwhile.
+        # Copies, because the threads of a running stack may write meanwhile.
         written = [(channel, text) for channel, texts in self.written.copy().items() for text in texts.copy()]
         return sorted({channel for channel, text in written if _stands_in(text, self._by_beginning)})
 
     def request(self, request: HttpRequest) -> None:
-        """Meet the secrets that a caller sends."""
+        """Meet the secrets in a caller's request."""
         self.secret(request.body)
         self.secret(request.headers.get("authorization", ""))
         for cookie in request.cookies:
@@ -120,20 +121,20 @@ class Watch:
         self._parameters(request.raw_query)
 
     def response(self, event: Mapping[str, Any]) -> None:
-        """Meet the secrets that a browser is given, and read what a caller is told beside them."""
+        """Meet the secrets for a browser, and read the output beside them."""
         headers = dict(event["headers"])
         self._browser_is_given(headers.pop("location", ""), event["cookies"])
         self.wrote("header", json.dumps(headers))
         if event["statusCode"] >= 400:
             self.wrote("error answer", event["body"])
         elif headers.get("content-type", "").startswith("text/html"):
-            # One link may lead back to the app, in place of a redirect.
+            # A page may have one link back to the app, in place of a redirect.
             for location in _LINK.findall(event["body"])[:1]:
                 self._browser_is_given(unescape(location), ())
             self.wrote("page", _LINK.sub("", event["body"], count=1))
 
     def removed(self, records: Iterable[object]) -> None:
-        """Meet what the rows held of which a stream tells that they were removed."""
+        """Meet the secrets of removed rows in a stream's records."""
         for record in records:
             match record:
                 case {"dynamodb": {"OldImage": Mapping() as image}}:
@@ -149,12 +150,12 @@ class Watch:
                     self._attribute(part)
 
     def answer(self, answer: Answer) -> None:
-        """Meet the secrets that functions in another process gave to an app or a browser."""
+        """Meet the secrets in an answer from another process to an app or a browser."""
         self._browser_is_given(answer.headers.get("location", ""), answer.cookies)
         self.body(answer.body)
 
     def exchange(self, response: requests.Response) -> None:
-        """Meet the secrets that went to functions in another process, and that came back."""
+        """Meet the secrets in a request to another process, and in the response."""
         sent = response.request
         self._parameters(urlsplit(sent.url or "").query)
         self.body(sent.body.decode() if isinstance(sent.body, bytes) else sent.body or "")
@@ -173,7 +174,7 @@ class Watch:
             self.members(members if isinstance(members, dict) else {})
 
     def members(self, *objects: Mapping[str, object]) -> None:
-        """Meet the secrets among the members of these."""
+        """Meet the secrets among these members."""
         for members in objects:
             for name in _SECRET_PARAMETERS & members.keys():
                 self.secret(str(members[name]))
@@ -191,7 +192,7 @@ class Watch:
 
 
 def _stands_in(text: str, by_beginning: Mapping[str, list[str]]) -> bool:
-    """Whether one of the values stands in the text: in one pass, since some tests make a hundred thousand of them."""
+    """Tell whether the text contains a value, in one pass: some tests make a hundred thousand values."""
     return any(
         text.startswith(value, at)
         for at in range(len(text) - _LEAST_LENGTH + 1)
@@ -203,7 +204,7 @@ WATCH = Watch()
 
 
 def _after(cls: type, method: str, note: Callable[..., object]) -> Any:
-    """Have ``note`` called with the result and the arguments of every call of ``method``."""
+    """Call ``note`` with the result and the arguments of every call of ``method``."""
     real = getattr(cls, method)
 
     def noted(*arguments: Any, **named: Any) -> Any:
@@ -211,13 +212,13 @@ def _after(cls: type, method: str, note: Callable[..., object]) -> Any:
         note(result, *arguments, **named)
         return result
 
-    # A class method is bound already, and would be given the class once more.
+    # A class method is already bound. As a plain function, it would get the class once more.
     return mock.patch.object(cls, method, staticmethod(noted) if hasattr(real, "__self__") else noted)
 
 
 @contextmanager
 def watching() -> Iterator[Watch]:
-    """Watch whatever runs in this process."""
+    """Watch everything in this process."""
     wrote, secret = WATCH.wrote, WATCH.secret
     notes = [
         _after(Secret, "__init__", lambda _, self, value: WATCH.secret(value)),
@@ -244,6 +245,6 @@ def watching() -> Iterator[Watch]:
 
 @contextmanager
 def watching_requests() -> Iterator[None]:
-    """Meet what the library ``requests`` sends to functions in another process, and what they answer."""
+    """Meet the secrets in the requests of the library ``requests`` to other processes, and in the responses."""
     with _after(requests.Session, "send", lambda response, *_, **__: WATCH.exchange(response)):
         yield

@@ -1,4 +1,4 @@
-"""The longest time that a worker which died holds a session up."""
+"""The longest time for which a dead worker holds up a session."""
 
 from __future__ import annotations
 

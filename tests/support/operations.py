@@ -1,4 +1,4 @@
-"""What the template gives to whoever is on call, read for the tests: which metrics there are, which graphs, queries."""
+"""The operators' part of the template, read for the tests: metrics, graphs, queries."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tests.support.transformed import of_type, plain, properties
 
 NAMESPACE = "AriesTokenBroker"
 STACK = "AWS::StackName"
-# Of AWS' metrics, those in use, with their dimension.
+# The metrics of AWS in use, with their dimension.
 AWS_METRICS = {
     "AWS/ApiGateway": ("ApiId", {"4xx", "5xx", "Count", "IntegrationLatency", "Latency"}),
     "AWS/DynamoDB": ("TableName", {"ReadThrottleEvents", "TimeToLiveDeletedItemCount", "WriteThrottleEvents"}),
     "AWS/Lambda": ("FunctionName", {"ConcurrentExecutions", "Duration", "Errors", "IteratorAge", "Throttles"}),
-    # Of a mapping that counts its events: see MetricsConfig.
+    # MetricsConfig lets the mapping count its events.
     "AWS/Lambda, of an event source mapping": ("EventSourceMappingUUID", {"PolledEventCount"}),
     "AWS/SQS": ("QueueName", {"ApproximateNumberOfMessagesVisible"}),
 }
 # (namespace, name, dimensions)
 Metric = tuple[str, str, dict[str, str]]
-# Of the account in a region, once an hour (Secrets Manager user guide, "Monitor with CloudWatch").
+# A metric of the account in a region, once an hour (Secrets Manager user guide, "Monitor with CloudWatch").
 SECRETS: Metric = (
     "AWS/SecretsManager",
     "ResourceCount",
@@ -33,7 +33,7 @@ SECRETS: Metric = (
 
 @cache
 def custom_metrics() -> dict[str, set[str]]:
-    """What may be in our namespace: what the code emits, and what is counted in the access log."""
+    """Return the metrics of our namespace: all metrics of the code, and the count from the access log."""
     filters = [
         transformation
         for it in of_type("AWS::Logs::MetricFilter").values()
@@ -61,7 +61,7 @@ def access_log() -> dict[str, str]:
 
 @cache
 def widgets() -> list[dict[str, Any]]:
-    """The dashboard, with references as the names they refer to."""
+    """Return the widgets of the dashboard, with names in place of references."""
     text = properties("Dashboard")["DashboardBody"]["Fn::Sub"]
     resolved = re.sub(r"\$\{([^!}]+)\}", r"\1", text).replace("${!", "${")
     body = json.loads(resolved)
@@ -72,6 +72,6 @@ def widgets() -> list[dict[str, Any]]:
 
 @cache
 def saved_queries() -> dict[str, dict[str, Any]]:
-    """Every saved query by its name, less the stack's."""
+    """Return every saved query by its name, without the stack's name."""
     queries = [plain(it["Properties"]) for it in of_type("AWS::Logs::QueryDefinition").values()]
     return {it["Name"].removeprefix(f"${{{STACK}}}/"): it for it in queries}

@@ -1,4 +1,4 @@
-"""What a person on call does, and what of it must never be seen."""
+"""The work of a person on call, and the secrets that this person must never see."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.support.lambda_context import Context
 from tests.support.world import Phone, World
 
 OPERATOR = "ann@example.com"
-# As long as the template lets the function run.
+# The template's timeout of the function.
 OPERATOR_SECONDS = 900
 EVERYONE: dict[str, Any] = {"action": "revoke_all", "everyone": True}
 
 
 def operate(world: World, /, *, via: Any = None, within: float = OPERATOR_SECONDS, **command: Any) -> dict[str, Any]:
-    """Invoke the operator function; in a process of its own where ``via`` is its handler."""
+    """Invoke the operator function. ``via`` may be its handler in a process of its own."""
     handler = via or world.handler("operator")
     answer = handler({"operator": OPERATOR} | command, Context(within, now=world.clock.now))
     assert json.dumps(answer)
@@ -34,14 +34,14 @@ def reference(phone: Phone) -> str:
 
 
 def audited(world: World) -> list[dict[str, Any]]:
-    """The audit lines, without what is the same in all of them."""
+    """Return the audit lines, without their request ids."""
     lines = [fields for _, event, fields in world.telemetry.lines if event == "operator_action"]
     assert all(fields["request_id"] for fields in lines)
     return [{name: value for name, value in fields.items() if name != "request_id"} for fields in lines]
 
 
 def secrets_of(world: World, phones: Iterable[Phone]) -> set[str]:
-    """Everything that only its owner may see: of the phones, of their rows, and of Aries."""
+    """Return all secrets of the phones, of their rows, and of Aries. Their owners alone may see them."""
     found = {ARIES_CLIENT_SECRET}
     for phone in phones:
         found |= {phone.session_id, phone.access_token, phone.refresh_token, phone.aries_state, phone.verifier}
@@ -58,7 +58,7 @@ def secrets_of(world: World, phones: Iterable[Phone]) -> set[str]:
 
 
 def assert_none_is_seen(world: World, secrets: Iterable[str], *answers: Any) -> None:
-    """None of ``secrets`` is in a log line, a metric or an answer."""
+    """Check that ``secrets`` are in no log line, no metric and no answer."""
     telemetry = world.telemetry
     seen = json.dumps([telemetry.lines, telemetry.metrics, telemetry.durations, answers])
     for secret in secrets:
@@ -69,8 +69,8 @@ def assert_none_is_seen(world: World, secrets: Iterable[str], *answers: Any) -> 
 def at_call(world: World, number: int, kind: str) -> Iterator[list[str]]:
     """Let the AWS call with this number, from 1 on, be the process' last or fail as ``kind``, one of KINDS.
 
-    Every other call of the same operation that follows fails, too, as long as this lasts: what passes in a moment is
-    repeated and not seen. Yields the calls, the one that failed first.
+    Later calls of the same operation fail too, because a repetition would hide a single failure. Yields the calls, the
+    first failed one first.
     """
     hit: list[str] = []
     calls = count(1)
@@ -88,7 +88,7 @@ def at_call(world: World, number: int, kind: str) -> Iterator[list[str]]:
 
     def answer(event_name: str, **event: Any) -> None:
         after(event_name, **event)
-        # The name of the event has another beginning.
+        # The event's name has another beginning here.
         if any(name.split(".")[1:] == event_name.split(".")[1:] for name in hit):
             if kind == "dies_after":
                 raise ProcessDied

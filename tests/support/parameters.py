@@ -1,4 +1,4 @@
-"""What CloudFormation makes of the template's parameters before it deploys anything."""
+"""Checks the template's parameters as CloudFormation does before it deploys anything."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# Of AriesIssuer: those of Keycloak, Auth0 and Okta. Each names a tenant by its path or ends in a slash.
+# Values of AriesIssuer from Keycloak, Auth0 and Okta. Each names a tenant by its path or ends in a slash.
 ISSUERS_WITH_A_PATH = [
     "https://kc.example/realms/x",
     "https://kc.example/realms/my%20realm",
@@ -16,7 +16,7 @@ ISSUERS_WITH_A_PATH = [
 
 
 def is_accepted(parameter: Mapping[str, Any], value: str) -> bool:
-    """Whether CloudFormation takes the value: a pattern must match all of it."""
+    """Tell whether CloudFormation takes the value: a pattern must match all of it."""
     if parameter["Type"] == "Number" and not re.fullmatch(r"-?[0-9]+", value):
         return False
     checks: dict[str, Callable[[Any], bool]] = {
@@ -31,7 +31,7 @@ def is_accepted(parameter: Mapping[str, Any], value: str) -> bool:
 
 
 def evaluate(expression: Any, values: Mapping[str, str]) -> Any:
-    """A rule's value, by CloudFormation's rule functions."""
+    """Return a rule's value, by CloudFormation's rule functions."""
     match expression:
         case {"Ref": name}:
             return values[name]
@@ -50,7 +50,7 @@ def evaluate(expression: Any, values: Mapping[str, str]) -> Any:
 
 
 def broken_rules(template: Mapping[str, Any], values: Mapping[str, str]) -> list[str]:
-    """What the template's rules say of values that do not go together."""
+    """Return the messages of the template's rules against values that do not go together."""
     return [
         assertion["AssertDescription"]
         for rule in template["Rules"].values()
@@ -61,7 +61,7 @@ def broken_rules(template: Mapping[str, Any], values: Mapping[str, str]) -> list
 
 
 def refusals(template: Mapping[str, Any], given: Mapping[str, str]) -> list[str]:
-    """Why CloudFormation would refuse a deployment with these parameters, a sentence each."""
+    """Return CloudFormation's reasons to refuse a deployment with these parameters, a sentence each."""
     parameters: Mapping[str, Any] = template["Parameters"]
     found = [f"{name} is no parameter of template.yaml" for name in given if name not in parameters]
     for name, parameter in parameters.items():

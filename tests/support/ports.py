@@ -1,4 +1,4 @@
-"""Ports for a stack whose ports are to be known beforehand."""
+"""Ports for a stack, known before the stack starts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.local.serving import HOST
 
 
 def five_free_ports() -> int:
-    """Return the first; below the ports that the system gives away by itself."""
+    """Return the first of the five ports. They are below the range from which the system takes ports by itself."""
     while True:
         base = 20_000 + secrets.randbelow(10_000)
         try:

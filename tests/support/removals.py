@@ -1,4 +1,4 @@
-"""What follows when rows of a world's table expire: the real ``cleanup`` behind the template's event source mapping."""
+"""The expiry of rows of a world's table: the real ``cleanup`` behind the template's event source mapping."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from tests.support.deployment import PREFIX, TABLE
 from tests.support.lambda_context import Context
 from tests.support.world import World, own_session
 
-# As long as Lambda lets a function run.
+# Lambda's longest timeout.
 _OPERATOR_SECONDS = 900
 
 
 @cache
 def _template() -> Template:
-    """The template, with the parameters that have no default."""
+    """Return the template, with values for the parameters without a default."""
     return Template({"AriesClientId": "aries-client", "Apps": "{}"}, created={})
 
 
 def template_trigger() -> StreamTrigger:
-    """The event source mapping as the template has it."""
+    """Return the event source mapping of the template."""
     return _template().stream_trigger()
 
 
 class Removals:
     """The way of a removed row to ``cleanup`` or to the dead letters.
 
-    ``changes`` are made to the template's event source mapping. ``crashing_on`` are sessions at which the function
-    ends without an answer. ``calls`` are the sessions that it was called with, call by call.
+    ``changes`` apply to the template's event source mapping. If a batch contains a session of ``crashing_on``, the
+    function ends without an answer. ``calls`` lists the sessions of each call.
     """
 
     def __init__(self, world: World, streams: Any = None, **changes: Any) -> None:
@@ -62,21 +62,21 @@ class Removals:
         )
 
     def expire(self, seconds: float) -> None:
-        """Let time pass, and DynamoDB delete what expired until then."""
+        """Let time pass, and let DynamoDB delete the rows expired by then."""
         self.world.clock.sleep(seconds)
         self._expiry.delete_expired()
 
     def age(self, seconds: float) -> None:
-        """Make the records in the stream so much older."""
+        """Make the records in the stream older by ``seconds``."""
         self._age += seconds
 
     def deliver(self, rounds: int = 1) -> None:
-        """Let Lambda call the function, and repeat what failed so many times less one."""
+        """Let Lambda call the function. Each round after the first repeats the failures."""
         for _ in range(rounds):
             self._mapping.deliver()
 
     def letters(self) -> list[dict[str, Any]]:
-        """What lies in the dead-letter queue, save what was taken a moment ago."""
+        """Return the letters in the dead-letter queue, except the letters taken a moment ago."""
         queue: dict[str, Any] = {"QueueUrl": self._queue_url}
         messages: list[dict[str, str]] = []
         while taken := self._sqs.receive_message(**queue, MaxNumberOfMessages=10).get("Messages"):
@@ -87,7 +87,7 @@ class Removals:
         return [json.loads(message["Body"]) for message in messages]
 
     def redrive(self, limit: int, **options: bool) -> Redriven:
-        """Do what an operator does about dead letters."""
+        """Redrive dead letters, as an operator does."""
         world = self.world
         secret_store = SecretsManagerStore(aws.secretsmanager(), PREFIX, world.environment["KEY_ID"])
         cleanup = Cleanup(secret_store, world.clock, lambda size: b"\xff" * size)
@@ -96,11 +96,11 @@ class Removals:
         return letters.redrive(limit, invocation, **options)
 
     def _now(self) -> float:
-        # moto gives records the machine's time, whatever the world's clock says.
+        # moto gives records the machine's time, and not the time of the world's clock.
         return time.time() + self._age
 
     def _invoke(self, function: str, event: str) -> str:
-        """Do what the Lambda service does with a call of the function."""
+        """Invoke the function as the Lambda service does."""
         assert function == "CleanupFunction"
         records = json.loads(event)["Records"]
         self.calls.append([record["dynamodb"]["Keys"]["session_id"]["S"] for record in records])
@@ -111,7 +111,7 @@ class Removals:
 
 
 def add_stream(dynamodb: Any, table: str) -> str:
-    """Give a table that has none a stream like the template's; return the stream's ARN."""
+    """Give the table a stream like the template's, if it has none. Return the stream's ARN."""
     described = dynamodb.describe_table(TableName=table)["Table"]
     if "LatestStreamArn" not in described:
         specification = {"StreamEnabled": True, **_template().properties("SignInsTable")["StreamSpecification"]}

@@ -1,4 +1,4 @@
-"""The attributes that a function's writes of rows name, which its role is limited to."""
+"""The attributes in a function's writes of rows. The function's role allows no others."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ WRITTEN: dict[str, list[str]] = {
 
 
 def named_in(body: bytes) -> set[str]:
-    """The attributes that a request to DynamoDB names, which it compares with ``dynamodb:Attributes``."""
+    """Return the attributes in a request. DynamoDB compares them with ``dynamodb:Attributes``."""
     request: dict[str, Any] = json.loads(body)
     named = {*request.get("Item", {}), *request.get("Key", {})}
     names = request.get("ExpressionAttributeNames", {})

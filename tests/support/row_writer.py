@@ -1,4 +1,4 @@
-"""Somebody who may write rows of the sign-in table, and has no other right: a hostile package of one function, say."""
+"""An attacker with the right to write rows of the sign-in table, and no other: a function's hostile package, say."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _GENERATIONS = (1, 2)
 
 @dataclass
 class RowWriter:
-    """Writes rows with the ``rights``, and then tries at every endpoint whether that opened one of them.
+    """Writes rows with the ``rights``, and then tries every endpoint for access to one of them.
 
-    It knows the protocol and every session id, so it can make codes and refresh tokens that look right and store their
-    hashes. It knows no session's key, no browser's secret and no app's verifier.
+    It knows the protocol and every session id, so it can make codes and refresh tokens of the right form and store
+    their hashes. It knows no session's key, no browser's secret and no app's verifier.
     """
 
     world: World
     rights: tuple[Right, ...]
 
     def put(self, item: Item) -> None:
-        """Put a whole row in the place of the one that is there."""
+        """Put a whole row in the place of the present one."""
         assert "PutItem" in self.rights
         self.world.dynamodb.put_item(TableName=TABLE, Item=item)
 
@@ -47,14 +47,14 @@ class RowWriter:
         )
 
     def write(self, row: Item, changes: Mapping[str, Any]) -> None:
-        """Change the row with what there is a right to: put it whole, change it, or one after the other."""
+        """Change the row by the rights: put it whole, change it, or one after the other."""
         if "PutItem" in self.rights:
             self.put({**row, **changes})
         if "UpdateItem" in self.rights:
             self.update(row["session_id"]["S"], changes)
 
     def loot(self, session_id: str) -> list[str]:
-        """Try what was made up for the session; return every answer that gives tokens."""
+        """Try the made-up tokens and code of the session; return every answer with tokens."""
         token_grants = [
             {"grant_type": "refresh_token", "refresh_token": made_up_token(session_id, generation)}
             for generation in _GENERATIONS
@@ -72,17 +72,17 @@ class RowWriter:
 
 
 def made_up_token(session_id: str, generation: int) -> str:
-    """A refresh token of the right form, without the session's key."""
+    """Return a refresh token of the right form, without the session's key."""
     return f"{session_id}.{generation}.{GUESS}"
 
 
 def made_up_code(session_id: str) -> str:
-    """A one-time code of the right form, without the browser's secret."""
+    """Return a one-time code of the right form, without the browser's secret."""
     return f"{session_id}.{GUESS}"
 
 
 def forgeries(session_id: str, now: float) -> dict[str, Item]:
-    """What makes a row say that made-up tokens and codes are its own: the change of attributes, by its name."""
+    """Return changes of attributes, by name. After each one, the row takes made-up tokens or codes for its own."""
     far = {"N": str(int(now) + 1_000_000)}
     alive = {"expires_at": far, "created_at": {"N": str(int(now))}, "client_id": {"S": CLIENT_ID}}
     replay_after, fresh = {"N": f"{now - GRACE - 1:.3f}"}, {"N": f"{now:.3f}"}

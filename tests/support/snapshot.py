@@ -1,9 +1,10 @@
-"""The functions initialised in a process of their own, as Lambda does before it takes a snapshot, and copies of it.
+"""The functions, initialised in a process of their own as Lambda does before a snapshot, and copies of the process.
 
-``python -m tests.support.snapshot WHAT FUNCTION...`` loads the functions with the environment it is given and prints
-one JSON value: what initialising them did (``init``), what copies of the process do (``sign-in``, ``sign``), or what
-their OpenSSL draws (``openssl``). A fork stands for a copy. OpenSSL takes a new process id for a reason to reseed, and
-a snapshot brings none: so there each copy has the id of the original, in a namespace of its own.
+``python -m tests.support.snapshot WHAT FUNCTION...`` loads the functions with its environment and prints one JSON
+value: the actions during the initialisation (``init``), the results of copies of the process (``sign-in``, ``sign``),
+or the random bytes from their OpenSSL (``openssl``). A fork stands for a copy. OpenSSL reseeds if its process id is
+new, but a copy of a snapshot has the old id. For ``openssl``, each copy therefore has the id of the original, in a
+namespace of its own.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _PROJECT = (str(ROOT / "functions"), str(ROOT / "layers"))
 
 
 class Snapshot:
-    """Loaded functions, and notes of what was done from before they were loaded."""
+    """Loaded functions, and notes of actions from before the import on."""
 
     def __init__(self, names: list[str]) -> None:
         self.network: list[str] = []
@@ -58,7 +59,7 @@ class Snapshot:
         self.handlers = {name: load_function(name, dict(os.environ)).lambda_handler for name in names}
 
     def restore(self) -> None:
-        """What the runtime does in a copy before the first request."""
+        """Do the runtime's work in a copy before the first request."""
         for hook in self.hooks:
             hook()
 
@@ -74,7 +75,7 @@ class Snapshot:
 
 
 def _watch(module: Any, name: str, notes: list[str], within: tuple[str, ...] = ("",)) -> None:
-    """Note the callers of a function that are in files with one of these beginnings."""
+    """Note the callers of a function, if their files' paths have one of these beginnings."""
     original = getattr(module, name)
 
     def watched(*arguments: Any) -> Any:
@@ -87,7 +88,7 @@ def _watch(module: Any, name: str, notes: list[str], within: tuple[str, ...] = (
 
 
 def in_a_copy(do: Callable[[], Any]) -> Any:
-    """What ``do`` returns in a copy of this process."""
+    """Return the result of ``do`` in a copy of this process."""
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
         os.close(reader)
@@ -104,7 +105,7 @@ def in_a_copy(do: Callable[[], Any]) -> Any:
 
 
 def with_the_same_process_id(do: Callable[[], Any]) -> Any:
-    """What ``do`` returns in a copy whose process id is 1, as this one's is if it was made so."""
+    """Return the result of ``do`` in a copy with process id 1. A copy made by this function keeps that id."""
 
     def elsewhere() -> Any:
         unshare = ctypes.CDLL(None).unshare
@@ -126,7 +127,7 @@ def init(names: list[str]) -> dict[str, Any]:
 
 
 def sign_in(names: list[str]) -> list[dict[str, Any]]:
-    """A whole sign-in and a refresh in each copy, and all in it that must differ from copy to copy."""
+    """Run a sign-in and a refresh in each copy; return all values that must differ from copy to copy."""
     snapshot = Snapshot(names)
     before = list(snapshot.network)
 
@@ -189,14 +190,14 @@ def _play(snapshot: Snapshot) -> dict[str, Any]:
     code = parse_qs(urlsplit(issued["headers"]["location"]).query)["code"][0]
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "code_verifier": VERIFIER}
     tokens = grant("token", **form)
-    # A refresh within the grace would be answered from what is there.
+    # Stored tokens would answer a refresh within the grace.
     time.sleep(int(os.environ["REFRESH_GRACE_SECONDS"]) + 0.2)
     grant("refresh", refresh_token=tokens["refresh_token"])
     return {"state": sent["state"][0], "challenge": sent["code_challenge"][0], "cookie": cookie, "code": code}
 
 
 def sign(names: list[str]) -> list[list[str]]:
-    """The access keys by which each copy signs its first calls of AWS."""
+    """Return the access keys in the signatures of each copy's first calls to AWS."""
     snapshot = Snapshot(names)
 
     def copy() -> list[str]:
@@ -211,7 +212,7 @@ def sign(names: list[str]) -> list[list[str]]:
 
 
 def openssl(names: list[str]) -> dict[str, list[str]]:
-    """The first bytes from OpenSSL in each copy, and from the kernel, without the hooks and with them."""
+    """Return the first bytes from OpenSSL in each copy, without the hooks and with them."""
 
     def original() -> dict[str, list[str]]:
         snapshot = Snapshot(names)

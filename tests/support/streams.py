@@ -1,4 +1,4 @@
-"""A DynamoDB stream and an SQS queue in memory, for what moto's do not: shards, pages, records that are gone."""
+"""A DynamoDB stream and an SQS queue in memory. Unlike moto's, they have shards, pages and lost records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/dead-letters"
 def stream_record(
     session_id: str, number: int, name: str = "REMOVE", at: float = 0.0, *, status: str = "active", **attributes: Any
 ) -> dict[str, Any]:
-    """A record as GetRecords has it, of a row with these attributes before the change."""
+    """Return a record as GetRecords has it. The row had these attributes before the change."""
     key = {"session_id": {"S": session_id}}
     image = key | {name: {"S": value} for name, value in {"status": status, **attributes}.items()}
     return {
@@ -33,15 +33,18 @@ def stream_record(
 
 
 def without_image(record: dict[str, Any], view_type: str = "KEYS_ONLY") -> dict[str, Any]:
-    """The same record of a stream that has no old images."""
+    """Return the same record from a stream without old images."""
     told = {name: value for name, value in record["dynamodb"].items() if name != "OldImage"}
     return record | {"dynamodb": told | {"StreamViewType": view_type}}
 
 
 @dataclass
 class Shard:
-    """``records`` in the order of their numbers. Those below ``trimmed_to`` are gone; after the last one of a
-    ``closed`` shard there will be none."""
+    """A shard of a stream.
+
+    ``records`` are in the order of their numbers. Records below ``trimmed_to`` are gone. A ``closed`` shard gets no
+    more records.
+    """
 
     records: list[dict[str, Any]]
     trimmed_to: int = 0
@@ -53,9 +56,9 @@ class Shard:
 
 @dataclass
 class FakeStreams:
-    """Hands out ``page`` records at once, after ``empty_pages`` with none. The next call fails with ``failures``.
+    """Hands out ``page`` records at once, after ``empty_pages`` without any. Each call raises the next of ``failures``.
 
-    Where ``strict`` is false, an iterator for records that are gone silently begins at the oldest there is.
+    If ``strict`` is false, an iterator for lost records silently begins at the oldest record.
     """
 
     shards: dict[str, Shard]
@@ -105,7 +108,7 @@ class FakeStreams:
 
 @dataclass
 class FakeQueue:
-    """``bodies`` are the messages, by id; ``hidden`` those that were taken and will be shown again."""
+    """``bodies`` are the messages, by id. ``hidden`` are the taken messages, which become visible again."""
 
     bodies: dict[str, str] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""Telemetry that a test can look at."""
+"""Telemetry for tests to look at."""
 
 from __future__ import annotations
 

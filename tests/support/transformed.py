@@ -1,4 +1,4 @@
-"""``template.yaml`` as it is written, and as SAM's own transform leaves it to CloudFormation."""
+"""``template.yaml`` as written, and as SAM's own transform leaves it to CloudFormation."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from samtranslator.translator.managed_policy_translator import ManagedPolicyLoad
 from tests.support.functions import ROOT
 
 TEMPLATE = ROOT / "template.yaml"
-# The functions that the API calls, and all.
+# The functions of the API, then all functions.
 SERVING = ("Authorize", "Callback", "Token", "Refresh", "Revoke", "Metadata")
 FUNCTIONS = (*SERVING, "Cleanup", "Operator", "Configuration")
-# Those that know of sessions: Configuration runs in a deployment and logs of none.
+# The functions that know sessions. Configuration runs in a deployment and logs no session.
 OF_SESSIONS = FUNCTIONS[:-1]
 
-# A variable of Fn::Sub; one with an exclamation mark stands for itself.
+# A variable of Fn::Sub. Text with an exclamation mark stands for itself.
 VARIABLE = re.compile(r"\$\{([^!}][^}]*)\}")
 
 
 @cache
 def source() -> dict[str, Any]:
-    """The template as it is written."""
+    """Return the template as written."""
     template: dict[str, Any] = yaml_parse(TEMPLATE.read_text())
     return template
 
 
 def transform(template: dict[str, Any], **parameters: str) -> dict[str, Any]:
-    """What SAM makes of a template, which it changes on the way, when it is deployed with these parameters."""
+    """Return SAM's output for a deployment with these parameters. SAM changes the given template on the way."""
     validator = SamTemplateValidator(
         template, ManagedPolicyLoader(None), region="eu-west-1", parameter_overrides=parameters
     )
@@ -41,7 +41,7 @@ def transform(template: dict[str, Any], **parameters: str) -> dict[str, Any]:
 
 @cache
 def deployed(gradual: str = "false") -> dict[str, Any]:
-    """The project's template as CloudFormation gets it, with ``gradual`` as GradualDeployment."""
+    """Return the project's template as CloudFormation gets it, with ``gradual`` as GradualDeployment."""
     return transform(yaml_parse(TEMPLATE.read_text()), GradualDeployment=gradual)
 
 
@@ -55,7 +55,7 @@ def of_type(name: str, gradual: str = "false") -> dict[str, dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """References as the names they refer to: {"Ref": "X"} as "X", {"Fn::GetAtt": ["X", "Arn"]} as "X.Arn"."""
+    """Replace references by names: {"Ref": "X"} by "X", {"Fn::GetAtt": ["X", "Arn"]} by "X.Arn"."""
     match value:
         case {"Ref": name}:
             return name
@@ -76,7 +76,7 @@ def listed(value: Any) -> list[Any]:
 
 
 def references(value: Any) -> set[str]:
-    """The parameters and resources that a part of a template names."""
+    """Return the parameters and resources named in a part of a template."""
     match value:
         case {"Ref": name}:
             return {name}

@@ -40,13 +40,13 @@ from tests.support.telemetry import Recorded
 
 @dataclass(frozen=True)
 class Answer:
-    """What a handler answered."""
+    """The answer of a handler."""
 
     status: int
     headers: dict[str, str]
     cookies: list[str]
     body: str
-    # Of the invocation that answered. Two answers are equal without it.
+    # The id of the invocation. Comparisons of answers ignore it.
     request_id: str = field(default="", compare=False)
 
     @property
@@ -55,18 +55,18 @@ class Answer:
 
     @property
     def failure(self) -> dict[str, Any]:
-        """The members of a failure save for ``request_id``, which must be the id of this very invocation."""
+        """Check ``request_id``: it must be the id of this invocation. Return the other members of the failure."""
         members = self.json
         assert members.pop("request_id") == self.request_id != ""
         return members
 
     @property
     def sentence(self) -> str:
-        """The body of a failure that passes, which has the id of this very invocation and is no JSON."""
+        """Check the text of a passing failure: this invocation's id, and no JSON. Return the text before the id."""
         assert self.headers["content-type"] == "text/plain; charset=utf-8"
         words, separator, rest = self.body.partition(f" (request_id {self.request_id})")
         assert (bool(separator), rest) == (True, ".")
-        # No JSON begins so.
+        # No JSON begins with a capital letter.
         assert words[:1].isupper()
         return words
 
@@ -76,7 +76,7 @@ class Answer:
 
     @property
     def query(self) -> dict[str, str]:
-        """The parameters of the redirect, each given once."""
+        """Return the parameters of the redirect. Each may come once."""
         pairs = parse_qsl(urlsplit(self.location).query, keep_blank_values=True, strict_parsing=True)
         assert len(dict(pairs)) == len(pairs)
         return dict(pairs)
@@ -84,12 +84,12 @@ class Answer:
 
 @cache
 def own_session() -> boto3.Session:
-    """For what the tests themselves ask of AWS, which is not watched."""
+    """Return a session for the tests' own AWS calls, outside of the watch."""
     return boto3.Session()
 
 
 class World:
-    """One broker with everything around it. ``clock`` is everybody's time."""
+    """One broker with everything around it. All parts share the clock ``clock``."""
 
     def __init__(self, aries: AriesSimulator, clock: VirtualClock, **environment: str) -> None:
         self.aries = aries
@@ -124,11 +124,11 @@ class World:
         self._handlers: dict[str, Any] = {}
 
     def make_handler(self, name: str, **environment: str) -> Any:
-        """The function's own composition, on this world's clock and telemetry, as one more warm process."""
+        """Compose the function on this world's clock and telemetry, as one more warm process."""
         return make_handler(name, self.environment | environment, self.clock, self.telemetry)
 
     def handler(self, name: str) -> Any:
-        """The handler of one warm process, made when it is first called."""
+        """Return the handler of one warm process. The first call makes it."""
         if name not in self._handlers:
             self._handlers[name] = self.make_handler(name)
         return self._handlers[name]
@@ -161,7 +161,7 @@ class World:
         return self.call(function, "POST", path, headers=all_headers, body=urlencode(fields), **options)
 
     def row(self, session_id: str) -> dict[str, Any] | None:
-        """The row as it lies in the table, in plain values."""
+        """Return the row from the table, in plain values."""
         item = self.dynamodb.get_item(TableName=TABLE, Key={"session_id": {"S": session_id}}).get("Item")
         return {name: next(iter(value.values())) for name, value in item.items()} if item else None
 
@@ -169,16 +169,16 @@ class World:
         return cast(list[dict[str, Any]], self.dynamodb.scan(TableName=TABLE)["Items"])
 
     def token_requests(self) -> list[dict[str, object]]:
-        """The bodies of all requests to Aries' token endpoint."""
+        """Return the bodies of all requests to Aries' token endpoint."""
         return [request.body or {} for request in self.aries.requests if request.endpoint == "token"]
 
     def session_secrets(self) -> list[str]:
-        """The names of the session secrets that exist."""
+        """Return the names of the existing session secrets."""
         return [s["Name"] for s in self.secretsmanager.list_secrets()["SecretList"] if s["Name"].startswith(PREFIX)]
 
     @contextmanager
     def hidden_secrets(self) -> Iterator[None]:
-        """Secrets Manager does not show yet what was written a moment ago."""
+        """Let Secrets Manager find no secret, as just after a write."""
         with self.aws.failing("GetSecretValue", "not_found"):
             yield
 
@@ -186,13 +186,13 @@ class World:
         return Phone(self, **options)
 
     def signed_in(self, **options: Any) -> Phone:
-        """An app that has just signed in."""
+        """Return an app just after its sign-in."""
         phone = self.phone(**options)
         phone.sign_in()
         return phone
 
     def refreshable(self) -> Phone:
-        """An app whose session is past the grace of its sign-in. Its next refresh reaches Aries."""
+        """Return an app with a session past the grace of its sign-in. Its next refresh reaches Aries."""
         phone = self.signed_in()
         self.clock.time += GRACE + 1
         return phone
@@ -200,7 +200,7 @@ class World:
 
 @dataclass
 class Phone:
-    """An app and the browser it opens, with the cookies in it."""
+    """An app, and its browser with the cookies."""
 
     world: World
     client_id: str = CLIENT_ID
@@ -227,7 +227,7 @@ class Phone:
         return urlencode({name: value for name, value in fields.items() if value is not None})
 
     def authorize(self, query: str | None = None, **changes: str | None) -> Answer:
-        """Open the authorization endpoint in the browser, which keeps the cookies."""
+        """Open the authorization endpoint in the browser. The browser keeps the cookies."""
         answer = self.world.call(
             "authorize",
             "GET",
@@ -248,7 +248,7 @@ class Phone:
         return answer
 
     def approve(self, authorized: Answer) -> str:
-        """Approve at Aries, and return the query that Aries sends the browser back with."""
+        """Approve at Aries; return the query of the redirect back."""
         core = self.world.aries.core
         code = core.approve(core.authorize(urlsplit(authorized.location).query))
         return urlencode({"code": code, "state": authorized.query["state"]})
@@ -290,7 +290,7 @@ class Phone:
         via: Any = None,
         **changes: str,
     ) -> Answer:
-        """Refresh; in a process of its own where ``via`` is its handler."""
+        """Refresh. ``via`` may be a handler in a process of its own."""
         fields = {"grant_type": "refresh_token", "client_id": self.client_id}
         fields |= {"refresh_token": token or self.refresh_token} | changes
         return self._keep(self.world.form(function, fields, seconds=seconds, via=via, source=self.source))
@@ -331,7 +331,7 @@ def assert_busy(answer: Answer) -> None:
 def running_world(
     *, rotation: Any = "strict", dialect: Any = "aries", clock: VirtualClock | None = None, **environment: str
 ) -> Iterator[World]:
-    """A world with its own AWS and its own Aries on loopback, gone afterwards."""
+    """Run a world with its own AWS and its own Aries on loopback. Both are gone afterwards."""
     clock = clock or VirtualClock()
     simulator = AriesSimulator(
         AriesCore(

@@ -1,4 +1,4 @@
-"""How much the unit tests let hypothesis try, and the fixtures of the tests over real sockets."""
+"""The number of hypothesis' tries in the unit tests, and the fixtures of the tests over real sockets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import settings
 from oauth_broker.aries.transport import RequestsTransport
 from tests.support.certificates import make_certificate
 
-# Bounded, so that all unit tests together stay a matter of seconds; no database, so that a run leaves no files behind.
+# Bounded, so all unit tests together take seconds. No database, so a run leaves no files behind.
 settings.register_profile("unit", max_examples=120, deadline=None, database=None)
 settings.load_profile("unit")
 
@@ -25,5 +25,5 @@ def transport() -> Iterator[RequestsTransport]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that only its own file vouches for."""
+    """Return a self-signed certificate for 127.0.0.1."""
     return make_certificate(tmp_path_factory.mktemp("tls"))

@@ -1,4 +1,4 @@
-"""Values and stand-ins that several unit tests are made of."""
+"""Values and stand-ins for several unit tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENVIRONMENT: Mapping[str, str] = settings_environment(
 
 
 def settings_with(**changes: str) -> Settings:
-    """Settings that differ from ENVIRONMENT in ``changes``."""
+    """Return ENVIRONMENT's settings with ``changes``."""
     return Settings.from_environment({**ENVIRONMENT, **changes})
 
 
@@ -61,7 +61,7 @@ def encoded(fields: Mapping[str, str | None], changes: Mapping[str, str | None])
 def posted(
     body: str | bytes, content_type: str | None = FORM, *, query: str = "", authorization: str | None = None
 ) -> HttpRequest:
-    """A POST whose body arrives base64-encoded, as it does on the real HTTP API."""
+    """Return a POST with its body in base64, as on the real HTTP API."""
     raw = body.encode() if isinstance(body, str) else body
     headers = {"content-type": content_type, "authorization": authorization}
     return http_request(
@@ -85,7 +85,7 @@ class Answering:
 
 @dataclass
 class FakeSecretsManager:
-    """One secret, or the exception that reading it raises, in place of Secrets Manager."""
+    """Secrets Manager with one secret, or with the exception that each reading raises."""
 
     value: str | Exception
     reads: int = 0
@@ -105,7 +105,7 @@ class FakeSecretsManager:
 
 
 def failure_of(kind: type[Failure], call: Callable[[], object]) -> Failure | None:
-    """The failure of this kind that ``call`` ended in, or None where it returned; any other failure goes on."""
+    """Return the failure of this kind from ``call``, or None if it returned. Any other failure goes on."""
     try:
         call()
     except kind as failure:

@@ -10,20 +10,20 @@ from contextlib import contextmanager, suppress
 
 
 def answer(body: bytes = b"{}", status: str = "200 OK", *headers: str, length: int | None = None) -> bytes:
-    """A whole answer with a Content-Length, which may lie."""
+    """Return a whole answer with a Content-Length. ``length`` may be a lie."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 class Wire:
-    """One accepted connection, for a script to play on."""
+    """One accepted connection of a script."""
 
     def __init__(self, connection: socket.socket, peer: Peer) -> None:
         self._connection = connection
         self._peer = peer
 
     def read_request(self) -> bytes | None:
-        """Read one request and keep it in ``peer.requests``; None where the client has closed the connection."""
+        """Read one request and keep it in ``peer.requests``. Return None if the client has closed the connection."""
         data = b""
         while b"\r\n\r\n" not in data:
             received = self._connection.recv(65536)
@@ -40,7 +40,7 @@ class Wire:
         return body
 
     def read_some(self) -> None:
-        """Read whatever comes first."""
+        """Read the first bytes."""
         self._connection.recv(65536)
 
     def send(self, data: bytes) -> None:
@@ -66,7 +66,7 @@ Script = Callable[[Wire], None]
 
 
 def answering(*answers: bytes) -> Script:
-    """Answer one request after the other on a connection that is kept open; the last answer again and again."""
+    """Answer one request after the other on an open connection, with the last answer again and again."""
 
     def script(wire: Wire) -> None:
         index = 0
@@ -127,7 +127,7 @@ class Peer:
 
     def __exit__(self, *exception: object) -> None:
         self.stopping.set()
-        # Closing a listening socket does not wake the thread that waits for it; a connection does.
+        # Closing a listening socket does not wake the thread in accept(). A connection does.
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
             self._thread.join()
         self._listening.close()
@@ -150,7 +150,7 @@ class Peer:
             thread.start()
 
     def _play(self, script: Script, connection: socket.socket) -> None:
-        # The client may go whenever it likes, and mostly does.
+        # The client may go at any time, and mostly does.
         with suppress(OSError):
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
@@ -162,7 +162,7 @@ class Peer:
 
 @contextmanager
 def black_hole(address: str = "127.0.0.1") -> Iterator[int]:
-    """A port that neither accepts a connection nor refuses one: its queue of waiting connections is full."""
+    """Yield a port that neither accepts a connection nor refuses one: its queue of waiting connections is full."""
     waiting = [socket.socket() for _ in range(4)]
     with socket.create_server((address, 0), backlog=0) as listening:
         for one in waiting:

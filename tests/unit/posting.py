@@ -1,4 +1,4 @@
-"""A POST through the transport with its promises held, and answers to it as they come over the wire."""
+"""A POST through the transport with its promises checked, and answers as they come over the wire."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 from oauth_broker.aries.transport import NoReply, NotSent, Reply, RequestsTransport
 from tests.unit.peer import Peer, Script
 
-# The deadline of a call that meets it, and what it may take on top on a busy machine: every test that could miss it
-# would miss it by far more.
+# SECONDS is a call's deadline, and LATE is the delay allowed on a busy machine. A real miss would be far later.
 SECONDS = 0.3
 LATE = 1.0
 BODY = b'{"canary":"canary-1"}'
@@ -20,7 +19,7 @@ UNTIL_CLOSED = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 
 
 def post(transport: RequestsTransport, url: str, seconds: float = 5.0, body: bytes = BODY) -> Reply:
-    """Post, and hold the promise that the deadline is that of the whole call."""
+    """Post, and check the promise: the deadline is that of the whole call."""
     begun = time.monotonic()
     try:
         return transport.post(url, body, {"content-type": "application/json"}, seconds)
@@ -29,7 +28,7 @@ def post(transport: RequestsTransport, url: str, seconds: float = 5.0, body: byt
 
 
 def assert_no_reply(transport: RequestsTransport, script: Script, seconds: float = 5.0) -> None:
-    """The peer got the request once, and it is not known what became of it."""
+    """Check that the peer got the request once, and its result is unknown."""
     with Peer(script) as peer:
         with pytest.raises(NoReply):
             post(transport, peer.url, seconds)
@@ -42,5 +41,5 @@ def assert_not_sent(transport: RequestsTransport, url: str, seconds: float = 5.0
 
 
 def trust(transport: RequestsTransport, certificate: Path) -> None:
-    """Have the transport trust one more certificate."""
+    """Let the transport trust one more certificate."""
     transport._adapter.context.load_verify_locations(certificate)

@@ -1,8 +1,9 @@
-"""Redirect URIs that attackers try in place of a registered one, made of it by rules: a corpus of thousands.
+"""Redirect URIs of attackers, made from a registered one by rules: a corpus of thousands.
 
-After PortSwigger's and OWASP's lists of URL validation bypasses, RFC 9700 section 4.1 and the reports of servers that
-matched patterns, prefixes or parsed parts. No rule leaves a URI as it is, and none only changes a loopback port. A rule
-may make another text that passes, as a loopback URI with a slash for its empty path: `corpus` leaves these out.
+The rules follow PortSwigger's and OWASP's lists of URL validation bypasses, RFC 9700 section 4.1 and reports of servers
+that matched patterns, prefixes or parsed parts. Every rule changes the URI, and changes more than a loopback port. A
+rule may make another text that passes, such as a loopback URI with a slash for its empty path. `corpus` leaves these
+out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from itertools import chain
 from urllib.parse import quote, unquote
 
 EVIL = "evil.example"
-# Read as an ASCII character, or as none, by something between an app and its browser (UTS 46, NFKC, fonts).
+# Programs between an app and its browser may read these as an ASCII character, or drop them (UTS 46, NFKC, fonts).
 LOOK_ALIKES = {
     "a": "\u0430\uff41\u24d0\u00e0\u0251",
     "c": "\u0441\uff43\u217d",
@@ -90,13 +91,13 @@ PREPENDED = (
     *(f"https://{EVIL}\\@", "javascript:", "javascript://", "javascript:alert(1)//", "data:text/html,", "view-source:"),
     *("blob:", "feed:", "intent:", "filesystem:", "jar:", "https:", "http:", "%68ttps://"),
 )
-# Put between the scheme and the host.
+# These go between the scheme and the host.
 IN_FRONT_OF_HOST = (
     *("user@", "user:password@", "@", ":@", "%40", "user%40", f"{EVIL}@", f"{EVIL}:443@", f"{EVIL}#@", f"{EVIL}?@"),
     *(f"{EVIL}\\@", f"{EVIL}/@", f"{EVIL}%00@", f"{EVIL}%23@", f"{EVIL}&@", f"{EVIL} @", f"{EVIL}\t@", f"{EVIL};@"),
     *("/", "//", "\\", "\\\\", "evil", "evil-", "evil.", "x.", ".", "..", "%2e", "*.", "www.", "xn--", "[", "-", "_"),
 )
-# Put behind the host, in front of a port, a path or a query.
+# These go behind the host, before a port, a path or a query.
 BEHIND_HOST = (
     *(
         ".",
@@ -132,7 +133,7 @@ BEHIND_HOST = (
     *(":", ":0", ":00", ":-1", ":+80", ":080", ":65536", ":99999", ":4294967376", ":80:80", ":80 ", ": 80", ":0x50"),
     *(":8e1", ":\u0668\u0660", ":\uff18\uff10", ":80.", ":80.evil", ":80\\", ":http", ":*", ":80,443"),
 )
-# Other names of this machine, and what is taken for one.
+# Other names of this machine, and names easily taken for one.
 HOSTS_LIKE_LOOPBACK = (
     *("127.0.0.2", "127.1", "127.0.1", "127.00.0.1", "0177.0.0.1", "0x7f.0.0.1", "0x7f000001", "2130706433", "0"),
     *(".".join("0000"), "127.0.0.1.", "127.0.0.1.nip.io", "127.0.0.1.evil.example", "LOCALHOST", "Localhost"),
@@ -161,7 +162,7 @@ HOSTS_LIKE_LOOPBACK = (
 
 
 def attacks_on(uri: str) -> Iterator[str]:
-    """Everything that the rules make of one registered URI."""
+    """Yield the results of all rules for one registered URI."""
     scheme, rest = uri.split(":", 1)
     start, end = _host_of(uri)
     for rule in (_encodings, _cases, _characters, _look_alikes, _invisible, _wholes):
@@ -178,7 +179,7 @@ def attacks_on(uri: str) -> Iterator[str]:
 
 
 def _host_of(uri: str) -> tuple[int, int]:
-    """Where the host begins and ends; nowhere in a URI that has none."""
+    """Return the begin and end of the host, or an empty range if the URI has none."""
     if "://" not in uri:
         return 0, 0
     start = uri.index("://") + 3
@@ -236,6 +237,6 @@ def _wholes(uri: str) -> Iterator[str]:
 
 
 def corpus(registered: tuple[str, ...], passes: Callable[[str], bool]) -> list[str]:
-    """All attacks on all registered URIs, each once, without what ``passes`` by the very words of the rule."""
+    """Return all attacks on all registered URIs, each once, except texts that pass by the rule's own words."""
     made = dict.fromkeys(chain.from_iterable(attacks_on(uri) for uri in registered))
     return [uri for uri in made if not passes(uri)]

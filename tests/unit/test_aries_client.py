@@ -1,4 +1,4 @@
-"""Aries' token endpoint: what is sent, and what each answer means."""
+"""The calls to Aries' token endpoint, and the meaning of each answer."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class Sent:
 
 @dataclass
 class FakeTransport:
-    """Gives the answers in turn, an exception by raising it, and keeps what was sent."""
+    """Gives the answers in turn, raises those that are exceptions, and keeps the requests."""
 
     answers: list[Reply | Exception]
     sent: list[Sent] = field(default_factory=list)
-    # What happens while Aries is thinking.
+    # Runs between a request and its answer.
     meanwhile: Callable[[], None] = lambda: None
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
@@ -69,7 +69,7 @@ class FakeTransport:
 
 
 class Setup:
-    """A provider with everything around it made by hand."""
+    """A provider with hand-made parts."""
 
     def __init__(
         self, *answers: Reply | Exception, secret: str | Exception = "canary-secret-1", **changes: str
@@ -115,7 +115,7 @@ def error(status: int, code: Any = None) -> Reply:
     return Reply(status, json.dumps({"error": code, "error_description": "canary-description"}).encode())
 
 
-# What is sent.
+# Requests.
 
 
 def test_aries_gets_the_code_as_json_without_a_client_secret() -> None:
@@ -190,7 +190,7 @@ def test_a_call_is_bounded_and_leaves_time_to_keep_its_answer() -> None:
     assert ARIES_CALL_SECONDS + STORE_SECONDS < 29
 
 
-# A success.
+# Successes.
 
 
 def test_the_tokens_of_a_complete_answer_are_kept() -> None:
@@ -253,7 +253,7 @@ def test_a_plausible_life_is_taken_and_one_beyond_a_year_is_not(expires_in: floa
     ("said", "kept"),
     [
         *(("300", 300), ("3600", 3600), ("0300", 300), ("1", 1), ("31536000", 31_536_000), ("31536001", 900)),
-        # What stands before the rest is never longer than what was said.
+        # The number at the beginning counts. It is never longer than the stated life.
         *(("300s", 300), ("300.9", 300), ("3e2", 3), ("1e400", 1), ("1_000", 1), ("0x12c", 1), ("+300", 300)),
         *((" 300", 300), ("300 ", 300), ("300\n", 300), ("\u00a0300", 300), ("-1", 1), ("-300", 1), ("0", 1)),
         # Digits of other scripts are digits.
@@ -282,7 +282,7 @@ def test_a_missing_life_becomes_a_safe_one() -> None:
 @given(
     st.integers() | st.floats(allow_nan=False) | st.none() | secret_texts() | st.booleans() | st.lists(st.integers())
 )
-def test_whatever_the_life_says_the_token_expires_within_a_year_and_not_before_a_second(expires_in: Any) -> None:
+def test_a_token_of_any_stated_life_expires_within_a_year_and_not_before_a_second(expires_in: Any) -> None:
     expires_at = (
         Setup(Reply(200, json.dumps(ok_members(expires_in)).replace("Infinity", "1e999").encode())).refresh().expires_at
     )
@@ -334,7 +334,7 @@ def test_members_that_nobody_knows_are_ignored() -> None:
     assert Setup(ok(id_token="x", error="invalid_grant", nested={"a": [1]})).refresh().scope is not None
 
 
-# An answer that grants nothing.
+# Answers that grant nothing.
 
 MALFORMED = [
     b"",
@@ -433,7 +433,7 @@ def test_the_log_tells_what_kind_of_failure_it_was(answer: Reply | Exception, re
 def test_any_answer_is_tokens_or_a_failure(status: int, body: bytes) -> None:
     for call in (Setup.exchange, Setup.refresh):
         failure = failure_of(ProviderFailure, partial(call, Setup(Reply(status, body))))
-        # Only a success grants anything.
+        # A success alone grants tokens.
         assert failure is not None or 200 <= status < 300
 
 
@@ -460,7 +460,7 @@ def test_no_secret_of_a_request_reaches_the_reason_or_the_log(answer: Reply | Ex
         assert setup.telemetry.lines
 
 
-# A client secret that Aries does not take.
+# Client secrets that Aries refuses.
 
 
 @pytest.mark.parametrize("refusal", [error(401, "invalid_client"), error(400, "invalid_client"), Reply(401, b"<html>")])
@@ -523,7 +523,7 @@ def test_a_changed_client_secret_is_not_tried_where_too_little_time_is_left() ->
     with pytest.raises((ServiceUnavailable, ProviderFailure)):
         setup.refresh()
     assert len(setup.transport.sent) == 1
-    # The next refresh begins with the new one.
+    # The next refresh begins with the new client secret.
     setup.context.seconds = 29.0
     setup.transport.meanwhile = lambda: None
     setup.refresh()
@@ -553,7 +553,7 @@ def test_nothing_is_sent_while_the_client_secret_cannot_be_read() -> None:
 
 
 def test_a_refused_client_secret_that_cannot_be_read_again_is_still_told_as_a_refusal() -> None:
-    # ServiceUnavailable is promised only before anything is sent: the operator's alarm hangs on the refusal.
+    # The operator's alarm needs the refusal. ServiceUnavailable is promised only before a request goes out.
     setup = Setup(error(401, "invalid_client"))
 
     def break_down() -> None:
@@ -585,7 +585,7 @@ def test_a_client_secret_refused_with_a_code_is_not_used_for_the_next_code_once_
     assert set(sent[1:]) == {"canary-secret-2"}
 
 
-# For how long Aries wants to be left alone.
+# The length of Aries' pause.
 
 
 @pytest.mark.parametrize(
@@ -598,7 +598,7 @@ def test_a_client_secret_refused_with_a_code_is_not_used_for_the_next_code_once_
         ("999999999", 600),
         (formatdate(NOW + 90, usegmt=True), 90),
         (formatdate(NOW + 90_000, usegmt=True), 600),
-        # Nothing that can be understood, or nothing to wait for: the default.
+        # Unreadable values and values without a wait get the default.
         ("", 2),
         ("0", 2),
         ("-5", 2),
@@ -629,7 +629,7 @@ def test_a_refusal_says_how_long_to_wait_at_most_ten_minutes(text: str, seconds:
         (error(400, "invalid_grant"), 0, True),
     ],
 )
-def test_what_says_nothing_of_a_pause_has_one_by_default_after_a_refusal_alone(
+def test_an_answer_without_a_pause_gets_the_default_pause_only_after_a_refusal(
     answer: Reply | Exception, seconds: float, answered: bool
 ) -> None:
     failure = Setup(answer).failure()

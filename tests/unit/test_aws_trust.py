@@ -1,4 +1,4 @@
-"""Whom the SDK trusts is read once for all its clients, and asked for every connection."""
+"""The SDK reads its trusted certificates once for all its clients, and checks every connection against them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOTHING_FOUND = answer(b"{}", "200 OK", "Content-Type: application/x-amz-json-1.
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
-    """What is read of certificates from here on, by a process that has read none."""
+    """Yield the certificates read from here on, by a process that has read none yet."""
     found: list[object] = []
     load = ssl.SSLContext.load_verify_locations
 
@@ -37,7 +37,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
     contexts: Any = httpsession.create_urllib3_context
     contexts.cache_clear()
     yield found
-    # What is trusted here nobody else is to trust.
+    # Later tests must not trust the certificates of this one.
     contexts.cache_clear()
 
 
@@ -46,7 +46,7 @@ def _credentials() -> Iterator[tuple[str, str]]:
 
 
 def find(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for a row with a client of its own."""
+    """Look for a row with a new client."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", peer.url)
     assert SignIns(aws.dynamodb(), "table").find("a" * 43) is None
 
@@ -54,7 +54,7 @@ def find(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_certificates_are_read_while_the_process_starts_and_once_for_all_clients_and_connections(
     read: list[object], certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As if it were the authority that the world trusts.
+    # The certificate takes the place of the world's authorities.
     monkeypatch.setattr(httpsession, "where", lambda: str(certificate))
     aws.secretsmanager()
     assert read == [str(certificate)]
@@ -66,7 +66,7 @@ def test_certificates_are_read_while_the_process_starts_and_once_for_all_clients
 
 
 @pytest.mark.parametrize("hosts", [(), ("127.0.0.2",)], ids=["unknown authority", "another host"])
-def test_who_is_not_trusted_is_sent_nothing_on_any_connection(
+def test_an_untrusted_service_is_sent_nothing_on_any_connection(
     read: list[object], certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hosts: tuple[str, ...]
 ) -> None:
     other = make_certificate(tmp_path, *hosts)

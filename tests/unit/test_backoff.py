@@ -1,4 +1,4 @@
-"""Trying again for as long as there is time."""
+"""Retries until the time runs out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def most(count: int) -> bytes:
 
 
 def pauses(clock: VirtualClock, tries: Iterator[int], count: int) -> list[float]:
-    """The pauses before the first ``count`` tries, rounded to nanoseconds; fewer where the tries end."""
+    """Return the pauses before the first ``count`` tries, rounded to nanoseconds; fewer if the tries end."""
     times = [clock.time for _ in islice(tries, count + 1)]
     return [round(later - earlier, 6) for earlier, later in pairwise(times)]
 
@@ -78,7 +78,7 @@ def test_no_try_comes_after_the_time_that_is_left_and_no_pause_is_spent_in_vain(
     clock = VirtualClock()
     ends_at = NOW + 1.6
     tried = [clock.time for _ in Backoff(clock, most).tries(lambda: ends_at - clock.time)]
-    # After pauses of 0.1, 0.2, 0.4 and 0.8 seconds, 0.1 is left, and the next pause would be a whole one.
+    # After pauses of 0.1, 0.2, 0.4 and 0.8 seconds, 0.1 second is left. The next pause would take a whole second.
     assert [round(time - NOW, 6) for time in tried] == [0, 0.1, 0.3, 0.7, 1.5]
     assert clock.time == tried[-1]
 
@@ -90,7 +90,7 @@ def test_tries_for_some_seconds_end_within_them(seconds: float, noise: Callable[
     tried = [clock.time - NOW for _ in Backoff(clock, noise).tries_for(seconds)]
     assert tried[0] == 0
     assert tried[-1] <= seconds
-    # It went on for as long as there was time for another one.
+    # The tries went on until there was no time for another one.
     assert seconds - tried[-1] <= 1
 
 

@@ -1,4 +1,4 @@
-"""The calculator for the cost of a month, against sums made by hand and against input without sense."""
+"""The calculator for the cost of a month, against sums made by hand, and its refusals of senseless input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRICES = PriceList.load()
 STACK = Stack(
     alarm_metrics=10, dashboards=1, keys=1, memory_mb=dict.fromkeys(("Authorize", "Callback", "Token", "Cleanup"), 512)
 )
-# Nobody repeats a refresh or leaves a sign-in.
+# No refresh is repeated, and no sign-in is abandoned.
 PLAIN = Assumed(repeated=0, abandoned=0)
 # A month has 365 / 12 days, so this is 365,000 refreshes and 2,000 sign-ins.
 LOAD = Load(1_000, refreshes_a_day=12, sign_ins_a_month=2)
@@ -55,15 +55,15 @@ class TestByHand:
         [
             # Discovery, authorize, callback and token for each sign-in, and the refreshes.
             ("API Gateway: requests", 4 * 2_000 + 365_000, 0.373),
-            # One, two and one in a sign-in; two in a refresh. A row is less than 1 KB.
+            # A sign-in has one, two and one; a refresh has two. A row is less than 1 KB.
             ("DynamoDB: writes", 4 * 2_000 + 2 * 365_000, 0.46125),
             ("DynamoDB: writes of the index by_reference", 2_000, 0.00125),
-            # The row at the redemption, and the cut-offs at every redemption and refresh.
+            # The row at the redemption, and the control item at every redemption and refresh.
             ("DynamoDB: reads", 2_000 + 2_000 + 365_000, 0.046125),
             ("Secrets Manager: secrets of sessions", 1_000, 400.00),
             # Created, read and deleted once for each sign-in, read and written at each refresh.
             ("Secrets Manager: calls", 3 * 2_000 + 2 * 365_000, 3.68),
-            # Three for a new secret, one for each read and write; 8,760 times five minutes, five functions.
+            # A new secret costs three, each read and write one; then five functions, 8,760 times five minutes.
             ("KMS: requests", 4 * 2_000 + 2 * 365_000 + 5 * 8_760, 2.3454),
             ("CloudWatch: metrics", 37, 11.10),
         ],
@@ -83,7 +83,7 @@ class TestByHand:
             first_ms=35,
         )
         month = Month(replace(LOAD, sign_ins_a_month=0), STACK, assumed)
-        # Half a core takes twice 10 ms; four calls of 10 ms, one of 200 ms; 2 % of 500 ms and of twice 25 ms.
+        # Half a core takes twice 10 ms; then four calls of 10 ms, one of 200 ms; 2 % of 500 ms and of twice 25 ms.
         assert month.milliseconds("refresh") == pytest.approx(20 + 40 + 200 + 11)
         assert counted(month)["Lambda: GB-seconds"] == pytest.approx(365_000 * 0.271 * 0.5)
         assert dollars(month, "Lambda: GB-seconds") == pytest.approx(365_000 * 0.271 * 0.5 * 0.0000133334)
@@ -109,7 +109,7 @@ class TestByHand:
     def test_what_is_left_and_repeated_is_paid_for_too(self) -> None:
         month = Month(LOAD, STACK, replace(PLAIN, repeated=0.1, abandoned=0.5))
         assert counted(month)["DynamoDB: writes"] == pytest.approx(4 * 2_000 + 1_000 + 2 * 365_000 + 36_500)
-        # No secret is deleted for a sign-in that was left.
+        # An abandoned sign-in has no secret to delete.
         assert counted(month)["Secrets Manager: calls"] == pytest.approx(3 * 2_000 + 2 * 365_000 + 36_500)
 
     def test_a_row_of_more_than_a_kilobyte_is_written_at_twice_the_price(self) -> None:
@@ -126,7 +126,7 @@ class TestByHand:
 
 
 class TestLimits:
-    # 8 refreshes a day of 54,000 users are 5 a second, and 50 at ten times that.
+    # 54,000 users with 8 refreshes a day make 5 refreshes a second, and 50 at ten times that.
     @pytest.mark.parametrize(("users", "is_exceeded"), [(54_000, False), (54_001, True)])
     def test_the_writes_of_secrets_manager_bind_at_the_opening(self, users: int, is_exceeded: bool) -> None:
         month = Month(Load(users, refreshes_a_day=8, peak=10), STACK, PLAIN)
@@ -231,9 +231,7 @@ class TestCommand:
 
 
 class TestMeasured:
-    def test_what_the_benchmark_has_measured_takes_the_place_of_what_is_assumed(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_figures_of_the_benchmark_replace_the_assumed_ones(self, monkeypatch: pytest.MonkeyPatch) -> None:
         other = Figure("beside it", "ms", [1.0])
         warm = {name: 2 * milliseconds for name, milliseconds in Assumed().cpu_ms.items()}
         compared = [

@@ -49,7 +49,7 @@ def test_a_flood_of_begun_sign_ins_by_hand() -> None:
     }
 
 
-def test_what_aries_is_asked_for_is_waited_for() -> None:
+def test_the_wait_for_aries_counts() -> None:
     made_up = Flood("made-up codes", {"callback": 1}, {"callback": 2}, asks_aries=True)
     assert dollars(made_up)["Lambda: GB-seconds"] == pytest.approx(86_400 * 0.221 * 0.0000133334)
     unknown = Flood("without a cookie", {"callback": 1}, {"callback": 0})

@@ -1,4 +1,4 @@
-"""What the measurement of growth stands on: its table keeps DynamoDB's conditions, and its bars can be missed."""
+"""The base of the measurement of growth: its table keeps DynamoDB's conditions, and its bars can be missed."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_update_leaves_rows_that_were_given_out_as_they_were(table: Table) ->
 
 
 @pytest.mark.parametrize("strange", ["SET fence = fence + :one", "DELETE log :one", "SET x = size(log)"])
-def test_what_the_broker_does_not_use_is_no_silent_success(table: Table, strange: str) -> None:
+def test_an_expression_that_the_broker_does_not_use_is_no_silent_success(table: Table, strange: str) -> None:
     with pytest.raises((KeyError, ValueError, IndexError, AssertionError)):
         update(table, strange, one=1)
 

@@ -1,4 +1,4 @@
-"""What the browser brings: apps' authorization requests and Aries' callbacks, straight from requests."""
+"""The browser's requests: authorization requests of apps, and callbacks from Aries."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REGISTRY = Registry.parse(
 )
 ARIES = "https://app.aries.example"
 
-# Pieces that queries are made of, so that random ones often mean something.
+# Pieces of queries, so random queries often make sense.
 pieces = st.sampled_from(
     [
         *("client_id=app", "redirect_uri=" + quote(APP_URI), "state=", "code=", "scope=a:read", "error=", "iss="),
@@ -68,7 +68,7 @@ def authorization(extra: str = "", **changes: str | None) -> AuthorizationReques
 
 
 def refused(extra: str = "", **changes: str | None) -> RedirectError:
-    """The error that goes back to the app, with the state as it was sent."""
+    """Return the error for the app. It must carry the state as sent."""
     with pytest.raises(RedirectError) as raised:
         authorization(extra, **changes)
     assert raised.value.redirect_uri == changes.get("redirect_uri", APP_URI)
@@ -381,6 +381,6 @@ def test_no_failure_repeats_what_the_caller_sent(name: str, canary: str) -> None
     with pytest.raises((PageError, RedirectError)) as raised:
         authorization(**{name: canary})
     failure = raised.value
-    # A redirect does carry the state back, byte for byte, and one scope that is short and plain.
+    # A redirect may carry two things back: the state byte for byte, and one short, plain scope.
     shown = failure.error if isinstance(failure, RedirectError) else failure
     assert "canary" not in " ".join([failure.reason, str(failure), *map(str, vars(shown).values())])

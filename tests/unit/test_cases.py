@@ -1,4 +1,4 @@
-"""Every case of `cases.md` and every clause of its second table has its tests, and these exist and are run."""
+"""Every case of `cases.md` and every clause of its second table has its tests. The tests exist, and they run."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pytest
 from tests.support.functions import ROOT
 
 CASES = [str(number) for number in range(1, 51)] + ["35a", "41a", "41b", "41c", "45a"]
-# How many requirements each section of OWASP ASVS 5.0, chapter V10, has.
+# The number of requirements in each section of OWASP ASVS 5.0, chapter V10.
 REQUIREMENTS = {1: 2, 2: 3, 3: 5, 4: 16, 5: 5, 6: 2, 7: 3}
 ASVS = [f"V10.{section}.{number}" for section, most in REQUIREMENTS.items() for number in range(1, most + 1)]
 SOURCES = (
     r"RFC (?:6585|6749|6750|7009|7636|8252|8414|9101|9110|9207|9700) (?:section [1-9]\d?(?:\.\d+){0,3}|appendix [A-F])",
     r"OAuth 2\.1 section [1-9]\d?(?:\.\d+){0,3}",
-    # Of the other chapters those alone that cases name.
+    # The other chapters appear with the sections of the cases alone.
     r"ASVS V(?:10\.[1-7]|13\.[23]|15\.[34]|16\.[245])\.[1-9]\d?",
     r"CVE-20\d\d-\d{4,7}",
 )
-# What `make test` runs.
+# `make test` runs these folders.
 RUN = ("tests/unit/", "tests/integration/", "tests/faults/", "tests/model/")
 NAMED = re.compile(r"`(tests/[\w/]+/test_\w+\.py)((?:::\w+){1,2})`")
 SKIPS = ("skip", "skipif", "skipTest", "xfail", "importorskip", "SkipTest")
@@ -31,7 +31,7 @@ Row = tuple[str, ...]
 
 
 def table(heading: str) -> list[Row]:
-    """The cells of the table below a heading, without its first two lines."""
+    """Return the cells of the table below a heading, without its first two lines."""
     (text,) = re.findall(rf"^## {heading}[^\n]*\n(.*?)(?=^## |\Z)", document(), re.MULTILINE | re.DOTALL)
     lines = [line for line in text.splitlines() if line.startswith("|")]
     return [tuple(cell.strip() for cell in line[1:-1].split(" | ")) for line in lines[2:]]
@@ -51,7 +51,7 @@ def is_reason(cell: str) -> bool:
 
 
 def named_tests(cell: str) -> list[tuple[str, list[str]]]:
-    """The file and the names of each test in a cell; raises ValueError for anything else in it."""
+    """Return the file and the names of each test in a cell; raises ValueError for anything else in it."""
     if NAMED.sub("", cell).replace(", ", "") or not cell:
         raise ValueError(f"not a list of tests: {cell}")
     return [(path, names.split("::")[1:]) for path, names in NAMED.findall(cell)]
@@ -63,7 +63,7 @@ def module(path: str) -> ast.Module:
 
 
 def scopes(path: str, names: list[str]) -> Iterator[ast.Module | ast.ClassDef | ast.FunctionDef]:
-    """The module, the class if there is one, and the test; raises ValueError where one does not exist."""
+    """Yield the module, the class if there is one, and the test; raises ValueError if one does not exist."""
     scope: ast.Module | ast.ClassDef | ast.FunctionDef = module(path)
     yield scope
     for name in names:
@@ -75,7 +75,7 @@ def scopes(path: str, names: list[str]) -> Iterator[ast.Module | ast.ClassDef | 
 
 
 def reasons_not_to_run(path: str, names: list[str]) -> list[str]:
-    """Whatever might keep a test from being run, in its module's marks, its class or itself."""
+    """Return possible reasons not to run a test, from the marks of its module, from its class and from itself."""
     found = []
     for scope in scopes(path, names):
         parts: list[ast.AST] = [scope]
@@ -157,5 +157,5 @@ def test_a_test_that_is_not_run_or_may_be_skipped_is_noticed(path: str, names: l
 
 
 def skipped_on_purpose() -> None:
-    """No test: the one above looks at it."""
+    """No test. The test above looks at it."""
     pytest.skip("never called")

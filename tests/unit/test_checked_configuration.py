@@ -1,4 +1,4 @@
-"""The custom resource that refuses a deployment: it answers CloudFormation whatever happens, and once."""
+"""The custom resource that refuses a deployment. It always answers CloudFormation, and answers once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.peer import Peer, answer, answering
 
 EVENT: dict[str, Any] = json.loads((ROOT / "events" / "configuration_create.json").read_text())
 CANARY = "a-signature-that-is-secret"
-# What the stack itself makes is not there yet.
+# The resources of the stack do not exist yet.
 GOOD = {
     **{name: value for name, value in ENVIRONMENT.items() if name not in ("TABLE_NAME", "KEY_ID")},
     "POWERTOOLS_SERVICE_NAME": "configuration-of-this-test",
@@ -29,7 +29,7 @@ GOOD = {
 
 
 def answered(variables: Mapping[str, str], **event: Any) -> dict[str, Any]:
-    """What CloudFormation gets, at the URL that it waits at."""
+    """Return the answer at CloudFormation's URL."""
     sent: list[tuple[str, bytes]] = []
     properties = EVENT["ResourceProperties"] | {"Variables": dict(variables)}
     asked = EVENT | {"ResourceProperties": properties} | event
@@ -58,7 +58,7 @@ def test_a_configuration_that_can_be_used_is_accepted_under_an_id_of_its_own() -
     [(GOOD["APPS"], GOOD["APPS"]), ("", None)],
     ids=["the new layer has a file beside the old parameter", "the old layer had the file, the new one has none"],
 )
-def test_what_was_accepted_is_accepted_again_when_an_update_is_taken_back_whatever_is_in_the_layer_by_then(
+def test_an_accepted_configuration_is_accepted_again_after_a_rollback_whatever_the_layer_holds_by_then(
     apps: str, in_the_new_layer: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "apps.json"
@@ -70,13 +70,13 @@ def test_what_was_accepted_is_accepted_again_when_an_update_is_taken_back_whatev
     assert accepted["Status"] == "SUCCESS"
     held = {"RequestType": "Update", "PhysicalResourceId": accepted["PhysicalResourceId"]}
 
-    # The update: another layer, and variables that cannot be used.
+    # The update brings another layer, and unusable variables.
     file.unlink(missing_ok=True)
     if in_the_new_layer:
         file.write_text(in_the_new_layer)
     refused = answered({**before, "SESSION_DAYS": "0"}, **held)
     assert (refused["Status"], refused["PhysicalResourceId"]) == ("FAILED", accepted["PhysicalResourceId"])
-    # By themselves those from before would be refused now. They are what the stack goes back to.
+    # The old variables alone would be refused now. The stack goes back to them.
     assert answered(before)["Status"] == "FAILED"
     assert answered(before, **held) == accepted
 
@@ -106,7 +106,7 @@ def test_a_new_layer_is_looked_at_even_if_no_variable_has_changed(
     ],
     ids=str,
 )
-def test_one_with_which_no_function_could_start_is_refused_and_it_is_said_why(
+def test_a_configuration_that_no_function_could_start_with_is_refused_with_a_reason(
     changes: dict[str, str], reason: str
 ) -> None:
     told = answered({**GOOD, **changes})
@@ -114,10 +114,10 @@ def test_one_with_which_no_function_could_start_is_refused_and_it_is_said_why(
     assert reason in told["Reason"]
 
 
-def test_an_update_that_is_taken_back_is_judged_by_what_was_in_force_before_and_not_by_the_functions_own_variables(
+def test_a_rolled_back_update_is_checked_by_the_old_properties_and_not_by_the_functions_own_variables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """CloudFormation then sends the old properties, whatever the function has been updated to."""
+    """CloudFormation then sends the old properties; the function may have newer variables."""
     bad = {**GOOD, "APPS": "{"}
     for name, value in bad.items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""A batch of removed rows: what is deleted, what is reported, and how long it takes where Secrets Manager fails."""
+"""A batch of removed rows: deletions, reports, and the time that it takes if Secrets Manager fails."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def denied() -> ServiceUnavailable:
 
 
 @dataclass
-class FakeVault:
-    """Deletes secrets, save where ``failing`` makes a failure for a session; each call takes ``call_seconds``."""
+class FakeSecretStore:
+    """Deletes secrets, unless ``failing`` makes a failure for the session. Each call takes ``call_seconds``."""
 
     clock: VirtualClock
     failing: Callable[[str], ServiceUnavailable | None] = lambda session_id: None
@@ -70,14 +70,14 @@ class FakeVault:
 class Arrangement:
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.secret_store = FakeVault(self.clock)
+        self.secret_store = FakeSecretStore(self.clock)
         self.telemetry = Recorded()
 
     def fail(self, failure: Callable[[], ServiceUnavailable], *sessions: str) -> None:
         self.secret_store.failing = lambda session_id: failure() if not sessions or session_id in sessions else None
 
     def clean(self, *records: object, seconds: float = FUNCTION_SECONDS) -> list[str]:
-        """Run the function's own operation; return what it reports."""
+        """Run the function's own operation; return its reported records."""
         started = self.clock.now()
         cleanup = Cleanup(self.secret_store, self.clock, lambda size: b"\xff" * size)
         answer = cleanup({"Records": list(records)}, Invocation(Context(seconds, now=self.clock.now), self.telemetry))
@@ -144,14 +144,14 @@ def test_an_outage_is_met_with_few_calls_and_takes_all_the_time_there_is(
     pauses = [later - earlier for earlier, later in pairwise(times)]
     assert pauses == sorted(pauses)
     assert pauses[0] < 0.5
-    # Far from the 50 calls a second that Secrets Manager allows.
+    # Secrets Manager allows 50 calls a second, far more than this.
     assert pauses[-1] >= 1.5
     assert len(times) < FUNCTION_SECONDS
-    # So that the tries that Lambda has for a record last for the hours of an outage.
+    # Lambda's tries for a record therefore last for the hours of an outage.
     assert times[-1] - times[0] > 0.8 * FUNCTION_SECONDS
 
 
-def test_what_an_outage_left_no_time_for_is_reported_too(broker: Arrangement) -> None:
+def test_records_without_time_in_an_outage_are_reported_too(broker: Arrangement) -> None:
     broker.fail(unavailable)
     broker.clean(*batch(100))
     assert len(broker.lines()) == broker.counted("SecretsNotDeleted") == 100
@@ -165,7 +165,7 @@ def test_throttling_is_counted(broker: Arrangement) -> None:
     assert broker.telemetry.metrics.count(("AwsThrottled", {"aws_service": "secretsmanager"})) == 2
 
 
-def test_what_is_refused_for_want_of_a_right_is_tried_twice_then_counts_as_absent_and_holds_up_nothing(
+def test_a_deletion_denied_for_a_missing_right_is_tried_twice_then_counts_as_absent_and_holds_up_nothing(
     broker: Arrangement,
 ) -> None:
     broker.fail(denied, "session-0", "session-1")
@@ -195,8 +195,8 @@ def test_where_there_is_no_time_for_a_second_try_the_record_comes_again(broker: 
     assert broker.counted("SecretAccessDenied") == 0
 
 
-def test_a_batch_of_nothing_but_refusals_for_want_of_a_right_takes_some_seconds(broker: Arrangement) -> None:
-    """So many sign-ins that never had a secret must not hold up a shard, whatever AWS answers for their names."""
+def test_a_batch_of_deletions_denied_for_a_missing_right_takes_some_seconds(broker: Arrangement) -> None:
+    """Sign-ins without a secret must not hold up a shard, for any answer of AWS to their names."""
     broker.fail(denied)
     broker.secret_store.call_seconds = 0.05
     started = broker.clock.now()
@@ -220,7 +220,7 @@ def test_the_function_reports_before_it_is_stopped(broker: Arrangement, call_sec
     if not works:
         broker.fail(unavailable)
     reported = broker.clean(*batch(3000))
-    # A little of the time is left, and all that could be done was done.
+    # A little time is left, and all possible work is done.
     assert len(reported) == 3000 - len(broker.secret_store.deleted)
     done = int(53 / call_seconds) if call_seconds else 3000
     assert len(broker.secret_store.deleted) == (pytest.approx(min(done, 3000), abs=1) if works else 0)
@@ -278,7 +278,7 @@ def test_the_control_items_of_the_table_have_no_status_and_no_secret(broker: Arr
     del removed["dynamodb"]["OldImage"]["status"]
     assert broker.clean(removed) == []
     assert broker.secret_store.calls == []
-    # Without the image nobody can tell, and what does not exist is deleted at no harm.
+    # Without the image the function cannot tell, and deleting a missing secret does no harm.
     assert broker.clean(without_image(removed)) == []
     assert broker.telemetry.lines == []
 
@@ -308,7 +308,7 @@ def test_a_record_of_a_wrong_shape_is_a_failure_with_a_log_line_and_holds_up_no_
 ) -> None:
     first, second = batch(2)
     started = broker.clock.now()
-    # Lambda takes an empty identifier for the failure of the whole batch, and bisects it.
+    # Lambda would take an empty identifier for the failure of the whole batch, and would bisect it.
     assert broker.clean(first, malformed, second) == [number]
     assert broker.secret_store.deleted == ["session-0", "session-1"]
     assert broker.clock.now() == started
@@ -322,27 +322,27 @@ def test_a_line_about_a_malformed_record_does_not_name_the_session_before_it(bro
     assert (None, "malformed_record") in broker.lines()
 
 
-def with_patience(broker: Arrangement, seconds: float, *records: object) -> Deletions:
+def with_time_left(broker: Arrangement, seconds: float, *records: object) -> Deletions:
     cleanup = Cleanup(broker.secret_store, broker.clock, lambda size: b"\xff" * size)
     invocation = Invocation(Context(900, now=broker.clock.now), broker.telemetry)
     return cleanup.delete_secrets(records, invocation, time_left=seconds)
 
 
-def test_patience_ends_where_nothing_is_deleted(broker: Arrangement) -> None:
+def test_the_time_ends_if_nothing_is_deleted(broker: Arrangement) -> None:
     broker.fail(unavailable)
     started = broker.clock.now()
-    outcome = with_patience(broker, 10, *batch(2))
+    outcome = with_time_left(broker, 10, *batch(2))
     assert (outcome.deleted, sorted(outcome.failed)) == (0, ["100", "101"])
     assert 5 < broker.clock.now() - started <= 10
 
 
-def test_patience_lasts_as_long_as_secrets_are_deleted(broker: Arrangement) -> None:
+def test_the_time_does_not_end_while_secrets_are_deleted(broker: Arrangement) -> None:
     broker.secret_store.call_seconds = 3
-    assert with_patience(broker, 10, *batch(50)) == Deletions(50, ())
+    assert with_time_left(broker, 10, *batch(50)) == Deletions(50, ())
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_whatever_fails_what_is_not_deleted_is_reported_and_nothing_else(seed: int) -> None:
+def test_exactly_the_records_that_are_not_deleted_are_reported(seed: int) -> None:
     chance = random.Random(seed)
     broker = Arrangement()
     likely = chance.random()

@@ -1,4 +1,4 @@
-"""The Aries client secret: read rarely, and kept where it cannot be read."""
+"""The Aries client secret: the broker reads it rarely, and keeps it if it cannot read it again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registered apps, and above all: which redirect URIs pass."""
+"""The registered apps, and above all their redirect URIs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ APP: dict[str, Any] = {"redirect_uris": [HTTPS], "scopes": ["read"]}
 
 
 def parsed(**changes: Any) -> Client:
-    """The app ``app`` with other members."""
+    """Return the app ``app`` with changed members."""
     client = Registry.parse(json.dumps({"app": {**APP, **changes}})).find("app")
     assert client is not None
     return client
@@ -184,7 +184,7 @@ def test_a_registered_redirect_uri_passes(uri: str) -> None:
         "https://xn--pp-7ka.example.com/callback",
         "https://app.example.com/\u0441allback",
         "https://app.example.com/callbac\u212a",
-        # One and another.
+        # Two URIs in one.
         HTTPS + " " + CUSTOM,
         HTTPS + "," + HTTPS,
         HTTPS + HTTPS,
@@ -349,7 +349,7 @@ hostile = st.sampled_from(
 
 @st.composite
 def near_misses(draw: st.DrawFn) -> str:
-    """A registered URI after a few small changes, or something else altogether."""
+    """Draw a registered URI with a few small changes, or any other text."""
     uri = draw(st.sampled_from(REGISTERED))
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, len(uri)))
@@ -359,7 +359,7 @@ def near_misses(draw: st.DrawFn) -> str:
 
 
 def may_pass(uri: str) -> bool:
-    """The rule told another way: take port and lone slash off a loopback URI, and what is left is registered as it is.
+    """Tell the rule in another way: a URI without a loopback port and a lone slash is registered as it is.
 
     No loopback URI in REGISTERED has a slash as its path, or a query.
     """
@@ -573,7 +573,7 @@ def test_the_rule_that_an_android_package_breaks_is_told(packages: Any, rule: st
     assert rule in reason
 
 
-def test_of_a_member_that_is_misspelt_the_right_ones_are_told() -> None:
+def test_the_error_for_a_misspelt_member_lists_the_right_ones() -> None:
     misspelt = {"redirect_uris": [HTTPS], "scope": ["read"]}
     assert refusal({"bad": misspelt}).endswith(
         "unknown member 'scope': the members are redirect_uris, scopes, origins, apple_app_ids, android_packages"

@@ -1,6 +1,6 @@
-"""The names that outlive a release: stored attributes, metrics, log events and reasons.
+"""Names that outlive a release: stored attributes, metrics, log events and reasons.
 
-The next release reads a stored row, and the alarms, dashboards and saved queries of operators name metrics, events and
+The next release reads a stored row. The alarms, dashboards and saved queries of operators name metrics, events and
 reasons. A rename in code leaves all of them as they are. A deliberate change of a name changes contracts.json, and
 stands in docs/CHANGELOG.md.
 """
@@ -35,7 +35,7 @@ def parameters(function: ast.FunctionDef) -> list[str]:
 
 
 def constructor(name: str) -> list[str]:
-    """The parameters of a class of the package, its own or its base's."""
+    """Return the parameters of a class of the package, from its own constructor or its base's."""
     for node in CLASSES[name].body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             return parameters(node)
@@ -46,12 +46,12 @@ def constructor(name: str) -> list[str]:
 
 
 def signatures() -> dict[str, list[list[str]]]:
-    """The parameters of every function, method and class, by its bare name."""
+    """Return the parameters of every function, method and class, by its bare name."""
     found: dict[str, list[list[str]]] = {name: [constructor(name)] for name in CLASSES}
     for node in NODES:
         if isinstance(node, ast.FunctionDef):
             found.setdefault(node.name, []).append(parameters(node))
-    # `super().__init__("reason")` of an error.
+    # An error calls `super().__init__("reason")`.
     found["__init__"] = [["reason"], ["description", "reason"]]
     return found
 
@@ -60,7 +60,7 @@ SIGNATURES = signatures()
 
 
 def literals(node: ast.expr) -> Iterator[str]:
-    """The texts that an argument may be; of a text with a value in it, the part before that."""
+    """Yield the possible texts of an argument. If a text contains a value, yield the part before the value."""
     match node:
         case ast.Constant(value=str(text)):
             yield text
@@ -72,7 +72,7 @@ def literals(node: ast.expr) -> Iterator[str]:
 
 
 def given(parameter: str) -> set[str]:
-    """Every text that the package passes for a parameter of this name."""
+    """Return every text that the package passes for a parameter of this name."""
     found = set()
     for node in NODES:
         if not isinstance(node, ast.Call):

@@ -1,4 +1,4 @@
-"""Dead letters of cleanup: what a letter is about is found in the stream, and done or told to be lost."""
+"""Dead letters of cleanup: the stream still has a letter's records, or the letter is lost."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tests.support.streams import (
     without_image,
 )
 from tests.support.telemetry import Recorded
-from tests.unit.test_cleanup import FakeVault, unavailable
+from tests.unit.test_cleanup import FakeSecretStore, unavailable
 
 SHARD = "shardId-00000001541626099285-f35f62ef"
 
 
 def letter(first: int, last: int, *, shard: str = SHARD, stream: str = STREAM_ARN) -> str:
-    """The documented form of a message about a DynamoDB stream."""
+    """Return a message about a DynamoDB stream in its documented form."""
     content = {
         "requestContext": {
             "requestId": "316aa6d0-8154-4d42-9af7-85d5f4a6bc81",
@@ -65,7 +65,7 @@ class Arrangement:
 
     def __post_init__(self) -> None:
         self.streams = FakeStreams({SHARD: self.shard})
-        self.secret_store = FakeVault(self.clock)
+        self.secret_store = FakeSecretStore(self.clock)
         cleanup = Cleanup(self.secret_store, self.clock, lambda size: b"\xff" * size)
         self.letters = DeadLetters(self.queue, QUEUE_URL, self.streams, cleanup)
 
@@ -76,7 +76,7 @@ class Arrangement:
         return self.letters.redrive(limit, Invocation(Context(seconds, now=self.clock.now), self.telemetry), **options)
 
     def lines(self) -> list[tuple[str, str, str | None]]:
-        """What is told of the letters: level, event, reason."""
+        """Return the log lines about the letters: level, event, reason."""
         return [
             (level, event, fields.get("reason"))
             for level, event, fields in self.telemetry.lines

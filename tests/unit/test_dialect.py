@@ -1,4 +1,4 @@
-"""What an answer that is not a success means."""
+"""The meaning of an answer without success."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_only_invalid_grant_from_a_server_that_answers_properly_ends_a_session(
         assert error == "invalid_grant"
         assert status in (400, 401, 403)
     if not 400 <= status < 500:
-        # It may have been processed, whatever the body says.
+        # Aries may have processed the request. The body of the answer does not matter.
         assert outcome is Outcome.AMBIGUOUS
 
 

@@ -20,13 +20,13 @@ def prose(text: str) -> str:
 
 
 def anchors(text: str) -> set[str]:
-    """The headings as GitHub makes links to them."""
+    """Return the headings as GitHub makes links to them."""
     headings = re.findall(r"^#+ (.+)$", prose(text), flags=re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def dead_links(path: Path, text: str) -> list[str]:
-    """The links of a page that lead to no file, or to no heading."""
+    """Return the links of a page that lead to no file, or to no heading."""
     dead = []
     for link in _LINK.finditer(prose(text)):
         target = (path.parent / link["file"]).resolve() if link["file"] else path

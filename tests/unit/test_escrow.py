@@ -23,7 +23,7 @@ from tests.support.client_error import client_error
 from tests.support.drawn import secret_texts
 from tests.unit.session_secrets import SECRET, of_size
 
-# A row whose lease is held: what is sealed for fence 7 is committed by it.
+# A row with a held lease. A commit of fence 7 makes the answers sealed for it valid.
 ROW = SignIn("S" * 43, "active", 1_900_000_000, client_id="trader-ios", fence=7, committed_fence=6)
 SESSION_DIGEST = hashlib.sha256(b"log" + b"S" * 43).hexdigest()
 COMMITTED = replace(ROW, committed_fence=7)
@@ -31,7 +31,7 @@ LARGE = replace(SECRET, access_token=Secret("canary" * 2000))
 
 
 class Kms:
-    """KMS with a note of what it was asked to do."""
+    """KMS with a record of its calls."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -79,7 +79,7 @@ def escrow(kms: Kms, key_id: str) -> Escrow:
 
 
 def opened(escrow: Escrow, sealed: tuple[bytes, ...]) -> SessionSecret:
-    """What is sealed, opened in the row that committed it."""
+    """Open the sealed parts in the row after the commit."""
     return escrow.open(replace(COMMITTED, escrow=sealed))
 
 
@@ -121,8 +121,7 @@ def test_it_is_sealed_with_the_stacks_key_for_the_session_its_app_its_fence_and_
     opened(escrow, escrow.seal(ROW, of_size(5000)))
     assert [name for name, _ in kms.calls] == ["encrypt", "encrypt", "decrypt", "decrypt"]
     assert all(parameters["KeyId"] == key_id for _, parameters in kms.calls)
-    # What one release has sealed, the next one must open: this is a stored form. CloudTrail shows it, so that the
-    # session id is not in it.
+    # This is a stored form: the next release must open it. CloudTrail shows it, so it leaves out the session id.
     bound = {"purpose": "escrow", "session": SESSION_DIGEST, "client_id": "trader-ios", "fence": "7"}
     contexts = [bound | {"part": part} for part in ("1/2", "2/2")]
     assert [parameters["EncryptionContext"] for _, parameters in kms.calls] == contexts * 2

@@ -1,4 +1,4 @@
-"""What is said to somebody who has just cloned this, and what of their configuration is kept out."""
+"""The messages after a fresh clone, and the parts of a caller's configuration that stay out."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class TestThePythonThatItTakes:
             assert f"`python3` from {versions[0]} to {versions[-1]}" in text
 
     @pytest.mark.parametrize("version", [(3, 11), (3, 12), (3, 13), (3, 14)])
-    def test_those_between_the_bounds_do(self, version: tuple[int, int]) -> None:
+    def test_versions_between_the_bounds_do(self, version: tuple[int, int]) -> None:
         assert suits(version).returncode == 0
 
     @pytest.mark.parametrize("version", [(3, 10), (3, 15), (2, 7)])
-    def test_older_and_newer_ones_do_not_and_say_what_they_are(self, version: tuple[int, int]) -> None:
+    def test_older_and_newer_versions_do_not_and_say_their_number(self, version: tuple[int, int]) -> None:
         done = suits(version)
         assert done.returncode == 1
         assert done.stdout == f"{sys.executable} is Python {version[0]}.{version[1]}.0.\n"
@@ -65,7 +65,7 @@ class TestThePythonThatItTakes:
 
 
 class TestPip:
-    def test_of_its_configuration_only_what_reaches_an_index_gets_through(
+    def test_only_the_settings_that_reach_an_index_get_through(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         for name in [name for name in os.environ if name.startswith("PIP_")]:
@@ -81,7 +81,7 @@ class TestPip:
         monkeypatch.setenv("PIP_USER", "1")
         monkeypatch.setenv("PIP_PLATFORM", "win32")
         kept = install._kept_settings(sys.executable)
-        # Those of this machine, in /etc, may be there too.
+        # The configuration of this machine, in /etc, may add more.
         assert not kept.keys() & {"target", "require-virtualenv", "user", "no-binary", "platform", "constraint"}
         assert kept["index-url"] == "https://index.example.com/simple"
         assert kept["extra-index-url"].split() == ["https://one.example.com", "https://two.example.com"]
@@ -148,7 +148,7 @@ class TestSamCli:
             ("SAM CLI, version 1.158.0", 0),
             ("SAM CLI, version 2.0.0", 0),
             ("a warning \\351\\nSAM CLI, version 1.160.0.dev1", 0),
-            # An editor has that name too.
+            # An editor has the name sam, too.
             ("sam 1.0.0", 0),
         ],
     )
@@ -206,7 +206,7 @@ def test_nothing_of_the_callers_aws_gets_through_and_the_makefile_names_the_same
         assert any(name.startswith(pattern.rstrip("%")) for pattern in patterns.split())
 
 
-# A console script names the folder that it was installed in, in its first line: it ends with the move of a clone.
+# The first line of a console script names its folder. A moved clone would break the script.
 def test_no_script_of_an_environment_is_called() -> None:
     files = [ROOT / "Makefile", *(ROOT / ".ci").iterdir(), *(ROOT / "tests").rglob("*.py")]
     files += [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]

@@ -1,4 +1,4 @@
-"""Requests and responses as API Gateway hands them over."""
+"""Requests and responses in the form of API Gateway."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ CHROMIUM = {"sec-ch-ua": '"Chromium";v="142"', "sec-fetch-mode": "navigate"}
         (CHROMIUM, False),
         (CHROMIUM | {"sec-fetch-user": "?1"}, True),
         (CHROMIUM | {"sec-fetch-user": "?0"}, False),
-        # Safari tells of navigations, and never of taps.
+        # Safari reports navigations but never taps.
         ({"sec-fetch-mode": "navigate"}, True),
         (CHROMIUM | {"sec-fetch-mode": "cors"}, True),
     ],
@@ -174,7 +174,7 @@ def test_every_response_carries_the_security_headers(make: Callable[[], HttpResp
     assert not any("unsafe" in directive or "script" in directive for directive in policy)
     assert event["isBase64Encoded"] is False
     assert isinstance(event["statusCode"], int)
-    # One spelling of each name: a gateway that got two would send both.
+    # Each name has one spelling. If a gateway got two spellings, it would send both.
     assert [name for name in headers if name != name.lower()] == []
     assert json.loads(json.dumps(event)) == event
 
@@ -228,7 +228,7 @@ def test_the_policy_allows_exactly_the_style_that_the_page_has() -> None:
     allowed = base64.b64encode(sha256(style.encode()).digest()).decode()
     policy = response.to_event()["headers"]["content-security-policy"].split("; ")
     assert [directive for directive in policy if directive.startswith("style-src")] == [f"style-src 'sha256-{allowed}'"]
-    # What the policy would block must not be asked for.
+    # The style must not request resources that the policy blocks.
     assert "url(" not in style
     assert "@import" not in style
 

@@ -1,4 +1,4 @@
-"""No class of the package shows a secret that it holds, however it is shown or written out."""
+"""No class of the package shows its secrets, in any way of showing or writing it out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from oauth_broker.sessions.row import SignIn
 from oauth_broker.web.http import HttpRequest, HttpResponse
 
 CANARY = "canary-5f1c"
-# What holds, or may hold, a secret in plain text: the wire, and the row. What of it is harmless may be shown.
+# These hold, or may hold, a secret in plain text: the wire, and the row. Their harmless fields may be shown.
 HARMLESS = {"status", "method", "path", "domain_name", "request_id", "body_is_base64"}
 HARMLESS |= {"client", "redirect_uri", "code_challenge", "scope"}
 RAW = {"HttpRequest", "HttpResponse", "SignIn", "Reply", "ProviderCallback", "AuthorizationRequest"}
@@ -39,7 +39,7 @@ EXCEPTIONS = {f"{cls.__module__}.{cls.__name__}": cls for cls in classes() if is
 
 
 def filled(cls: type[Any]) -> Any:
-    """One whose every text is the canary, and every secret one of its value."""
+    """Return an instance with the canary in every text and every secret."""
     made = object.__new__(cls)
     for each in fields(cls):
         kind = str(each.type)
@@ -65,7 +65,7 @@ def test_what_holds_a_secret_is_not_pickled(name: str) -> None:
         pickle.dumps(filled(DATACLASSES[name]))
 
 
-# Names that a secret has wherever one is. Those of the wire and of the row are masked as a whole, above.
+# The usual names of secrets. The wire and the row are masked as a whole, above.
 SECRET_NAMES = {"code", "code_verifier", "access_token", "refresh_token", "session_key", "token"}
 SECRET_NAMES |= {"client_secret", "secret"}
 

@@ -1,4 +1,4 @@
-"""Where every test must run, none is skipped: every skip goes by one function, which then fails."""
+"""If every test must run, no test is skipped: every skip goes through one function, and the function then fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.support.functions import ROOT
 from tests.support.missing import EVERY_TEST_MUST_RUN, missing
 
-# Where skipping is spoken of, or done by that function.
+# These files speak of skipping, or are that function.
 ELSEWHERE = {"support/missing.py", "unit/test_missing.py", "unit/test_cases.py"}
 SKIPPING = re.compile(r"\b(?:skip|skipif|xfail|importorskip|skipTest|SkipTest)\b(?=\()|\bmark\.(?:skip|xfail)\b")
 

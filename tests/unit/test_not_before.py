@@ -1,4 +1,4 @@
-"""What a process knows of mass sign-outs, and how old that may be."""
+"""A process' knowledge of mass sign-outs, and the greatest age of this knowledge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.clock import VirtualClock
 
 
 class Table:
-    """One item, or the exception that reading it raises; a reading may take its time."""
+    """One item, or an exception for every reading. A reading may take time."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
@@ -51,7 +51,7 @@ def not_before(table: Table, clock: VirtualClock) -> NotBefore:
     return NotBefore(ControlItem(table, "sign-ins", clock), clock)
 
 
-def test_where_there_was_no_mass_sign_out_there_is_no_cut_off(not_before: NotBefore, table: Table) -> None:
+def test_without_a_mass_sign_out_there_is_no_not_before_time(not_before: NotBefore, table: Table) -> None:
     assert not_before.of("app") == 0
     assert table.asked == [{"TableName": "sign-ins", "Key": {"session_id": {"S": "cut-offs"}}, "ConsistentRead": True}]
 
@@ -89,7 +89,7 @@ def test_the_cut_offs_are_read_again_after_exactly_their_time_and_not_before(
     assert len(table.asked) == 2
 
 
-def test_what_took_long_to_read_is_as_old_as_its_question(
+def test_an_item_that_took_long_to_read_is_as_old_as_its_request(
     not_before: NotBefore, table: Table, clock: VirtualClock
 ) -> None:
     table.seconds = 3
@@ -100,7 +100,7 @@ def test_what_took_long_to_read_is_as_old_as_its_question(
     assert not_before.of("app") == 100
 
 
-def test_what_cannot_be_read_lets_nobody_in_even_where_it_was_known_a_while_ago(
+def test_unreadable_times_let_nobody_in_even_if_older_ones_are_known(
     not_before: NotBefore, table: Table, clock: VirtualClock
 ) -> None:
     assert not_before.of("app") == 0

@@ -10,12 +10,12 @@ from tests.support.functions import ROOT
 TESTS = ROOT / "tests"
 FILES = [path for path in TESTS.rglob("*.py") if "node_modules" not in path.parts]
 MODULES = {path.relative_to(TESTS).as_posix(): ast.parse(path.read_text()) for path in FILES}
-# The dictionary that the template of a deployment is compared with.
+# The dictionary for the comparison with the template of a deployment.
 EXPECTED_OF_THE_TEMPLATE = "integration/test_template.py"
 
 
 def classes_with(*methods: str) -> set[str]:
-    """The classes that define all these methods themselves, each by its file and its name."""
+    """Return the classes that define all these methods themselves, each by its file and its name."""
     return {
         f"{path}:{node.name}"
         for path, tree in MODULES.items()

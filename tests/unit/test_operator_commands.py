@@ -1,4 +1,4 @@
-"""What an operator may ask for, and how a command that is none is refused."""
+"""The commands of operators, and the refusals of malformed ones."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ WRONG_VALUES: list[tuple[dict[str, Any], str, tuple[object, ...]]] = [
         (without(SESSION, "operator"), "operator"),
         (without(SESSION, "session"), "session"),
         *(({**event, member: value}, member) for event, member, values in WRONG_VALUES for value in values),
-        # One that no action knows, one of another action, and one that goes with another.
+        # An unknown member, a member of another action, and a member that needs another one.
         ({**SESSION, "sesion": REFERENCE}, "sesion"),
         ({**SESSION, "client_id": "app"}, "client_id"),
         ({**SESSION, "limit": 1}, "limit"),
@@ -116,7 +116,7 @@ def test_a_wrong_member_is_named(event: dict[str, Any], member: str) -> None:
         ({**EVERYONE, "continue": True, "status": True}, ('"continue"', '"status"')),
     ],
 )
-def test_of_members_that_exclude_each_other_both_are_named(event: dict[str, Any], words: tuple[str, str]) -> None:
+def test_both_of_two_members_that_exclude_each_other_are_named(event: dict[str, Any], words: tuple[str, str]) -> None:
     refused = failure_of(InvalidCommand, lambda: parse_command(event))
     assert refused is not None
     assert all(word in refused.message for word in words)

@@ -1,4 +1,4 @@
-"""The operator function's handler around its actions: its time, its audit lines, and that it never raises."""
+"""The handler of the operator function around its actions: its time and its audit lines. It never raises."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def telemetry() -> Recorded:
 
 
 def handled(telemetry: Recorded, result: Any, event: Any = None, seconds: float = 900) -> dict[str, Any]:
-    """The answer of a handler whose action answers, or fails with, ``result``."""
+    """Return the answer of a handler. Its action answers ``result``, or fails with it."""
 
     def act(command: Command, invocation: Invocation) -> dict[str, Any]:
-        # Whatever an action was about last, the audit line is about the command.
+        # The audit line must be about the command, and not about an action's last session.
         invocation.about_session("another-session", "another-app")
         if isinstance(result, Exception):
             raise result
@@ -41,7 +41,7 @@ def audit_lines(telemetry: Recorded) -> list[tuple[str, dict[str, Any]]]:
     return [(level, fields) for level, event, fields in telemetry.lines if event == "operator_action"]
 
 
-def test_who_asks_for_what_is_noted_before_it_is_done_and_what_came_of_it_after(telemetry: Recorded) -> None:
+def test_the_operator_and_the_command_are_noted_before_the_action_and_the_result_after_it(telemetry: Recorded) -> None:
     def look(invocation: Invocation) -> dict[str, Any]:
         assert len(audit_lines(telemetry)) == 1
         return {"client_id": "app", "status": "active"}
@@ -59,7 +59,7 @@ def test_who_asks_for_what_is_noted_before_it_is_done_and_what_came_of_it_after(
     ("step", "reason"),
     [({}, "asked:start"), ({"continue": True}, "asked:continue"), ({"status": True}, "asked:status")],
 )
-def test_of_a_mass_sign_out_the_step_is_noted_and_the_app(
+def test_the_audit_line_of_a_mass_sign_out_has_the_step_and_the_app(
     telemetry: Recorded, step: dict[str, bool], reason: str
 ) -> None:
     event = {"action": "revoke_all", "operator": "ann", "client_id": "app", **step}
@@ -79,7 +79,7 @@ def test_of_a_mass_sign_out_the_step_is_noted_and_the_app(
         ({"ended_now": True}, "done"),
     ],
 )
-def test_what_came_of_it_is_told_by_one_word(telemetry: Recorded, answer: dict[str, Any], reason: str) -> None:
+def test_the_result_of_an_action_is_one_word(telemetry: Recorded, answer: dict[str, Any], reason: str) -> None:
     handled(telemetry, answer)
     assert audit_lines(telemetry)[-1][1]["reason"] == reason
 

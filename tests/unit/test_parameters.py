@@ -16,13 +16,13 @@ from oauth_broker.web.parameters import Parameters, parse_form, parse_form_or_js
 from tests.support.drawn import secret_texts
 from tests.unit.fakes import FORM, JSON, http_request, posted
 
-# Pieces that queries are made of, so that random ones often mean something.
+# Pieces of queries, so random queries often make sense.
 pieces = st.sampled_from(
     ["a", "b", "state", "=", "&", "+", ";", "%", "%20", "%61", "%26", "%3D", "%00", "%ff", "é", "\n"]
 )
 queries = st.lists(pieces, max_size=14).map("".join) | secret_texts(max_size=60)
 names = st.text(min_size=1, max_size=8)
-# Without empty values, which count as left out.
+# Without empty values, because these count as left out.
 members = st.dictionaries(names, secret_texts(min_size=1, max_size=20), max_size=8)
 
 

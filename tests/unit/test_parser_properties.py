@@ -1,6 +1,6 @@
-"""Whatever comes in, each parser returns what it promises or raises what it declares; JSON's lone surrogates included.
+"""For any input, even lone surrogates from JSON, each parser returns its promised type or raises its declared error.
 
-What each parser makes of good input is in the test of its module; tests/fuzz does this again, led by what is covered.
+The tests of each module check the results of good input. tests/fuzz repeats this file's checks, guided by coverage.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ from tests.unit.fakes import (
 SETTINGS = settings_with()
 SESSION = "S" * 43
 TOKEN = f"{SESSION}.7.{'m' * 43}"
-# Every code point, and the halves of surrogate pairs too: the JSON of an event can hold them, and UTF-8 cannot.
+# Every code point, and halves of surrogate pairs too. The JSON of an event can hold halves, but UTF-8 cannot.
 characters = st.characters(exclude_categories=())
 texts = secret_texts(characters, max_size=40)
 json_values = st.recursive(
@@ -87,7 +87,7 @@ FIELDS = {
     "client_secret": [""],
     "iss": ["https://app.aries.example", "https://evil.example"],
 }
-# Mostly a request that means something, with one thing or another that does not belong there.
+# Mostly requests that make sense, with a few values that do not belong there.
 fields = st.fixed_dictionaries({}, optional={name: st.sampled_from(good) | texts for name, good in FIELDS.items()})
 headers = st.fixed_dictionaries(
     {},
@@ -106,7 +106,7 @@ written = (
 
 
 def request_of(query: str, sent: dict[str, str], cookies: list[str], body: str, encoded: bool) -> HttpRequest:
-    """A request in which each part is any text at all."""
+    """Return a request with any text in each part."""
     return http_request("POST", query=query, headers=sent, cookies=cookies, body=body, body_is_base64=encoded)
 
 
@@ -189,7 +189,7 @@ def test_any_answer_of_aries_is_tokens_that_can_be_kept_or_a_failure(status: int
         return
     assert status == 200
     assert NOW < tokens.expires_at <= NOW + 365 * 24 * 60 * 60
-    # What is kept is read back the same.
+    # A stored secret comes back the same.
     secret = SessionSecret(Secret("k"), "h", tokens.access_token, tokens.refresh_token, tokens.expires_at, "read")
     assert SessionSecret.from_json(secret.to_json()) == secret
 

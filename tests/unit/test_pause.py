@@ -1,4 +1,4 @@
-"""The pause of a process that knows the control item, call by call."""
+"""The pause in a process that knows the control item, call by call."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.support.client_error import client_error
 from tests.support.clock import VirtualClock
 
 PAUSE_SECONDS = 10
-# Of sessions that take a place each, by the first digit of what log lines call them.
+# References of sessions in log lines. The first digit gives each session a place of its own.
 REFERENCES = [f"{digit:x}" + "0" * 15 for digit in range(16)]
 
 
 class Process:
-    """One process: what it knows, and what it may do."""
+    """One process, with its knowledge and its permission."""
 
     def __init__(self, table: Any, clock: VirtualClock) -> None:
         self.item = ControlItem(table, "table", clock)
@@ -79,7 +79,7 @@ def test_five_refused_sessions_pause_everybody_once_every_process_knows_of_them(
     clock.time += CACHE_SECONDS - 0.01
     assert who_may_ask(processes) == [True, True, True]
     clock.time += 0.01
-    # One of them asks in the pause.
+    # In the pause, one of them asks.
     assert who_may_ask([third, second, first]) == [True, False, False]
 
 
@@ -105,7 +105,7 @@ def test_sessions_that_were_refused_themselves_let_others_go_first(
     assert not first.may_ask(was_refused=True)
     clock.time += 0.01
     assert first.may_ask(was_refused=True)
-    # It was refused again. The next one goes before it once more.
+    # Aries refused it again, so the next one goes first once more.
     clock.time += PAUSE_SECONDS
     assert not first.may_ask(was_refused=True)
     assert second.may_ask()
@@ -162,7 +162,7 @@ def test_a_time_that_no_process_sets_holds_up_nobody_for_longer_than_a_pause(
     processes[0].meets_refusals()
     clock.time += CACHE_SECONDS
     table.items["cut-offs"] |= {"aries_paused_until": {"N": f"{clock.time + ahead:.3f}"}}
-    # Who asks first sets it right; the others wait for that one.
+    # The first process to ask sets it right; the others wait for its answer.
     assert who_may_ask(processes) == [True, False, False]
     clock.time += PAUSE_SECONDS
     assert who_may_ask(processes) == [True, False, False]
@@ -170,7 +170,7 @@ def test_a_time_that_no_process_sets_holds_up_nobody_for_longer_than_a_pause(
 
 @pytest.mark.parametrize("value", [{"S": "x"}, {"N": "1e100"}], ids=["a text", "a time of the far future"])
 @pytest.mark.parametrize("name", ["aries_paused_until", *(f"aries_refused_{digit:x}" for digit in range(5))])
-def test_what_somebody_else_wrote_is_no_refusal_and_no_crash(
+def test_a_foreign_value_in_the_item_is_no_refusal_and_no_crash(
     processes: list[Process], clock: VirtualClock, table: MemoryDynamoDb, name: str, value: dict[str, str]
 ) -> None:
     table.items["cut-offs"] = {"session_id": {"S": "cut-offs"}, name: value}

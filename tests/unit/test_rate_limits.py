@@ -1,4 +1,4 @@
-"""How much one source may do to one app."""
+"""The limit for requests from one source to one app."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ APP, SOURCE = "app", "192.0.2.1"
 
 
 def taken(limits: RateLimits, tries: int, source: str = SOURCE, client_id: str = APP) -> int:
-    """How many of so many requests get through."""
+    """Return the number of requests that get through."""
     through = 0
     for _ in range(tries):
         if not limits.is_exceeded(client_id, source):
@@ -74,7 +74,7 @@ def test_another_source_and_another_app_are_not_concerned() -> None:
         ("no address", "another", False),
     ],
 )
-def test_of_ipv6_a_whole_network_is_one_source(one: str, other: str, same: bool) -> None:
+def test_a_whole_ipv6_network_is_one_source(one: str, other: str, same: bool) -> None:
     limits = RateLimits(1, MINUTE, VirtualClock())
     limits.count(APP, one)
     assert limits.is_exceeded(APP, one)

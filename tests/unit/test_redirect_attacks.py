@@ -1,4 +1,4 @@
-"""Open redirects: thousands of URIs made to look like a registered one, through the matcher and the whole endpoint."""
+"""Open redirects: thousands of URIs that look like a registered one, through the matcher and the whole endpoint."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ PLAIN = (
 )
 LOOPBACK_ORIGINS = ("http://127.0.0.1", "http://[::1]", "http://localhost")
 REGISTERED = (*PLAIN, *(f"{origin}/callback" for origin in LOOPBACK_ORIGINS), "http://127.0.0.1")
-# All that may pass, written out: the registered strings, and the loopback URIs with each port that there is and with
-# none, the one of an empty path with a slash too.
+# All allowed URIs, written out: the registered strings, and the loopback URIs with each existing port and with none. If
+# a loopback URI has an empty path, a slash is allowed too.
 ALLOWED = frozenset(REGISTERED).union(
     f"{origin}{port}{path}"
     for origin, path in (
@@ -59,7 +59,7 @@ REQUEST = {
 
 
 class Table:
-    """Keeps the redirect URIs of the sign-ins that are saved."""
+    """Keeps the redirect URIs of saved sign-ins."""
 
     def __init__(self) -> None:
         self.saved: list[str] = []
@@ -87,7 +87,7 @@ class Browser:
         return self._endpoint(http_event("GET", "/oauth2/authorize", query=query), Context())
 
     def assert_stopped(self, query: str) -> None:
-        """A page, and nothing that leads anywhere: no redirect, no link, no cookie, no sign-in."""
+        """Check for a page that leads nowhere: no redirect, no link, no cookie, no sign-in."""
         answer = self.open(query)
         assert answer["statusCode"] == 400, query
         assert not {"location", "refresh", "link"} & answer["headers"].keys(), query
@@ -121,7 +121,7 @@ def test_no_uri_of_the_corpus_leads_anywhere_by_the_authorization_endpoint(brows
     for number, uri in enumerate(CORPUS):
         fields = {**REQUEST, "redirect_uri": uri}
         if number % 3 == 0:
-            # Neither does an error that would be redirected.
+            # An error with a redirect leads nowhere, either.
             fields["response_type"] = "token"
         browser.assert_stopped("&".join(f"{name}={_quoted(value)}" for name, value in fields.items()))
 
@@ -130,7 +130,7 @@ def _quoted(text: str) -> str:
     return quote(text, safe="", errors="surrogatepass")
 
 
-def test_written_into_a_link_unencoded_only_what_then_reads_as_a_registered_uri_passes(browser: Browser) -> None:
+def test_an_unencoded_uri_in_a_link_passes_only_if_it_then_reads_as_a_registered_one(browser: Browser) -> None:
     for uri in CORPUS:
         query = f"{urlencode(REQUEST)}&redirect_uri={uri}"
         read = [value for name, value in parse_qsl(query, keep_blank_values=True) if name == "redirect_uri"]
@@ -205,7 +205,7 @@ def _registrable() -> Iterator[str]:
         yield uri
 
 
-def test_what_an_operator_could_register_of_the_corpus_reads_one_way_only_and_runs_nothing() -> None:
+def test_every_uri_of_the_corpus_that_an_operator_could_register_reads_one_way_only_and_runs_nothing() -> None:
     registrable = list(_registrable())
     assert registrable
     for uri in registrable:
@@ -214,7 +214,7 @@ def test_what_an_operator_could_register_of_the_corpus_reads_one_way_only_and_ru
         assert not set(uri) & set('\\"<>^`{}|# ')
         scheme = uri.partition(":")[0]
         if "." in scheme:
-            # An app's own: everything behind it is the app's to read.
+            # The app itself reads everything behind its own scheme.
             continue
         parts = urlsplit(uri)
         assert parts.username is None
@@ -233,7 +233,7 @@ uris = st.one_of(
 
 
 def without_loopback_port(uri: str) -> str:
-    """The URI without the port and with a path, where it is on loopback: what two must have in common."""
+    """Return a loopback URI without port and with a path. Two URIs match if these are equal. Others stay the same."""
     origin = next((origin for origin in LOOPBACK_ORIGINS if uri.startswith(origin)), None)
     if origin is None:
         return uri
@@ -243,7 +243,7 @@ def without_loopback_port(uri: str) -> str:
 
 
 @given(st.lists(uris, min_size=1, max_size=4), uris)
-def test_whatever_is_registered_only_that_passes_and_on_loopback_any_port_and_the_empty_path_of_it(
+def test_only_registered_uris_pass_and_loopback_uris_with_any_port_or_an_empty_path(
     registered: list[str], asked: str
 ) -> None:
     (client,) = Registry.parse(json.dumps({"app": {"redirect_uris": registered, "scopes": ["read"]}})).clients
@@ -253,6 +253,6 @@ def test_whatever_is_registered_only_that_passes_and_on_loopback_any_port_and_th
 
 
 @given(st.sampled_from(CORPUS), st.sampled_from(CORPUS), st.integers(0, 60), st.integers(0, 60))
-def test_halves_of_two_attacks_make_none_that_passes(one: str, other: str, end: int, start: int) -> None:
+def test_the_halves_of_two_attacks_make_no_uri_that_passes(one: str, other: str, end: int, start: int) -> None:
     uri = one[:end] + other[start:]
     assert CLIENT.allows_redirect(uri) is (uri in ALLOWED)

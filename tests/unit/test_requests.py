@@ -1,4 +1,4 @@
-"""What apps post to the token, refresh and revocation endpoints, straight from requests."""
+"""Requests of apps to the token, refresh and revocation endpoints."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ REGISTRY = Registry.parse(
 )
 TOKEN = RefreshToken.mint("S" * 43, 3, Secret("key")).text.reveal()
 
-# Pieces that bodies are made of, so that random ones often mean something.
+# Pieces of bodies, so random bodies often make sense.
 pieces = st.sampled_from(
     [
         *("client_id=app", "grant_type=refresh_token", "code=", "scope=a:read", "refresh_token=" + TOKEN, "token="),
@@ -319,7 +319,7 @@ def test_two_different_clients_are_an_invalid_request(parse: Parse, fields: Fiel
 
 @every_endpoint
 def test_a_secret_in_the_form_is_refused_beside_http_basic_too(parse: Parse, fields: Fields) -> None:
-    # RFC 6749 section 2.3: not more than one authentication method in a request.
+    # RFC 6749 section 2.3: a request has at most one authentication method.
     with pytest.raises(OAuthError):
         parse(posted(encoded(fields, {"client_secret": "x"}), authorization=basic("app")), REGISTRY)
 
@@ -374,7 +374,7 @@ def test_no_failure_repeats_what_the_caller_sent(parse: Parse, fields: Fields, c
         for twice in ("", "&" + urlencode({name: canary}))
     ]
     failures = [failure_of(OAuthError, partial(parse, posted(body), REGISTRY)) for body in bodies]
-    # Repeated, every one fails.
+    # Every request with a repeated parameter fails.
     assert None not in failures[1::2]
     for failure in filter(None, failures):
         assert "canary" not in failure.description + failure.reason + str(failure)

@@ -1,4 +1,4 @@
-"""The rooms of the package: which may import from which."""
+"""The rooms of the package, and the allowed imports between them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "operations": {"config", "web", "runtime", "oauth", "aries", "sessions"},
     "operator": {"config", "runtime", "aries", "sessions"},
 }
-# Of rooms that are closed otherwise.
+# Modules of rooms that are closed otherwise.
 AND_MODULES: dict[str, set[str]] = {
     "operator": {"operations.cleanup", "operations.parts", "oauth.tokens"},
 }
-# The SDK is spoken to in one room, and its errors are known where a service is spoken to.
+# One room speaks to the SDK. The modules that speak to a service know the SDK's errors.
 SPEAKS_TO_AWS = {"runtime/aws.py", "sessions/secret_store.py", "operator/checks.py", "operator/dead_letters.py"}
 
 
 def imported(path: str) -> Iterator[str]:
-    """Every module that a module imports, by its whole name."""
+    """Yield the whole name of every module that a module imports."""
     for node in ast.walk(ast.parse((PACKAGE / path).read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -1,4 +1,4 @@
-"""Secrets are not seen by accident."""
+"""Secrets do not show by accident."""
 
 from __future__ import annotations
 

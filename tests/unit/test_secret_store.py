@@ -33,7 +33,7 @@ def secrets_manager() -> Iterator[Any]:
 
 @pytest.fixture
 def client(secrets_manager: Any) -> Iterator[Any]:
-    """Secrets Manager with nothing in it."""
+    """Yield Secrets Manager with nothing in it."""
     yield secrets_manager
     for listed in secrets_manager.list_secrets()["SecretList"]:
         secrets_manager.delete_secret(SecretId=listed["ARN"], ForceDeleteWithoutRecovery=True)
@@ -45,7 +45,7 @@ def secret_store(client: Any) -> SecretsManagerStore:
 
 
 class Failing:
-    """A Secrets Manager whose every call fails in the same way."""
+    """A Secrets Manager that fails every call in the same way."""
 
     def __init__(self, failure: Exception) -> None:
         self._failure = failure

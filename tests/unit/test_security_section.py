@@ -43,7 +43,7 @@ def rows() -> list[list[str]]:
 
 
 def details() -> dict[str, tuple[str, str]]:
-    """The text and the tests of each threat, by its link."""
+    """Return the text and the tests of each threat, by its link."""
     sections = PAGE.split("\n## The threats one by one\n")[1].split("\n## ")[0].split("\n### ")[1:]
     found = {}
     for section in sections:
@@ -54,12 +54,12 @@ def details() -> dict[str, tuple[str, str]]:
 
 
 def anchor(heading: str) -> str:
-    """The anchor that GitHub gives a heading."""
+    """Return GitHub's anchor for a heading."""
     return re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
 
 
 def problems(tests: str) -> list[str]:
-    """The mistakes in a list of tests."""
+    """Return the mistakes in a list of tests."""
     if not NAMED.search(tests) or NAMED.sub("", tests).replace("\n- ", "").strip():
         return [f"not a list of tests: {tests}"]
     wrong = []

@@ -1,4 +1,4 @@
-"""The servers of the local stack: what is started can be stopped."""
+"""The servers of the local stack: every started server can be stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def server() -> Iterator[LoopbackServer]:
 
 
 def says(word: str) -> Callable[..., list[bytes]]:
-    """An application of one answer."""
+    """Return an application with one answer."""
 
     def app(_environ: Any, start_response: Any) -> list[bytes]:
         start_response("200 OK", [("content-type", "text/plain")])

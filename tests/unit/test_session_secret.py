@@ -1,4 +1,4 @@
-"""What is secret of a session, as it is stored."""
+"""The stored form of a session's secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration: whatever is missing or malformed is named before the first request."""
+"""The configuration: an error names a missing or malformed value before the first request."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ def test_a_deployment_with_apps_in_both_places_is_refused_and_with_one_is_not(tm
 
 
 def test_the_brokers_own_callback_is_no_redirect_uri_of_an_app() -> None:
-    """Its code would go to Aries' place. Who registers it has mixed up the stack's output RedirectUri."""
+    """Its code would go to Aries' place. The operator has mixed up the stack's output RedirectUri."""
     apps = {"app": {"redirect_uris": ["https://broker.example.com/oauth2/callback"], "scopes": ["read"]}}
     assert "the broker's own callback" in refusal(APPS=json.dumps(apps))
     assert settings_with(APPS=json.dumps(apps), ISSUER="https://another.example.com") is not None

@@ -1,4 +1,4 @@
-"""What a process does when it is restored from a snapshot."""
+"""The restoration of a process from a snapshot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from oauth_broker.runtime import snap_start
 
 
-def test_where_the_runtime_can_restore_snapshots_it_is_told_to_reseed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runtime_with_snapshots_is_told_to_reseed(monkeypatch: pytest.MonkeyPatch) -> None:
     registered: list[Callable[[], None]] = []
     runtime = ModuleType("snapshot_restore_py")
     runtime.register_after_restore = registered.append  # type: ignore[attr-defined]
@@ -22,7 +22,7 @@ def test_where_the_runtime_can_restore_snapshots_it_is_told_to_reseed(monkeypatc
     assert registered == [snap_start.reseed]
 
 
-def test_where_it_cannot_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runtime_without_snapshots_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "snapshot_restore_py", None)
     snap_start.reseed_when_restored()
 

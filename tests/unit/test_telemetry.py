@@ -1,4 +1,4 @@
-"""What is logged at which level, with the variables that the real Lambda sets."""
+"""The log lines of each level, with the variables of the real Lambda."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from oauth_broker.errors import ConfigurationError
 from oauth_broker.runtime.invocation import Level
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 
-# Lambda sets it from ApplicationLogLevel, and Powertools' Logger puts it above its own variable.
+# Lambda sets it from ApplicationLogLevel. Powertools' Logger prefers it to its own variable.
 LAMBDA_LOG_LEVEL = "AWS_LAMBDA_LOG_LEVEL"
 
 
 def telemetry(**changes: str) -> PowertoolsTelemetry:
-    # A logger of a name of its own: one that exists already writes to where standard output was then.
+    # A new name, because an existing logger writes to an older standard output.
     names = {"POWERTOOLS_SERVICE_NAME": str(uuid.uuid4()), "POWERTOOLS_METRICS_NAMESPACE": "N", "LOG_LEVEL": "INFO"}
     return PowertoolsTelemetry(names | changes)
 
@@ -42,7 +42,7 @@ def test_the_parameter_decides_what_is_logged_and_not_lambdas_variable(
     monkeypatch.delenv(LAMBDA_LOG_LEVEL, raising=False)
     if of_lambda:
         monkeypatch.setenv(LAMBDA_LOG_LEVEL, of_lambda)
-    # Nor does Powertools' own, which somebody may have set by hand.
+    # Powertools' own variable does not decide either, even if set by hand.
     monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", "CRITICAL")
     logging = telemetry(LOG_LEVEL=level)
     for each in get_args(Level):
@@ -52,7 +52,7 @@ def test_the_parameter_decides_what_is_logged_and_not_lambdas_variable(
 
 @pytest.mark.parametrize("event", ["operator_action", "signed_out", "session_ended"])
 @pytest.mark.parametrize("level", ["INFO", "WARN", "ERROR"])
-def test_who_did_what_and_why_a_session_ended_is_written_whatever_the_level(
+def test_audit_lines_and_ends_of_sessions_are_written_at_every_level(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], level: str, event: str
 ) -> None:
     monkeypatch.setenv(LAMBDA_LOG_LEVEL, "INFO")

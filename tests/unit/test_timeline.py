@@ -1,4 +1,4 @@
-"""What a row keeps of its own history."""
+"""The history in a row."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_timeline_holds_the_last_entries_in_their_order_and_never_more(happene
     assert transitions(timeline) == different[-LENGTH:]
 
 
-def test_what_only_happens_again_takes_the_place_of_the_last_time() -> None:
+def test_a_repeated_entry_takes_the_place_of_the_last_one() -> None:
     timeline = extended(("1 redeemed", "2 refresh_failed provider:x"), "3 refresh_failed provider:x")
     assert timeline == ("1 redeemed", "3 refresh_failed provider:x")
     assert extended(timeline, "4 refresh_failed provider:y") == (*timeline, "4 refresh_failed provider:y")

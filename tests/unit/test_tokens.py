@@ -198,7 +198,7 @@ def test_neither_token_nor_key_shows_in_a_repr() -> None:
 def test_a_secrets_name_is_the_prefix_and_64_hex_digits(session_id: str) -> None:
     name = secret_name("stack/session/", session_id)
     assert name == "stack/session/" + hashlib.sha256(f"secret{session_id}".encode()).hexdigest()
-    # Secrets Manager takes a hyphen and six characters at the end for a suffix of its own.
+    # Secrets Manager takes a final hyphen with six characters for its own suffix.
     assert re.search(r"-.{6}$", name) is None
 
 
@@ -218,7 +218,7 @@ def test_each_fence_of_each_session_has_a_version_id_of_its_own() -> None:
 
 
 def test_names_and_version_ids_stay_what_they_were_for_the_secrets_that_exist() -> None:
-    # Computed once, apart from this code: a change would lose every session that is stored.
+    # Computed once, apart from this code. A change would lose every stored session.
     assert secret_name("", SESSION) == "a11b0835027e366842fdab45cbd2f840d1df8916fa270c7d239941c1b19a7020"
     assert secret_version(SESSION, 3) == "069b9387-ae40-55a7-b464-f2c7410f1a76"
 
@@ -228,6 +228,6 @@ def test_a_reference_for_the_log_tells_sessions_apart_but_not_what_they_are(sess
     reference = session_reference(session_id)
     assert re.fullmatch("[0-9a-f]{16}", reference)
     assert reference == session_reference(session_id)
-    # It is of no use for finding the secret, the row or the token either.
+    # The reference must not help to find the secret, the row or the token.
     assert reference not in secret_name("", session_id)
     assert session_reference(SESSION) != session_reference(OTHER_SESSION)

@@ -1,4 +1,4 @@
-"""One bounded POST over real sockets: what was sent for certain not, and what may have arrived."""
+"""One bounded POST over real sockets. Its failures tell a request surely not sent from one that may have arrived."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.unit.peer import (
 )
 from tests.unit.posting import BODY, CHUNKED, SECONDS, UNTIL_CLOSED, assert_no_reply, assert_not_sent, post, trust
 
-# What goes out, and what comes back.
+# Requests and answers.
 
 
 def test_the_body_goes_out_as_it_is_and_the_answer_comes_back(transport: RequestsTransport) -> None:
@@ -100,7 +100,7 @@ def test_a_refused_connection_is_not_sent(transport: RequestsTransport) -> None:
 
 
 def test_a_name_that_does_not_resolve_is_not_sent(transport: RequestsTransport) -> None:
-    # RFC 6761 section 6.4 keeps .invalid free for ever.
+    # RFC 6761 section 6.4 reserves .invalid for ever.
     assert_not_sent(transport, "https://aries.invalid/token")
 
 
@@ -115,7 +115,7 @@ def test_a_connection_that_is_neither_accepted_nor_refused_is_not_sent(transport
 
 
 def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    """Let the name service, which is the machine's and cannot be passed in, know several addresses."""
+    """Make the name service return several addresses. It belongs to the machine, so nobody can pass it in."""
 
     def getaddrinfo(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
@@ -287,10 +287,10 @@ def test_a_body_of_many_megabytes_is_not_read_to_its_end(transport: RequestsTran
             wire.send(b" " * 65536)
             sent += 65536
 
-    # What a redirect says is of no use to anybody; only reading all of it would be wrong.
+    # A redirect's body does not matter. The test forbids reading all of it.
     with Peer(endless) as peer, suppress(NoReply):
         assert post(transport, peer.url).status == 307
-    # What the socket buffers of both sides hold is gone in any case.
+    # The socket buffers of both sides hold some of it in any case.
     assert 0 < sent < 32 * 1024 * 1024
 
 

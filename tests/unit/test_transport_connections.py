@@ -1,4 +1,4 @@
-"""Connections, redirects, cookies and proxies: nothing of one call reaches another one, or anyone else."""
+"""Connections, redirects, cookies and proxies: a call's data reaches no other call, and no third party."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_an_answer_to_one_request_is_never_taken_for_that_to_the_next(
     def early(wire: Wire) -> None:
         wire.read_request()
         wire.send(f"HTTP/1.1 {interim}\r\n\r\n".encode())
-        # The final answer comes once the client has gone on, if it has: just what must not happen.
+        # If the client wrongly goes on after the interim answer, the final one arrives then.
         arrived.wait(SECONDS)
         wire.send(answer(b"for the first user"))
         while wire.read_request() is not None:

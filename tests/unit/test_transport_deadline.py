@@ -1,4 +1,4 @@
-"""The deadline of a POST, whatever comes a byte at a time."""
+"""The deadline of a POST against peers that send a byte at a time."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ def test_the_deadline_holds_over_tls(transport: RequestsTransport, certificate: 
         assert len(peer.requests) == 1
 
 
-# More than loopback holds for a peer that does not read.
+# More than loopback's buffers hold for a peer that does not read.
 LARGE = bytes(32 * 1024 * 1024)
-# The head of a record and of a message in it, neither of which comes to its end.
+# The beginning of a record with the beginning of a message. Neither ends.
 HALF_A_RECORD = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc"
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Timeouts that sockets have of themselves are far longer than the deadline: it is met by what keeps it alone."""
+    """Make the sockets' own timeouts far longer than the deadline, to test the deadline's own mechanism."""
 
     class Patient(transport_module._BoundedSocket):
         def connect(self, address: Any) -> None:

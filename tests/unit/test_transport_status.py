@@ -1,4 +1,4 @@
-"""A bounded GET of which only the status matters: the promises of a POST hold for it."""
+"""A bounded GET for the status alone. It keeps the promises of a POST."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.posting import LATE, SECONDS, post
 
 
 def status_of(transport: RequestsTransport, url: str, seconds: float = 5.0) -> int:
-    """Ask, and hold the promise that the deadline is that of the whole call."""
+    """Ask, and check the promise: the deadline is that of the whole call."""
     begun = time.monotonic()
     try:
         return transport.status_of(url, seconds)
@@ -50,7 +50,7 @@ def test_a_page_of_any_size_is_not_read(transport: RequestsTransport) -> None:
 
 
 def test_what_was_not_read_is_nobodys_next_answer(transport: RequestsTransport) -> None:
-    # The connection is closed: the second script is the next one's.
+    # The connection is closed, so the next request gets the second script.
     with Peer(answering(answer(b"a page")), answering(answer(b'{"a":1}'))) as peer:
         assert status_of(transport, peer.url) == 200
         assert post(transport, peer.url) == Reply(200, b'{"a":1}')

@@ -1,4 +1,4 @@
-"""Whom the transport trusts is read once, while the process starts, and asked for every connection."""
+"""The transport reads its trusted certificates once, at the process' start, and checks every connection by them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.posting import assert_not_sent, post
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What is read of certificates from here on."""
+    """Return the certificates read from here on."""
     found: list[object] = []
 
     class Watched(ssl.SSLContext):
@@ -32,7 +32,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 def test_certificates_are_read_while_the_process_starts_and_not_for_each_connection(
     read: list[object], certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As if it were the authority that the world trusts.
+    # The certificate takes the place of the world's authorities.
     monkeypatch.setattr(transport_module, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
     monkeypatch.setattr(transport_module, "_MAX_IDLE_SECONDS", -1)
     transport = RequestsTransport()
@@ -44,7 +44,7 @@ def test_certificates_are_read_while_the_process_starts_and_not_for_each_connect
     assert read == [str(certificate)]
 
 
-def test_who_is_not_among_them_is_sent_nothing_on_any_connection(read: list[object], certificate: Path) -> None:
+def test_an_untrusted_peer_is_sent_nothing_on_any_connection(read: list[object], certificate: Path) -> None:
     transport = RequestsTransport()
     with Peer(answering(answer()), tls=server_context(certificate)) as peer:
         for _ in range(2):

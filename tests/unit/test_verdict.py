@@ -1,4 +1,4 @@
-"""What the holder of a refresh token may do: every branch, and the order of the branches."""
+"""The verdict on the holder of a refresh token: every branch, and the order of the branches."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Presented = Literal["current", "previous", "neither"]
 
 @dataclass(frozen=True)
 class Case:
-    """One combination of conditions, in words; row, grant and terms are made from it."""
+    """One combination of conditions, in words. The row, the grant and the terms follow from it."""
 
     row: bool
     status: str
@@ -64,7 +64,7 @@ class Case:
         # Each number is at its boundary or a moment before it.
         return replace(
             ROW,
-            # Of any text, those too that no code writes.
+            # The status may be any text, even one that the code never writes.
             status=cast(Any, self.status),
             expires_at=int(NOW) + self.live,
             client_id="app" if self.own_client else "other",
@@ -98,7 +98,7 @@ def every_case() -> Iterator[Case]:
 
 
 def expected(case: Case) -> set[Verdict]:
-    """What may be answered, from one statement for each standing that holds without regard to the others' order."""
+    """Return the expected verdicts. Each has one statement of its own, independent of the order of the others."""
     session = case.row and case.status == "active" and case.live
     client = session and case.own_client
     own = client and not case.not_before
@@ -218,7 +218,7 @@ def test_a_longer_grace_makes_a_replay_of_what_was_a_refresh() -> None:
     assert judge(row, GRANT, replace(TERMS, replay_after=NOW - 101), NOW) is Verdict.REPLAY
 
 
-def test_a_row_from_before_rows_had_a_beginning_is_cut_off_by_any_mass_sign_out_and_by_none_that_never_was() -> None:
+def test_a_row_without_a_creation_time_is_refused_after_any_mass_sign_out_and_not_without_one() -> None:
     row = replace(ROW, created_at=0)
     assert judge(row, GRANT, TERMS, NOW) is Verdict.READY
     assert judge(row, GRANT, replace(TERMS, not_before=1), NOW) is Verdict.BEFORE_MASS_SIGN_OUT

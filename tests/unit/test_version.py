@@ -1,4 +1,4 @@
-"""The version of the broker, which is written in three places."""
+"""The version of the broker. It is written in three places."""
 
 from __future__ import annotations
 
