@@ -177,9 +177,9 @@ class Answer:
 
 
 @cache
-def _own_session() -> boto3.Session:
-    """For what the tests themselves ask of AWS, which is not watched."""
-    return boto3.Session()
+def _own_client(service: Any) -> Any:
+    """A client for the tests' own calls of AWS, which are not watched. It is made once and serves every world."""
+    return boto3.Session().client(service)
 
 
 class World:
@@ -191,10 +191,9 @@ class World:
         self.telemetry = Recorded()
         self.aws = AwsCalls()
         self.aws.watch()
-        own = _own_session()
-        self.dynamodb = own.client("dynamodb")
-        self.secretsmanager = own.client("secretsmanager")
-        self.kms = own.client("kms")
+        self.dynamodb = _own_client("dynamodb")
+        self.secretsmanager = _own_client("secretsmanager")
+        self.kms = _own_client("kms")
         key_id = self.kms.create_key()["KeyMetadata"]["Arn"]
         secret = self.secretsmanager.create_secret(Name="aries/client-secret", SecretString=ARIES_CLIENT_SECRET)
         self.dynamodb.create_table(
