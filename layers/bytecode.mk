@@ -1,10 +1,11 @@
-# Compiled bytecode for a layer: included by both layers' Makefiles, and by the project's own for PYTHON3_13.
+# Compiles the bytecode of a layer. Both layers' Makefiles include this file. The project's Makefile includes it for
+# PYTHON3_13.
 #
-# Lambda's file system is read-only: a layer without bytecode is compiled anew at every cold start, which more than
-# doubles the time its imports take. Only bytecode of the runtime's own minor version counts, so it needs a python3.13,
-# while any Python can build the rest. Name one with PYTHON3_13=/path/to/python3.13, or let it be found here: on PATH,
-# among pyenv's versions, or among uv's. (A pyenv shim exists for versions that are not active and then fails, so each
-# candidate is run, not just looked for.) Python runs with -I, so that none of the caller's variables changes what it does.
+# Lambda's file system is read-only. Python therefore compiles a layer without bytecode at every cold start, and its
+# imports take more than twice as long. Lambda uses bytecode of its own minor version only. The bytecode therefore needs
+# a python3.13, and any Python can build the rest. PYTHON3_13=/path/to/python3.13 names one. If it is not given, make
+# looks on PATH, among pyenv's versions and among uv's. make runs each candidate, because a pyenv shim also exists for a
+# version that is not active, and then fails. Python runs with -I: no variable of the caller changes its work.
 PYTHON3_13 ?= $(shell \
   for candidate in python3.13 \
       "$$(pyenv root 2>/dev/null)"/versions/3.13*/bin/python3.13 \
@@ -15,11 +16,11 @@ PYTHON3_13 ?= $(shell \
     fi; \
   done)
 
-# The layers are built by a make of SAM CLI's, whose comings and goings are of no interest.
+# A make of SAM CLI builds the layers. Its lines about folders tell nothing.
 MAKEFLAGS += --no-print-directory
 
-# Unchecked: Lambda's loader need not compare it with the source, whose time stamp packaging changes. The paths in
-# tracebacks are those of the layer in Lambda.
+# unchecked-hash: packaging changes the time stamps of the source, and Lambda's loader need not compare the bytecode
+# with it. Tracebacks show the paths of the layer in Lambda.
 define compile_layer
 @if [ -z "$(PYTHON3_13)" ]; then \
   echo "$@: no python3.13 found, so the layer has no compiled bytecode: it works, with slower cold starts." \

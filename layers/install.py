@@ -1,13 +1,13 @@
-"""Installs the packages of a lock file by their hashes: into an environment that it makes, or with more options of pip.
+"""Installs the packages of a lock file by their hashes: into a new environment, or with more options of pip.
 
     python3 -I install.py LOCK --environment .venv
     python3 -I install.py LOCK --target FOLDER ...
 
-Both the Makefile of the project and those of the layers run it, the latter in the temporary copy of layers/ that
-``sam build`` makes. It takes nothing but the standard library, and the pip of the Python that runs it.
+The project's Makefile runs it. The layers' Makefiles run it too, in the temporary copy of layers/ that ``sam build``
+makes. It uses the standard library only, and the pip of the Python that runs it.
 
-Of the caller's configuration of pip, in variables and in files, only what reaches a package index gets through:
-``user``, ``target``, ``require-virtualenv`` and the like would put the packages elsewhere, or nowhere.
+The caller may configure pip in variables and in files. The settings that reach a package index are kept. All others
+stay outside: ``user``, ``target``, ``require-virtualenv`` and the like would put the packages elsewhere, or nowhere.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 
-# pip's names for where packages come from and how they get here, as `pip config list` has them.
+# The settings for the source of packages and the way to it. The names are those of `pip config list`.
 KEPT_SETTINGS = frozenset(
     {
         "cache-dir",
@@ -47,13 +47,13 @@ KEPT_SETTINGS = frozenset(
         "use-feature",
     }
 )
-# Later ones win. Other sections are for other commands of pip.
+# A later section wins over an earlier one. Other sections are for other commands of pip.
 _SECTIONS = ("global", "install", ":env:")
 _SETTING = re.compile(r"(?P<section>:env:|[a-z]+)\.(?P<name>[a-z-]+)=(?P<value>.*)")
 _SECONDS_BETWEEN_LINES = 5
 _TOLD_LINES = 8
 _DEFAULT_INDEX = "https://pypi.org/simple"
-# How pip says that it does not reach its index. It then goes on to say that there is no such package.
+# The messages of pip if it does not reach its index. pip then also says that there is no such package.
 _UNREACHABLE = re.compile(
     r"Retrying \(|NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError|"
     r"Max retries exceeded|Could not fetch URL|(?:40[137]|5\d\d) (?:Client|Server) Error"
@@ -65,11 +65,11 @@ _REASON = re.compile(
 
 
 class Failed(Exception):
-    """An installation that did not happen; the words say what is missing."""
+    """An installation failed; the message says the missing thing."""
 
 
 def main() -> int:
-    """Return the exit status: 0, or 1 where nothing usable was installed."""
+    """Return the exit status: 0, or 1 if the installation failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lock", type=Path)
     parser.add_argument("--environment", type=Path)
@@ -135,7 +135,7 @@ def _without(module: str) -> str:
 
 def _install(python: str, lock: Path, more: Sequence[str], progress_of: Path | None = None) -> None:
     settings = _kept_settings(python)
-    # The lock names everything, so pip resolves nothing.
+    # The lock file names every package, and pip resolves no dependencies.
     pip = [python, "-m", "pip", "install", "--require-hashes", "--no-deps", "--requirement", str(lock)]
     ways = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
     status, output = _watched([*pip, *ways, *more], _environment(settings), lock, progress_of)
@@ -144,7 +144,7 @@ def _install(python: str, lock: Path, more: Sequence[str], progress_of: Path | N
 
 
 def _kept_settings(python: str) -> dict[str, str]:
-    """Ask pip how it is configured, in variables and files; return what is kept of that."""
+    """Ask pip for its configuration in variables and files; return the settings that are kept."""
     environment = _environment({})
     environment.update({name: value for name, value in os.environ.items() if _is_kept(name)})
     environment.pop("PIP_CONFIG_FILE")
@@ -174,11 +174,11 @@ def _is_kept(variable: str) -> bool:
 
 
 def _environment(settings: dict[str, str]) -> dict[str, str]:
-    """Return the caller's environment without what configures Python and pip, and with these settings of pip."""
-    # macOS starts the wrong interpreter in an environment that is made with the last one.
+    """Return the caller's environment with these settings of pip, and with no other configuration of Python and pip."""
+    # If __PYVENV_LAUNCHER__ is set when an environment is made, macOS starts the wrong interpreter in that environment.
     foreign = ("PYTHON", "PIP_", "__PYVENV_LAUNCHER__")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    # pip reads no file then.
+    # With this value pip reads no configuration file.
     kept["PIP_CONFIG_FILE"] = os.devnull
     kept["PIP_ROOT_USER_ACTION"] = "ignore"
     kept.update({"PIP_" + name.upper().replace("-", "_"): value for name, value in settings.items()})
@@ -188,7 +188,7 @@ def _environment(settings: dict[str, str]) -> dict[str, str]:
 def _watched(
     command: Sequence[str], environment: dict[str, str], lock: Path, progress_of: Path | None
 ) -> tuple[int, str]:
-    """Run pip; return its exit status and what it wrote. Every few seconds a line says how far it is."""
+    """Run pip; return its exit status and its output. A line tells its progress every few seconds."""
     lines: list[str] = []
     with subprocess.Popen(
         command,
@@ -223,7 +223,7 @@ def _so_far(lines: Sequence[str], lock: Path, folder: Path) -> str:
     ignored = sum(line.startswith("Ignoring ") for line in lines)
     total = len(re.findall(r"^[^\s#]+==", lock.read_text(encoding="utf-8"), re.MULTILINE)) - ignored
     if any(line.startswith("Installing collected packages") for line in lines):
-        # pip says nothing more, so look. pip itself was there before.
+        # pip prints no more lines, and the installed packages show the progress. pip itself was there before.
         done = len(list(folder.glob("lib/python*/site-packages/*.dist-info"))) - 1
         return f"  {max(0, min(done, total))}/{total} installed"
     fetched = [match[1] for match in (re.match(r"Collecting ([A-Za-z0-9._-]+)", line) for line in lines) if match]
@@ -241,7 +241,7 @@ def _explained(output: str, lock: Path, index: str) -> str:
     if missing[2] == "none" if missing else _UNREACHABLE.search(output):
         reasons = [next(filter(None, found)) for found in _REASON.findall(output)]
         why = f": {reasons[-1].strip()}" if reasons else ""
-        # With PIP_RETRIES=0 pip keeps the reason to itself, and an index that knows nothing looks the same.
+        # With PIP_RETRIES=0 pip does not print the reason, and an index without any package looks the same.
         what = (
             "cannot be reached" if _UNREACHABLE.search(output) else "cannot be reached, or knows none of the packages"
         )

@@ -1,7 +1,8 @@
-"""Whether the SAM CLI on PATH is new enough to build and deploy this: ``python3 -I sam_version.py [--warn]``.
+"""Checks that the SAM CLI on PATH can build and deploy this project: ``python3 -I sam_version.py [--warn]``.
 
-An older one fails in ways that say nothing about its age. The build of a layer refuses it, since the SAM CLI that runs
-that build is the one on PATH. ``make build`` takes a SAM CLI of its own and only warns: a deployment takes the other.
+An older SAM CLI fails with errors that do not mention its age. The build of a layer refuses an older one, because the
+SAM CLI on PATH runs that build. ``make build`` has a SAM CLI of its own and only warns: a deployment uses the one on
+PATH.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _UPGRADE = (
 
 
 def main(arguments: list[str]) -> int:
-    """Say what is wrong with the SAM CLI on PATH; return 1 where there is something, unless it is to warn alone."""
+    """Print the problem of the SAM CLI on PATH; return 1 if there is one, or 0 with ``--warn``."""
     warns = "--warn" in arguments
     wrong = _what_is_wrong()
     if wrong is None:
@@ -47,7 +48,7 @@ def _what_is_wrong() -> str | None:
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"The SAM CLI on PATH ({sam}) does not run: {error}. Deploying this takes {OLDEST} or newer."
     match = re.search(r"SAM CLI, version (\d+(\.\d+)+)", done.stdout)
-    # A program that says something else is another one of that name.
+    # Another program has the same name. Its output has no version of SAM CLI.
     if match is None or numbers(match[1]) >= numbers(OLDEST):
         return None
     return (
@@ -57,7 +58,7 @@ def _what_is_wrong() -> str | None:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """Return the parts of a version, to be compared."""
+    """Return the parts of a version, for a comparison."""
     return tuple(int(part) for part in version.split("."))
 
 

@@ -16,7 +16,7 @@ from tests.support.ports import five_free_ports
 pytestmark = pytest.mark.first_contact
 
 SUCCEEDED = "The grant is invalid, expired or revoked."
-A_FEW = "tests/unit/test_pkce.py tests/integration/test_metadata.py --no-cov -q"
+A_FEW = "tests/unit/test_pkce.py tests/integration/test_metadata.py -q"
 
 
 @pytest.fixture(scope="module")

@@ -83,9 +83,9 @@ class Answer:
 
 
 @cache
-def own_session() -> boto3.Session:
-    """Return a session for the tests' own AWS calls, outside of the watch."""
-    return boto3.Session()
+def _own_client(service: Any) -> Any:
+    """A client for the tests' own calls of AWS, which are not watched. It is made once and serves every world."""
+    return boto3.Session().client(service)
 
 
 class World:
@@ -97,10 +97,9 @@ class World:
         self.telemetry = Recorded()
         self.aws = AwsCalls()
         self.aws.watch()
-        own = own_session()
-        self.dynamodb = own.client("dynamodb")
-        self.secretsmanager = own.client("secretsmanager")
-        self.kms = own.client("kms")
+        self.dynamodb = _own_client("dynamodb")
+        self.secretsmanager = _own_client("secretsmanager")
+        self.kms = _own_client("kms")
         key_id = self.kms.create_key()["KeyMetadata"]["Arn"]
         secret = self.secretsmanager.create_secret(Name="aries/client-secret", SecretString=ARIES_CLIENT_SECRET)
         self.dynamodb.create_table(

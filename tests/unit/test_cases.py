@@ -22,7 +22,7 @@ SOURCES = (
     r"ASVS V(?:10\.[1-7]|13\.[23]|15\.[34]|16\.[245])\.[1-9]\d?",
     r"CVE-20\d\d-\d{4,7}",
 )
-# `make test` runs these folders.
+# The folders that `make test-coverage` runs.
 RUN = ("tests/unit/", "tests/integration/", "tests/faults/", "tests/model/")
 NAMED = re.compile(r"`(tests/[\w/]+/test_\w+\.py)((?:::\w+){1,2})`")
 SKIPS = ("skip", "skipif", "skipTest", "xfail", "importorskip", "SkipTest")
@@ -74,6 +74,11 @@ def scopes(path: str, names: list[str]) -> Iterator[ast.Module | ast.ClassDef | 
         yield scope
 
 
+def is_long(value: ast.expr) -> bool:
+    """Whether this is the one mark of a module that `make test-all` runs nevertheless."""
+    return ast.unparse(value) == "pytest.mark.long"
+
+
 def reasons_not_to_run(path: str, names: list[str]) -> list[str]:
     """Return possible reasons not to run a test, from the marks of its module, from its class and from itself."""
     found = []
@@ -87,7 +92,7 @@ def reasons_not_to_run(path: str, names: list[str]) -> list[str]:
             match node:
                 case ast.Attribute(attr=name) if name in SKIPS:
                     found.append(name)
-                case ast.Name(id="pytestmark"):
+                case ast.Assign(targets=[ast.Name(id="pytestmark")], value=value) if not is_long(value):
                     found.append("pytestmark")
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import ssl
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,12 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
     monkeypatch.setattr("urllib3.util.ssl_.SSLContext", Watched)
     return found
+
+
+def test_by_itself_it_trusts_all_public_authorities() -> None:
+    # A fresh copy of the module, because the tests let the other one trust one certificate.
+    fresh = runpy.run_path(transport_module.__file__)
+    assert len(fresh["_WatchedAdapter"]().context.get_ca_certs()) > 100
 
 
 def test_certificates_are_read_while_the_process_starts_and_not_for_each_connection(
