@@ -17,7 +17,7 @@ from tests.support.aws_calls import FAILURES
 from tests.support.deployment import PREFIX
 from tests.support.removals import Removals, add_stream, template_trigger
 from tests.support.stages import is_signed_out
-from tests.support.world import Phone, World, own_session
+from tests.support.world import Phone, World, own_client
 
 DAY = 24 * 60 * 60
 SESSION = 30 * DAY
@@ -277,7 +277,7 @@ class TwoShards:
     """Two tables' streams as two shards of one, since a stream of moto has one."""
 
     def __init__(self, *stream_arns: str) -> None:
-        self._client: Any = own_session().client("dynamodbstreams")
+        self._client: Any = own_client("dynamodbstreams")
         self._arns = {f"shard-{number}": arn for number, arn in enumerate(stream_arns)}
 
     def describe_stream(self, **_: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tests.local.sweeper import Expiry
 from tests.local.template import StreamTrigger, Template
 from tests.support.deployment import PREFIX, TABLE
 from tests.support.lambda_context import Context
-from tests.support.world import World, own_session
+from tests.support.world import World, own_client
 
 # Lambda's longest timeout.
 _OPERATOR_SECONDS = 900
@@ -48,9 +48,9 @@ class Removals:
         self.calls: list[list[str]] = []
         self._age = 0.0
         self._seconds = float(_template().properties("CleanupFunction")["Timeout"])
-        self._sqs: Any = own_session().client("sqs")
+        self._sqs: Any = own_client("sqs")
         self._queue_url = self._sqs.create_queue(QueueName="CleanupDeadLetterQueue")["QueueUrl"]
-        self._streams: Any = own_session().client("dynamodbstreams")
+        self._streams: Any = own_client("dynamodbstreams")
         world.dynamodb.update_time_to_live(
             TableName=TABLE, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
         )

@@ -83,7 +83,7 @@ class Answer:
 
 
 @cache
-def _own_client(service: Any) -> Any:
+def own_client(service: Any) -> Any:
     """A client for the tests' own calls of AWS, which are not watched. It is made once and serves every world."""
     return boto3.Session().client(service)
 
@@ -97,9 +97,9 @@ class World:
         self.telemetry = Recorded()
         self.aws = AwsCalls()
         self.aws.watch()
-        self.dynamodb = _own_client("dynamodb")
-        self.secretsmanager = _own_client("secretsmanager")
-        self.kms = _own_client("kms")
+        self.dynamodb = own_client("dynamodb")
+        self.secretsmanager = own_client("secretsmanager")
+        self.kms = own_client("kms")
         key_id = self.kms.create_key()["KeyMetadata"]["Arn"]
         secret = self.secretsmanager.create_secret(Name="aries/client-secret", SecretString=ARIES_CLIENT_SECRET)
         self.dynamodb.create_table(
