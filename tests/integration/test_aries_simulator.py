@@ -1,4 +1,4 @@
-"""The Aries simulator itself, over real HTTP: every rule that it enforces."""
+"""Every rule of the Aries simulator itself, over real HTTP."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What each operation may ask of DynamoDB, Secrets Manager and Aries: exactly this, counted where calls go out."""
+"""The exact budget of each operation: its calls to DynamoDB, Secrets Manager and Aries, counted as they go out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def costing(world: World, *, dynamodb: int, secrets: int, aries: int) -> Iterato
 
 @pytest.fixture
 def world(world: World) -> World:
-    """A warm process: the Aries client secret, which is read once in five minutes, has been read."""
+    """A warm process. It has read the Aries client secret, a read due once in five minutes."""
     phone = world.signed_in()
     world.clock.time += GRACE + 1
     assert phone.refresh().status == 200
