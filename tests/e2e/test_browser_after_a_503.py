@@ -112,7 +112,7 @@ def test_axas_library_repeats_the_request_at_once_and_holds_new_tokens(
 
 @AXA
 @pytest.mark.parametrize(("step", "repeated"), [("refresh", 2), ("renewed", 5)])
-def test_axas_library_drops_its_tokens_at_the_second_503_and_where_it_renews_by_itself_at_the_fifth(
+def test_axas_library_drops_its_tokens_at_the_second_503_or_at_the_fifth_of_its_own_timer(
     broker: WebBroker, app: Site, library: str, page: Page, step: str, repeated: int
 ) -> None:
     signed_in(page, app, broker)

@@ -143,7 +143,7 @@ def test_two_tabs_sign_in_at_once(broker: WebBroker, website: Site, context: Bro
     assert len({session["access_token"] for session in sessions}) == 2
 
 
-def test_who_took_too_long_is_told_so_and_what_to_do(broker: WebBroker, sign_in: SignIn, page: Page) -> None:
+def test_a_person_who_took_too_long_learns_so_and_how_to_go_on(broker: WebBroker, sign_in: SignIn, page: Page) -> None:
     page.goto(sign_in.url)
     broker.wait(SIGN_IN_SECONDS + 1)
     # The wait outlives Aries' own form too, hence a fresh one.
@@ -186,7 +186,7 @@ def test_another_browser_gets_a_page_and_the_first_one_can_still_finish(
     sign_in.redeem(at_the_app(page, sign_in))
 
 
-def test_who_declines_at_aries_is_back_at_the_app(broker: WebBroker, sign_in: SignIn, page: Page) -> None:
+def test_a_person_who_declines_at_aries_is_back_at_the_app(broker: WebBroker, sign_in: SignIn, page: Page) -> None:
     page.goto(sign_in.url)
     press(page, "Deny")
     page.wait_for_url(f"{sign_in.redirect_uri}?**")

@@ -156,7 +156,7 @@ def react(broker: WebBroker, react_app: Site, tmp_path_factory: pytest.TempPathF
     return react_app
 
 
-def test_of_aries_example_only_two_urls_and_the_client_id_are_changed(broker: WebBroker) -> None:
+def test_the_tests_change_two_urls_and_the_client_id_of_aries_example(broker: WebBroker) -> None:
     theirs = EXAMPLE.read_text()
     assert sha256(theirs.encode()).hexdigest() == EXAMPLE_DIGEST
     changes = [

@@ -103,7 +103,7 @@ def test_an_answer_that_was_not_asked_for_leaves_a_line_and_the_session_as_it_wa
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
-def test_a_code_that_is_refused_or_cannot_be_redeemed_leaves_a_line_that_says_that_nobody_is_signed_in(
+def test_a_code_that_yields_no_tokens_leaves_a_line_that_nobody_is_signed_in(
     page: Page, stack: LocalStack, instead: Instead
 ) -> None:
     for status, members, said, detail in (

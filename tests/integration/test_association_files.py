@@ -135,7 +135,7 @@ def test_a_uri_without_a_path_is_the_path_that_browsers_make_of_it() -> None:
         ("/a?x=b*", ["/a?x=b", "/a?x=bcd"]),
     ],
 )
-def test_what_apple_would_take_for_a_wildcard_claims_hardly_more_than_itself(path: str, others: list[str]) -> None:
+def test_a_wildcard_in_a_redirect_uri_claims_hardly_more_than_itself(path: str, others: list[str]) -> None:
     document = served(APPLE, {"one": ios_app(ISSUER + path)})
     assert opened_by(document, ISSUER + path)
     # Apple documents no escape for its wildcards. The broker replaces each by ``?``, any single character.

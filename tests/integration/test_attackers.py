@@ -49,9 +49,7 @@ STOLEN_OF_A_SESSION = STOLEN_ON_THE_WAY | {
 
 
 @pytest.mark.parametrize("stolen", STOLEN_ON_THE_WAY)
-def test_what_is_stolen_while_the_code_is_under_way_gives_nothing_and_the_app_still_redeems_it(
-    world: World, stolen: str
-) -> None:
+def test_loot_while_the_code_is_under_way_gives_nothing_and_the_app_still_redeems_it(world: World, stolen: str) -> None:
     victim = world.phone()
     code = victim.code()
     attacker = Attacker.with_all_in(world, STOLEN_ON_THE_WAY[stolen](victim, code))
@@ -63,9 +61,7 @@ def test_what_is_stolen_while_the_code_is_under_way_gives_nothing_and_the_app_st
 
 
 @pytest.mark.parametrize("stolen", STOLEN_OF_A_SESSION)
-def test_what_is_stolen_of_a_session_but_its_refresh_token_gives_nothing_and_ends_nothing(
-    world: World, stolen: str
-) -> None:
+def test_loot_of_a_session_without_its_refresh_token_gives_nothing_and_ends_nothing(world: World, stolen: str) -> None:
     victim = world.phone()
     code = victim.code()
     assert victim.redeem(code).status == 200

@@ -71,7 +71,7 @@ def test_the_refresh_endpoint_costs_the_same(world: World) -> None:
         assert phone.refresh(function="refresh").status == 200
 
 
-def test_what_names_no_session_costs_one_conditional_update_at_most(world: World) -> None:
+def test_a_request_for_no_session_costs_one_conditional_update_at_most(world: World) -> None:
     phone = world.phone()
     unknown = "a" * 43 + ".1." + "b" * 43
     with costing(world, dynamodb=1, secrets=0, aries=0):
@@ -88,7 +88,7 @@ def test_what_names_no_session_costs_one_conditional_update_at_most(world: World
         phone.authorize(client_id="nobody")
 
 
-def test_what_names_a_session_and_proves_nothing_reads_its_secret_at_most(world: World) -> None:
+def test_a_request_that_names_a_session_without_proof_reads_its_secret_at_most(world: World) -> None:
     victim = world.signed_in()
     forged = f"{victim.session_id}.1.{'b' * 43}"
     with costing(world, dynamodb=1, secrets=1, aries=0):

@@ -80,7 +80,7 @@ class TestASession:
             assert_refused(phone.refresh(token))
         assert_ended(world, phone)
 
-    def test_lives_on_where_a_scope_that_it_does_not_have_is_taken_away_or_one_is_added(self, world: World) -> None:
+    def test_lives_on_if_its_app_loses_a_scope_it_does_not_have_or_gains_one(self, world: World) -> None:
         phone = world.refreshable()
         scopes = [*SCOPE.split(), "something:new"]
         assert phone.refresh(via=world.make_handler("token", **registered(scopes=scopes))).status == 200

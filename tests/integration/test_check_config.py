@@ -89,7 +89,7 @@ def test_apps_that_were_moved_into_the_file_need_a_word_in_the_parameters(checke
     assert checked()[0] == 0
 
 
-def test_what_is_said_for_deploy_takes_the_place_of_what_is_said_for_all(checked: Checked) -> None:
+def test_overrides_for_deploy_take_the_place_of_overrides_for_all(checked: Checked) -> None:
     everywhere = f"[default.global.parameters]\nparameter_overrides = {overrides()}\n"
     checked.config.write_text(everywhere)
     assert checked()[0] == 0

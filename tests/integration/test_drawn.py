@@ -34,7 +34,7 @@ def constants(path: Path) -> set[str]:
 WORDS = sorted(set().union(*map(constants, SOURCES)))
 
 
-def test_a_word_of_our_own_source_that_is_drawn_as_a_secret_and_logged_as_a_reason_is_no_leak() -> None:
+def test_a_word_of_our_own_source_drawn_as_a_secret_and_logged_as_a_reason_is_no_leak() -> None:
     assert "malformed_answer" in WORDS
     watch = Watch()
     for word in WORDS:

@@ -129,7 +129,7 @@ def test_batches_are_of_the_size_asked_for_and_come_in_order() -> None:
     assert function.rounds(2) == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
 
 
-def test_what_the_filter_does_not_want_is_not_handed_over() -> None:
+def test_the_filter_keeps_unwanted_records_back() -> None:
     records = shard(1, 2, 3)
     records.records[1]["eventName"] = "MODIFY"
     function = Lambda({"a": records}, failing(), patterns=({"eventName": ["REMOVE"]},))
@@ -246,7 +246,7 @@ def test_a_batch_that_grows_too_old_is_given_up() -> None:
     assert function.given_up() == [("RecordAgeExceeded", "1", "2", 2)]
 
 
-def test_without_a_destination_what_is_given_up_is_gone() -> None:
+def test_without_a_destination_given_up_records_are_gone() -> None:
     function = Lambda({"a": shard(1, 2)}, failing(1), most_retries=0, on_failure="")
     assert function.rounds(3) == [[1, 2]]
     assert function.letters() == []

@@ -300,7 +300,7 @@ class TestCodesAndTokens:
         assert honest.row()["status"] == "revoked"
         assert world.session_secrets() == []
 
-    def test_a_victims_session_is_not_locked_by_who_tries_its_id(self, world: World) -> None:
+    def test_an_attacker_who_tries_the_id_of_a_session_does_not_lock_it(self, world: World) -> None:
         victim = world.signed_in(source=ELSEWHERE)
         calls = world.aries.token_calls
         world.clock.time += GRACE + 1

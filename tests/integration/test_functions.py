@@ -209,7 +209,7 @@ def test_the_captured_preflight_is_allowed_where_its_origin_is_registered(world:
     assert send(world, "token", captured | {"headers": headers}).headers["access-control-allow-origin"] == ORIGIN
 
 
-def test_not_even_at_the_debug_level_are_requests_and_answers_of_aws_logged(
+def test_requests_and_answers_of_aws_are_not_logged_even_at_the_debug_level(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")

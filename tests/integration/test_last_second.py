@@ -126,7 +126,7 @@ def test_a_code_that_comes_again_for_a_session_that_expires_is_refused(world: Wo
     assert len(answers) > 2
 
 
-def test_a_lost_token_after_the_grace_of_a_session_that_expires_is_refused_where_it_may_not_come_late(
+def test_if_late_retries_end_the_session_a_lost_token_of_an_expiring_session_is_refused(
     clock: ExpiringClock,
 ) -> None:
     tokens: list[str] = []

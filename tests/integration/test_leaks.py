@@ -199,7 +199,7 @@ def test_what_went_to_another_process_and_came_back_is_searched_for_in_its_log(b
         assert WATCH.leaks() == ["log of the functions"]
 
 
-def test_what_goes_to_another_process_by_requests_is_met_and_what_comes_back() -> None:
+def test_the_watch_meets_the_secrets_of_requests_and_answers_between_processes() -> None:
     told = answer(b'{"access_token": "canary-of-a-token"}', "200 OK", "Set-Cookie: c=canary-of-a-cookie; Secure")
     with planting(), watching_requests(), Peer(answering_once(told)) as peer:
         sent = {"refresh_token": CANARY, "client_id": "not-a-secret"}

@@ -74,7 +74,7 @@ def test_it_changes_nothing_raises_no_alarm_and_shows_no_secret(world: World) ->
     assert len(json.dumps(answer)) < 2000
 
 
-def test_with_the_names_that_api_gateway_gives_the_outputs_are_pointed_to(world: World) -> None:
+def test_without_an_issuer_the_check_points_to_the_outputs(world: World) -> None:
     answer = check(world, ISSUER="")
     assert wrong(answer) == []
     assert "outputs" in detail(answer, "issuer")
@@ -88,7 +88,7 @@ def test_without_a_client_secret_it_is_said_what_that_means_and_aries_asked_othe
     assert "client_secret" not in world.token_requests()[-1]
 
 
-def test_in_the_other_dialect_it_is_asked_in_that() -> None:
+def test_the_check_asks_aries_in_the_standard_dialect_too() -> None:
     with running_world(dialect="standard") as world:
         assert wrong(check(world)) == []
         assert world.token_requests()[-1]["grant_type"] == "refresh_token"

@@ -98,7 +98,7 @@ def progress(world: World, scope: str = "everyone") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("command", [EVERYONE, APP])
-def test_when_it_answers_no_process_takes_what_is_from_before_whatever_it_knew(
+def test_after_its_answer_every_process_refuses_sessions_and_codes_from_before(
     world: World, command: dict[str, Any]
 ) -> None:
     phone, redeeming = world.signed_in(), world.phone()
@@ -347,7 +347,7 @@ def test_a_right_that_is_missing_does_not_keep_a_mass_sign_out_from_its_end_and_
     assert {phone.refresh().json["error"] for phone in phones} == {"invalid_grant"}
 
 
-def test_where_a_process_died_before_its_sweep_was_begun_an_older_one_is_not_taken_for_it(world: World) -> None:
+def test_an_older_sweep_does_not_pass_for_a_sweep_that_never_started(world: World) -> None:
     world.signed_in()
     assert operate(world, **EVERYONE)["finished"] is True
     world.clock.time += 60
@@ -436,7 +436,7 @@ def test_a_sign_in_under_way_when_its_row_is_swept_is_over_and_leaves_no_secret(
     assert "code" not in phone.callback(returning).headers.get("location", "")
 
 
-def test_sign_ins_that_cannot_be_outwaited_now_are_left_for_the_next_command_and_not_asked_for_again_and_again(
+def test_the_next_command_takes_the_sign_ins_under_way_and_this_one_tries_each_row_twice_at_most(
     world: World,
 ) -> None:
     # Several rows in succession. As failures they would count as an outage.
@@ -455,7 +455,7 @@ def test_sign_ins_that_cannot_be_outwaited_now_are_left_for_the_next_command_and
 # Two sweeps at once.
 
 
-def test_of_two_workers_the_slower_stops_and_does_no_harm(world: World) -> None:
+def test_the_slower_of_two_workers_stops_and_does_no_harm(world: World) -> None:
     count = PAGE_ROWS + 10
     populate(world, count)
     operate(world, **EVERYONE, within=IN_EFFECT_SECONDS + 20)

@@ -57,7 +57,7 @@ def test_no_more_letters_are_taken_than_asked_for(world: World) -> None:
     assert len(world.session_secrets()) == 1
 
 
-def test_what_aws_refuses_for_want_of_a_right_is_told_and_may_be_dropped(world: World) -> None:
+def test_a_letter_refused_for_a_missing_right_is_told_and_may_be_dropped(world: World) -> None:
     """Perhaps the right is missing, perhaps the secret. A person decides, and may drop the letter."""
     trouble = Trouble(world, 1)
     with world.aws.failing("DeleteSecret", "access_denied"):

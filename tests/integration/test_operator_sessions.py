@@ -321,7 +321,7 @@ def test_where_there_is_no_time_to_outwait_a_callback_a_repetition_deletes_its_s
     assert world.session_secrets() == []
 
 
-def test_what_nobody_repeats_cleanup_deletes_when_the_row_expires(world: World) -> None:
+def test_without_a_repetition_cleanup_deletes_the_secret_when_the_row_expires(world: World) -> None:
     phone, _ = in_the_middle_of_a_callback(world, lambda phone: revoke(phone, within=30))
     assert len(world.session_secrets()) == 1
     removals = Removals(world)

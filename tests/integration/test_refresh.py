@@ -194,7 +194,7 @@ def test_where_late_retries_are_not_allowed_a_previous_token_is_reuse_once_the_g
 
 
 @pytest.mark.parametrize(("late_retry", "longest"), [("revoke", 30), ("allow", LEASE_SECONDS)])
-def test_an_app_that_has_to_wait_for_another_worker_is_called_back_within_the_grace_where_late_retries_end_the_session(
+def test_if_late_retries_end_the_session_a_waiting_app_is_called_back_within_the_grace(
     late_retry: str, longest: int
 ) -> None:
     with running_world(LATE_RETRY=late_retry, REFRESH_GRACE_SECONDS="30") as world:

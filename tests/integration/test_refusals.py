@@ -76,7 +76,7 @@ def test_no_pause_is_longer_than_ten_minutes(world: World, phone: Phone) -> None
     assert phone.refresh().headers["retry-after"] == "600"
 
 
-def test_an_outage_that_says_how_long_it_takes_is_passed_on_where_that_is_longer_than_the_lease(
+def test_the_announced_length_of_an_outage_is_passed_on_if_it_is_longer_than_the_lease(
     world: World, phone: Phone
 ) -> None:
     world.aries.faults.append(Fault("server_error", retry_after=formatdate(world.clock.now() + 120, usegmt=True)))
@@ -170,7 +170,7 @@ def test_the_operator_is_told_until_when_a_session_leaves_aries_alone(world: Wor
 
 
 @pytest.mark.parametrize("said", ["600", "20"])
-def test_where_late_retries_end_the_session_an_outage_sends_no_app_away_for_longer_than_the_grace(said: str) -> None:
+def test_if_late_retries_end_the_session_an_outage_sends_no_app_away_for_longer_than_the_grace(said: str) -> None:
     """Another process of the app may refresh meanwhile, so an obedient process must not look like a thief."""
     with running_world(rotation="same", LATE_RETRY="revoke") as world:
         phone = world.signed_in()

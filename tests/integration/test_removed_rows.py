@@ -384,9 +384,7 @@ def test_a_redrive_during_the_outage_keeps_the_letters(world: World) -> None:
 
 
 @pytest.mark.parametrize("crashing", [0, 3, 6])
-def test_a_batch_at_which_the_function_crashes_is_bisected_and_its_record_ends_among_the_dead_letters(
-    world: World, crashing: int
-) -> None:
+def test_a_crash_bisects_its_batch_and_sends_its_record_to_the_dead_letters(world: World, crashing: int) -> None:
     removals = Removals(world, most_retries=1)
     sessions = expired(world, removals, 7)
     removals.crashing_on.add(sessions[crashing])

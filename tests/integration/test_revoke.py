@@ -104,7 +104,7 @@ def test_a_sign_out_that_could_not_be_done_is_never_confirmed(
     assert_ended(world, phone)
 
 
-def test_a_sign_out_is_confirmed_where_aws_refuses_the_deletion_for_want_of_a_right_and_counted(
+def test_a_sign_out_is_confirmed_though_the_right_to_delete_is_missing_and_the_refusal_is_counted(
     world: World, phone: Phone
 ) -> None:
     """The row has ended. Secrets Manager may give this answer for an absent name, as after a first sign-out."""
@@ -118,9 +118,7 @@ def test_a_sign_out_is_confirmed_where_aws_refuses_the_deletion_for_want_of_a_ri
     assert phone.refresh().json["error"] == "invalid_grant"
 
 
-def test_a_session_that_ended_is_over_where_aws_refuses_to_read_its_secret_for_want_of_a_right(
-    world: World, phone: Phone
-) -> None:
+def test_an_ended_session_is_over_though_the_right_to_read_its_secret_is_missing(world: World, phone: Phone) -> None:
     with world.aws.failing("GetSecretValue", "access_denied"):
         # While the session lives, a missing right loses nothing.
         assert phone.refresh().status == 503

@@ -195,7 +195,7 @@ def test_a_code_is_redeemed_by_the_app_that_began_alone_whatever_the_row_says_no
     assert victim.row()["status"] == "issued"
 
 
-def test_who_began_it_is_not_told_by_the_redirect_uri_of_the_row_either(world: World) -> None:
+def test_the_redirect_uri_of_the_row_does_not_tell_the_holder_either(world: World) -> None:
     """OAuth 2.1 lets a token request omit the redirect URI."""
     victim = world.phone()
     code = victim.code()
@@ -234,7 +234,7 @@ def test_an_answer_that_a_dead_worker_stored_is_committed_for_a_holder_alone(wor
     assert world.telemetry.counted("RowsAltered") == 1
 
 
-def test_a_token_of_the_session_is_what_the_row_alone_cannot_make(world: World) -> None:
+def test_the_row_alone_cannot_make_a_token_but_an_old_token_and_the_row_open_the_session(world: World) -> None:
     """The converse: an old but authentic token together with the right to write rows opens the session."""
     victim = is_refreshed(world)
     world.clock.time += GRACE + 1

@@ -103,9 +103,7 @@ class TestTheAlarms:
         assert alarm(name)["TreatMissingData"] == "notBreaching"
 
     @pytest.mark.parametrize("name", sorted(ALARMS))
-    def test_none_that_fills_gaps_hangs_on_its_newest_period_alone_where_metrics_that_are_late_leave_the_filling(
-        self, name: str
-    ) -> None:
+    def test_an_alarm_that_fills_gaps_has_a_spare_period_for_late_metrics(self, name: str) -> None:
         watched = alarm(name)
         if "FILL(" in expression(watched):
             assert watched["DatapointsToAlarm"] < watched["EvaluationPeriods"]

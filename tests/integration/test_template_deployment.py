@@ -175,7 +175,7 @@ class TestPublishing:
         changed = transform(yaml_parse(TEMPLATE.read_text()), SessionDays="7", SnapStart="true", Apps='{"a": {}}')
         assert versions(changed, "Token") == versions(deployed(), "Token")
 
-    def test_so_every_value_that_a_function_is_given_is_in_a_text_whose_number_is_part_of_the_version(self) -> None:
+    def test_every_value_of_a_function_is_in_a_text_and_its_number_is_part_of_the_version(self) -> None:
         content = source()["Resources"]["Configuration"]["Properties"]["Content"]
         text, _ = content["Fn::Sub"]
         assert references(content) == given_to_functions()

@@ -388,7 +388,7 @@ def test_a_code_that_expires_while_it_is_redeemed_is_refused_and_no_session_begi
     assert phone.row()["status"] == "issued"
 
 
-def test_of_two_redemptions_side_by_side_one_gets_a_session_that_lives(world: World) -> None:
+def test_one_of_two_redemptions_side_by_side_gets_a_session_that_lives(world: World) -> None:
     phone = world.phone()
     code = phone.code()
     with world.aws.visited("GetSecretValue", lambda: phone.redeem(code)):
