@@ -1,4 +1,4 @@
-"""A browser, and the web site of an app. Nothing of it is started for a test that does not ask for it."""
+"""A browser and an app's web site. Each starts with the first test that asks for it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def website() -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[Site]:
-    """The site of a single-page app, which a test serves."""
+    """The site of a single-page app. Each test decides its files."""
     with site() as app:
         yield app
 
 
 @pytest.fixture(scope="module")
 def broker(app: Site) -> Iterator[WebBroker]:
-    """A broker that knows the app. A module with other apps has one of its own."""
+    """A broker with this app registered. A module with other apps has a broker of its own."""
     with WebBroker(app.origin) as broker:
         yield broker
 

@@ -1,4 +1,4 @@
-"""A person with a browser, who signs in at Aries for a client that has neither. Run as a program, it opens a URL."""
+"""A person with a browser: signs in at Aries for a client without either. As a program, it opens a URL."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tests.local.aries import approve
 
 Decision = Literal["approve", "deny"]
 
-# What the program's person decides at Aries.
+# The environment variable with the decision of the program's person.
 DECISION = "DECISION_AT_ARIES"
 _TIMEOUT_SECONDS = 30
 
 
 def sign_in(authorization_url: str, decision: Decision = "approve") -> str:
-    """Return where the browser is sent in the end, which is the app's; it is not fetched."""
+    """Return the final redirect, to the app. The app's URL is not fetched."""
     with requests.Session() as browser:
-        # Everything is on this machine: no proxy, no .netrc.
+        # All servers are on this machine, so requests must ignore proxies and .netrc.
         browser.trust_env = False
         at_aries = _redirected(browser, authorization_url)
         return _redirected(browser, approve(browser, at_aries, decision))

@@ -1,4 +1,4 @@
-"""What the tests of unmodified OAuth clients share: a broker whose clock they move, and the app that they play."""
+"""Shared by the tests of unmodified OAuth clients: a broker with a movable clock, and the app under test."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from tests.local.stack import LocalStack
 
 CLIENT = "trader-desktop"
 REDIRECT_URI = "https://app.example.com/desktop"
-# Of a loopback redirect URI the port may vary, and the path may be empty.
+# The port of a loopback redirect URI may vary, and its path may be empty.
 LOOPBACK = "http://localhost"
 APPS = {CLIENT: {"redirect_uris": [REDIRECT_URI, LOOPBACK], "scopes": list(SCOPES)}}
-# Not in the order in which the broker returns it.
+# This order differs from the order of the broker's answer.
 SCOPE = " ".join(sorted(SCOPES, reverse=True))
-# What a client may choose as `state` and may not get back changed, even by a decoding too many or too few.
+# Values of `state` that change if any hop decodes once too often or too seldom.
 ODD_STATES = ["a+b/c==", "%2B%26", "50% & \u00fc", "error=access_denied"]
 ACCOUNT = "/v1/users/me"
 
 GRACE_SECONDS = 60
-# Longer than the lease that a refresh keeps whose outcome at Aries is unknown.
+# Longer than the lease of a refresh with an unknown outcome at Aries.
 LEASE_OVER_SECONDS = 120
 
-# For which Aries wants to be left alone: longer than the broker waits for an app.
+# Aries' Retry-After, longer than the broker waits on an app's behalf.
 PAUSE_SECONDS = 20
 
-# How Aries fails without the session being lost, and when a client may expect its repeated refresh to succeed.
+# Failures of Aries that leave the session alive, and the seconds until a repeated refresh can succeed.
 ARIES_FAILS = [
     (Fault("too_many_requests", seconds=PAUSE_SECONDS), PAUSE_SECONDS),
     (Fault("server_error"), LEASE_OVER_SECONDS),
@@ -42,7 +42,7 @@ ARIES_FAILS = [
 
 
 class Broker(LocalStack):
-    """The local stack with the grace of a deployment, since nobody waits for it: its clock is moved."""
+    """The local stack with the grace of a deployment: tests move its clock instead of waiting."""
 
     def __init__(self, apps: Mapping[str, Mapping[str, Any]] = APPS) -> None:
         """Register the apps."""
@@ -51,7 +51,7 @@ class Broker(LocalStack):
         self._clock = mock.patch.object(SystemClock, "now", side_effect=self._now)
 
     def __enter__(self) -> Self:
-        """Start, with the clock in place before any function looks at it."""
+        """Start with the clock in place before any function reads it."""
         self._clock.start()
         try:
             return super().__enter__()
@@ -62,7 +62,7 @@ class Broker(LocalStack):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop, and put the machine's clock back."""
+        """Stop, and restore the machine's clock."""
         try:
             super().__exit__(kind, error, trace)
         finally:
@@ -72,23 +72,23 @@ class Broker(LocalStack):
         return time.time() + self._ahead
 
     def wait(self, seconds: float) -> None:
-        """Move the clock of the broker and of Aries ahead; the client's own goes on as it was."""
+        """Move the clock of the broker and of Aries ahead. The client's clock stays as it is."""
         self._ahead += seconds
 
     def wait_out_the_grace(self) -> None:
-        """Move the clock to where the next refresh is a new one, not the last one repeated."""
+        """Move the clock past the grace: the next refresh is a new one, not a replay."""
         self.wait(GRACE_SECONDS + 1)
 
     @contextmanager
     def refreshes_at_aries(self, expected: int) -> Iterator[None]:
-        """Check how often Aries is asked to refresh within the block."""
+        """Check the number of refreshes at Aries within the block."""
         before = self.aries_simulator.refresh_calls
         yield
         assert self.aries_simulator.refresh_calls - before == expected
 
     @contextmanager
     def aries_failing(self, fault: Fault, times: int = 1) -> Iterator[None]:
-        """Fail the one refresh of the block, or so many, and check that they were made."""
+        """Fail the next ``times`` refreshes within the block, and check that they took place."""
         faults = self.aries_simulator.faults
         for _ in range(times):
             faults.append(fault)
@@ -97,15 +97,15 @@ class Broker(LocalStack):
                 yield
             assert len(faults) == 0
         finally:
-            # A test that ends early leaves no fault to the next one.
+            # If a test ends early, then its faults must not reach the next test.
             faults.clear()
 
 
 def parameters_of(redirect: str) -> dict[str, str]:
-    """Return the parameters that a redirect to the app carries."""
+    """Return the parameters of a redirect to the app."""
     return dict(parse_qsl(urlsplit(redirect).query, strict_parsing=True))
 
 
 def same_tokens(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether two answers are one and the same, but for the seconds that the access token still has."""
+    """Tell whether two answers are the same, apart from the seconds left of the access token."""
     return all(one[name] == other[name] for name in ("access_token", "refresh_token", "token_type", "scope"))

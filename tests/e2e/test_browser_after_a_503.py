@@ -1,4 +1,4 @@
-"""Client libraries in Chromium, from an origin of their own: which of them still hold their tokens after a 503?"""
+"""Client libraries in Chromium, from an origin of their own: do they still hold their tokens after a 503?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.local.aries import Fault
 pytestmark = pytest.mark.clients
 
 APPS = PAGES / "keeping"
-# A source in browser/keeping, and how its library tells the app that a refresh failed.
+# A source in browser/keeping, and the library's name for a failed refresh.
 TOLD = {
     "oidc_client_ts.js": "Error",
     "react_oidc_context.jsx": "Error",
@@ -23,10 +23,10 @@ TOLD = {
     "expo_auth_session.js": "SyntaxError",
     "angular_oauth2_oidc.js": "HttpErrorResponse",
 }
-# These take any JSON object without `error` for tokens.
+# These libraries take any JSON object without `error` for tokens.
 CREDULOUS = ["js_pkce.js", "expo_auth_session.js"]
 TOKEN_ENDPOINT = "**/oauth2/token"
-# The packages below expo-auth-session.
+# expo-auth-session depends on these packages.
 NATIVE = [
     "react-native",
     "expo-modules-core",
@@ -41,7 +41,7 @@ NATIVE = [
 def library(
     request: pytest.FixtureRequest, broker: WebBroker, app: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> str:
-    """The app on this library is what the site serves."""
+    """The name of the library. The site serves the app built on it."""
     source: str = request.param
     built = tmp_path_factory.mktemp("keeping")
     bundle(APPS / source, built / "app.js", aliases=dict.fromkeys(NATIVE, APPS / "native.js"))
@@ -55,7 +55,7 @@ def takes(page: Page, step: str) -> Any:
 
 
 def signed_in(page: Page, app: Site, broker: WebBroker) -> list[str]:
-    """Sign in, wait out the grace, and return the tokens that the app holds."""
+    """Sign in, wait out the grace, and return the app's tokens."""
     page.goto(app.origin)
     page.get_by_role("button", name="Sign in").click()
     press(page, "Approve")
@@ -112,7 +112,7 @@ def test_axas_library_repeats_the_request_at_once_and_holds_new_tokens(
 
 @AXA
 @pytest.mark.parametrize(("step", "repeated"), [("refresh", 2), ("renewed", 5)])
-def test_axas_library_drops_its_tokens_at_the_second_503_and_where_it_renews_by_itself_at_the_fifth(
+def test_axas_library_drops_its_tokens_at_the_second_503_or_at_the_fifth_of_its_own_timer(
     broker: WebBroker, app: Site, library: str, page: Page, step: str, repeated: int
 ) -> None:
     signed_in(page, app, broker)
@@ -130,7 +130,7 @@ def test_axas_library_with_a_fetch_that_waits_holds_its_tokens(
     page.add_init_script("window.patient = true")
     kept = signed_in(page, app, broker)
     answers = statuses(page)
-    # In real time: a little longer than the broker waits itself.
+    # Real seconds, a little more than the broker itself waits.
     broker.aries_simulator.faults.append(Fault("too_many_requests", seconds=7))
     with broker.refreshes_at_aries(2):
         assert takes(page, "refresh") is None
@@ -139,7 +139,7 @@ def test_axas_library_with_a_fetch_that_waits_holds_its_tokens(
 
 
 def statuses(page: Page) -> list[int]:
-    """What the token endpoint answers to the page from now on."""
+    """Collect the statuses of the token endpoint's answers to the page from now on."""
     found: list[int] = []
 
     def note(answer: Response) -> None:

@@ -1,4 +1,4 @@
-"""The callback in the wild: what people and their browser do between Aries and the app."""
+"""The callback in the wild: people and their browsers between Aries and the app."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sign_in(broker: WebBroker, website: Site) -> SignIn:
 
 
 def at_the_app(page: Page, sign_in: SignIn) -> str:
-    """Wait until the browser is at the app, and return the code that it brought."""
+    """Wait until the browser is at the app, and return the code from its URL."""
     page.wait_for_url(f"{sign_in.redirect_uri}?**")
     return sign_in.code_in(page.url)
 
@@ -51,7 +51,7 @@ def test_the_same_browser_loads_the_callback_twice_at_once(
     happened: list[str] = []
     for tab in tabs:
         tab.goto(website.origin)
-        # Else the second tab would wait for what the first one is about to put into the browser's cache.
+        # If the cache is on, then the second tab waits until the first tab fills it.
         context.new_cdp_session(tab).send("Network.setCacheDisabled", {"cacheDisabled": True})
         tab.on("request", lambda request: happened.append("request") if request.url == callback else None)
         tab.on("response", lambda answer: happened.append("response") if answer.url == callback else None)
@@ -73,13 +73,14 @@ def test_a_prefetch_gets_an_empty_answer_and_uses_nothing_up(
     page.goto(sign_in.url)
     callback = approved_elsewhere(page)
     exchanges = broker.aries_simulator.code_calls
-    # By the broker's own host, so that the browser sends the cookie, as a page of Aries or of the app might get it to.
+    # The page uses the broker's own host, so the browser sends the cookie. A page of Aries or of the app may do the
+    # same.
     page.goto(website.same_site)
     with page.expect_event("response", lambda answer: answer.url == callback) as prefetched:
         page.goto(f"{website.same_site}/prefetch.html?{urlencode({'by': by, 'to': callback})}")
     headers = prefetched.value.request.all_headers()
     assert headers["sec-purpose"].startswith("prefetch")
-    # For a link the browser sends no cookies to another origin, not even of the same site.
+    # A link's prefetch to another origin carries no cookies, even within the same site.
     assert by == "link" or "signin-" in headers["cookie"]
     assert prefetched.value.headers.get("content-length", "0") == "0"
     assert broker.aries_simulator.code_calls == exchanges
@@ -142,10 +143,10 @@ def test_two_tabs_sign_in_at_once(broker: WebBroker, website: Site, context: Bro
     assert len({session["access_token"] for session in sessions}) == 2
 
 
-def test_who_took_too_long_is_told_so_and_what_to_do(broker: WebBroker, sign_in: SignIn, page: Page) -> None:
+def test_a_person_who_took_too_long_learns_so_and_how_to_go_on(broker: WebBroker, sign_in: SignIn, page: Page) -> None:
     page.goto(sign_in.url)
     broker.wait(SIGN_IN_SECONDS + 1)
-    # Aries' own form is too old by now as well.
+    # The wait outlives Aries' own form too, hence a fresh one.
     page.reload()
     exchanges = broker.aries_simulator.code_calls
     with page.expect_response(f"{broker.issuer}/oauth2/callback?**") as answer:
@@ -185,7 +186,7 @@ def test_another_browser_gets_a_page_and_the_first_one_can_still_finish(
     sign_in.redeem(at_the_app(page, sign_in))
 
 
-def test_who_declines_at_aries_is_back_at_the_app(broker: WebBroker, sign_in: SignIn, page: Page) -> None:
+def test_a_person_who_declines_at_aries_is_back_at_the_app(broker: WebBroker, sign_in: SignIn, page: Page) -> None:
     page.goto(sign_in.url)
     press(page, "Deny")
     page.wait_for_url(f"{sign_in.redirect_uri}?**")

@@ -1,4 +1,4 @@
-"""Single-page apps in Chromium, from an origin of their own: oidc-client-ts, and the example of Aries' own page."""
+"""Single-page apps in Chromium, from an origin of their own: oidc-client-ts, and the example on Aries' page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.e2e.stock_clients import ACCOUNT, SCOPE
 
 pytestmark = pytest.mark.clients
 
-# The "Complete SPA example (React)" as it stands on Aries' page.
+# A copy of the "Complete SPA example (React)" on Aries' page.
 EXAMPLE = PAGES / "react/aries.js"
 EXAMPLE_DIGEST = "339ecb5cc2a7dd7031ab1b4e049d3f21853c1e42f7a72e8ea77448b5e20a8747"
 TOKEN_OF_THE_PAGE = "sessionStorage.getItem('access_token')"
@@ -31,7 +31,7 @@ def react_app() -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def stranger() -> Iterator[Site]:
-    """A page that is not registered."""
+    """A page on an unregistered origin."""
     with site() as stranger:
         stranger.serve(PAGES / "plain")
         yield stranger
@@ -100,7 +100,7 @@ READ = """async ([url, options]) => {
   catch (error) { return error.name; }
 }"""
 FORM = {"method": "POST", "body": "grant_type=refresh_token&client_id=x&refresh_token=x"}
-# What a form cannot send: the browser asks beforehand.
+# A form cannot send these headers, so the browser asks beforehand (preflight).
 FORM_WITH_PREFLIGHT = {
     **FORM,
     "headers": {"Content-Type": "application/x-www-form-urlencoded", "Authorization": "Basic eDo="},
@@ -135,7 +135,7 @@ def test_no_origin_reads_the_browser_legs(broker: WebBroker, oidc_client: Site, 
 
 
 def pointed_at(issuer: str) -> str:
-    """The example with what its reader has to fill in: two URLs and the client id."""
+    """Return the example with its reader's values filled in: two URLs and the client id."""
     example = EXAMPLE.read_text()
     for theirs, ours, times in (
         ("https://app.aries.com/oauth2/authorize", f"{issuer}/oauth2/authorize", 1),
@@ -156,7 +156,7 @@ def react(broker: WebBroker, react_app: Site, tmp_path_factory: pytest.TempPathF
     return react_app
 
 
-def test_of_aries_example_only_two_urls_and_the_client_id_are_changed(broker: WebBroker) -> None:
+def test_the_tests_change_two_urls_and_the_client_id_of_aries_example(broker: WebBroker) -> None:
     theirs = EXAMPLE.read_text()
     assert sha256(theirs.encode()).hexdigest() == EXAMPLE_DIGEST
     changes = [

@@ -1,4 +1,4 @@
-"""The way from the callback to an app with a scheme of its own, which browsers go only for a person's tap."""
+"""The way from the callback to an app with a scheme of its own. Browsers follow it after a person's tap only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sign_in(broker: WebBroker) -> SignIn:
 
 
 def by_timer(website: Site, url: str) -> str:
-    """A page that goes to ``url`` without anybody's tap."""
+    """Return the URL of a page that goes to ``url`` without a tap."""
     return f"{website.origin}/by-timer.html?{urlencode({'to': url})}"
 
 

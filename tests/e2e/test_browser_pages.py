@@ -1,4 +1,4 @@
-"""The pages that people see, as they see them: on a phone, light and dark, small and with large text.
+"""The pages as people see them: on a phone, light and dark, small and with large text.
 
 Every run leaves pictures of them in ``.screenshots``.
 """
@@ -22,10 +22,10 @@ from tests.local.template import ROOT
 pytestmark = pytest.mark.clients
 
 PICTURES = ROOT / ".screenshots"
-# WCAG 2.2: level AA's contrast, and what a finger hits (level AAA; Apple's and Google's guidelines ask as much).
+# WCAG 2.2: the contrast of level AA, and the size of a tap target (level AAA; Apple and Google ask for as much).
 LEAST_CONTRAST = 4.5
 LEAST_TARGET_PIXELS = 44
-# A phone, and the narrowest screen there is, held by somebody who has set the browser to text of twice the size.
+# A phone, and the narrowest screen (WCAG 2.2, 1.4.10) with the browser's text set to twice the usual size.
 PHONE = {"width": 390, "height": 844}
 NARROW = {"width": 320, "height": 640}
 TWICE_THE_USUAL_SIZE = "--blink-settings=defaultFontSize=32"
@@ -69,7 +69,7 @@ def page(browser: Browser, view: str, scheme: Literal["light", "dark"]) -> Itera
 
 @dataclass(frozen=True)
 class Shown:
-    """A page that somebody came to, and what it is to say."""
+    """A page and its expected words."""
 
     name: str
     status: int
@@ -123,7 +123,7 @@ PAGES_TO_SEE: list[tuple[Way, Shown]] = [
 
 
 def at_aries(page: Page, sign_in: SignIn) -> str:
-    """Go to Aries, and return where it would send the browser after an approval."""
+    """Go to Aries, and return its redirect after an approval."""
     page.goto(sign_in.url)
     return approved_elsewhere(page)
 

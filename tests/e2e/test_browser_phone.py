@@ -1,4 +1,4 @@
-"""The page that plays the app: whatever happens leaves a line on it, and the line is true."""
+"""The page that plays the app: every event leaves a line on it, and the line is true."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.local.stack import LocalStack
 
 pytestmark = pytest.mark.clients
 
-# Longer than a sign-in and a click take, and short enough to wait for.
+# Longer than a sign-in and a click, and short enough to wait for.
 GRACE = 4
 ID = re.compile(r"apigw-requestid=[A-Za-z0-9+/]{15}=|request_id=[0-9a-f-]{36}")
 
@@ -31,7 +31,7 @@ Instead = Callable[..., None]
 
 @pytest.fixture
 def instead(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Instead:
-    """Have a function answer so from now on, or so many ``times``: JSON, or without members a plain sentence."""
+    """Make a function answer so from now on, or ``times`` times: JSON, or a plain sentence if no members are given."""
     run = stack.runner.run
 
     def answer(function: str, status: int, *, times: int = 1000, **members: str) -> None:
@@ -63,7 +63,7 @@ def click(page: Page, name: str) -> None:
 
 
 def newest(page: Page, text: str | re.Pattern[str], detail: str | re.Pattern[str] = "") -> None:
-    """Expect this line at the top."""
+    """Expect this line at the top of the log."""
     line = page.locator("#log li").first
     expect(line.locator("span")).to_have_text(text, timeout=20_000)
     if detail:
@@ -103,7 +103,7 @@ def test_an_answer_that_was_not_asked_for_leaves_a_line_and_the_session_as_it_wa
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
-def test_a_code_that_is_refused_or_cannot_be_redeemed_leaves_a_line_that_says_that_nobody_is_signed_in(
+def test_a_code_that_yields_no_tokens_leaves_a_line_that_nobody_is_signed_in(
     page: Page, stack: LocalStack, instead: Instead
 ) -> None:
     for status, members, said, detail in (

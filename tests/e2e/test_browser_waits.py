@@ -1,4 +1,4 @@
-"""No test waits for a page without end."""
+"""Every wait for a page has an end."""
 
 from __future__ import annotations
 

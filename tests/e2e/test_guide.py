@@ -1,4 +1,4 @@
-"""The TypeScript of docs/connect-an-app.md compiles as it stands, and runs: the single-page app's in a browser."""
+"""The TypeScript of docs/connect-an-app.md compiles unchanged and runs, the single-page app's in a browser."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.clients
 
 CLIENTS = Path(__file__).parent / "clients"
 NATIVE, WEB_PAGE = "React Native: react-native-app-auth (TypeScript)", "Single-page app: oidc-client-ts (TypeScript)"
-# What react-native-keychain declares of what the snippet uses: the package wants all of React Native beside it.
+# Declarations for the snippet's calls of react-native-keychain. The package itself wants all of React Native.
 KEYCHAIN = """
 declare module 'react-native-keychain' {
   export enum ACCESSIBLE { AFTER_FIRST_UNLOCK_THIS_DEVICE_ONLY = 'AccessibleAfterFirstUnlockThisDeviceOnly' }
@@ -36,7 +36,7 @@ TSCONFIG = {
     "compilerOptions": {
         "strict": True,
         "noEmit": True,
-        # A library's own declarations are not what is checked.
+        # The libraries' own declarations are not under test.
         "skipLibCheck": True,
         "target": "es2022",
         "lib": ["es2022", "dom"],
@@ -59,7 +59,7 @@ def test_a_snippet_compiles_as_it_stands(title: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-# A keychain that holds one session, whose access token is over.
+# A keychain that holds one session with an expired access token.
 KEPT = """
 const session = { accessToken: 'first', refreshToken: 'token', expiresAt: '2020-01-01T00:00:00Z' };
 let kept = { password: JSON.stringify(session) };
@@ -68,7 +68,7 @@ export const getGenericPassword = async () => kept;
 export const setGenericPassword = async (_, password) => { kept = { password }; };
 export const resetGenericPassword = async () => { kept = false; };
 """
-# The broker is busy: what is left after a sign-out?
+# The broker is busy: does a failed sign-out keep the session?
 BUSY = """
 import * as Keychain from 'react-native-keychain';
 import { signOut } from './snippet';
@@ -77,7 +77,7 @@ Object.assign(globalThis, { fetch: async (url) => url.includes('.well-known')
 const told = await signOut().then(() => 'signed out', () => 'failed');
 console.log(JSON.stringify([told, (await Keychain.getGenericPassword()) !== false]));
 """
-# The library's native half refreshes as ANSWERS has it. Two callers at once ask for an access token, then another.
+# ANSWERS decides the refreshes of the library's native half. Two callers at once ask for an access token, then another.
 REFRESHING = """
 import * as Keychain from 'react-native-keychain';
 import { NativeModules } from 'react-native';
@@ -96,7 +96,7 @@ RENEWED = {"accessToken": "second", "refreshToken": "next", "accessTokenExpirati
 
 
 def told_by_react_native(entry: str, folder: Path) -> Any:
-    """What a script prints that has the snippet and the library, with nothing native below them."""
+    """Return the output of a script with the snippet and the library, and a stub for everything native."""
     (folder / "snippet.ts").write_text(snippet(NATIVE))
     (folder / "entry.mjs").write_text(entry)
     (folder / "keychain.mjs").write_text(KEPT)
@@ -136,7 +136,7 @@ def test_the_react_native_snippet_refreshes(
     assert told_by_react_native(entry, tmp_path) == [told, sent, kept]
 
 
-# AppAuth-iOS refuses, with what React Native hands over of its error.
+# AppAuth-iOS refuses. GIVEN is the part of its error that React Native hands over.
 REFUSED = """
 import { NativeModules } from 'react-native';
 import { accessToken } from './snippet';
@@ -191,7 +191,7 @@ def test_the_single_page_apps_snippet_signs_in_refreshes_and_signs_out(
     assert page.url == f"{app.origin}/callback"
     first = does(page, "accessToken")
     assert does(page, "whoAmI")["id"]
-    # The browser's clock says that the access token is about to expire; the broker's, that the grace is over.
+    # In the browser's time the access token is about to expire. In the broker's time the grace is over.
     broker.wait(GRACE_SECONDS + 1)
     in_an_hour = "Object.assign(Date, { now: ((now) => () => now() + 3_590_000)(Date.now) })"
     page.evaluate(in_an_hour)

@@ -1,4 +1,4 @@
-"""What `sam build` built, run by the real SAM CLI in Lambda's containers."""
+"""The output of `sam build`, run by the real SAM CLI in Lambda's containers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.support.leaks import WATCH, watching_requests
 
 pytestmark = pytest.mark.sam
 
-# What the function answers to each event: a status, where it answers over HTTP; of the operator function what came of
-# the command; or all of what it answers. The events are of one sign-in, which this broker does not know.
+# Expected answer for each event: the HTTP status; the outcome of the command for the operator function; for the others
+# the whole answer. The events belong to one sign-in, unknown to this broker.
 ANSWERS: dict[str, Any] = {
     "authorize_missing_challenge": 302,
     "authorize_ok": 302,
@@ -32,14 +32,14 @@ ANSWERS: dict[str, Any] = {
     "callback_ok": 400,
     "callback_unknown_state": 400,
     "cleanup_removed": {"batchItemFailures": []},
-    # Nobody waits for its answer where the event says, which is how it fails.
+    # The event names a URL for the answer. It has no listener, and the function fails with this name.
     "configuration_create": "NotTaken",
     "metadata_apple": 200,
     "metadata_assetlinks": 200,
     "metadata_jwks": 200,
     "metadata_oauth_authorization_server": 200,
     "metadata_openid_configuration": 200,
-    # The browser's Aries is on loopback, where no container finds it.
+    # Aries' address for browsers is on loopback, out of a container's reach.
     "operator_check": {"aries_authorize"},
     "operator_redrive": "done",
     "operator_revoke": "not_found",
@@ -55,10 +55,10 @@ ANSWERS: dict[str, Any] = {
     "token_refresh": 400,
     "token_wrong_method": 405,
 }
-# With the codes and states in the URLs that a browser is sent to.
+# The URLs in these lines hold codes and states.
 _REQUEST_LINE = re.compile(r'127\.0\.0\.1 - - \[[^]]*\] ".*')
 EVENTS = sorted((ROOT / "events").iterdir())
-# One makes a container while others wait for SAM CLI, or for the image that it makes for all of them.
+# Four at once: one request makes a container while others wait for SAM CLI or for the shared image.
 AT_ONCE = 4
 
 
@@ -83,7 +83,7 @@ def essence(answer: dict[str, Any]) -> Any:
 
 
 def meet_the_secrets_of(event: dict[str, Any]) -> None:
-    """Have the watch look for what an app or a browser sends in this event."""
+    """Make the watch look for the secrets that an app or a browser sends in this event."""
     if "requestContext" in event:
         WATCH.body(HttpRequest.from_event(event).body_bytes().decode())
 
@@ -94,7 +94,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(stack: ContainerStack) -> str:
-    """Return why it did not start, if it did not."""
+    """Return the reason of a failed start, or ""."""
     try:
         stack.__enter__()
     except ContainersFailed as failure:
@@ -113,11 +113,11 @@ def stack(log: Path) -> Iterator[ContainerStack]:
                 yield running
         finally:
             running.__exit__(None, None, None)
-    # The functions are Lambda's own here, and so is how they write. What SAM CLI adds of requests is none of theirs.
+    # The functions write as in Lambda itself. The request lines come from SAM CLI, so they do not count.
     written = _REQUEST_LINE.sub("", log.read_text())
     assert '"message":"' in written
     WATCH.wrote("log of the functions", written)
-    # Nothing stays behind: no container, nothing that holds the port, no file.
+    # The stack leaves no container, no process on the port and no file behind.
     assert running.containers() == []
     with socket.create_server((HOST, int(running.issuer.rpartition(":")[2]))):
         pass
@@ -127,8 +127,8 @@ def stack(log: Path) -> Iterator[ContainerStack]:
 def test_a_whole_sign_in_goes_through_the_containers(stack: ContainerStack, log: Path) -> None:
     told = io.StringIO()
     assert Transcript(stack, told).play(), told.getvalue() + log.read_text()
-    # Each function runs in a container of its own. (Where SAM CLI makes the image at the start, it may give a function
-    # that waited for it a second container at its first request.)
+    # Each function runs in a container of its own. (If SAM CLI makes the image at the start, it may give a function a
+    # second container at its first request.)
     assert stack.contained_functions() == {function.name for function in stack.template.functions.get_all()}
 
 

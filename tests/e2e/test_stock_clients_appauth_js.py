@@ -25,7 +25,7 @@ from tests.local.template import ROOT
 pytestmark = pytest.mark.clients
 
 CLIENTS = Path(__file__).parent / "clients"
-# Far more than a test takes: who waits for an app that waits for ever is told so.
+# Far more than a test takes. The timeout turns a hanging app into a failure with a message.
 PATIENCE_SECONDS = 60
 
 
@@ -37,7 +37,7 @@ def broker() -> Iterator[Broker]:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The app in one file: Node.js does not resolve the library's own imports, a bundler does."""
+    """The app in one file: a bundler resolves the library's own imports, Node.js does not."""
     bundle = tmp_path_factory.mktemp("appauth") / "appauth.cjs"
     esbuild = CLIENTS / "node_modules/.bin/esbuild"
     options = ["--bundle", "--platform=node", "--format=cjs", "--log-level=warning", f"--outfile={bundle}"]
@@ -47,7 +47,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def path_with_a_browser(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A PATH on which the commands that the library opens a browser with start the person."""
+    """A PATH with a person in place of the commands with which the library opens a browser."""
     folder = tmp_path_factory.mktemp("browser")
     run_person = shlex.join([sys.executable, "-m", "tests.e2e.person"])
     for command in ("xdg-open", "open"):
@@ -151,7 +151,7 @@ def test_a_session_is_used_refreshed_refreshed_again_and_revoked(broker: Broker,
         assert app.does("refresh_again") == second
     assert app.does("account") == {"status": 200}
     assert app.does("revoke") == {"revoked": True}
-    # In Node.js the library passes on the words of the status line, and nothing of the body.
+    # In Node.js the library passes on the status line alone, not the body.
     with broker.refreshes_at_aries(0):
         assert app.fails("refresh") == {"type": "AppAuthError", "message": "BAD REQUEST"}
 

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.clients
 
 AT_ONCE = 5
 PUBLIC = {"token_endpoint_auth_method": "none"}
-# How else Authlib may be set up by who has no client secret to give it.
+# Two more settings of Authlib for an app without a client secret.
 EMPTY_SECRETS = [
     {
         "client_secret": "",
@@ -53,12 +53,12 @@ def broker() -> Iterator[Broker]:
 
 @pytest.fixture(autouse=True)
 def _http(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What its documentation says to set where a server is reached over http."""
+    """Follow Authlib's documentation for a server over http."""
     monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
 
 
 def new_session(broker: Broker, **options: Any) -> OAuth2Session:
-    """A session set up from the metadata, whose members Authlib takes by their own names."""
+    """Return a session set up from the metadata. Authlib takes its members by their own names."""
     metadata = requests.get(rfc8414.get_well_known_url(broker.issuer, external=True), timeout=30).json()
     endpoints = {name: metadata[name] for name in ("authorization_endpoint", "token_endpoint", "revocation_endpoint")}
     return OAuth2Session(
@@ -71,7 +71,7 @@ def new_session(broker: Broker, **options: Any) -> OAuth2Session:
 
 
 def authorize(session: OAuth2Session, state: str | None = None) -> tuple[str, str, str]:
-    """The authorization URL, its state and the code verifier."""
+    """Return the authorization URL, its state and the code verifier."""
     verifier = generate_token(48)
     url, state = session.create_authorization_url(
         session.metadata["authorization_endpoint"], state=state, code_verifier=verifier
@@ -81,7 +81,7 @@ def authorize(session: OAuth2Session, state: str | None = None) -> tuple[str, st
 
 @pytest.fixture
 def session(broker: Broker, request: pytest.FixtureRequest) -> Iterator[OAuth2Session]:
-    """A session that is signed in, set up as the test's parameter says."""
+    """A signed-in session, set up with the test's parameter."""
     with new_session(broker, **getattr(request, "param", {})) as session:
         url, state, verifier = authorize(session)
         session.fetch_token(authorization_response=sign_in(url), state=state, code_verifier=verifier)
@@ -193,7 +193,7 @@ def test_a_refused_sign_in_carries_the_error_and_yields_no_token(broker: Broker)
     with new_session(broker) as session:
         url, state, verifier = authorize(session)
         redirect = sign_in(url, "deny")
-        # Authlib leaves `error` to its user, and itself tells that there is no code.
+        # Authlib leaves `error` to its user, and itself reports the missing code.
         answer = parameters_of(redirect)
         assert (answer["error"], answer["state"], answer["iss"]) == ("access_denied", state, broker.issuer)
         with pytest.raises(MissingCodeException):
@@ -210,7 +210,7 @@ def test_a_refused_sign_in_carries_the_error_and_yields_no_token(broker: Broker)
 def test_any_state_comes_back_as_it_was(broker: Broker, state: str) -> None:
     with new_session(broker) as session:
         url, _, verifier = authorize(session, state)
-        # Authlib compares the two, and raises where they differ.
+        # Authlib compares the two states, and raises if they differ.
         token = session.fetch_token(authorization_response=sign_in(url), state=state, code_verifier=verifier)
         assert token["token_type"] == "Bearer"
 

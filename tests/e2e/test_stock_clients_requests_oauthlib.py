@@ -33,7 +33,7 @@ from tests.local.aries import Fault
 
 pytestmark = pytest.mark.clients
 
-# What the library adds to a refresh or a revocation only where it is told to.
+# The library adds the client id to a refresh or a revocation on request only.
 CLIENT_ID = {"client_id": CLIENT}
 
 
@@ -45,13 +45,13 @@ def broker() -> Iterator[Broker]:
 
 @pytest.fixture(autouse=True)
 def _http(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What its documentation says to set where a server is reached over http."""
+    """Follow the library's documentation for a server over http."""
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
 
 
 @dataclass
 class App:
-    """An app on the library: its session, and what it discovered."""
+    """An app on the library: its session and the discovered metadata."""
 
     session: OAuth2Session
     client: WebApplicationClient
@@ -75,8 +75,8 @@ class App:
         return dict(token)
 
     def revoke(self) -> int:
-        """The status that a sign-out is answered with."""
-        # The session has no method for it, the client that it is built on has.
+        """Return the status of a sign-out's answer."""
+        # The session has no method for revocation. Its underlying client has one.
         url, headers, body = self.client.prepare_token_revocation_request(
             self.metadata["revocation_endpoint"], self.session.token["refresh_token"], "refresh_token", **CLIENT_ID
         )
@@ -98,7 +98,7 @@ def signed_in(app: App) -> App:
     return app
 
 
-# Without `include_client_id` the library sends HTTP Basic with an empty password.
+# The default of the library, `include_client_id` absent, is HTTP Basic with an empty password.
 BASIC = {"auth": requests.auth.HTTPBasicAuth(CLIENT, "")}
 
 
@@ -130,7 +130,7 @@ def test_a_session_is_used_refreshed_refreshed_again_and_revoked(
 
 
 def kept_by_the_app(token: dict[str, Any]) -> dict[str, Any]:
-    """A token as an app keeps it that counts the seconds itself, after they have run out."""
+    """Return a token as kept by an app with its own count of seconds, after the count has run out."""
     return {**{name: value for name, value in token.items() if name != "expires_at"}, "expires_in": -30}
 
 
@@ -174,7 +174,7 @@ def test_while_aries_fails_the_tokens_are_kept_and_the_repeated_refresh_works(
 ) -> None:
     kept = dict(signed_in.session.token)
     broker.wait_out_the_grace()
-    # The library looks at no status, and reads what is no JSON as a form: one without `error` and without a token.
+    # The library ignores the status and reads any body except JSON as a form, here one without `error` and token.
     with broker.aries_failing(fault), pytest.raises(MissingTokenError):
         signed_in.refresh()
     assert dict(signed_in.session.token) == kept
@@ -193,7 +193,7 @@ def test_a_refused_sign_in_is_raised_as_access_denied(app: App) -> None:
 
 @pytest.mark.parametrize("state", ODD_STATES)
 def test_any_state_comes_back_as_it_was(app: App, state: str) -> None:
-    # The library compares the two, and raises where they differ.
+    # The library compares the two states, and raises if they differ.
     app.session.state = state
     assert app.redeem(sign_in(app.authorization_url()))["token_type"] == "Bearer"
 

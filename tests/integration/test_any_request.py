@@ -1,6 +1,6 @@
-"""Whatever a client sends, each real handler answers it as declared: no 5xx, no exception, all security headers.
+"""Each real handler answers any request as declared: no 5xx, no exception, all security headers.
 
-The table holds a sign-in in each state, so that a request may hit one by its codes, tokens and cookies.
+The table holds a sign-in in each state, so a request may hit one by its codes, tokens and cookies.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.support.lambda_context import Context
 from tests.support.pkce import CHALLENGE, VERIFIER
 from tests.support.world import World
 
-# AWS and Aries are well here: even a 503 would be the client's doing.
+# AWS and Aries work here, so even a 503 would be the client's doing.
 DECLARED = {200, 204, 302, 400, 401, 403, 404, 405}
 SECURITY_HEADERS = {
     "cache-control",
@@ -42,11 +42,11 @@ METHODS = ["GET", "POST", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
 texts = secret_texts(max_size=30)
-# Halves of surrogate pairs among them, which the JSON of an event can hold.
+# These include halves of surrogate pairs: the JSON of an event can hold them.
 odd_texts = secret_texts(st.characters(exclude_categories=()), max_size=30)
 sized = settings(
     max_examples=150,
-    # The same requests in every run, so that it is known how far they come.
+    # Every run sends the same requests, and so reaches the same statuses.
     derandomize=True,
     deadline=None,
     database=None,
@@ -56,7 +56,7 @@ sized = settings(
 
 @dataclass(frozen=True)
 class Known:
-    """What clients of this world hold: parameters that mean something here, and the cookies of their browsers."""
+    """The possessions of clients here: parameters with a meaning in this world, and their browsers' cookies."""
 
     fields: dict[str, list[str]]
     cookies: list[str]
@@ -90,7 +90,7 @@ def known_to_clients(world: World) -> Known:
 
 @st.composite
 def changed(draw: st.DrawFn, known: Known) -> dict[str, str]:
-    """Every parameter of the protocol with a value that is known, save for a few."""
+    """Every parameter of the protocol with a known value, save for a few."""
     fields = {name: draw(st.sampled_from(values)) for name, values in known.fields.items()}
     for name in draw(st.lists(st.sampled_from(sorted(fields)), max_size=3)):
         fields[name] = draw(st.just("") | texts)
@@ -98,7 +98,7 @@ def changed(draw: st.DrawFn, known: Known) -> dict[str, str]:
 
 
 def events(known: Known, method: str, paths: list[str]) -> st.SearchStrategy[dict[str, Any]]:
-    """Requests: mostly of what is known, any part of them changed, left out, repeated or something else altogether."""
+    """Requests with mostly known values. Any part may be changed, left out, repeated or replaced."""
     fields = changed(known)
     queries = fields.map(urlencode) | texts
     bodies = (
@@ -191,5 +191,5 @@ def test_whatever_a_client_sends_is_answered_as_declared(
         statuses.add(assert_declared(world, handler, sent))
 
     answers_as_declared()
-    # The requests came as far as success, and were also were refused.
+    # The requests reached success as well as refusal.
     assert statuses >= reached

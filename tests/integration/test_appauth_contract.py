@@ -1,7 +1,7 @@
-"""AppAuth on iOS and Android, which run on phones alone: what their source demands of a server, and decides.
+"""AppAuth on iOS and Android, libraries for phones alone: the demands and decisions in their source.
 
-Cited by file: of AppAuth-iOS (``Source/AppAuthCore``) the names that begin with OID, of AppAuth-Android
-(``net.openid.appauth``) those that end in ``.java``.
+Comments cite files. Names with the prefix OID belong to AppAuth-iOS (``Source/AppAuthCore``), names with the suffix
+``.java`` to AppAuth-Android (``net.openid.appauth``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.support.world import Answer, Phone, World
 
 # OIDAuthState.m kExpiryTimeTolerance, AuthState.java EXPIRY_TIME_TOLERANCE_MS: seconds.
 EXPIRY_TOLERANCE = 60
-# AuthorizationException.java TokenRequestErrors; OIDError.h OIDErrorCodeOAuthToken has the same.
+# AuthorizationException.java TokenRequestErrors. OIDError.h OIDErrorCodeOAuthToken has the same names.
 TOKEN_ERRORS = {
     "invalid_request",
     "invalid_client",
@@ -34,7 +34,7 @@ TOKEN_ERRORS = {
     "unsupported_grant_type",
     "invalid_scope",
 }
-# AuthorizationException.java AuthorizationRequestErrors; OIDError.h OIDErrorCodeOAuthAuthorization has the same.
+# AuthorizationException.java AuthorizationRequestErrors. OIDError.h OIDErrorCodeOAuthAuthorization has the same names.
 AUTHORIZATION_ERRORS = {
     "invalid_request",
     "unauthorized_client",
@@ -47,7 +47,7 @@ AUTHORIZATION_ERRORS = {
 
 
 class Verdict(Enum):
-    """What becomes of the session that the app has."""
+    """The fate of the app's session."""
 
     TOKENS = "the answer's tokens are taken"
     KEPT = "nothing changes, the app may try again"
@@ -67,7 +67,7 @@ def on_ios(answer: Answer) -> Verdict:
     document = parsed(answer)
     if answer.status == 200:
         return Verdict.KEPT if document is None else Verdict.TOKENS
-    # "HTTP 4xx may indicate an RFC6749 Section 5.2 error response": only OIDOAuthTokenErrorDomain ends the session.
+    # "HTTP 4xx may indicate an RFC6749 Section 5.2 error response": OIDOAuthTokenErrorDomain alone ends the session.
     if 400 <= answer.status < 500 and document is not None and "error" in document:
         return Verdict.SIGNED_OUT
     return Verdict.KEPT
@@ -76,20 +76,20 @@ def on_ios(answer: Answer) -> Verdict:
 def on_android(answer: Answer) -> Verdict:
     """AuthorizationService.java TokenRequestTask, then AuthState.java update.
 
-    The status decides about nothing. Only TYPE_OAUTH_TOKEN_ERROR ends the session, and any ``error`` makes one,
-    a 503's as well.
+    The status decides nothing. TYPE_OAUTH_TOKEN_ERROR alone ends the session, and any ``error`` makes one, even a
+    503's.
     """
     document = parsed(answer)
     if document is None:
         return Verdict.KEPT
     if "error" in document:
         return Verdict.SIGNED_OUT
-    # TokenResponse.java fromResponseJson: JsonUtil.getString throws where there is no token_type.
+    # TokenResponse.java fromResponseJson: JsonUtil.getString throws if token_type is missing.
     return Verdict.TOKENS if "token_type" in document else Verdict.KEPT
 
 
 def verdict(answer: Answer) -> Verdict:
-    """What both decide; a server on which they differ has an app that behaves differently on each."""
+    """Return the decision of both libraries. If they differ, then one app behaves differently on each platform."""
     assert on_ios(answer) == on_android(answer), answer
     return on_ios(answer)
 
@@ -101,26 +101,26 @@ def assert_kept(answer: Answer, status: int = 503) -> None:
 
 
 def assert_tokens(answer: Answer) -> None:
-    """A token answer as both libraries read it."""
+    """Check a token answer as both libraries read it."""
     assert verdict(answer) == Verdict.TOKENS, answer
     document = answer.json
-    # OIDFieldMapping.m drops a member of another type silently; TokenResponse.java throws at an empty one.
+    # OIDFieldMapping.m drops a member of another type silently. TokenResponse.java throws at an empty one.
     for member in ("access_token", "token_type", "refresh_token", "scope"):
         assert isinstance(document[member], str)
         assert document[member]
     assert document["token_type"] == "Bearer"
-    # OIDFieldMapping.m dateSinceNowConversion takes an NSNumber alone; TokenResponse.java reads a long.
+    # OIDFieldMapping.m dateSinceNowConversion takes an NSNumber alone. TokenResponse.java reads a long.
     assert type(document["expires_in"]) is int
-    # OIDAuthorizationService.m and AuthorizationService.java validate an ID token where there is one.
+    # OIDAuthorizationService.m and AuthorizationService.java validate an ID token if one is present.
     assert "id_token" not in document
 
 
-# CharacterSet.urlQueryAllowed without what separates queries.
+# CharacterSet.urlQueryAllowed without the separators of a query.
 _ALLOWED_IN_QUERY = "!$'()*,-./:;?@_~"
 
 
 def ios_form(fields: Mapping[str, str]) -> str:
-    """OIDURLQueryComponent.m URLEncodedParameters: what a query may hold stays, a plus sign is encoded."""
+    """OIDURLQueryComponent.m URLEncodedParameters: characters legal in a query stay, a plus sign is encoded."""
     return "&".join(f"{name}={quote(value, safe=_ALLOWED_IN_QUERY)}" for name, value in fields.items())
 
 
@@ -129,7 +129,8 @@ def android_form(fields: Mapping[str, str]) -> str:
     return "&".join(f"{name}={quote_plus(value, safe='*').replace('~', '%7E')}" for name, value in fields.items())
 
 
-# OIDTokenRequest.m URLRequest; AuthorizationService.java TokenRequestTask. Without a secret no Authorization is sent.
+# OIDTokenRequest.m URLRequest; AuthorizationService.java TokenRequestTask. A client without a secret sends no
+# Authorization.
 IOS_HEADERS = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8", "accept": "*/*"}
 ANDROID_HEADERS = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
 PLATFORMS = pytest.mark.parametrize(
@@ -140,7 +141,7 @@ ENDPOINTS = pytest.mark.parametrize("function", ["token", "refresh"])
 
 def test_discovery_is_at_the_one_path_that_both_ask_and_has_what_both_demand(world: World) -> None:
     # OIDAuthorizationService.m kOpenIDConfigurationWellKnownPath, and AuthorizationServiceConfiguration.java
-    # fetchFromIssuer: nothing else is asked for. iOS takes a status of 200 alone.
+    # fetchFromIssuer ask for this one path. iOS takes a status of 200 alone.
     answer = world.call("metadata", "GET", "/.well-known/openid-configuration")
     assert answer.status == 200
     document = answer.json
@@ -149,20 +150,20 @@ def test_discovery_is_at_the_one_path_that_both_ask_and_has_what_both_demand(wor
     urls = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
     lists = ("response_types_supported", "subject_types_supported", "id_token_signing_alg_values_supported")
     assert document.keys() >= {*urls, *lists}
-    # DefaultConnectionBuilder.java: "only https connections are permitted".
+    # DefaultConnectionBuilder.java refuses any other scheme: "only https connections are permitted".
     for member in (*urls, "revocation_endpoint"):
         assert urlsplit(document[member]).scheme == "https"
-    # AuthorizationServiceDiscovery.java reads these as lists of strings and as booleans, and throws at anything else.
+    # AuthorizationServiceDiscovery.java reads these as lists of strings and as booleans. It throws at any other type.
     for member in document:
         if member.endswith(("_types_supported", "_modes_supported", "_methods_supported", "_values_supported")):
             assert document[member]
             assert all(isinstance(value, str) for value in document[member])
         elif member.endswith("_parameter_supported"):
             assert isinstance(document[member], bool)
-    # Where it is advertised, an app's OIDEndSessionRequest or EndSessionRequest would open it.
+    # If discovery advertised a logout URL, then an app's OIDEndSessionRequest or EndSessionRequest would open it.
     absent = {"end_session_endpoint", "userinfo_endpoint", "registration_endpoint", "device_authorization_endpoint"}
     assert not document.keys() & absent
-    # OIDServiceDiscovery.m requestURIParameterSupported is true unless it is said to be false.
+    # OIDServiceDiscovery.m requestURIParameterSupported defaults to true.
     assert document["request_uri_parameter_supported"] is False
 
 
@@ -176,7 +177,7 @@ def test_the_requests_that_both_write_sign_in_and_refresh(
         body = form({"client_id": CLIENT_ID, **fields})
         return world.call("token", "POST", "/oauth2/token", headers=headers, body=body)
 
-    # OIDAuthorizationRequest.m and AuthorizationRequest.java send a nonce whether or not `openid` is asked for.
+    # OIDAuthorizationRequest.m and AuthorizationRequest.java send a nonce with or without the scope `openid`.
     authorized = phone.authorize(nonce="n0nce-_")
     returned = phone.callback(phone.approve(authorized))
     assert_delivered(phone, returned)
@@ -189,25 +190,25 @@ def test_the_requests_that_both_write_sign_in_and_refresh(
     )
     assert_tokens(redeemed)
     world.clock.sleep(GRACE + 1)
-    # OIDAuthState.m tokenRefreshRequest, AuthState.java createTokenRefreshRequest: no scope is named.
+    # OIDAuthState.m tokenRefreshRequest and AuthState.java createTokenRefreshRequest name no scope.
     refreshed = post(grant_type="refresh_token", refresh_token=redeemed.json["refresh_token"])
     assert_tokens(refreshed)
     assert refreshed.json["scope"] == SCOPE
 
 
 def assert_delivered(phone: Phone, answer: Answer) -> None:
-    """The redirect is one that OIDAuthorizationService.m resumes with, and so AuthorizationManagementActivity.java."""
+    """Check that OIDAuthorizationService.m and AuthorizationManagementActivity.java resume with this redirect."""
     assert answer.status == 302
     to, registered = urlsplit(answer.location), urlsplit(phone.redirect_uri)
-    # OIDAuthorizationService.m URL:matchesRedirectionURL: down to the path.
+    # OIDAuthorizationService.m URL:matchesRedirectionURL: compares down to the path.
     assert (to.scheme, to.netloc, to.path) == (registered.scheme, registered.netloc, registered.path)
-    # OIDURLQueryComponent.m dictionaryValue makes an array of a parameter that comes twice, which no check expects.
+    # OIDURLQueryComponent.m dictionaryValue makes an array of a repeated parameter, and the checks expect none.
     pairs = parse_qsl(to.query, keep_blank_values=True, strict_parsing=True)
     assert len(dict(pairs)) == len(pairs)
     # OIDIsEqualIncludingNil(request.state, response.state); AuthorizationManagementActivity.java STATE_MISMATCH.
     assert dict(pairs)["state"] == phone.state
     assert dict(pairs)["iss"] == ISSUER
-    # The code response alone: no token comes by the front channel.
+    # The front channel carries the code response alone, never a token.
     assert not dict(pairs).keys() & {"access_token", "id_token", "token_type"}
 
 
@@ -221,8 +222,8 @@ def test_a_person_who_declines_is_an_error_that_both_know_and_comes_with_the_sta
 
 
 def test_every_error_that_the_broker_can_name_is_one_that_both_know() -> None:
-    # Any other is TokenRequestErrors.OTHER or OIDErrorCodeOAuthOther: final, and nothing an app can act upon.
-    # Neither makes a request object, nor says prompt=none by itself, so neither has to know the answers to these.
+    # Both libraries map any other code to TokenRequestErrors.OTHER or OIDErrorCodeOAuthOther: final, and no help to an
+    # app. Both send no request object and never add prompt=none, so they need not know the answers to these.
     answers_to_others = {"request_not_supported", "request_uri_not_supported", "login_required"}
     codes = {error.code for error in OAuthError.__subclasses__()}
     assert codes - answers_to_others <= TOKEN_ERRORS | AUTHORIZATION_ERRORS
@@ -282,7 +283,7 @@ def test_a_refresh_that_aries_fails_signs_nobody_out_and_its_token_stays_good(
     world.clock.sleep(GRACE + 1)
     world.aries.faults.append(Fault(kind, times=None, grant_type="refresh_token"))
     assert_kept(phone.refresh(function=function))
-    # At once again: where the outcome is not known, the lease is still held.
+    # An immediate repetition: if the outcome is unknown, the lease is still held.
     assert_kept(phone.refresh(function=function))
     world.aries.faults.clear()
     world.clock.sleep(LEASE_SECONDS)
@@ -305,7 +306,7 @@ def test_a_lease_that_another_request_holds_signs_nobody_out(world: World, funct
     token = phone.refresh_token
     world.clock.sleep(GRACE + 1)
     meanwhile: list[Answer] = []
-    # The first has its lease and reads the secret, and does not get on until the other has waited in vain.
+    # The first request has its lease and reads the secret. The other one waits in vain before the first continues.
     with world.aws.visited("GetSecretValue", lambda: meanwhile.append(phone.refresh(token, function=function))):
         phone.refresh(token, function=function)
     assert_kept(meanwhile[0])
@@ -354,7 +355,7 @@ def test_everything_final_is_an_error_that_both_know_and_ends_the_session_in_the
         assert verdict(answer) == Verdict.SIGNED_OUT
         assert answer.json["error"] == error
         assert error in TOKEN_ERRORS
-        # AuthorizationService.java reads both as strings; older ones threw where the description was missing.
+        # AuthorizationService.java reads both as strings. Older versions threw if the description was missing.
         assert isinstance(answer.json["error_description"], str)
     # OIDErrorUtilities.m and AuthorizationException.java treat a code's failure alike.
     assert phone.redeem("x", redirect_uri=APP_URI).json["error"] == "invalid_grant"
@@ -367,12 +368,12 @@ def test_tokens_are_refreshed_a_minute_early_and_are_fresh_afterwards(world: Wor
     answer = phone.refresh()
     assert_tokens(answer)
     assert answer.json["access_token"] != first["access_token"]
-    # Otherwise every call of performActionWithFreshTokens would refresh again.
+    # A shorter life would make every call of performActionWithFreshTokens refresh again.
     assert answer.json["expires_in"] > EXPIRY_TOLERANCE
 
 
 def test_a_forced_refresh_gives_the_tokens_there_are_with_the_time_that_they_have(world: World) -> None:
-    # OIDAuthState.m setNeedsTokenRefresh: an app does so when an API call was refused, however young the token is.
+    # OIDAuthState.m setNeedsTokenRefresh: an app forces a refresh after a refused API call, even with a young token.
     phone = world.phone()
     first = phone.sign_in().json
     world.clock.sleep(5)

@@ -41,7 +41,7 @@ def section(heading: str) -> str:
 
 
 def defined_in(path: Path) -> set[str]:
-    """Return every name that a module defines, or every word of another file."""
+    """Return every name defined in a module, or every word of another file."""
     text = path.read_text()
     if path.suffix != ".py":
         return set(re.findall(r"\w+", text))

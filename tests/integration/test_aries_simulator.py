@@ -1,4 +1,4 @@
-"""The Aries simulator itself, over real HTTP: every rule that it enforces."""
+"""Every rule of the Aries simulator itself, over real HTTP."""
 
 import json
 import re
@@ -320,7 +320,7 @@ def test_a_code_used_twice_kills_the_tokens_issued_from_it(aries: AriesSimulator
     assert_refused(refresh(aries, tokens["refresh_token"]), "invalid_grant")
 
 
-def test_of_many_parallel_exchanges_of_one_code_one_succeeds(aries: AriesSimulator) -> None:
+def test_one_of_many_parallel_exchanges_of_a_code_succeeds(aries: AriesSimulator) -> None:
     code = approved_code(aries)
     with ThreadPoolExecutor(8) as pool:
         statuses = sorted(pool.map(lambda _: post(aries, code_grant(code)).status_code, range(8)))

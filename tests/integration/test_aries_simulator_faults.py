@@ -1,4 +1,4 @@
-"""The Aries simulator misbehaving on request, over real HTTP: every fault that it can commit."""
+"""Every fault of the Aries simulator, on request and over real HTTP."""
 
 import gzip
 import json
@@ -114,7 +114,7 @@ def test_a_success_is_spoilt(aries: AriesSimulator, kind: FaultKind, when: str) 
     assert answer.status_code == 200
     current = aries.current_refresh_token(aries.core.families()[0])
     assert (current != token) == (when == "after")
-    # Only an answer after processing carries a token that Aries knows.
+    # If Aries fails before it processes the request, then the tokens in its answer are counterfeit.
     assert (str(current) in answer.text) == (when == "after")
     match kind:
         case "json_array":
@@ -173,7 +173,7 @@ def test_bytes_trickle_in_one_by_one(aries: AriesSimulator, kind: FaultKind) -> 
         connection.sendall(head.encode() + body)
         pieces = [connection.recv(65536) for _ in range(10)]
     start = 0 if kind == "trickle_headers" else 1
-    # A reader that was held up finds a few bytes waiting, never a whole answer.
+    # A delayed reader finds a few bytes waiting, never a whole answer.
     assert all(1 <= len(piece) < 10 for piece in pieces[start:])
     assert pieces[0].startswith(b"H" if kind == "trickle_headers" else b"HTTP/1.1 200 OK\r\n")
     assert not aries.is_refresh_token_live(token)

@@ -1,4 +1,4 @@
-"""The files by which iOS and Android let an app claim https redirects, in the formats that Apple and Google document.
+"""The files that let an app claim https redirects on iOS and Android, in the formats of Apple and Google.
 
 Apple: "Supporting associated domains" and ``applinks.Details.Components``. Google: "Digital Asset Links", the format of
 statement lists, and "Verify Android App Links".
@@ -30,7 +30,7 @@ def served(path: str, apps: Mapping[str, Any]) -> Any:
 
 
 def fetched(world: World, path: str) -> Answer:
-    """The file as both fetch it: with 200 and without a redirect, as JSON."""
+    """Fetch a file as Apple and Google do, and check for a 200 with JSON and no redirect."""
     answer = world.call("metadata", "GET", path)
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     assert "location" not in answer.headers
@@ -42,7 +42,7 @@ def ios_app(*redirect_uris: str, app_ids: tuple[str, ...] = ("ABCDE12345.com.exa
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Apple's wildcards: ``*`` is zero or more characters, ``?`` any single one, ``$(name)`` a variable."""
+    """Apply Apple's wildcards: ``*`` is zero or more characters, ``?`` any single one, ``$(name)`` a variable."""
     assert "$(" not in pattern, "a variable that is not defined"
     wildcards = {"*": ".*", "?": "."}
     return (
@@ -51,7 +51,10 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def component_matches(component: Mapping[str, Any], path: str, items: list[tuple[str, str]]) -> bool:
-    """All that is named must match; of a query every item of that name, and one that is missing counts as empty."""
+    """Tell whether every named part matches.
+
+    Each query item of a name must match, and a missing item counts as empty.
+    """
     assert component.keys() <= {"/", "?"}
     for name, pattern in component.get("?", {}).items():
         values = [value for item, value in items if item == name] or [""]
@@ -61,7 +64,7 @@ def component_matches(component: Mapping[str, Any], path: str, items: list[tuple
 
 
 def opened_by(document: Mapping[str, Any], url: str) -> list[str]:
-    """The apps that iOS may open for a link: those of the first component that matches."""
+    """Return the apps that iOS may open for a link: the apps of the first matching component."""
     parts = urlsplit(url)
     items = parse_qsl(parts.query, keep_blank_values=True)
     for detail in document["applinks"]["details"]:
@@ -74,7 +77,7 @@ def test_apple_learns_which_apps_may_claim_which_paths_of_this_host(world: World
     app_id = APPS["trader-ios"]["apple_app_ids"][0]
     assert fetched(world, APPLE).json == {
         "applinks": {"details": [{"appIDs": [app_id], "components": [{"/": "/ios/return"}]}]},
-        # ASWebAuthenticationSession takes an https callback of a domain that is associated for webcredentials.
+        # ASWebAuthenticationSession takes an https callback if webcredentials associates its domain with the app.
         "webcredentials": {"apps": [app_id]},
     }
 
@@ -132,10 +135,10 @@ def test_a_uri_without_a_path_is_the_path_that_browsers_make_of_it() -> None:
         ("/a?x=b*", ["/a?x=b", "/a?x=bcd"]),
     ],
 )
-def test_what_apple_would_take_for_a_wildcard_claims_hardly_more_than_itself(path: str, others: list[str]) -> None:
+def test_a_wildcard_in_a_redirect_uri_claims_hardly_more_than_itself(path: str, others: list[str]) -> None:
     document = served(APPLE, {"one": ios_app(ISSUER + path)})
     assert opened_by(document, ISSUER + path)
-    # Apple documents no way to escape them: what stands for one is any single character.
+    # Apple documents no escape for its wildcards. The broker replaces each by ``?``, any single character.
     for other in (*ENDPOINTS, *others):
         assert opened_by(document, ISSUER + other) == [], other
 
@@ -204,7 +207,7 @@ def test_every_statement_for_android_is_of_the_documented_form() -> None:
 
 
 def test_the_largest_registry_that_fits_a_function_makes_files_that_apple_fetches() -> None:
-    # All variables of a function together may have 4 KB; Apple fetches up to 128 KB.
+    # All variables of a function share 4 KB. Apple fetches up to 128 KB.
     apps = {
         f"a{n}": ios_app(*(f"{ISSUER}/{n}{m}" for m in range(25)), app_ids=("ABCDE12345.c", "B" * 10 + ".c"))
         for n in range(5)

@@ -1,4 +1,4 @@
-"""What one gets who has stolen one thing, and tries it everywhere: no token, no code, and nobody is signed out."""
+"""A thief with one stolen thing tries it everywhere, and gets no token and no code, and signs nobody out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def the_cookie(victim: Phone) -> list[str]:
     return [text for name, value in victim.cookies.items() for text in (value, f"{name}={value}")]
 
 
-# What is stolen of somebody whose code is under way to the app, given the code.
+# Loot while the code is on its way to the app. The lambdas take the victim and the code.
 STOLEN_ON_THE_WAY: dict[str, Callable[[Phone, str], object]] = {
     "the whole table": lambda victim, code: victim.world.rows(),
     "the cookie": lambda victim, code: the_cookie(victim),
@@ -41,7 +41,7 @@ STOLEN_ON_THE_WAY: dict[str, Callable[[Phone, str], object]] = {
     "the session id": lambda victim, code: [victim.session_id],
     "the log and the metrics": lambda victim, code: [vars(victim.world.telemetry)],
 }
-# And of somebody who is signed in, given the code that was redeemed.
+# Further loot from a signed-in victim, after the code was redeemed.
 STOLEN_OF_A_SESSION = STOLEN_ON_THE_WAY | {
     "Aries' access token": lambda victim, code: [victim.access_token],
     "the names of the secrets": lambda victim, code: [victim.world.session_secrets(), victim.session_id],
@@ -49,9 +49,7 @@ STOLEN_OF_A_SESSION = STOLEN_ON_THE_WAY | {
 
 
 @pytest.mark.parametrize("stolen", STOLEN_ON_THE_WAY)
-def test_what_is_stolen_while_the_code_is_under_way_gives_nothing_and_the_app_still_redeems_it(
-    world: World, stolen: str
-) -> None:
+def test_loot_while_the_code_is_under_way_gives_nothing_and_the_app_still_redeems_it(world: World, stolen: str) -> None:
     victim = world.phone()
     code = victim.code()
     attacker = Attacker.with_all_in(world, STOLEN_ON_THE_WAY[stolen](victim, code))
@@ -63,9 +61,7 @@ def test_what_is_stolen_while_the_code_is_under_way_gives_nothing_and_the_app_st
 
 
 @pytest.mark.parametrize("stolen", STOLEN_OF_A_SESSION)
-def test_what_is_stolen_of_a_session_but_its_refresh_token_gives_nothing_and_ends_nothing(
-    world: World, stolen: str
-) -> None:
+def test_loot_of_a_session_without_its_refresh_token_gives_nothing_and_ends_nothing(world: World, stolen: str) -> None:
     victim = world.phone()
     code = victim.code()
     assert victim.redeem(code).status == 200
@@ -140,7 +136,7 @@ def test_a_code_without_its_verifier_is_worth_nothing_and_with_it_everything(wor
     victim = world.phone()
     code = victim.code()
     assert Attacker.with_all_in(world, [code]).loot() == []
-    # The attacker's search does find what there is to find: this is no test that cannot fail.
+    # The attacker's search finds real loot, so the empty result above means something.
     assert len(Attacker.with_all_in(world, [code, VERIFIER]).loot()) == 1
 
 
@@ -149,7 +145,7 @@ def test_a_stolen_refresh_token_works_until_both_have_used_it_and_then_the_sessi
     thief = world.phone()
     world.clock.time += GRACE + 1
     assert thief.refresh(victim.refresh_token).status == 200
-    # Three changes of hands at most, each outside the other's grace (G7).
+    # The token changes hands three times at most, each time outside the other's grace (G7).
     statuses = []
     for holder in (victim, thief, victim):
         world.clock.time += GRACE + 1

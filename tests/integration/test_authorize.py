@@ -17,7 +17,7 @@ from tests.support.world import Answer, World, running_world
 
 
 def assert_local(world: World, answer: Answer) -> None:
-    """A page for the person: no redirect, nothing written, Aries not called."""
+    """Check for a page to the person: no redirect, no row, no call to Aries."""
     assert answer.status == 400
     assert "location" not in answer.headers
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -27,7 +27,7 @@ def assert_local(world: World, answer: Answer) -> None:
 
 
 def assert_redirected(world: World, answer: Answer, error: str, state: str | None = "app-state") -> None:
-    """An error that goes back to the registered URI, with the state byte for byte and the issuer."""
+    """Check for an error sent to the registered URI, with the exact state and the issuer."""
     assert answer.status == 302
     assert answer.location.startswith(APP_URI + "?")
     assert answer.query["error"] == error
@@ -56,7 +56,7 @@ def test_the_redirect_to_aries_carries_the_parameters_of_its_first_step_and_noth
     assert answer.query["code_challenge_method"] == "S256"
     for own in (phone.client_id, phone.state, CHALLENGE, "app.example.com"):
         assert own not in answer.location
-    # Aries' own strict parser accepts it.
+    # The strict parser of the simulator accepts the query.
     assert world.aries.core.authorize(url.query).redirect_uri == CALLBACK_URI
 
 
@@ -178,14 +178,14 @@ def test_of_a_loopback_redirect_uri_nothing_but_the_port_may_vary(world: World, 
 
 
 def loopback_world(registered: str) -> AbstractContextManager[World]:
-    """A world in which the app has one redirect URI, on loopback."""
+    """A world with one redirect URI for the app, on loopback."""
     return running_world(APPS=json.dumps({CLIENT_ID: {"redirect_uris": [registered], "scopes": SCOPES}}))
 
 
 @pytest.mark.parametrize("registered", ["http://localhost", "http://localhost/", "http://localhost:8080/"])
 def test_of_a_loopback_redirect_uri_an_empty_path_and_a_slash_are_the_same(registered: str) -> None:
     with loopback_world(registered) as world:
-        # google-auth-oauthlib and Qt end theirs with a slash, whatever is registered.
+        # google-auth-oauthlib and Qt end their URIs with a slash, whatever the registration says.
         for asked in ("http://localhost:49152/", "http://localhost:49152", "http://localhost/"):
             phone = world.phone(redirect_uri=asked)
             code = phone.callback(phone.approve(phone.authorize()))

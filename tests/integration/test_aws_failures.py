@@ -1,4 +1,4 @@
-"""Every AWS call of every operation fails in every way; the app is told to come back, and a later try succeeds."""
+"""Every AWS call of every operation fails in every way. The app is told to come back, and a later try succeeds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_callback_that_cannot_claim_shows_a_page_and_a_reload_goes_on(world: W
     if kind != "timed_out_though_applied":
         assert phone.callback(returning).query["code"]
     else:
-        # The claim stands without a holder, and Aries' code might have been used: the app is told to start again.
+        # The claim has no holder any more, and Aries' code may be used up. The app must start again.
         world.clock.time += LEASE_SECONDS
         assert phone.callback(returning).query["error"] == "server_error"
     assert phone.sign_in().status == 200

@@ -1,4 +1,4 @@
-"""That what the benchmark and the calculator of costs take for granted is true of the product."""
+"""The assumptions of the benchmark and of the cost calculator hold for the product."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ASSUMED = Assumed()
 
 
 def size_of(row: Mapping[str, Mapping[str, Any]]) -> int:
-    """As DynamoDB counts it: names and values, and for a number a byte for two digits and one more."""
+    """Return the size as DynamoDB counts it: names and values; a number takes a byte per two digits, and one more."""
     return sum(len(name) + _size(value) for name, value in row.items())
 
 
@@ -37,7 +37,7 @@ def _size(value: Mapping[str, Any]) -> int:
 
 
 def test_every_operation_makes_the_calls_of_the_budget_by_name(world: World) -> None:
-    # A warm process: the Aries client secret has been read.
+    # A warm process has read the Aries client secret already.
     earlier = world.signed_in()
     world.clock.time += GRACE + 1
     assert earlier.refresh().status == 200
@@ -78,7 +78,7 @@ def test_a_row_takes_one_write_unit_and_is_of_the_size_that_is_assumed(world: Wo
     phone = world.signed_in()
     for _ in range(12):
         world.clock.time += GRACE + 1
-        # While it is leased a row is largest.
+        # A row is largest while it is leased.
         with world.aws.visited("PutSecretValue", lambda: look(phone.session_id)):
             assert phone.refresh().status == 200
     assert max(sizes) == pytest.approx(ASSUMED.row_bytes, rel=0.1)

@@ -1,4 +1,4 @@
-"""What each operation may ask of DynamoDB, Secrets Manager and Aries: exactly this, counted where calls go out."""
+"""The exact budget of each operation: its calls to DynamoDB, Secrets Manager and Aries, counted as they go out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def costing(world: World, *, dynamodb: int, secrets: int, aries: int) -> Iterato
 
 @pytest.fixture
 def world(world: World) -> World:
-    """A warm process: the Aries client secret, which is read once in five minutes, has been read."""
+    """A warm process. It has read the Aries client secret, a read due once in five minutes."""
     phone = world.signed_in()
     world.clock.time += GRACE + 1
     assert phone.refresh().status == 200
@@ -71,7 +71,7 @@ def test_the_refresh_endpoint_costs_the_same(world: World) -> None:
         assert phone.refresh(function="refresh").status == 200
 
 
-def test_what_names_no_session_costs_one_conditional_update_at_most(world: World) -> None:
+def test_a_request_for_no_session_costs_one_conditional_update_at_most(world: World) -> None:
     phone = world.phone()
     unknown = "a" * 43 + ".1." + "b" * 43
     with costing(world, dynamodb=1, secrets=0, aries=0):
@@ -88,7 +88,7 @@ def test_what_names_no_session_costs_one_conditional_update_at_most(world: World
         phone.authorize(client_id="nobody")
 
 
-def test_what_names_a_session_and_proves_nothing_reads_its_secret_at_most(world: World) -> None:
+def test_a_request_that_names_a_session_without_proof_reads_its_secret_at_most(world: World) -> None:
     victim = world.signed_in()
     forged = f"{victim.session_id}.1.{'b' * 43}"
     with costing(world, dynamodb=1, secrets=1, aries=0):

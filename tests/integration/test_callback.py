@@ -1,4 +1,4 @@
-"""The callback, through the real handler, with Aries on the other end of a real connection."""
+"""The callback, through the real handler, with Aries at the other end of a real connection."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def phone(world: World) -> Phone:
 
 @pytest.fixture
 def returning(phone: Phone) -> str:
-    """The query with which Aries sends the browser back after an approval."""
+    """Return the query of Aries' redirect after an approval."""
     return phone.approve(phone.authorize())
 
 
@@ -144,7 +144,7 @@ def test_an_error_wins_over_a_code_and_is_never_reflected(
     assert "alert" not in answer.location
     assert world.aries.token_calls == 0
     assert phone.row()["status"] == "failed"
-    # A reload is told the same.
+    # A reload gets the same answer.
     assert_error(phone.callback(returning), error)
     assert world.aries.token_calls == 0
 
@@ -191,7 +191,7 @@ def test_an_answer_of_another_issuer_to_the_sign_ins_own_browser_counts_as_a_sig
     assert ("SignInsFailed", {"reason": "foreign_issuer"}) in world.telemetry.metrics
     level, event, fields = world.telemetry.lines[-1]
     assert (level, event, fields["reason"], len(fields["session"])) == ("info", "page_shown", "foreign_issuer", 16)
-    # To know that it is the sign-in's own browser.
+    # This one read tells that the browser is the sign-in's own.
     assert world.aws.made == ["dynamodb:GetItem"]
     assert phone.row() == before
 
@@ -231,7 +231,7 @@ def test_a_reload_while_the_first_load_is_at_work_waits_and_gets_the_same_answer
     world: World, phone: Phone, returning: str
 ) -> None:
     reloads: list[Answer] = []
-    # The reload comes in while the first load stores its tokens, and waits until its own patience ends.
+    # The reload arrives while the first load stores its tokens, and gives up when its own time is over.
     with world.aws.visited("CreateSecret", lambda: reloads.append(phone.callback(returning))):
         first = phone.callback(returning)
     assert first.query["code"]

@@ -1,4 +1,4 @@
-"""What is written down: no secret, whatever happens, and one JSON line an event, whatever is sent (cases 47 and 48)."""
+"""The logs hold no secret, whatever happens, and one JSON line an event, whatever a caller sends (cases 47 and 48)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LEASE_SECONDS = 60
 
 
 class Written(Recorded):
-    """Telemetry that is kept and written too, as Lambda writes it."""
+    """Telemetry that the test reads and Lambda's logger also writes."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
-        # A logger of a name of its own: one that exists already writes to where standard output was then.
+        # A fresh name makes a fresh logger. An existing logger still writes to an earlier standard output.
         names = {
             "POWERTOOLS_SERVICE_NAME": service,
             "POWERTOOLS_METRICS_NAMESPACE": "AriesTokenBroker",
@@ -47,7 +47,7 @@ class Written(Recorded):
 
 
 class Story:
-    """A sign-in, a life and an end in which as much goes wrong as can; what was secret, and what was answered."""
+    """A sign-in, a life and an end with every possible failure, with their secrets and the refused answers."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -107,7 +107,7 @@ class Story:
         self.refuse(self.phone.refresh(oldest))
 
     def _learn(self) -> None:
-        """What this step has made: tokens of both sides, all that was sent to Aries, and all that is stored."""
+        """Note the secrets of this step: tokens of both sides, every value sent to Aries, every stored value."""
         world, phone = self.world, self.phone
         self.secrets |= {phone.access_token, phone.refresh_token}
         for body in world.token_requests():
@@ -187,7 +187,7 @@ def test_whatever_a_caller_or_aries_sends_is_one_json_line_an_event(
 
 
 def come_back_with(phone: Phone, name: str, headers: dict[str, str]) -> None:
-    """Return from Aries with a hostile value of one parameter, in a browser that calls itself something hostile."""
+    """Return from Aries with a hostile value of one parameter, and with hostile headers from the browser."""
     returning = dict(parse_qsl(phone.approve(phone.authorize()))) | {name: HOSTILE}
     query = "&".join(f"{key}={quote(value, safe='')}" for key, value in returning.items())
     assert phone.callback(query, headers=headers).status in (302, 400)

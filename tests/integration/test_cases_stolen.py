@@ -1,4 +1,4 @@
-"""What somebody gets who has a copy of the table, or a state that has been used: nothing (cases 13, 14 and 46)."""
+"""A copy of the table, or a used state, gives a thief nothing (cases 13, 14 and 46)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.world import Phone, World
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Every text, number and run of bytes in a row as DynamoDB hands it out."""
+    """Yield every text, number and run of bytes in a row as DynamoDB returns it."""
     match value:
         case dict():
             for member in value.values():
@@ -28,7 +28,7 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def secrets_of(world: World, phone: Phone) -> set[str]:
-    """Whatever opens something: tokens of both sides, the session's key, the browser's secret and Aries' state."""
+    """Return every secret: tokens of both sides, the session's key, the browser's secret and Aries' state."""
     secrets = {phone.access_token, phone.refresh_token, phone.aries_state, phone.verifier, *phone.cookies.values()}
     for name in world.session_secrets():
         stored = json.loads(world.secretsmanager.get_secret_value(SecretId=name)["SecretString"])
@@ -48,12 +48,12 @@ def test_a_copy_of_the_table_holds_no_token_key_or_state(world: World, stage: Ca
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
 def test_a_copy_of_the_table_redeems_nothing(world: World, stage: Callable[[World], Phone]) -> None:
-    """Not even with the app's verifier, which is not in the table."""
+    """The app's verifier, absent from the table, does not help the thief either."""
     phone = stage(world)
     status, calls = phone.row()["status"], world.aries.token_calls
     thief = world.phone()
     cookie = f"__Host-signin-{phone.session_id[:16]}"
-    # What the log tells of anyway is no secret: the app, the session's reference for support, an error.
+    # Texts in the log are no secrets: the app, the session's reference for support, an error.
     logged = str(world.telemetry)
     texts = sorted(text for text in set(texts_in(world.rows())) if text not in logged)
     assert len(texts) >= 8

@@ -1,4 +1,4 @@
-"""What becomes of sign-ins and sessions when their app's registration changes under them."""
+"""An app's registration changes during its sign-ins and sessions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGE = "This sign-in link does not work"
 
 
 def registered(**changes: Any) -> dict[str, str]:
-    """The environment after a deployment that changed the app's registration."""
+    """Return the environment after a deployment with a changed registration of the app."""
     apps = deepcopy(APPS)
     apps[CLIENT_ID] |= changes
     return {"APPS": json.dumps(apps)}
@@ -63,7 +63,7 @@ class TestASession:
         assert ("RefreshesRejected", {"reason": "scope_removed"}) in world.telemetry.metrics
         ended = [fields for _, event, fields in world.telemetry.lines if event == "session_ended"]
         assert [fields["reason"] for fields in ended] == ["scope_removed"]
-        # The registration that comes back brings no session back.
+        # Restoring the registration does not bring the session back.
         assert_refused(phone.refresh())
 
     def test_is_not_answered_again_within_the_grace_either(self, world: World) -> None:
@@ -80,7 +80,7 @@ class TestASession:
             assert_refused(phone.refresh(token))
         assert_ended(world, phone)
 
-    def test_lives_on_where_a_scope_that_it_does_not_have_is_taken_away_or_one_is_added(self, world: World) -> None:
+    def test_lives_on_if_its_app_loses_a_scope_it_does_not_have_or_gains_one(self, world: World) -> None:
         phone = world.refreshable()
         scopes = [*SCOPE.split(), "something:new"]
         assert phone.refresh(via=world.make_handler("token", **registered(scopes=scopes))).status == 200
@@ -118,7 +118,7 @@ class TestASession:
                 world.clock.time += 2 * GRACE
                 assert_refused(phone.refresh(via=world.make_handler("token", **without_scope())))
                 assert phone.row()["status"] == "dead"
-        # The cut-offs, the lease, the end, the secret.
+        # Five calls: the not-before times, the lease, the end, the secret, and one beyond them without a fault.
         assert number == 5
 
 
@@ -176,7 +176,7 @@ class TestASignIn:
         row = phone.row()
         assert row["status"] == "failed"
         assert transitions(tuple(text["S"] for text in row["timeline"]))[-1].reason == "redirect_uri_removed"
-        # With the registration that comes back the app hears of it.
+        # Once the registration is back, the app hears of the failure.
         assert phone.callback(returning).query["error"] == "server_error"
 
     @pytest.mark.parametrize("change", [without_redirect, without_scope])
@@ -197,5 +197,5 @@ class TestASignIn:
         code = phone.code()
         assert_refused(phone.redeem(code, via=world.make_handler("token", **change())))
         assert phone.row()["status"] == "issued"
-        # Nothing was used up: a mistake in the registration can be taken back.
+        # The refusal uses up nothing, so an operator can undo a mistake in the registration.
         assert phone.redeem(code).status == 200

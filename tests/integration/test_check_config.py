@@ -1,4 +1,4 @@
-"""What a deployment would be refused for, said before it: of samconfig.toml and of a file of apps."""
+"""The check before a deployment: samconfig.toml and a file of apps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ APPS = {"web": {"redirect_uris": ["https://web.example.com/cb"], "scopes": ["rea
 
 
 class Checked:
-    """One samconfig.toml and one apps.json, and what is said of them."""
+    """One samconfig.toml, one apps.json, and the check's words about them."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -32,7 +32,7 @@ class Checked:
         self.config.write_text(f"version = 0.1\n[{environment}.deploy.parameters]\nparameter_overrides = {overrides}\n")
 
     def __call__(self, *arguments: str) -> tuple[int, str]:
-        """The exit status, and what was said on the stream that goes with it."""
+        """Return the exit status and the output. A failure speaks on standard error alone."""
         status = main(["--config-file", str(self.config), *arguments])
         said = self._capsys.readouterr()
         assert bool(said.err) is bool(status)
@@ -48,7 +48,7 @@ def checked(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 
 
 def overrides(**parameters: Any) -> str:
-    """As `sam deploy --guided` writes them."""
+    """Return parameter_overrides as `sam deploy --guided` writes them."""
     given = {"AriesClientId": "aries", "Apps": json.dumps(APPS)} | parameters
     return json.dumps(" ".join(f"{name}={json.dumps(value)}" for name, value in given.items()))
 
@@ -77,7 +77,7 @@ def test_an_issuer_of_aries_with_a_path_can_be_used_and_one_with_a_query_is_refu
 
 
 def test_apps_that_were_moved_into_the_file_need_a_word_in_the_parameters(checked: Checked) -> None:
-    """CloudFormation keeps the last value of what is not named, and so the apps of the parameter."""
+    """CloudFormation keeps the last value of an omitted parameter, hence the old apps."""
     checked.apps_file.write_text(json.dumps(APPS))
     checked.configure(overrides())
     status, said = checked()
@@ -89,7 +89,7 @@ def test_apps_that_were_moved_into_the_file_need_a_word_in_the_parameters(checke
     assert checked()[0] == 0
 
 
-def test_what_is_said_for_deploy_takes_the_place_of_what_is_said_for_all(checked: Checked) -> None:
+def test_overrides_for_deploy_take_the_place_of_overrides_for_all(checked: Checked) -> None:
     everywhere = f"[default.global.parameters]\nparameter_overrides = {overrides()}\n"
     checked.config.write_text(everywhere)
     assert checked()[0] == 0
@@ -191,7 +191,7 @@ def test_a_file_of_apps_that_the_build_would_not_take_is_told_though_the_paramet
 
 
 def test_it_takes_about_a_second(checked: Checked) -> None:
-    """From its start to its end, as a command, of a configuration that it looks at whole."""
+    """A second for the whole command, with a configuration that passes every check."""
     checked.configure(overrides())
     begun = time.monotonic()
     done = subprocess.run(
@@ -203,7 +203,7 @@ def test_it_takes_about_a_second(checked: Checked) -> None:
         check=False,
     )
     assert (done.returncode, "can be used" in done.stdout) == (0, True), done.stderr
-    # Some 1.5 s by itself; the other tests have the machine too.
+    # About 1.5 s on an idle machine. The other tests load it too.
     assert time.monotonic() - begun < 10
 
 
@@ -220,7 +220,7 @@ def test_it_takes_about_a_second(checked: Checked) -> None:
 def test_the_layers_build_takes_the_file_beside_it_or_the_one_that_is_named(
     tmp_path: Path, named: str | None, own: str | None, took: str | None
 ) -> None:
-    """As SAM CLI runs it: in a copy of layers/, with ARTIFACTS_DIR and the caller's environment."""
+    """Run make as SAM CLI does: in a copy of layers/, with ARTIFACTS_DIR and the caller's environment."""
     layers, artifacts = tmp_path / "layers", tmp_path / "artifacts"
     shutil.copytree(ROOT / "layers", layers, ignore=shutil.ignore_patterns("__pycache__"))
     if own:

@@ -16,7 +16,7 @@ from tests.support.world import World
 
 
 def record(session_id: str, number: str, name: str = "REMOVE") -> dict[str, Any]:
-    """A record of a row that may have a secret, as Lambda hands it over."""
+    """Return a record of a row with a possible secret, as Lambda delivers it."""
     made = stream_record(session_id, int(number), name)
     made["dynamodb"]["ApproximateCreationDateTime"] = 0
     return made
@@ -56,7 +56,7 @@ def test_a_failure_that_passes_in_time_is_none(world: World, kind: str) -> None:
     assert world.telemetry.counted("SecretsNotDeleted") == 0
 
 
-# What AWS refuses for want of a right counts as absent: see tests/unit/test_cleanup.py.
+# AccessDenied counts as an absent secret: see tests/unit/test_cleanup.py.
 @pytest.mark.parametrize("kind", [kind for kind in FAILURES if kind != "access_denied"])
 def test_every_record_that_fails_to_the_end_is_reported_and_succeeds_later(world: World, kind: str) -> None:
     phones = [world.signed_in() for _ in range(3)]
@@ -74,7 +74,7 @@ def test_every_record_that_fails_to_the_end_is_reported_and_succeeds_later(world
 def test_one_secret_that_cannot_be_deleted_is_told_of_and_the_others_are_deleted(world: World) -> None:
     phones = [world.signed_in() for _ in range(3)]
     poisoned = secret_name(PREFIX, phones[0].session_id)
-    # Secrets Manager deletes no secret that has replicas.
+    # Secrets Manager refuses to delete a secret with replicas.
     world.secretsmanager.replicate_secret_to_regions(SecretId=poisoned, AddReplicaRegions=[{"Region": "eu-central-1"}])
     assert clean(world, *(record(phone.session_id, str(n)) for n, phone in enumerate(phones))) == ["0"]
     assert world.session_secrets() == [poisoned]

@@ -1,4 +1,4 @@
-"""Nothing can be learned by guessing: secrets are compared in constant time, and every bad one gets the same answer."""
+"""Guessing teaches nothing: comparisons of secrets take constant time, and every bad secret gets the same answer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tests.support.deployment import GRACE, OTHER_CLIENT_ID
 from tests.support.emitted import PACKAGE
 from tests.support.world import Answer, Phone, World
 
-# ``lease_id`` is never sent to anybody; a bare ``code`` in this package is the code of an error.
+# ``lease_id`` never leaves the broker, and a bare ``code`` in this package is an error code.
 SECRET_NAME = re.compile(r"(hash|token|verifier|challenge|secret|state|session_key|mac|cookie|grant\.code)$")
-# Comparisons of values that no caller presents, each with its reason.
+# No caller presents these values. Each comparison has its reason.
 HARMLESS = {
     "found.browser_hash == row.browser_hash": "two rows of ours: whether a row that is there is our own",
     "found.code_hash == row.code_hash": "two rows of ours: whether an update was our own",
@@ -31,7 +31,7 @@ def is_secret(operand: ast.expr) -> bool:
 
 
 def compared(source: str) -> list[str]:
-    """Every comparison by value in which a name of a secret stands; with a constant nothing can be learned."""
+    """Return every comparison by value of a secret's name. A comparison with a constant reveals nothing."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.In | ast.NotIn):
@@ -66,7 +66,7 @@ def same(answers: list[Answer]) -> None:
 
 
 def without_id(answer: Answer) -> str:
-    """The body to the byte, save for the id of the invocation, which says nothing of why."""
+    """Return the exact body without the id of the invocation. The id says nothing of the reason."""
     assert answer.json["request_id"] == answer.request_id
     assert answer.body.count(answer.request_id) == 1
     return answer.body.replace(answer.request_id, "")

@@ -1,4 +1,4 @@
-"""docs/CONTRIBUTING.md names files and make targets that exist."""
+"""Every file and make target in docs/CONTRIBUTING.md exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CORS: what a page of a registered origin may read, and no other page (the Fetch standard, "CORS protocol")."""
+"""CORS: a page of a registered origin may read answers, other pages may not (the Fetch standard, "CORS protocol")."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ FOREIGN = [
     f"{ORIGIN} https://evil.example",
     f"https://evil.example, {ORIGIN}",
     f"{ORIGIN}, {ORIGIN}",
-    # That of a registered redirect URI, which is no registered origin.
+    # The origin of a registered redirect URI, but not itself a registered origin.
     "https://app.example.com",
 ]
 
 
 def varies_by(method: str) -> str:
-    """What a cache must tell apart: the answer to a preflight names the headers that were asked for."""
+    """Return the Vary header. The answer to a preflight depends on the requested headers too."""
     return "Origin, Access-Control-Request-Headers" if method == "OPTIONS" else "Origin"
 
 
@@ -103,7 +103,7 @@ def preflight(world: World, asked: str | None, origin: str = ORIGIN) -> Answer:
 @pytest.mark.parametrize(
     "asked",
     [
-        # @capacitor-community/generic-oauth2, okta-auth-js, Sentry, and all at once.
+        # @capacitor-community/generic-oauth2, okta-auth-js, Sentry, and all of them together.
         "cache-control,content-type",
         "content-type,x-okta-user-agent-extended",
         "baggage,content-type,sentry-trace",
@@ -164,7 +164,7 @@ def test_no_other_origin_is_told_anything_and_a_cache_may_not_mix_them_up(
         for asked in ("OPTIONS", method):
             answer = world.call(function, asked, path, headers={"origin": origin})
             assert (cors_headers(answer), answer.headers["vary"]) == ({}, varies_by(asked)), (origin, asked)
-    # A cache that keeps an answer without an origin must not give it to a page either.
+    # A cache may hold an answer to a request without an origin. A page must not get this answer.
     for asked in ("OPTIONS", method):
         answer = world.call(function, asked, path)
         assert (cors_headers(answer), answer.headers["vary"]) == ({}, varies_by(asked))

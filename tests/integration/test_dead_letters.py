@@ -1,4 +1,4 @@
-"""A redrive with the clients that the broker makes for itself, against moto."""
+"""A redrive with the broker's own clients, against moto."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Account:
         return {listed["Name"] for listed in self.secretsmanager.list_secrets()["SecretList"]}
 
     def give_up_all(self) -> None:
-        """Put a letter about everything there is in the stream."""
+        """Put a letter about all records of the stream into the queue."""
         streams: Any = boto3.client("dynamodbstreams")
         arn = streams.list_streams(TableName=TABLE)["Streams"][0]["StreamArn"]
         (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
@@ -100,7 +100,7 @@ def test_the_secrets_of_removed_rows_are_deleted_and_those_of_rows_that_only_cha
     account.expire("last")
     account.give_up_all()
     assert account.letters.count() == 1
-    # The second try finds the queue empty.
+    # A second receive finds the queue empty.
     assert account.redrive(2) == Redriven(redriven=1, secrets_deleted=2)
     assert account.secrets() == {secret_name(PREFIX, "lives")}
     assert account.letters.count() == 0

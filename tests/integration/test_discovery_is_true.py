@@ -1,6 +1,6 @@
-"""Discovery that is true: what it advertises works, and what it does not advertise is refused.
+"""Discovery is true: advertised features work, all others are refused.
 
-Every member of the document has a check of its own here, which is given the member's value.
+Every member of the document has a check here. The check takes the member's value.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ OTHER_GRANTS = (
     "urn:ietf:params:oauth:grant-type:saml2-bearer",
     "urn:openid:params:grant-type:ciba",
 )
-# The endpoints of metadata members that are not there: RFC 7591, 7662, 8628, 9126, and OpenID's own.
+# The endpoints of absent metadata members: RFC 7591, 7662, 8628, 9126, and OpenID's own.
 NOT_SERVED = (
     "/oauth2/register",
     "/oauth2/introspect",
@@ -79,7 +79,7 @@ def assert_sent_back(answer: Answer, error: str) -> None:
 
 @checks("issuer")
 def issuer_is_where_the_document_is(world: World, value: str) -> None:
-    # RFC 8414 section 3.3: identical to what the well-known path was added to, and section 2: https, bare here.
+    # RFC 8414 section 3.3: identical to the base of the well-known URL. Section 2: https, and bare here.
     assert value == ISSUER
     assert urlsplit(value)._replace(scheme="", netloc="").geturl() == ""
 
@@ -194,7 +194,7 @@ def s256_protects_every_code(world: World, value: list[str]) -> None:
 
 @checks("authorization_response_iss_parameter_supported")
 def every_authorization_response_names_the_issuer(world: World, value: bool) -> None:
-    # RFC 9207 section 2: error responses too.
+    # RFC 9207 section 2 demands it of error responses too.
     assert value is True
     for answer in authorization_responses(world):
         assert answer.query["iss"] == ISSUER
@@ -202,11 +202,11 @@ def every_authorization_response_names_the_issuer(world: World, value: bool) -> 
 
 
 def authorization_responses(world: World) -> Iterator[Answer]:
-    """An app gets each of these at its redirect URI."""
+    """Yield every kind of answer at the app's redirect URI."""
     phone = world.phone()
     returned = phone.approve(phone.authorize())
     yield phone.callback(returned)
-    yield phone.callback(returned)  # loaded once more
+    yield phone.callback(returned)  # a reload
     yield world.phone().authorize(response_type="token")
     with world.aws.failing("PutItem"):
         yield world.phone().authorize()
@@ -231,7 +231,7 @@ def a_request_object_is_refused_and_never_fetched(world: World, value: bool) -> 
 
 @checks("claims_parameter_supported")
 def claims_are_not_read(world: World, value: bool) -> None:
-    # OpenID Connect Core section 5.5: one that does not support them answers as if they were not there.
+    # OpenID Connect Core section 5.5: a provider without support ignores the parameter.
     assert value is False
     assert world.phone().authorize(claims='{"userinfo":{}}').query["scope"] == SCOPE
 
@@ -246,7 +246,7 @@ def a_sign_in_without_a_person_is_answered_and_never_begun(world: World, value: 
 
 @checks("subject_types_supported", "id_token_signing_alg_values_supported")
 def what_openid_discovery_demands_is_there_and_no_id_token_is_issued(world: World, value: list[str]) -> None:
-    # OpenID Connect Discovery section 3 requires both, RS256 included; AppAuth refuses a document without them.
+    # OpenID Connect Discovery section 3 requires both, with RS256. AppAuth refuses a document without them.
     assert value in (["public"], ["RS256"])
     phone = world.phone()
     phone.authorize(nonce="n")
@@ -271,7 +271,7 @@ def test_both_documents_are_the_same(world: World) -> None:
 
 
 def test_a_dpop_proof_binds_nothing_and_the_token_is_said_to_be_a_bearer_token(world: World) -> None:
-    # RFC 9449 section 5: by its token_type the client knows that no proof was asked for.
+    # RFC 9449 section 5: the token_type tells the client that no proof binds the token.
     phone = world.phone()
     fields = {"grant_type": "authorization_code", "code": phone.code(), "redirect_uri": phone.redirect_uri}
     answer = post(world, "/oauth2/token", fields | {"code_verifier": VERIFIER}, {"dpop": JWT})

@@ -1,4 +1,4 @@
-"""docs/deploy.md names what there is: parameters, resources, metrics, limits, and ten commands for the first day."""
+"""Everything named in docs/deploy.md exists: parameters, resources, metrics, limits, ten commands for the first day."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_resource_that_it_names_exists() -> None:
     assert "CheckedConfiguration" in resources
     for group in re.findall(r"/aws/lambda/STACK-(\w+)", PAGE):
         assert f"/aws/lambda/${{AWS::StackName}}-{group}" in TEMPLATE.read_text()
-    # The name that CloudFormation gives the table begins so.
+    # CloudFormation's name for the table has this prefix.
     assert "'STACK-SignInsTable'" in PAGE
 
 
@@ -62,7 +62,7 @@ def test_every_parameter_is_named() -> None:
 
 
 def test_every_output_is_named_here_or_in_the_runbook() -> None:
-    # These outputs are told in words.
+    # The page describes these outputs in words.
     in_words = {"Issuer", "RedirectUri", "TableName", "DashboardName"}
     told = PAGE + (ROOT / "docs" / "operate.md").read_text()
     assert [name for name in source()["Outputs"] if name not in in_words and f"`{name}`" not in told] == []
@@ -100,7 +100,7 @@ def test_every_command_is_one_that_a_shell_can_read() -> None:
 
 
 def test_every_call_of_aws_in_it_is_one_that_there_is_with_options_that_it_takes() -> None:
-    """By the descriptions of the services, from which the AWS CLI makes its commands."""
+    """The AWS CLI derives its commands from the same descriptions of the services."""
     session: Any = boto3.Session()
     seen = 0
     for line in "\n".join(commands()).replace("\\\n", " ").splitlines():

@@ -1,4 +1,4 @@
-"""docs/operate.md tells of everything that there is to watch and to call."""
+"""docs/operate.md describes every alarm, saved query and operator action."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No word of our own source is drawn as a secret, where it would count as a leak wherever it rightly stands."""
+"""Drawn secrets carry a mark, so no word of our own source counts as a leak."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.leaks import Watch
 
 SOURCES = [*(ROOT / "functions").rglob("*.py"), *(ROOT / "layers" / "oauth_broker").rglob("*.py")]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-# In these files no secret is drawn: what hypothesis draws is neither sent nor kept as one.
+# Drawn texts in these files are neither sent nor stored as secrets.
 HARMLESS = {
     "tests/support/drawn.py": "makes the marked ones",
     "tests/unit/test_dialect.py": "members of an error answer, which is no request",
@@ -34,7 +34,7 @@ def constants(path: Path) -> set[str]:
 WORDS = sorted(set().union(*map(constants, SOURCES)))
 
 
-def test_a_word_of_our_own_source_that_is_drawn_as_a_secret_and_logged_as_a_reason_is_no_leak() -> None:
+def test_a_word_of_our_own_source_drawn_as_a_secret_and_logged_as_a_reason_is_no_leak() -> None:
     assert "malformed_answer" in WORDS
     watch = Watch()
     for word in WORDS:
@@ -68,7 +68,7 @@ def test_without_an_alphabet_any_text_that_utf_8_can_write_is_drawn_and_no_other
 
 
 def drawn_without_a_mark(path: Path) -> bool:
-    """Whether a strategy of a text that is long enough for a secret is not a marked one."""
+    """Tell whether a file draws texts as long as a secret without the mark."""
     for node in ast.walk(ast.parse(path.read_text())):
         if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "st.text"):
             continue

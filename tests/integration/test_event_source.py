@@ -1,4 +1,4 @@
-"""The local stack's stand-in for Lambda's event source mapping does what Lambda's documentation says."""
+"""The local stack's stand-in for Lambda's event source mapping follows Lambda's documentation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def report(*numbers: int) -> dict[str, Any]:
 
 
 class Lambda:
-    """A mapping, with the numbers of the records that its function was called with."""
+    """A mapping, with the numbers of the records in each call of its function."""
 
     def __init__(self, shards: dict[str, Shard], answer: Answer, **changes: Any) -> None:
         self.answer = answer
@@ -91,9 +91,9 @@ def test_the_template_asks_for_all_of_it() -> None:
     assert not trigger.wants(stream_record("a", 1, "INSERT"))
 
 
-# Every state that a row can be in, and one that a later release may bring.
+# Every state of a row, and one of a later release.
 STATES = ["pending", "claimed", "issued", "active", "failed", "dead", "revoked", "a later release's"]
-# What decides, and what must not.
+# The attributes that decide, and one that must not.
 ATTRIBUTES: list[dict[str, Any]] = [
     {name: value for name, value in pairs if value}
     for pairs in itertools.product(
@@ -129,7 +129,7 @@ def test_batches_are_of_the_size_asked_for_and_come_in_order() -> None:
     assert function.rounds(2) == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
 
 
-def test_what_the_filter_does_not_want_is_not_handed_over() -> None:
+def test_the_filter_keeps_unwanted_records_back() -> None:
     records = shard(1, 2, 3)
     records.records[1]["eventName"] = "MODIFY"
     function = Lambda({"a": records}, failing(), patterns=({"eventName": ["REMOVE"]},))
@@ -149,7 +149,7 @@ def test_what_the_filter_does_not_want_is_not_handed_over() -> None:
         # An object is no leaf.
         ({"dynamodb": [{"exists": True}]}, []),
         ({"dynamodb": {"SequenceNumber": [{"anything-but": ["1", "3"]}]}}, [2]),
-        # What is absent is not anything.
+        # An absent member does not count as "anything but".
         ({"dynamodb": {"Absent": [{"anything-but": ["1"]}]}}, []),
         ({"dynamodb": {"SequenceNumber": ["1", {"anything-but": ["1", "2"]}]}}, [1, 3]),
     ],
@@ -246,7 +246,7 @@ def test_a_batch_that_grows_too_old_is_given_up() -> None:
     assert function.given_up() == [("RecordAgeExceeded", "1", "2", 2)]
 
 
-def test_without_a_destination_what_is_given_up_is_gone() -> None:
+def test_without_a_destination_given_up_records_are_gone() -> None:
     function = Lambda({"a": shard(1, 2)}, failing(1), most_retries=0, on_failure="")
     assert function.rounds(3) == [[1, 2]]
     assert function.letters() == []

@@ -1,4 +1,4 @@
-"""The captured events: of the template's routes, of one sign-in, and as API Gateway and DynamoDB send them."""
+"""The captured events cover the template's routes and one sign-in, in the form of API Gateway and DynamoDB."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_they_tell_one_sign_in_from_its_beginning_to_its_end() -> None:
     (removed,) = EVENTS["cleanup_removed"]["Records"]
     assert removed["eventName"] == "REMOVE"
     assert removed["dynamodb"]["Keys"] == {"session_id": {"S": session_id}}
-    # With what the row held: one that expired while the session was active.
+    # The record holds the whole row, expired while the session was active.
     image = removed["dynamodb"]["OldImage"]
     assert template_trigger().wants(removed)
     held = from_item(image)

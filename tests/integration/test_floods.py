@@ -1,4 +1,4 @@
-"""Floods of sign-ins, codes and tokens: what each request costs is bounded, and honest users get through."""
+"""Floods of sign-ins, codes and tokens: the cost of each request has a bound, and honest users get through."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def writes(world: World) -> int:
 
 @pytest.fixture
 def flooded(world: World) -> World:
-    """The default source has begun as many sign-ins of the default app as it may for now."""
+    """The default source has used up its sign-ins of the default app for now."""
     attacker = world.phone()
     for _ in range(LIMIT):
         assert attacker.authorize().location.startswith("https://app.aries.example/")
@@ -39,7 +39,7 @@ def flooded(world: World) -> World:
 
 
 def assert_put_off(answer: Answer, description: str) -> None:
-    """The app is told that its person may try again."""
+    """Check that the app learns that its person may try again."""
     assert answer.location.startswith(APP_URI)
     assert answer.query == {
         "error": "temporarily_unavailable",
@@ -122,13 +122,13 @@ TOO_MANY = "too_many_sign_ins_from_source"
 
 @pytest.fixture
 def hourly() -> Iterator[World]:
-    """A broker of which one source may finish 20 sign-ins of an app an hour."""
+    """A broker with a limit of 20 finished sign-ins an hour, for one source and one app."""
     with running_world(SIGN_IN_LIMIT=str(FINISHED)) as world:
         yield world
 
 
 def signs_in_by_script(world: World, times: int) -> list[tuple[Phone, str, Answer]]:
-    """A person with an account at Aries signs in five times a second, which SourceLimit allows.
+    """A person with an account at Aries signs in five times a second, within SourceLimit.
 
     Each sign-in comes with the query of its callback, and the answer.
     """
@@ -152,7 +152,7 @@ class TestFinishedSignIns:
 
     def test_both_alarms_on_sign_ins_hear_of_it_and_the_log_says_why(self, hourly: World) -> None:
         signs_in_by_script(hourly, FINISHED + 15)
-        # ManySignInsAlarm, and SignInsFailAlarm.
+        # SecretsCreated drives ManySignInsAlarm, SignInsFailed drives SignInsFailAlarm.
         assert hourly.telemetry.counted("SecretsCreated") == FINISHED
         assert hourly.telemetry.metrics.count(("SignInsFailed", {"reason": TOO_MANY})) == 15
         level, event, fields = hourly.telemetry.lines[-1]
@@ -164,7 +164,7 @@ class TestFinishedSignIns:
         assert answer.query["error"] == "temporarily_unavailable"
         assert (phone.row()["status"], phone.row()["failed_error"]) == ("failed", "temporarily_unavailable")
         assert "code_verifier" not in phone.row()
-        # There is room again by then. A sign-in that was put off is begun anew, not taken up.
+        # By then the source has room again. The refused sign-in stays refused, and its person begins anew.
         hourly.clock.time += 300
         assert phone.callback(returning) == answer
         assert hourly.aries.token_calls == FINISHED
@@ -253,7 +253,7 @@ class TestCodesAndTokens:
         assert world.aws.counted() == {"dynamodb": FLOOD}
         assert writes(world) == LIMIT
         assert world.aries.token_calls == calls
-        # From the very same address, and with nothing to wait for.
+        # The honest refresh comes from the same address, and has no pause to wait for.
         assert honest.refresh(function=function).status == 200
         assert world.aries.token_calls == calls + 1
 
@@ -300,7 +300,7 @@ class TestCodesAndTokens:
         assert honest.row()["status"] == "revoked"
         assert world.session_secrets() == []
 
-    def test_a_victims_session_is_not_locked_by_who_tries_its_id(self, world: World) -> None:
+    def test_an_attacker_who_tries_the_id_of_a_session_does_not_lock_it(self, world: World) -> None:
         victim = world.signed_in(source=ELSEWHERE)
         calls = world.aries.token_calls
         world.clock.time += GRACE + 1
@@ -308,8 +308,8 @@ class TestCodesAndTokens:
         world.aws.made.clear()
         for number in range(FLOOD):
             assert world.phone().refresh(f"{victim.session_id}.1.{session_id(number)}").status == 400
-        # Each asks for the lease, is refused it, and has its token held against the session's key. Past the limit it
-        # asks no more, and only reads.
+        # Each request asks for the lease, does not get it, and has its token checked against the session's key. Past
+        # the limit the requests only read.
         to_the_limit = ["dynamodb:UpdateItem", "secrets-manager:GetSecretValue"]
         beyond = ["dynamodb:GetItem", "secrets-manager:GetSecretValue"]
         assert world.aws.made == to_the_limit * LIMIT + beyond * (FLOOD - LIMIT)

@@ -1,4 +1,4 @@
-"""Each function as Lambda starts it: what it refuses to start with, what it loads, and how it reads real events."""
+"""Each function as Lambda starts it: the settings it refuses, the modules it loads, the real events it reads."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_folder_of_functions_holds_one_short_module_and_nothing_else(function:
 
 
 def loaded(function: str, environment: dict[str, str]) -> set[str]:
-    """The modules that a fresh interpreter has loaded once the function has started."""
+    """Return the modules that a fresh interpreter has loaded after the start of the function."""
     program = (
         "import json, pathlib, sys\n"
         "from tests.support.bootstrap import load_module\n"
@@ -109,7 +109,7 @@ def send(world: World, function: str, captured: dict[str, Any]) -> Answer:
 
 
 def with_form(captured: dict[str, Any], **values: str) -> dict[str, Any]:
-    """The captured event with some of its form's values put in from a sign-in that is under way."""
+    """Return the captured event with some form values from a sign-in under way."""
     fields = dict(parse_qsl(base64.b64decode(captured["body"]).decode())) | values
     return captured | {"body": base64.b64encode(urlencode(fields).encode()).decode()}
 
@@ -209,7 +209,7 @@ def test_the_captured_preflight_is_allowed_where_its_origin_is_registered(world:
     assert send(world, "token", captured | {"headers": headers}).headers["access-control-allow-origin"] == ORIGIN
 
 
-def test_not_even_at_the_debug_level_are_requests_and_answers_of_aws_logged(
+def test_requests_and_answers_of_aws_are_not_logged_even_at_the_debug_level(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -227,7 +227,7 @@ def test_not_even_at_the_debug_level_are_requests_and_answers_of_aws_logged(
 def test_what_lambda_calls_logs_one_json_line_an_event_and_emits_metrics_of_their_own(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # A logger of another name: one that exists already writes to where standard output was then.
+    # A fresh name makes a fresh logger. An existing logger still writes to an earlier standard output.
     module = load_function("authorize", world.environment | {"POWERTOOLS_SERVICE_NAME": "service-of-this-test"})
     hostile = {"user-agent": "a\r\nb\x1b[31m\u2028", "x-forwarded-for": "secret"}
     captured = event("authorize_ok")

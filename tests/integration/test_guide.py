@@ -1,4 +1,4 @@
-"""docs/connect-an-app.md tells app developers every error that they may meet, and a sign-in by hand that works."""
+"""docs/connect-an-app.md explains every error to app developers, and its sign-in by hand works."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def script_for(stack: LocalStack, folder: Path, **changes: str) -> Path:
         "CLIENT_ID": PHONE,
         "REDIRECT_URI": f"{stack.phone}/",
         "https://api.aries.com": stack.aries,
-        # What the broker asks for between two tries is longer than a test should wait.
+        # The broker asks for a pause between two tries, too long for a test.
         "retries=5": "retries=0",
         **changes,
     }
@@ -70,7 +70,7 @@ def came_back_to(url: str, decision: Literal["approve", "deny"] = "approve") -> 
 
 @dataclass(frozen=True)
 class Run:
-    """What became of one run of the script: its status, and what it said to whom."""
+    """One run of the script: its status, its output and its complaints."""
 
     status: int
     told: str
@@ -78,7 +78,7 @@ class Run:
 
 
 def run(script: Path, browse: Callable[[str], str] = came_back_to) -> Run:
-    """Run the script; a person opens the URL that it shows, and copies back where the browser came to."""
+    """Run the script. A person opens the printed URL, and copies the final URL back."""
     bash = shutil.which("bash")
     assert bash is not None
     assert all(shutil.which(name) for name in ("curl", "openssl")), "curl and openssl are needed"
@@ -100,7 +100,7 @@ def run(script: Path, browse: Callable[[str], str] = came_back_to) -> Run:
 
 
 def kept(script: Path) -> dict[str, str] | None:
-    """The tokens that the script has kept, for nobody else to read."""
+    """Return the script's stored tokens. No other user may read the file."""
     path = script.parent / "aries-session.json"
     if not path.exists():
         return None
@@ -113,7 +113,7 @@ Answer = Callable[[dict[str, str], Callable[[], str]], str]
 
 @pytest.fixture
 def answering(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Answer], None]:
-    """Have another answer to the requests that a function gets, given their form and a way to ask the real one."""
+    """Replace the answers of a function. The replacement gets the request's form and a way to ask the real function."""
     run = stack.runner.run
 
     def answer(function: str, make: Answer) -> None:
@@ -146,7 +146,7 @@ def test_the_sign_in_by_hand_signs_in_refreshes_and_signs_out(stack: LocalStack,
     calls = stack.aries_simulator.code_calls
     done = run(script)
     assert (done.status, stack.aries_simulator.code_calls) == (0, calls + 1), done
-    # The answer of Aries' API, and that of the sign-out.
+    # The answer of Aries' API, and the answer to the sign-out.
     assert '"id"' in done.told
     assert done.told.rstrip().endswith("{}")
     sessions = stack.client("dynamodb").scan(TableName=stack.table)["Items"]
@@ -306,7 +306,7 @@ def test_the_script_hands_curl_no_secret_that_others_on_the_machine_could_see(
     done = run(script)
     assert done.status == 0, done.complaint
     secrets = re.findall(r"(?:token=|code=|code_verifier=|Bearer )([^&\n]+)", sent.read_text())
-    # The code with its verifier, the access token, and the refresh token.
+    # The code, its verifier, the access token and the refresh token.
     assert len(set(secrets)) == 4
     arguments = seen.read_text()
     assert f"client_id={PHONE}" in arguments

@@ -1,4 +1,4 @@
-"""The sign-in by hand of docs/connect-an-app.md, at a broker without a client secret of Aries: no refresh tokens."""
+"""The sign-in by hand of docs/connect-an-app.md, at a broker that lacks Aries' client secret and so refresh tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def test_the_sign_in_by_hand_says_that_there_is_no_refresh_token(tmp_path: Path)
     with LocalStack(client_secret=False) as stack:
         script = script_for(stack, tmp_path)
         done = run(script)
-    # The access token was good all the same.
+    # The access token works all the same.
     assert '"id"' in done.told
     assert (done.status, kept(script)) == (1, None)
     assert done.complaint.startswith("There is no refresh token, since the broker has no client secret of Aries'.")

@@ -1,7 +1,7 @@
-"""A session, or a sign-in, that expires while a request for it is under way: every request gets its defined answer.
+"""A session or a sign-in expires during a request for it: every request gets its defined answer.
 
-Each test repeats its request. The row expires at the first look of the request at the clock, then at the second, and so
-on: a request learns the time in no other way.
+Each test repeats its request. The row expires at the request's first look at the clock, then at the second, and so on.
+A request learns the time in no other way.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TOKENS = (200, "")
 
 
 class ExpiringClock(VirtualClock):
-    """A clock that is at ``second`` from a given look on."""
+    """A clock that jumps to ``second`` at a given look."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,9 +62,9 @@ def answers_as_it_expires(
     prepare: Callable[[Phone], object] = lambda phone: None,
     expiry: str = "expires_at",
 ) -> list[tuple[int, str]]:
-    """What ``request`` is answered, each time with a row of ``start`` that expires one look at the clock later.
+    """Return the answers to ``request``. Each row of ``start`` expires one look at the clock later than the row before.
 
-    ``prepare`` is done two seconds before. The last answer is that of a request that was over in time.
+    ``prepare`` runs two seconds before. The last request finishes before its row expires.
     """
     answers = []
     for after in range(_MOST_LOOKS):
@@ -86,7 +86,7 @@ def told(answer: Answer) -> tuple[int, str]:
 
 
 def older_token(world: World, phone: Phone) -> str:
-    """The session's own token of the first generation, made with its key."""
+    """Return the session's own token of the first generation, made with its key."""
     name = secret_name(PREFIX, phone.session_id)
     key = json.loads(world.secretsmanager.get_secret_value(SecretId=name)["SecretString"])["session_key"]
     return RefreshToken.mint(phone.session_id, 1, Secret(key)).text.reveal()
@@ -126,7 +126,7 @@ def test_a_code_that_comes_again_for_a_session_that_expires_is_refused(world: Wo
     assert len(answers) > 2
 
 
-def test_a_lost_token_after_the_grace_of_a_session_that_expires_is_refused_where_it_may_not_come_late(
+def test_if_late_retries_end_the_session_a_lost_token_of_an_expiring_session_is_refused(
     clock: ExpiringClock,
 ) -> None:
     tokens: list[str] = []

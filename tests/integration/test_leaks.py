@@ -1,4 +1,4 @@
-"""The watch over all tests (tests/support/leaks.py) bites: a secret that is planted in any channel is found."""
+"""The watch over all tests (tests/support/leaks.py) bites: it finds a planted secret in any channel."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CANARY = "canary-of-the-watch/5f1c"
 
 @contextmanager
 def planting() -> Iterator[None]:
-    """What is planted within is not to fail the test that planted it."""
+    """Keep a planted secret from failing the test that planted it."""
     WATCH.begin()
     try:
         yield
@@ -199,7 +199,7 @@ def test_what_went_to_another_process_and_came_back_is_searched_for_in_its_log(b
         assert WATCH.leaks() == ["log of the functions"]
 
 
-def test_what_goes_to_another_process_by_requests_is_met_and_what_comes_back() -> None:
+def test_the_watch_meets_the_secrets_of_requests_and_answers_between_processes() -> None:
     told = answer(b'{"access_token": "canary-of-a-token"}', "200 OK", "Set-Cookie: c=canary-of-a-cookie; Secure")
     with planting(), watching_requests(), Peer(answering_once(told)) as peer:
         sent = {"refresh_token": CANARY, "client_id": "not-a-secret"}
@@ -216,7 +216,7 @@ def test_what_a_test_reads_of_standard_output_is_searched_too(capsys: pytest.Cap
 
 
 def report_of(sections: list[tuple[str, str]], when: str = "call") -> Any:
-    """Hand a report of a test that passed to the hook of the whole suite."""
+    """Hand a report of a passed test to the hook of the whole suite."""
     report: Any = SimpleNamespace(when=when, sections=sections, passed=True, outcome="passed", longrepr=None)
     hook = conftest.pytest_runtest_makereport(None)  # type: ignore[arg-type]
     next(hook)
@@ -255,7 +255,7 @@ UNREADABLE = {
 
 @pytest.fixture
 def lambdas_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What a handler of the root logger, as Lambda's runtime has one, writes of whatever any library says."""
+    """Collect the words of every library in a handler of the root logger, like the one of Lambda's runtime."""
     written = io.StringIO()
     handler, root = logging.StreamHandler(written), logging.getLogger()
     for logger in (root, *map(logging.getLogger, ("boto3", "botocore", "urllib3"))):

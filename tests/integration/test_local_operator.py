@@ -1,4 +1,4 @@
-"""``make operate``: the operator's actions on the stack that runs on this machine, with the words of production."""
+"""``make operate`` runs the operator's actions on the local stack, with the words of production."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def stack() -> Iterator[LocalStack]:
 
 
 def operate(port: int | str, **words: str) -> tuple[int, Any, str]:
-    """Run the command of the Makefile; return its status, its answer and what it says besides."""
-    # A desktop may have variables of these names, which are not meant.
+    """Run the command of the Makefile. Return its status, its answer and its other output."""
+    # Desktops may set variables of these names. The command must not read them.
     environment = os.environ | {"SESSION": "gnome", "CLIENT_ID": "x"} | words
     done = subprocess.run(
         [sys.executable, "-m", "tests.local.operate", "--port", str(port), *words],
@@ -86,7 +86,7 @@ def test_what_is_not_done_ends_with_a_status_of_its_own(stack: LocalStack) -> No
         {"ACTION": "nonsense"},
         {"ACTION": "session"},
         {"ACTION": "redrive", "LIMIT": "x"},
-        # Not taken for a yes.
+        # The word "false" is no yes.
         {"ACTION": "revoke_all", "EVERYONE": "false"},
         {"EVENT": "[]"},
     ):
@@ -138,7 +138,7 @@ def test_the_operator_is_the_login_name_or_local_where_that_is_none(monkeypatch:
 
 
 def test_make_hands_over_what_it_was_given_itself_and_nothing_of_the_environment(tmp_path: Path) -> None:
-    # A stamp that is newer than the lock, so that nothing is installed; `echo` in the place of Python.
+    # The stamp is newer than the lock, so make installs nothing. `echo` stands in for Python.
     (tmp_path / "echo").mkdir()
     (tmp_path / "echo" / "python").symlink_to("/bin/echo")
     (tmp_path / ".ready").touch()

@@ -1,4 +1,4 @@
-"""The whole product over real HTTP on one machine: every server of the local stack, and the command that starts it."""
+"""The whole product over real HTTP on one machine: every server of the local stack, and its command."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from tests.local.template import ROOT
 from tests.local.transcript import Transcript
 from tests.support.ports import five_free_ports
 
-# Every secret of the product is at least 43 characters of base64url; no name or path is half as long.
+# Every secret of the product has at least 43 characters of base64url. Names and paths have less than half as many.
 SECRET = re.compile(r"[A-Za-z0-9_-]{40,}")
 
 
 def come_back(stack: LocalStack) -> tuple[str, str]:
-    """Sign a person in up to the redirect to the app; return the one-time code and the verifier for it."""
+    """Sign a person in up to the redirect to the app. Return the one-time code and its verifier."""
     verifier = secrets.token_urlsafe(32)
     query = {
         "response_type": "code",
@@ -332,7 +332,7 @@ def test_the_command_adds_the_apps_of_a_file_replaces_those_of_the_same_id_and_p
             back = browser.get(approve(browser, at_aries, "approve"), allow_redirects=False, timeout=30)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
-    # The app's own scheme and scope are good for a sign-in.
+    # The app signs in with its own scheme and scope.
     assert back.headers["Location"].startswith("com.example.mine:/callback?code=")
     assert "http://localhost:5173/" in told
     assert "https://web.example.com/callback" not in told

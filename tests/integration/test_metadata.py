@@ -1,4 +1,4 @@
-"""Discovery: every document, and that what it advertises is so."""
+"""Every discovery document exists and is true."""
 
 from __future__ import annotations
 

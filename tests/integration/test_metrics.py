@@ -1,4 +1,4 @@
-"""Every metric, made by what it counts; and every log line of a request, tied to its session, app and request."""
+"""One case for every metric. Every log line of a request names its session, app and request."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_what_happens_is_counted(world: World, happens: Callable[[World], None],
 
 
 def metrics_of_the_code() -> set[str]:
-    """What the package counts and measures, read from its source."""
+    """Return the metrics that the package counts and measures, read from its source."""
     trees = [ast.parse(path.read_text()) for path in (ROOT / "layers" / "oauth_broker" / "oauth_broker").rglob("*.py")]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     names = [
@@ -227,7 +227,7 @@ def metrics_of_the_code() -> set[str]:
 
 def test_every_metric_of_the_code_is_among_them() -> None:
     assert len(metrics_of_the_code()) > 20
-    # The operator's have tests of their own.
+    # The operator's metric has tests of its own.
     assert metrics_of_the_code() - {"OperatorActions"} == {name for _, metrics in CASES for name, _ in metrics}
 
 

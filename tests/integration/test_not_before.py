@@ -1,4 +1,4 @@
-"""A mass sign-out as the token endpoints see it: the sessions that began no later than the cut-off are over."""
+"""A mass sign-out at the token endpoints: sessions begun at or before the not-before time are over."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_signing_out_works_as_ever(world: World) -> None:
 def test_where_the_cut_offs_cannot_be_read_the_app_is_told_to_come_again(world: World) -> None:
     phone = world.phone()
     code = phone.code()
-    # The row of a code is read before them.
+    # Redeeming a code reads its row first, and the not-before times after it.
     with world.aws.answering_routine_with("throttled"):
         assert phone.redeem(code).status == 503
         assert phone.refresh("a" * 43 + ".1." + "b" * 43).status == 503
@@ -109,7 +109,7 @@ def test_a_warm_process_reads_them_once_in_their_time_however_much_it_serves(wor
     assert world.aws.routine == ["dynamodb:GetItem"]
 
 
-# What somebody may write who may write the item.
+# Values from an attacker with the right to write the item.
 HOSTILE = [{"S": "x"}, {"N": "9999999999999"}, {"NULL": True}]
 
 

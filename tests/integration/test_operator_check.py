@@ -1,4 +1,4 @@
-"""The configuration check against a broker whose parts are right, or wrong one by one."""
+"""The configuration check against a broker with all parts right, or one part wrong."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMES = [
 
 
 def check(world: World, **environment: str) -> dict[str, Any]:
-    """Run the check in a process of its own; return its answer with the checks by name."""
+    """Run the check in a process of its own. Return its answer with the checks by name."""
     queue: Any = boto3.Session().client("sqs")
     url = queue.create_queue(QueueName="dead-letters")["QueueUrl"]
     defaults = {"ARIES_AUTHORIZE_URL": world.aries.authorize_url, "DEAD_LETTER_QUEUE_URL": url}
@@ -39,7 +39,7 @@ def check(world: World, **environment: str) -> dict[str, Any]:
 
 
 def wrong(answer: dict[str, Any]) -> list[str]:
-    """The names of the checks that failed."""
+    """Return the names of the failed checks."""
     assert list(answer["checks"]) == NAMES
     assert answer["ok"] is all(found["ok"] for found in answer["checks"].values())
     return [name for name, found in answer["checks"].items() if not found["ok"]]
@@ -74,7 +74,7 @@ def test_it_changes_nothing_raises_no_alarm_and_shows_no_secret(world: World) ->
     assert len(json.dumps(answer)) < 2000
 
 
-def test_with_the_names_that_api_gateway_gives_the_outputs_are_pointed_to(world: World) -> None:
+def test_without_an_issuer_the_check_points_to_the_outputs(world: World) -> None:
     answer = check(world, ISSUER="")
     assert wrong(answer) == []
     assert "outputs" in detail(answer, "issuer")
@@ -88,7 +88,7 @@ def test_without_a_client_secret_it_is_said_what_that_means_and_aries_asked_othe
     assert "client_secret" not in world.token_requests()[-1]
 
 
-def test_in_the_other_dialect_it_is_asked_in_that() -> None:
+def test_the_check_asks_aries_in_the_standard_dialect_too() -> None:
     with running_world(dialect="standard") as world:
         assert wrong(check(world)) == []
         assert world.token_requests()[-1]["grant_type"] == "refresh_token"
@@ -106,7 +106,7 @@ def test_an_account_that_may_run_hardly_anything_at_once_is_told_with_the_quota_
     assert detail(answer, "concurrency") == "lambda:AccessDeniedException"
 
 
-# One thing wrong, and all the others looked at all the same.
+# One part is wrong, and the check still looks at all the others.
 
 
 def nothing(world: World) -> None:

@@ -1,6 +1,6 @@
-"""Every AWS call of every command fails in every way: it is said clearly, and a repetition completes it.
+"""Every AWS call of every command fails in every way: the answer says so clearly, and a repetition completes it.
 
-The mass sign-out's are with it, and so are the redrive's.
+The mass sign-out and the redrive have these tests in their own modules.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def test_a_failure_is_told_and_a_repetition_completes_the_command(
         assert hit
         assert_none_is_seen(world, secrets, answer)
         if (action, number, kind) == ("revoke", 4, "access_denied"):
-            # The row has ended, and Secrets Manager may answer so for a name that does not exist.
+            # The row has ended, and Secrets Manager may give this answer for an absent name.
             assert (answer["ended_now"], answer["secret_deleted"]) == (True, False)
         elif answer:
             assert answer["error"] == "temporary_failure"
@@ -42,7 +42,7 @@ def test_a_failure_is_told_and_a_repetition_completes_the_command(
         assert "error" not in operate(world, **command)
         assert phone.refresh().status == (200 if action == "session" else 400)
         assert len(world.session_secrets()) == (number if action == "session" else 0)
-    # There is no call but these.
+    # The command makes no further call.
     phone = world.signed_in()
     with at_call(world, calls + 1, kind) as hit:
         operate(world, action=action, session=reference(phone), via=world.make_handler("operator"))
@@ -68,7 +68,7 @@ def test_a_check_says_which_call_failed_and_makes_all_the_others(kind: str) -> N
                 "GetAccountSettings": {"concurrency"},
                 "GetSecretValue": {"client_secret", "aries_token"} if number == 4 else {"aries_token"},
             }[operation]
-            # There is no queue in this world.
+            # This world has no queue.
             assert names == expected | {"dead_letters"}
             assert len(answer["checks"]) == 10
             assert ARIES_CLIENT_SECRET not in json.dumps([answer, world.telemetry.lines])

@@ -1,4 +1,4 @@
-"""The answer to a leak: all sessions are over at once, and every secret is gone in the end, whatever happens."""
+"""The answer to a leak: all sessions are over at once, and in the end every secret is gone, whatever happens."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.operator import (
 from tests.support.world import Phone, World, running_world
 
 APP: dict[str, Any] = {"action": "revoke_all", "client_id": CLIENT_ID}
-# Room for some rows after the wait, and not for all of them.
+# After the wait, time remains for some rows but not for all.
 SHORT = 45
 
 
@@ -45,7 +45,7 @@ def other_app(world: World) -> Phone:
 
 
 def populate(world: World, count: int, *, client_id: str = CLIENT_ID, **attributes: Any) -> list[str]:
-    """Sessions that nobody uses, quickly made; return their ids."""
+    """Make unused sessions quickly, and return their ids."""
     now = int(world.clock.time)
     ids = [f"{client_id}-{number:05}".rjust(43, "x") for number in range(count)]
     for session_id in ids:
@@ -68,7 +68,7 @@ def statuses(world: World) -> list[str]:
 
 
 def session_secrets(world: World) -> list[str]:
-    """The names of all session secrets, however many."""
+    """Return the names of all session secrets, over all pages."""
     pages = world.secretsmanager.get_paginator("list_secrets").paginate()
     names = [secret["Name"] for page in pages for secret in page["SecretList"]]
     return [name for name in names if name.startswith(PREFIX)]
@@ -76,7 +76,7 @@ def session_secrets(world: World) -> list[str]:
 
 @contextmanager
 def failing_secrets(world: World, names: set[str]) -> Iterator[None]:
-    """Let some secrets not be deleted."""
+    """Make the deletion of some secrets fail."""
     before = world.aws.before
 
     def watch(event_name: str, params: dict[str, Any], **event: Any) -> None:
@@ -94,20 +94,20 @@ def progress(world: World, scope: str = "everyone") -> dict[str, Any]:
     return row
 
 
-# At once.
+# The effect at once.
 
 
 @pytest.mark.parametrize("command", [EVERYONE, APP])
-def test_when_it_answers_no_process_takes_what_is_from_before_whatever_it_knew(
+def test_after_its_answer_every_process_refuses_sessions_and_codes_from_before(
     world: World, command: dict[str, Any]
 ) -> None:
     phone, redeeming = world.signed_in(), world.phone()
     code = redeeming.code()
     warm = [world.make_handler("token"), world.make_handler("refresh")]
     for handler in warm:
-        # Each has just read the cut-offs, of which there are none.
+        # Each process has just read the not-before times, and there are none.
         assert phone.refresh(via=handler).status == 200
-    # Time for nothing but the effect: the rows are as they were.
+    # The time suffices for the effect alone, so the rows stay as they are.
     answer = operate(world, **command, within=IN_EFFECT_SECONDS + 20)
     assert (answer["in_effect"], answer["ended"], answer["finished"]) == (True, 0, False)
     assert phone.row()["status"] == "active"
@@ -162,7 +162,7 @@ def test_a_new_sign_in_is_not_touched_by_what_goes_on(world: World) -> None:
     assert new.refresh().status == 200
 
 
-# In the end.
+# The end of the sweep.
 
 
 def test_all_rows_in_whatever_state_are_over_and_no_secret_is_left(world: World) -> None:
@@ -270,7 +270,7 @@ def test_a_thousand_sessions_are_signed_out_by_commands_that_answer_before_their
     numbers(f"{count + 1} sessions signed out by {invocations} commands")
 
 
-# Whatever happens.
+# Failures at any call.
 
 
 def test_it_goes_on_where_a_process_died(world: World) -> None:
@@ -304,13 +304,13 @@ def test_whatever_happens_at_whatever_call_a_repetition_finishes_it(kind: str, n
                     assert answer["finished"] or not hit or answer["failed"] or answer["trouble"]
             if not hit:
                 break
-            # Nothing is known of it but what a person is told, who does as he is told.
+            # A person knows the command's answer only, and follows it.
             status = operate(world, **EVERYONE, status=True)
             again = {} if status.get("error") == "not_found" else {"continue": True}
             answer = operate(world, **EVERYONE, **again)
             assert (answer["in_effect"], answer["finished"], answer["failed"]) == (True, True, 0)
             assert statuses(world) == ["revoked"] * 4
-            # Where a right was missing, cleanup deletes the secret with its row.
+            # If the right is missing, cleanup deletes the secret with its row.
             assert len(session_secrets(world)) == answer["secrets_denied"] <= 4 * (kind == "access_denied")
             assert phone.refresh().json["error"] == "invalid_grant"
             assert phone.sign_in().status == 200
@@ -335,7 +335,7 @@ def test_a_row_that_fails_holds_up_no_other_and_comes_again(world: World) -> Non
 
 
 def test_a_right_that_is_missing_does_not_keep_a_mass_sign_out_from_its_end_and_is_told(world: World) -> None:
-    """Secrets Manager may answer so for a name that does not exist, such as that of a session that is over already."""
+    """Secrets Manager may give this answer for an absent name, for instance of a session already over."""
     phones = [world.signed_in() for _ in range(3)]
     assert phones[0].revoke().status == 200
     with world.aws.failing("DeleteSecret", "access_denied"):
@@ -347,12 +347,12 @@ def test_a_right_that_is_missing_does_not_keep_a_mass_sign_out_from_its_end_and_
     assert {phone.refresh().json["error"] for phone in phones} == {"invalid_grant"}
 
 
-def test_where_a_process_died_before_its_sweep_was_begun_an_older_one_is_not_taken_for_it(world: World) -> None:
+def test_an_older_sweep_does_not_pass_for_a_sweep_that_never_started(world: World) -> None:
     world.signed_in()
     assert operate(world, **EVERYONE)["finished"] is True
     world.clock.time += 60
     phone = world.signed_in()
-    # The first call writes the cut-off.
+    # The first call writes the not-before time.
     with at_call(world, 2, "dies_before"), suppress(ProcessDied):
         operate(world, **EVERYONE, via=world.make_handler("operator"))
     status = operate(world, **EVERYONE, status=True)
@@ -397,7 +397,7 @@ def test_a_moments_throttling_is_waited_out(world: World) -> None:
     assert (answer["ended"], answer["secrets_deleted"], answer["finished"]) == (5, 5, True)
 
 
-# The cut-off, the beginning of the sweep, its rows, and its save.
+# The writes: the not-before time, the start of the sweep, its rows, its save.
 @pytest.mark.parametrize("skip", range(6))
 def test_the_sdks_own_repetitions_are_neither_counted_twice_nor_missed(world: World, skip: int) -> None:
     populate(world, 3)
@@ -431,31 +431,31 @@ def test_a_sign_in_under_way_when_its_row_is_swept_is_over_and_leaves_no_secret(
     assert (answers[0]["ended"], answers[0]["finished"]) == (1, True)
     assert phone.row()["status"] == "revoked"
     assert session_secrets(world) == []
-    # Not before the worker that claimed it could not store anything any more.
+    # The callback's worker held the claim, so the command waited until its lease was over.
     assert world.clock.time >= float(phone.row()["lease_until"])
     assert "code" not in phone.callback(returning).headers.get("location", "")
 
 
-def test_sign_ins_that_cannot_be_outwaited_now_are_left_for_the_next_command_and_not_asked_for_again_and_again(
+def test_the_next_command_takes_the_sign_ins_under_way_and_this_one_tries_each_row_twice_at_most(
     world: World,
 ) -> None:
-    # More than one row after the other, which would be an outage if it were a failure.
+    # Several rows in succession. As failures they would count as an outage.
     until = world.clock.time + IN_EFFECT_SECONDS + FUNCTION_SECONDS + LEASE_MARGIN_SECONDS
     populate(world, 5, status={"S": "claimed"}, secret_version=None, lease_until={"N": str(until)})
     answer = operate(world, **EVERYONE)
     assert (answer["ended"], answer["secrets_deleted"], answer["failed"]) == (5, 0, 5)
     assert "sign_in_under_way" in answer["trouble"]
-    # Each once in the table, and once among what was left.
+    # Each row has one try in the table, and one among the rows left over.
     assert world.aws.made.count("dynamodb:UpdateItem") <= 10 + 4
     world.clock.time = until
     answer = operate(world, **EVERYONE, **{"continue": True})
     assert (answer["secrets_deleted"], answer["failed"], answer["finished"]) == (5, 0, True)
 
 
-# Two of them.
+# Two sweeps at once.
 
 
-def test_of_two_workers_the_slower_stops_and_does_no_harm(world: World) -> None:
+def test_the_slower_of_two_workers_stops_and_does_no_harm(world: World) -> None:
     count = PAGE_ROWS + 10
     populate(world, count)
     operate(world, **EVERYONE, within=IN_EFFECT_SECONDS + 20)
@@ -485,7 +485,7 @@ def test_a_newer_one_takes_the_place_of_an_older_one_that_is_under_way(world: Wo
 
     with world.aws.visited("DeleteSecret", begin_anew):
         answer = operate(world, **EVERYONE, **{"continue": True})
-    # What was done for the older one says nothing of the newer one's rows.
+    # Progress of the older sweep says nothing of the newer one's rows.
     assert answer["cut_off"] == newer[0]["cut_off"]
     assert answer["finished"] is False
     assert (answer["secrets_deleted"], answer["ended"]) == (0, 0)
@@ -502,7 +502,7 @@ def test_an_older_one_that_is_late_to_begin_does_not_take_the_place_of_a_newer_o
         world.clock.time += 60
         newer.append(operate(world, **EVERYONE, via=world.make_handler("operator")))
 
-    # After the older one's cut-off is written, and before its sweep is begun.
+    # The newer command runs after the older one's not-before time is written, before its sweep starts.
     begin_older = world.aws.visited("UpdateItem", begin_newer)
     with world.aws.visited("UpdateItem", begin_older.__enter__):
         answer = operate(world, **EVERYONE)
@@ -531,7 +531,7 @@ def test_one_for_everyone_and_one_for_an_app_keep_apart(world: World) -> None:
     assert progress(world, f"client:{CLIENT_ID}")["finished_at"] != progress(world)["finished_at"]
 
 
-# What is asked for wrongly.
+# Wrong requests.
 
 
 def test_an_app_that_is_not_registered_is_refused_and_the_registered_ones_are_named(world: World) -> None:
@@ -580,7 +580,7 @@ def test_to_look_changes_nothing(world: World) -> None:
     assert (world.row("cut-offs"), progress(world), statuses(world)) == before
 
 
-# What is seen of it.
+# Audit lines and answers.
 
 
 def test_the_audit_lines_say_who_and_how_far_and_no_answer_or_line_has_a_secret(world: World) -> None:

@@ -15,7 +15,7 @@ ROW_SECONDS = 31 * 24 * 3600
 
 
 class Trouble:
-    """A broker whose cleanup has given up on some rows, as a person on call finds it."""
+    """A broker with rows given up by cleanup, as a person on call finds it."""
 
     def __init__(self, world: World, count: int) -> None:
         self.world = world
@@ -57,8 +57,8 @@ def test_no_more_letters_are_taken_than_asked_for(world: World) -> None:
     assert len(world.session_secrets()) == 1
 
 
-def test_what_aws_refuses_for_want_of_a_right_is_told_and_may_be_dropped(world: World) -> None:
-    """Perhaps the right is missing, perhaps the secret: a person looks, and has a way to end it."""
+def test_a_letter_refused_for_a_missing_right_is_told_and_may_be_dropped(world: World) -> None:
+    """Perhaps the right is missing, perhaps the secret. A person decides, and may drop the letter."""
     trouble = Trouble(world, 1)
     with world.aws.failing("DeleteSecret", "access_denied"):
         answer = trouble.redrive(limit=1)
@@ -89,7 +89,7 @@ def test_where_the_queue_fails_a_repetition_finishes_it(world: World, operation:
     assert answer["error"] == "temporary_failure"
     assert "sqs:AccessDenied" in answer["message"]
     if operation == "DeleteMessage":
-        # It is taken, and shown again after a minute; moto's time is the machine's.
+        # The letter is taken, and reappears after a minute of the machine's time: moto ignores the virtual clock.
         assert world.session_secrets() == []
     else:
         trouble.redrive()

@@ -1,4 +1,4 @@
-"""One session, looked at and ended by a person on call."""
+"""A person on call looks at one session, and ends it."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def test_a_refresh_that_has_aries_answer_commits_nothing_and_leaves_no_secret(wo
     phone = world.signed_in()
     world.clock.time += GRACE + 1
     answers: list[dict[str, Any]] = []
-    # Just before the answer of Aries is stored, and as nothing stored it, sealed for the commit.
+    # The end comes just before Aries' answer is stored. The secret is gone, so the answer is sealed for the commit.
     with world.aws.visited("PutSecretValue", lambda: answers.append(revoke(phone))):
         answer = phone.refresh()
     assert answer.json["error"] == "invalid_grant"
@@ -292,7 +292,7 @@ def test_a_worker_that_died_holding_the_lease_changes_nothing(world: World) -> N
 
 
 def in_the_middle_of_a_callback(world: World, act: Callable[[Phone], object]) -> tuple[Phone, Any]:
-    """A person comes back from Aries, and something happens just before the tokens are stored."""
+    """A person returns from Aries, and ``act`` runs just before the tokens are stored."""
     phone = world.phone()
     returning = phone.approve(phone.authorize())
     with world.aws.visited("CreateSecret", lambda: act(phone)):
@@ -307,7 +307,7 @@ def test_a_callback_under_way_is_outwaited_so_that_the_secret_it_makes_does_not_
 
     def revoke_meanwhile(phone: Phone) -> None:
         def store(seconds: float) -> None:
-            # What the callback does while the revocation waits for it.
+            # The callback stores its secret while the revocation waits for it.
             waited.append(seconds)
             world.clock.time += seconds
             world.secretsmanager.create_secret(Name=secret_name(PREFIX, phone.session_id), SecretString="canary")
@@ -336,7 +336,7 @@ def test_where_there_is_no_time_to_outwait_a_callback_a_repetition_deletes_its_s
     assert world.session_secrets() == []
 
 
-def test_what_nobody_repeats_cleanup_deletes_when_the_row_expires(world: World) -> None:
+def test_without_a_repetition_cleanup_deletes_the_secret_when_the_row_expires(world: World) -> None:
     phone, _ = in_the_middle_of_a_callback(world, lambda phone: revoke(phone, within=30))
     assert len(world.session_secrets()) == 1
     removals = Removals(world)

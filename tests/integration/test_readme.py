@@ -1,4 +1,4 @@
-"""README.md and docs/connect-an-app.md name the local apps, the cost and the snippet that there are."""
+"""README.md and docs/connect-an-app.md agree with the local apps, the cost and each other's snippet."""
 
 from __future__ import annotations
 

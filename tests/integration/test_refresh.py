@@ -1,4 +1,4 @@
-"""Refreshing, through the real handlers of the token endpoint and of the refresh endpoint."""
+"""Refreshes through the real handlers of the token endpoint and the refresh endpoint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def assert_refused(answer: Answer, error: str = "invalid_grant") -> None:
 
 @pytest.fixture
 def phone(world: World) -> Phone:
-    """An app whose session is past the grace of its sign-in, so that a refresh reaches Aries."""
+    """An app past the grace of its sign-in, so that a refresh reaches Aries."""
     return world.refreshable()
 
 
@@ -35,7 +35,7 @@ def forged(phone: Phone, generation: int = 1) -> str:
 
 
 def authentic(world: World, phone: Phone, generation: int) -> str:
-    """The session's own token of any generation, made with its key."""
+    """Return the session's own token of any generation, made with its key."""
     name = secret_name(PREFIX, phone.session_id)
     key = json.loads(world.secretsmanager.get_secret_value(SecretId=name)["SecretString"])["session_key"]
     return RefreshToken.mint(phone.session_id, generation, Secret(key)).text.reveal()
@@ -156,7 +156,7 @@ def test_a_late_retry_gets_a_fresh_answer_and_supersedes_the_lost_one(world: Wor
     assert late.status == 200
     assert generation_of(late.json["refresh_token"]) == 3
     assert world.aries.refresh_calls == 2
-    # Whoever holds the answer that was lost is not the app.
+    # The holder of the lost answer is not the app.
     assert_refused(phone.refresh(lost))
     assert phone.row()["status"] == "dead"
     assert world.session_secrets() == []
@@ -175,7 +175,7 @@ def test_a_retry_that_came_within_the_grace_and_was_held_up_supersedes_nothing(w
     first = phone.refresh_token
     answer = phone.refresh(first)
     world.clock.time += GRACE - 2
-    # It reaches the table when the grace is over; its app has given it up, and was answered by another retry meanwhile.
+    # The request reaches the table after the grace. By then its app has an answer from another retry.
     with world.aws.visited("UpdateItem", lambda: world.clock.sleep(5)):
         assert phone.refresh(first).json["refresh_token"] == answer.json["refresh_token"]
     assert world.aries.refresh_calls == 1
@@ -194,14 +194,14 @@ def test_where_late_retries_are_not_allowed_a_previous_token_is_reuse_once_the_g
 
 
 @pytest.mark.parametrize(("late_retry", "longest"), [("revoke", 30), ("allow", LEASE_SECONDS)])
-def test_an_app_that_has_to_wait_for_another_worker_is_called_back_within_the_grace_where_late_retries_end_the_session(
+def test_if_late_retries_end_the_session_a_waiting_app_is_called_back_within_the_grace(
     late_retry: str, longest: int
 ) -> None:
     with running_world(LATE_RETRY=late_retry, REFRESH_GRACE_SECONDS="30") as world:
         phone = world.refreshable()
         world.aries.faults.append(Fault("server_error"))
         assert_busy(phone.refresh())
-        # The lease is kept: as far as this one knows, somebody is at work who may commit at any moment.
+        # The lease is kept: to this request, another worker may commit at any moment.
         held = phone.refresh()
         assert_busy(held)
         assert longest - 10 < int(held.headers["retry-after"]) <= longest
@@ -288,7 +288,7 @@ def test_an_upstream_invalid_client_keeps_every_session_and_alarms(world: World,
     world.aries.faults.append(Fault("invalid_client", status=status))
     assert_busy(phone.refresh())
     assert world.telemetry.counted("ProviderMisconfigured") == 1
-    # The secret has not changed, so it was not sent again; and the next request waits for no lease, but for Aries.
+    # The secret is unchanged, so the refusal leads to no second try. The next request waits for Aries, not for a lease.
     assert world.aries.refresh_calls == 1
     world.clock.time += 10
     assert phone.refresh().status == 200
@@ -398,11 +398,11 @@ def test_the_scope_that_aries_narrowed_may_be_named_at_every_later_refresh(
     world.aries.faults.append(Fault("members", members={"scope": "account:information"}))
     told = phone.refresh(function=function).json["scope"]
     assert told == "account:information"
-    # Within the grace, after it, and once Aries gives everything again.
+    # Within the grace, after it, and once Aries grants the full scope again.
     for later in (0, GRACE + 1, GRACE + 1):
         world.clock.time += later
         assert phone.refresh(function=function, scope=told).status == 200
-    # The answer tells the scope that the token has (RFC 6749 section 5.1), not the one that was named.
+    # The answer names the token's scope, not the requested one (RFC 6749 section 5.1).
     assert phone.refresh(function=function, scope=told).json["scope"] == SCOPE
     assert world.aries.refresh_calls == 3
 
@@ -431,7 +431,7 @@ def test_refreshing_never_moves_the_absolute_end_of_a_session(world: World, phon
     assert_refused(phone.refresh())
 
 
-# What Aries may do wrong, and whether it has certainly not processed the request.
+# Faults of Aries that leave it unknown whether Aries processed the request.
 AMBIGUOUS = [
     Fault("server_error"),
     Fault("server_error", status=500),
@@ -456,7 +456,7 @@ AMBIGUOUS = [
 
 @pytest.mark.parametrize("fault", AMBIGUOUS, ids=lambda fault: f"{fault.kind}-{fault.status}")
 def test_after_an_answer_that_says_nothing_the_lease_is_kept_and_nothing_is_lost(fault: Fault) -> None:
-    # An Aries that does not rotate: what it has processed unseen can be asked for again.
+    # This Aries does not rotate, so a request processed without an answer can be repeated.
     with running_world(rotation="same") as world:
         phone = world.refreshable()
         before = phone.row()
@@ -464,7 +464,7 @@ def test_after_an_answer_that_says_nothing_the_lease_is_kept_and_nothing_is_lost
         answer = phone.refresh()
         assert_busy(answer)
         assert int(answer.headers["retry-after"]) <= LEASE_SECONDS
-        # A second request does not meet the first one at Aries.
+        # A second request does not overlap with the first one at Aries.
         assert_busy(phone.refresh())
         assert world.aries.refresh_calls == 1
         assert world.aries.trap_calls == 0
@@ -518,7 +518,7 @@ def test_every_fence_since_the_last_commit_is_looked_at(world: World, phone: Pho
     with world.aws.dying_after("PutSecretValue"):
         phone.refresh()
     world.clock.time += LEASE_SECONDS
-    # A second worker dies before it has looked.
+    # A second worker dies before its look.
     with world.aws.dying_at("GetSecretValue"):
         phone.refresh()
     world.clock.time += LEASE_SECONDS
@@ -594,7 +594,7 @@ def test_waiting_behind_a_lease_ends_with_the_winners_answer(world: World, phone
     with world.aws.visited("PutSecretValue", lambda: answers.append(phone.refresh(token, seconds=25))):
         first = phone.refresh(token)
     assert first.status == 200
-    # The first could not finish while the second waited in its place, so the second gave up in time.
+    # The second request waits inside the first one, so the first cannot finish. The second gives up in time.
     assert_busy(answers[0])
     assert phone.refresh(token).json["refresh_token"] == first.json["refresh_token"]
     assert world.aries.refresh_calls == 1
@@ -691,7 +691,7 @@ def test_an_answer_is_not_lost_to_one_failure_of_the_key(world: World, phone: Ph
 
 
 def test_an_outage_leaves_nothing_behind_that_later_refreshes_pay_for(world: World, phone: Phone) -> None:
-    # One worker died, so that there is a fence to look for; Aries then refuses for a long time.
+    # One worker dies and leaves a fence to look at. Aries then refuses for a long time.
     with world.aws.dying_at("GetSecretValue"):
         phone.refresh()
     world.clock.time += LEASE_SECONDS

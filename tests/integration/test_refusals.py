@@ -1,4 +1,4 @@
-"""Aries refuses to serve: what each app is told, and what is served all the same."""
+"""Aries refuses to serve: the answers to each app, and the requests served all the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.world import Phone, World, running_world
 
 @pytest.fixture
 def phone(world: World) -> Phone:
-    """An app whose next refresh reaches Aries."""
+    """An app with a next refresh that reaches Aries."""
     return world.refreshable()
 
 
@@ -45,7 +45,7 @@ def test_an_app_is_told_for_how_long_aries_wants_to_be_left_alone_and_aries_is_n
 
 
 def test_a_short_pause_is_sat_out_for_the_app(world: World, phone: Phone) -> None:
-    """Not every library can bear a 503."""
+    """Some libraries cannot handle a 503."""
     world.aries.faults.append(Fault("too_many_requests", seconds=3))
     began = world.clock.now()
     assert phone.refresh().status == 200
@@ -76,7 +76,7 @@ def test_no_pause_is_longer_than_ten_minutes(world: World, phone: Phone) -> None
     assert phone.refresh().headers["retry-after"] == "600"
 
 
-def test_an_outage_that_says_how_long_it_takes_is_passed_on_where_that_is_longer_than_the_lease(
+def test_the_announced_length_of_an_outage_is_passed_on_if_it_is_longer_than_the_lease(
     world: World, phone: Phone
 ) -> None:
     world.aries.faults.append(Fault("server_error", retry_after=formatdate(world.clock.now() + 120, usegmt=True)))
@@ -84,10 +84,10 @@ def test_an_outage_that_says_how_long_it_takes_is_passed_on_where_that_is_longer
 
 
 def refused_sessions(world: World, ready: int) -> list[Phone]:
-    """Sessions of which Aries has just refused so many that all leave it alone, and some more."""
+    """Return further sessions, after Aries has refused enough sessions to make all of them pause."""
     phones: list[Phone] = []
     places: set[str] = set()
-    # Each of the first takes a place of its own in the control item.
+    # Each of the first five sessions takes a place of its own in the control item.
     while len(places) < 5:
         phone = world.signed_in()
         place = session_reference(phone.session_id)[0]
@@ -118,7 +118,7 @@ def test_what_needs_no_call_of_aries_is_served_while_everybody_leaves_it_alone(w
     assert other.revoke(newest).status == 200
     assert other.refresh(newest).status == 400
     fresh = world.signed_in()
-    # Within the grace of its sign-in.
+    # The grace of this session's sign-in is not over.
     assert fresh.refresh(fresh.refresh_token).json["refresh_token"] == fresh.refresh_token
     assert world.aries.refresh_calls == called
 
@@ -139,7 +139,7 @@ def test_the_first_answer_that_is_no_refusal_ends_the_pause_for_all(world: World
     first, second = refused_sessions(world, 2)
     world.aries.faults.clear()
     if answers == "invalid_grant":
-        # Its user took the grant back at Aries.
+        # This app's user took the grant back at Aries.
         world.aries.faults.append(Fault("invalid_grant", grant_type="refresh_token"))
     assert first.refresh().status == (200 if answers == "tokens" else 400)
     assert second.refresh().status == 200
@@ -170,8 +170,8 @@ def test_the_operator_is_told_until_when_a_session_leaves_aries_alone(world: Wor
 
 
 @pytest.mark.parametrize("said", ["600", "20"])
-def test_where_late_retries_end_the_session_an_outage_sends_no_app_away_for_longer_than_the_grace(said: str) -> None:
-    """Another process of the app may refresh meanwhile; the one that obeys is no thief."""
+def test_if_late_retries_end_the_session_an_outage_sends_no_app_away_for_longer_than_the_grace(said: str) -> None:
+    """Another process of the app may refresh meanwhile, so an obedient process must not look like a thief."""
     with running_world(rotation="same", LATE_RETRY="revoke") as world:
         phone = world.signed_in()
         world.clock.time += GRACE + 1

@@ -1,4 +1,4 @@
-"""How a person on call reaches the operator function: ``sam remote invoke``, and the calls of AWS that it makes."""
+"""A person on call reaches the operator function by ``sam remote invoke``: the AWS calls of the command."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FUNCTION_CALLS = {
 
 
 class Recording(BaseHTTPRequestHandler):
-    """CloudFormation and Lambda, as far as they are asked; notes by which right each call is allowed."""
+    """CloudFormation and Lambda for these calls. It notes the right behind each call."""
 
     calls: list[str]
 
@@ -74,7 +74,7 @@ class Recording(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def aws() -> Iterator[tuple[str, list[str]]]:
-    """The URL of a stand-in for AWS, and the calls that it gets."""
+    """Yield the URL of a stand-in for AWS, and the calls it gets."""
     Recording.calls = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Recording) as server:
         Thread(target=server.serve_forever, daemon=True).start()

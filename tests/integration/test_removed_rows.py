@@ -1,6 +1,7 @@
-"""From the end of a row to the end of its secret: the real handler behind the template's event source mapping.
+"""The end of a row is followed by the end of its secret: the real handler behind the template's event source mapping.
 
-The rows expire in moto, whose stream is read as Lambda reads it, with the batches, retries and limits of the template.
+The rows expire in moto. The test reads moto's stream as Lambda does, with the batches, retries and limits of the
+template.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def is_ended_for_reuse_while_secrets_cannot_be_deleted(world: World) -> Phone:
     return phone
 
 
-# How a sign-in or a session may end, whether a secret is left then, and after how long its row is gone.
+# Each end of a sign-in or a session, the number of secrets left, and the seconds until its row is gone.
 ENDS: list[tuple[Callable[[World], Phone], int, int]] = [
     (never_comes_back, 0, SIGN_IN_SECONDS),
     (is_declined, 0, DAY),
@@ -136,7 +137,7 @@ ENDS: list[tuple[Callable[[World], Phone], int, int]] = [
     (is_signed_out_while_secrets_cannot_be_deleted, 1, ENDED_ROW_SECONDS),
     (is_ended_for_reuse_while_secrets_cannot_be_deleted, 1, ENDED_ROW_SECONDS),
 ]
-# For these cleanup is not called: anybody can do so much as they like of it.
+# These never call cleanup, because anybody can make as many of them as they like.
 WITHOUT_A_SECRET = [never_comes_back, is_declined, brings_a_code_that_aries_does_not_know]
 
 
@@ -211,7 +212,7 @@ def test_a_session_that_lives_keeps_its_secret_whatever_ends_beside_it(world: Wo
 
 
 def expired(world: World, removals: Removals, count: int) -> list[str]:
-    """Sign in so often, and let all of it expire; return the sessions in the order of the stream."""
+    """Sign in ``count`` times, and remove the rows. Return the sessions in the order of the stream."""
     sessions = [world.signed_in().session_id for _ in range(count)]
     living = {row["session_id"]["S"] for row in world.rows()} - set(sessions)
     assert not living
@@ -221,7 +222,7 @@ def expired(world: World, removals: Removals, count: int) -> list[str]:
 
 
 def poison(world: World, session_id: str) -> None:
-    """Make a secret one that Secrets Manager does not delete."""
+    """Give a secret a replica: Secrets Manager then refuses to delete the secret."""
     world.secretsmanager.replicate_secret_to_regions(
         SecretId=secret_name(PREFIX, session_id), AddReplicaRegions=[{"Region": "eu-central-1"}]
     )
@@ -274,7 +275,7 @@ def test_without_bisecting_a_dead_letter_is_about_more_and_a_redrive_does_all_of
 
 
 class TwoShards:
-    """Two tables' streams as two shards of one, since a stream of moto has one."""
+    """Two tables' streams as two shards of one stream, because moto's streams have one shard each."""
 
     def __init__(self, *stream_arns: str) -> None:
         self._client: Any = own_client("dynamodbstreams")
@@ -313,7 +314,7 @@ def test_a_shard_that_is_held_up_holds_up_no_other(world: World) -> None:
 
 
 def test_a_right_that_is_missing_holds_up_no_row_and_is_counted(world: World, removals: Removals) -> None:
-    """Secrets Manager may answer so for a name that does not exist: every row that never had a secret is one."""
+    """Secrets Manager may give this answer for an absent name, and every row without a secret has one."""
     expired(world, removals, 4)
     with world.aws.failing("DeleteSecret", "access_denied"):
         removals.deliver()
@@ -331,9 +332,9 @@ def test_an_outage_of_secrets_manager_is_waited_out_and_nothing_is_lost(
     expired(world, removals, 4)
     with world.aws.failing("DeleteSecret", kind):
         removals.deliver(20)
-        # The last kind is applied, though nobody is told.
+        # The last kind takes effect without an answer.
         assert len(world.session_secrets()) == (0 if kind == "timed_out_though_applied" else 4)
-    # Nobody hammers: less than a call in a second and a half, for 20 minutes or so.
+    # The rate stays low: less than a call in 1.3 seconds, for about 20 minutes.
     assert len(removals.calls) == 20
     assert world.aws.made.count("secrets-manager:DeleteSecret") < 20 * 60 / 1.3
     removals.deliver(20)
@@ -383,9 +384,7 @@ def test_a_redrive_during_the_outage_keeps_the_letters(world: World) -> None:
 
 
 @pytest.mark.parametrize("crashing", [0, 3, 6])
-def test_a_batch_at_which_the_function_crashes_is_bisected_and_its_record_ends_among_the_dead_letters(
-    world: World, crashing: int
-) -> None:
+def test_a_crash_bisects_its_batch_and_sends_its_record_to_the_dead_letters(world: World, crashing: int) -> None:
     removals = Removals(world, most_retries=1)
     sessions = expired(world, removals, 7)
     removals.crashing_on.add(sessions[crashing])
@@ -414,7 +413,7 @@ def test_records_that_grew_too_old_are_given_up_and_younger_ones_are_not(world: 
     assert {letter["requestContext"]["condition"] for letter in letters} == {"RecordAgeExceeded"}
     assert sum(letter["DDBStreamBatchInfo"]["batchSize"] for letter in letters) == 2
     assert len(world.session_secrets()) == len(old)
-    # The stream has them for the rest of the day.
+    # The stream keeps these records for the rest of the day.
     assert 24 * 3600 - limit > 12 * 3600
     assert removals.redrive(len(letters)).kept == 0
     assert world.session_secrets() == []

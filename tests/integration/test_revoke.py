@@ -1,4 +1,4 @@
-"""Signing out, through the real handler."""
+"""Sign-outs through the real handler."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.world import Answer, Phone, World
 
 
 def assert_signed_out(answer: Answer) -> None:
-    """The answer that every client can read: 200 and an empty JSON object."""
+    """Check for the answer that every client can read: 200 and an empty JSON object."""
     assert (answer.status, answer.body, answer.headers["content-type"]) == (200, "{}", "application/json")
 
 
@@ -104,10 +104,10 @@ def test_a_sign_out_that_could_not_be_done_is_never_confirmed(
     assert_ended(world, phone)
 
 
-def test_a_sign_out_is_confirmed_where_aws_refuses_the_deletion_for_want_of_a_right_and_counted(
+def test_a_sign_out_is_confirmed_though_the_right_to_delete_is_missing_and_the_refusal_is_counted(
     world: World, phone: Phone
 ) -> None:
-    """The row has ended. Secrets Manager may answer so for a name that does not exist, as it does when repeated."""
+    """The row has ended. Secrets Manager may give this answer for an absent name, as after a first sign-out."""
     with world.aws.failing("DeleteSecret", "access_denied"):
         for _ in range(2):
             assert_signed_out(phone.revoke())
@@ -118,11 +118,9 @@ def test_a_sign_out_is_confirmed_where_aws_refuses_the_deletion_for_want_of_a_ri
     assert phone.refresh().json["error"] == "invalid_grant"
 
 
-def test_a_session_that_ended_is_over_where_aws_refuses_to_read_its_secret_for_want_of_a_right(
-    world: World, phone: Phone
-) -> None:
+def test_an_ended_session_is_over_though_the_right_to_read_its_secret_is_missing(world: World, phone: Phone) -> None:
     with world.aws.failing("GetSecretValue", "access_denied"):
-        # While the session lives, a right is missing: nothing is lost.
+        # While the session lives, a missing right loses nothing.
         assert phone.refresh().status == 503
         with world.aws.visited("GetSecretValue", phone.revoke):
             answer = phone.refresh()
@@ -172,7 +170,7 @@ def test_a_sign_out_in_the_middle_of_another_is_as_good(world: World, phone: Pho
     newest = phone.refresh_token
     with world.aws.visited("GetSecretValue", lambda: phone.revoke(newest)):
         answer = phone.revoke(first)
-    # Its secret was gone before it could be told whose token this was.
+    # The secret was gone before the request could check its token.
     assert answer.status in (200, 503)
     assert_signed_out(phone.revoke(first))
     assert_ended(world, phone)

@@ -1,4 +1,4 @@
-"""A role that is limited to some attributes of rows lets the function do all that it does, and nothing more."""
+"""A role limited to some attributes of rows lets its function do all of its work, and nothing more."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def begin(world: World) -> None:
 
 
 def finish(world: World) -> None:
-    """Succeed, be declined, and fail after the claim; load each once more."""
+    """Succeed, be declined, and fail after the claim. Load each callback twice."""
     for fault, declined in ((None, False), (None, True), (Fault("server_error"), False)):
         phone = world.phone()
         query = phone.approve(phone.authorize())

@@ -1,4 +1,4 @@
-"""Who may write rows, whichever rows with whatever in them, gets no token and no code of anybody's."""
+"""An attacker with the right to write rows, any row with any content, gets no token and no code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def item_of(world: World, phone: Phone) -> Item:
 
 
 def write(world: World, rights: tuple[Right, ...], victim: Phone, forgery: str, row: Item) -> RowWriter:
-    """Forge the victim's row; ``row`` is what it is made of where it is put whole."""
+    """Forge the victim's row. The right to put whole rows starts from ``row``."""
     writer = RowWriter(world, rights)
     key = {"session_id": {"S": victim.session_id}}
     writer.write(row | key, forgeries(victim.session_id, world.clock.now())[forgery])
@@ -49,14 +49,14 @@ def write(world: World, rights: tuple[Right, ...], victim: Phone, forgery: str, 
 def test_a_forged_row_opens_no_session_whatever_state_it_was_in(
     world: World, rights: tuple[Right, ...], forgery: str
 ) -> None:
-    # Whole rows are made of the thief's own, which has all that an active row has.
+    # A whole row starts from the thief's own, because it has every attribute of an active row.
     own = item_of(world, world.signed_in())
     for stage in STAGES:
         victim = stage(world)
-        # A lease that somebody else holds would be waited for.
+        # If another worker still held a lease, then a request would wait for it.
         world.clock.time += GRACE + 1
         called = len(world.token_requests())
-        # Where the row is put whole, the version of the victim's secret has to be guessed: it follows from the key.
+        # A thief who puts a whole row must guess the version of the victim's secret: the version follows from the key.
         guessed = {"secret_version": {"S": secret_version(victim.session_id, 0)}}
         writer = write(world, rights, victim, forgery, own | guessed)
         assert writer.loot(victim.session_id) == [], stage
@@ -68,7 +68,7 @@ def test_a_forged_row_opens_no_session_whatever_state_it_was_in(
 def test_without_the_check_of_the_token_or_of_the_holder_the_same_forgery_opens_the_session(
     world: World, rights: tuple[Right, ...], forgery: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So the attack is a real one, and the check is what stops it."""
+    """The attack is real, and the check alone stops it."""
     victim = is_active(world)
     monkeypatch.setattr(refresh, "_refuse_forged", lambda *_: None)
     true = handles.holder(victim.client_id, victim.redirect_uri, challenge_of(Secret(victim.verifier)))
@@ -102,12 +102,12 @@ def test_a_lease_that_a_forged_token_took_is_given_back_at_once(world: World) ->
 
 @pytest.mark.parametrize("stage", STAGES, ids=by_name)
 def test_a_stolen_backup_that_is_put_back_opens_nothing(world: World, stage: Stage) -> None:
-    """Not for somebody who has read it, either."""
+    """A thief who has read the backup gains nothing either."""
     victim = stage(world)
     backup = world.rows()
-    # To try all that stands in a row everywhere takes long; the other stages are tried so in another test.
+    # To try every value of a row everywhere takes long. Another test does so for the other stages.
     thief = Attacker.with_all_in(world, backup) if stage in (is_issued, is_active) else None
-    # The victim's life goes on, where it has one.
+    # If the victim has a session, then its life goes on.
     world.clock.time += GRACE + 1
     if victim.refresh_token and victim.row()["status"] == "active":
         for _ in range(2):
@@ -116,7 +116,7 @@ def test_a_stolen_backup_that_is_put_back_opens_nothing(world: World, stage: Sta
     writer = RowWriter(world, ("PutItem",))
     called = len(world.token_requests())
     for item in backup:
-        # As old as it is, and as if it were of now.
+        # The row as old as it is, and with a later end.
         for row in (item, item | {"expires_at": {"N": str(int(world.clock.now()) + 1000)}}):
             writer.put(row)
             assert thief is None or thief.loot() == []
@@ -125,7 +125,7 @@ def test_a_stolen_backup_that_is_put_back_opens_nothing(world: World, stage: Sta
 
 
 def test_a_session_that_was_signed_out_stays_so_when_its_row_is_put_back(world: World) -> None:
-    """Even for its own app: the secret is gone."""
+    """Its own app cannot use it either, because the secret is gone."""
     victim = is_refreshed(world)
     world.clock.time += GRACE + 1
     alive = item_of(world, victim)
@@ -159,7 +159,7 @@ def test_a_sign_in_that_was_altered_while_its_person_was_at_aries_sends_nothing_
     assert world.token_requests() == []
     assert world.session_secrets() == []
     assert world.telemetry.counted("RowsAltered") == 1
-    # It is over, also where the row is put right again: Aries' code was never used.
+    # The sign-in stays over even after a repair of the row. Aries' code was never used.
     assert victim.row()["status"] == "failed"
 
 
@@ -178,11 +178,11 @@ def test_an_issued_sign_in_that_was_altered_sends_no_code_when_the_callback_is_l
 
 @pytest.mark.parametrize("name", ["another app", "another redirect URI of the app", "another challenge"])
 def test_a_code_is_redeemed_by_the_app_that_began_alone_whatever_the_row_says_now(world: World, name: str) -> None:
-    """The thief has the code, which came in a redirect, and everything else of its own."""
+    """The thief has the code from the redirect. Everything else is the thief's own."""
     victim = world.phone()
     code = victim.code()
     changes = ASKED[name]
-    # The other app may have one scope alone, and would be refused for the others.
+    # The other app may have this one scope. A request for more would be refused for its scope.
     scope = {"scope": {"S": "account:information"}}
     RowWriter(world, ("UpdateItem",)).update(victim.session_id, changes | ASKED["another challenge"] | scope)
     thief = world.phone(
@@ -195,8 +195,8 @@ def test_a_code_is_redeemed_by_the_app_that_began_alone_whatever_the_row_says_no
     assert victim.row()["status"] == "issued"
 
 
-def test_who_began_it_is_not_told_by_the_redirect_uri_of_the_row_either(world: World) -> None:
-    """OAuth 2.1 lets a token request leave the redirect URI out."""
+def test_the_redirect_uri_of_the_row_does_not_tell_the_holder_either(world: World) -> None:
+    """OAuth 2.1 lets a token request omit the redirect URI."""
     victim = world.phone()
     code = victim.code()
     RowWriter(world, ("UpdateItem",)).update(victim.session_id, ASKED["another redirect URI of the app"])
@@ -234,8 +234,8 @@ def test_an_answer_that_a_dead_worker_stored_is_committed_for_a_holder_alone(wor
     assert world.telemetry.counted("RowsAltered") == 1
 
 
-def test_a_token_of_the_session_is_what_the_row_alone_cannot_make(world: World) -> None:
-    """The other way round: who holds an authentic token, if an old one, and may write rows, has the session."""
+def test_the_row_alone_cannot_make_a_token_but_an_old_token_and_the_row_open_the_session(world: World) -> None:
+    """The converse: an old but authentic token together with the right to write rows opens the session."""
     victim = is_refreshed(world)
     world.clock.time += GRACE + 1
     old = RefreshToken.parse(Secret(victim.refresh_token))

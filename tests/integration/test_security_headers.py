@@ -1,4 +1,4 @@
-"""Every answer of every function, success and failure, carries the same security headers and hardened cookies."""
+"""Every answer of every function, success or failure, carries the same security headers and hardened cookies."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def a_bug(world: World) -> Answer:
 
 
 def on_another_host(function: str, method: str, path: str) -> Callable[[World], Answer]:
-    """Ask a broker that has a domain of its own by the name that API Gateway gives every API."""
+    """Ask a broker with a domain of its own under API Gateway's default host name."""
 
     def ask(world: World) -> Answer:
         handler = world.make_handler(function, ISSUER="", DOMAIN_NAME="broker.example.com")
@@ -183,7 +183,7 @@ def test_every_failure_and_every_page_has_the_id_of_its_invocation_and_no_succes
     elif answer.status >= 400 and answer.body:
         assert (content_type, answer.json["request_id"]) == ("application/json", answer.request_id)
     else:
-        # A prefetch is refused without a word: nobody reads its answer.
+        # A refused prefetch has no body, because no one reads its answer.
         assert answer.status < 400 or "prefetch" in kind
         assert answer.request_id not in answer.body + str(answer.headers) + str(answer.cookies)
 

@@ -1,4 +1,4 @@
-"""What makes a snapshot of an initialised function safe to copy: AWS Lambda SnapStart."""
+"""A snapshot of an initialised function is safe to copy: AWS Lambda SnapStart."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ENVIRONMENT = {
 
 
 def snapshot(what: str, *functions: str, environment: Mapping[str, str]) -> Any:
-    """What tests/support/snapshot.py has to tell."""
+    """Run tests/support/snapshot.py, and return its findings."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.snapshot", what, *functions],
         cwd=ROOT,
@@ -60,7 +60,7 @@ def snapshot(what: str, *functions: str, environment: Mapping[str, str]) -> Any:
 
 @pytest.fixture(scope="module")
 def of_itself() -> dict[str, Any]:
-    """What initialising all functions in one process does."""
+    """Return the traces of initialising all functions in one process."""
     found: dict[str, Any] = snapshot("init", *FUNCTIONS, environment=os.environ | ENVIRONMENT)
     return found
 
@@ -103,7 +103,7 @@ def test_openssl_would_give_every_copy_the_same_keys_and_does_not_once_it_was_re
 
 
 class Credentials(BaseHTTPRequestHandler):
-    """Lambda's endpoint for credentials. The first ones are all but expired, as a snapshot's are when it is old."""
+    """Lambda's endpoint for credentials. The first ones are about to expire, as in an old snapshot."""
 
     given: int
 
@@ -134,7 +134,7 @@ def credentials_endpoint() -> Iterator[str]:
 
 
 class TestTheCredentialsOfAws:
-    """With SnapStart a function gets them from an endpoint beside it, not from its environment."""
+    """SnapStart gives a function its credentials by a local endpoint, not by its environment."""
 
     def environment(self, endpoint: str) -> dict[str, str]:
         environment = os.environ | ENVIRONMENT

@@ -1,4 +1,4 @@
-"""The template as SAM's own transform leaves it: the API, the functions, what is kept, outputs."""
+"""The template after SAM's own transform: the API, the functions, the stored data, the outputs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ENVIRONMENT = {
     "SESSION_DAYS": "SessionDays",
     "REFRESH_GRACE_SECONDS": "RefreshGraceSeconds",
     "LATE_RETRY": "LateRetry",
-    # Behind something of the owner's every request comes from the same few addresses.
+    # With a proxy of the owner in front, every request comes from the same few addresses.
     "SOURCE_LIMIT": {"Fn::If": ["HasIssuer", "0", "SourceLimit"]},
     "SIGN_IN_LIMIT": {"Fn::If": ["HasIssuer", "0", "SignInLimit"]},
     "TABLE_NAME": "SignInsTable",
@@ -52,7 +52,7 @@ ENVIRONMENT = {
     "POWERTOOLS_METRICS_NAMESPACE": "AriesTokenBroker",
     "LOG_LEVEL": "LogLevel",
 }
-# What the function that looks at the configuration gets instead of resources, which come after it.
+# Values of the configuration function in place of resources, because it runs before they exist.
 NOT_MADE_YET = {"TABLE_NAME": "not-made-yet", "KEY_ID": "not-made-yet", "DEAD_LETTER_QUEUE_URL": ""}
 
 
@@ -161,7 +161,7 @@ class TestTheFunctions:
         assert trigger["FunctionName"] == "CleanupFunction"
         assert trigger["EventSourceArn"] == "SignInsTable.StreamArn"
         assert trigger["StartingPosition"] == "TRIM_HORIZON"
-        # Which rows they let through: tests/integration/test_removed_rows.py.
+        # tests/integration/test_removed_rows.py says which rows pass.
         patterns = [json.loads(entry["Pattern"]) for entry in trigger["FilterCriteria"]["Filters"]]
         assert {json.dumps(pattern["eventName"]) for pattern in patterns} == {'["REMOVE"]'}
         # Lambda's own limit is 4,096 characters.
@@ -238,7 +238,7 @@ class TestWhatIsKept:
 
 
 def test_no_name_of_a_service_ends_in_the_suffix_of_one_partition_alone() -> None:
-    """In China names end in amazonaws.com.cn. What asks for a role is named by the short form everywhere."""
+    """In China names end in amazonaws.com.cn. The trust policy of a role uses the short form everywhere."""
     named = set(re.findall(r"[\w.${}:]+\.amazonaws\.com[\w.]*", json.dumps(deployed("true"))))
     assert named == {
         "lambda.amazonaws.com",

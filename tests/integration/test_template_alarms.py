@@ -1,4 +1,4 @@
-"""The alarms of the template: what they watch, how soon they sound, what they say."""
+"""The alarms of the template: their metrics, their delays and their words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.functions import ROOT
 from tests.support.operations import NAMESPACE, STACK, Metric, access_log, assert_exists, saved_queries, widgets
 from tests.support.transformed import SERVING, deployed, of_type, plain, properties, source
 
-# Some need a person however rarely they happen: (threshold, periods of so many seconds that must be bad, of so many).
+# Some alarms need a person after a single event.
 ONCE_IS_ENOUGH = {
     "CleanupDeadLetterAlarm",
     "InternalErrorsAlarm",
@@ -23,7 +23,7 @@ ONCE_IS_ENOUGH = {
     "RestoredFromBackupAlarm",
     "ReuseDetectedAlarm",
     "RowsAlteredAlarm",
-    # Nothing else tells of it, and nothing repeats it.
+    # This event has no other sign, and does not recur.
     "SecretAccessDeniedAlarm",
 }
 ALARMS = ONCE_IS_ENOUGH | {
@@ -103,9 +103,7 @@ class TestTheAlarms:
         assert alarm(name)["TreatMissingData"] == "notBreaching"
 
     @pytest.mark.parametrize("name", sorted(ALARMS))
-    def test_none_that_fills_gaps_hangs_on_its_newest_period_alone_where_metrics_that_are_late_leave_the_filling(
-        self, name: str
-    ) -> None:
+    def test_an_alarm_that_fills_gaps_has_a_spare_period_for_late_metrics(self, name: str) -> None:
         watched = alarm(name)
         if "FILL(" in expression(watched):
             assert watched["DatapointsToAlarm"] < watched["EvaluationPeriods"]
@@ -162,14 +160,14 @@ class TestTheAlarms:
         assert metric == (NAMESPACE, "ProviderErrors", {"service": STACK, "kind": Outcome.UNKNOWN_ERROR.value})
 
     def test_sign_ins_alarm_days_before_the_secrets_of_a_region_are_used_up(self) -> None:
-        """Each finished sign-in makes one. An hour's worth is asked for in two hours of three."""
+        """Each finished sign-in makes one secret. The alarm asks for an hour's worth in two hours of three."""
         quota = PriceList.load().quotas["secrets"].limit
         watched = alarm("ManySignInsAlarm")
         assert watched["Threshold"] == "ManySignIns"
         assert (watched["DatapointsToAlarm"], watched["EvaluationPeriods"], watched["Period"]) == (2, 3, 3600)
         parameters = source()["Parameters"]
         assert quota / parameters["ManySignIns"]["Default"] > 10 * 24
-        # What one address and one process can make in the life of a session stays below the quota.
+        # One address and one process can make fewer secrets in the life of a session than the quota.
         days = parameters["SessionDays"]["Default"]
         assert parameters["SignInLimit"]["Default"] * 24 * days < quota
 
@@ -188,7 +186,7 @@ class TestTheAlarms:
     def test_requests_beyond_the_apis_limits_are_counted_in_its_access_log(self) -> None:
         counted = plain(properties("ApiThrottledMetric"))
         assert counted["LogGroupName"] == "AccessLogGroup"
-        # What API Gateway writes is a text.
+        # API Gateway writes the status as a text.
         assert counted["FilterPattern"] == '{ $.status = "429" }'
         (transformation,) = counted["MetricTransformations"]
         assert transformation["Dimensions"] == [{"Key": "service", "Value": "$.service"}]

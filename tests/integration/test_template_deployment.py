@@ -64,13 +64,13 @@ GRADUAL = pytest.mark.parametrize("gradual", ["false", "true"])
 @GRADUAL
 def test_what_sam_makes_of_the_template_is_clean(gradual: str) -> None:
     found = [match for match in lint_all(json.dumps(decided(gradual))) if not match.rule.id.startswith("I")]
-    # SAM has used them up.
+    # SAM's transform uses them up.
     used_up = {"Parameter GradualDeployment not used.", "Parameter DeploymentType not used."}
     assert {match.message for match in found} == used_up
 
 
 def decided(gradual: str) -> dict[str, Any]:
-    """The deployed template without the condition that SAM has decided: cfn-lint would try it both ways."""
+    """Return the deployed template without SAM's decided condition, because cfn-lint would try it both ways."""
     condition = "DeploysGradually"
 
     def chosen(value: Any) -> Any:
@@ -125,7 +125,7 @@ class TestTheAlias:
 
 @dataclass(frozen=True)
 class Configured:
-    """What AppConfig and what Lambda is told with some parameters."""
+    """The texts that AppConfig and Lambda get for some parameters."""
 
     text: str
     function: str
@@ -133,7 +133,7 @@ class Configured:
 
 @cache
 def _configured(parameters: frozenset[tuple[str, str]]) -> Configured:
-    # A number that is a parameter's default is none of a text's parts to SAM CLI.
+    # SAM CLI does not substitute a number's default in a text, so these numbers are given.
     numbers = {"SourceLimit": "300", "SignInLimit": "600"}
     template = Template({"AriesClientId": "aries"} | numbers | dict(parameters), {"Key": {"Arn": "arn"}})
     function = template.properties("TokenFunction")
@@ -151,7 +151,7 @@ def versions(template: dict[str, Any], name: str) -> list[str]:
 
 
 def after(*logical_ids: str, **changed: Any) -> dict[str, Any]:
-    """What is deployed after properties of these resources were changed in the template."""
+    """Return the deployed template after a change to some properties of these resources."""
     template = yaml_parse(TEMPLATE.read_text())
     for logical_id in logical_ids:
         template["Resources"][logical_id]["Properties"] |= changed
@@ -175,11 +175,11 @@ class TestPublishing:
         changed = transform(yaml_parse(TEMPLATE.read_text()), SessionDays="7", SnapStart="true", Apps='{"a": {}}')
         assert versions(changed, "Token") == versions(deployed(), "Token")
 
-    def test_so_every_value_that_a_function_is_given_is_in_a_text_whose_number_is_part_of_the_version(self) -> None:
+    def test_every_value_of_a_function_is_in_a_text_and_its_number_is_part_of_the_version(self) -> None:
         content = source()["Resources"]["Configuration"]["Properties"]["Content"]
         text, _ = content["Fn::Sub"]
         assert references(content) == given_to_functions()
-        # One line each, so that no two values can change places unseen.
+        # One line each, so a swap of two values shows.
         assert len(VARIABLE.findall(text)) == len(text.splitlines()) == len(set(text.splitlines()))
         described = {plain(it["Properties"]["Description"]) for it in of_type("AWS::Lambda::Version").values()}
         assert described == {"Configuration ${Configuration.VersionNumber}"}
@@ -189,7 +189,7 @@ class TestPublishing:
     def test_the_text_changes_exactly_when_the_configuration_of_a_function_does(
         self, base: dict[str, str], changed: str
     ) -> None:
-        """Lambda refuses to publish a version of a function that has not changed, and the deployment is taken back."""
+        """Lambda refuses to publish a version of an unchanged function, and the deployment rolls back."""
         before, after = configured(base), configured(base | {changed: CHANGES[changed]})
         assert (before.text != after.text) is (before.function != after.function)
 
@@ -203,7 +203,7 @@ class TestPublishing:
         assert source()["Parameters"].keys() == CHANGES.keys()
 
     def test_a_new_text_is_a_new_number(self) -> None:
-        # CloudFormation makes the resource anew where one of these changes, which its schema says of Content.
+        # CloudFormation replaces the resource if one of these changes; its schema says so of Content.
         assert properties("Configuration").keys() == {
             "ApplicationId",
             "ConfigurationProfileId",
@@ -214,7 +214,7 @@ class TestPublishing:
 
 @cache
 def given_to_functions() -> set[str]:
-    """The parameters, and the resources that may be replaced, that make up the configuration of a serving function."""
+    """Return the parameters and the replaceable resources in the configuration of a serving function."""
     conditions = source()["Conditions"]
     found = set()
     for name in SERVING:
@@ -229,7 +229,7 @@ def given_to_functions() -> set[str]:
 
 
 class TestTheCheckOfTheConfiguration:
-    """A custom resource: CloudFormation asks a function of the stack, and takes the deployment back if it says no."""
+    """A custom resource: CloudFormation asks a function of the stack. If it says no, the deployment rolls back."""
 
     @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "Configuration"])
     def test_no_function_changes_before_it_has_said_yes(self, name: str) -> None:
@@ -260,7 +260,7 @@ class TestTheCheckOfTheConfiguration:
         assert own["Runtime"] == others["Runtime"]
 
     def test_cloudformation_does_not_wait_an_hour_where_no_answer_comes(self) -> None:
-        # Lambda repeats an asynchronous call that failed, after one minute, and again after two more.
+        # Lambda repeats a failed asynchronous call after one minute, and again after two more.
         timeout = properties("ConfigurationFunction")["Timeout"]
         assert 60 + 2 * timeout < properties("CheckedConfiguration")["ServiceTimeout"] <= 300
 
@@ -311,10 +311,10 @@ class TestAGradualDeployment:
             if "Period" in watched
             else {metric["MetricStat"]["Period"] for metric in watched["Metrics"] if "MetricStat" in metric}
         )
-        # The shortest pace has five minutes for it.
+        # The shortest pace leaves five minutes.
         assert periods == {60}
         assert watched["EvaluationPeriods"] <= 5
-        # A share of all requests, when all of a tenth of them fail.
+        # The share of failed requests, if all of one tenth of them fail.
         assert watched["Threshold"] <= 10
 
 

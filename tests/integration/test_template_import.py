@@ -1,4 +1,4 @@
-"""What API Gateway's import of the transformed body would warn of, which no emulator tells."""
+"""The warnings of API Gateway's import of the transformed body. Emulators give none."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 
 from tests.support.transformed import properties
 
-# The extensions that an HTTP API knows and SAM writes (API Gateway developer guide, "OpenAPI extensions").
+# SAM's extensions with a meaning in an HTTP API (API Gateway developer guide, "OpenAPI extensions").
 KNOWN_EXTENSIONS = {"x-amazon-apigateway-any-method", "x-amazon-apigateway-integration"}
 KNOWN_MEMBERS = {"openapi", "info", "paths", "servers", "tags", "x-amazon-apigateway-cors"}
 METHODS = {"get", "post", "put", "delete", "options", "head", "patch", "x-amazon-apigateway-any-method"}
-# SAM writes a server for DisableExecuteApiEndpoint, and no URL (aws/serverless-application-model#2424).
+# SAM writes a server for DisableExecuteApiEndpoint, without a URL (aws/serverless-application-model#2424).
 WRITTEN_BY_SAM = "servers[0].url is missing"
 
 
 def warnings_of(body: Mapping[str, Any]) -> list[str]:
-    """What the import ignores, and warns of: servers without a URL, and all that an HTTP API has no use for."""
+    """Return the warnings: servers without a URL, and every part without use in an HTTP API."""
     found = [f"servers[{n}].url is missing" for n, server in enumerate(body.get("servers", [])) if "url" not in server]
     found += [f"{name} is not supported" for name in body if name not in KNOWN_MEMBERS]
     for path, operations in body["paths"].items():

@@ -1,4 +1,4 @@
-"""The dashboard and the saved queries of the template, held against what is emitted."""
+"""The dashboard and the saved queries of the template, checked against the emitted logs and metrics."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ QUERIES = (
     "refreshes that failed",
     "requests by route and status",
 )
-# What CloudWatch Logs Insights adds, and its own words.
+# Fields added by CloudWatch Logs Insights, and the words of its language.
 INSIGHTS = {"@timestamp", "fields", "filter", "sort", "stats", "limit", "by", "as", "in", "or", "and", "asc", "desc"}
 INSIGHTS_FUNCTIONS = {"count", "count_distinct", "pct", "bin", "ispresent"}
 
@@ -167,8 +167,8 @@ class TestTheSavedQueries:
 
 
 def function_fields(capsys: pytest.CaptureFixture[str]) -> set[str]:
-    """The members of a function's log lines, all that there can be."""
-    # Loggers are kept by service, and bound to what was standard output when they were made.
+    """Return all possible members of a function's log lines."""
+    # Powertools keeps one logger a service, bound to the standard output of its first use.
     service = str(uuid.uuid4())
     telemetry = PowertoolsTelemetry(
         {"POWERTOOLS_SERVICE_NAME": service, "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE, "LOG_LEVEL": "INFO"}
@@ -181,7 +181,7 @@ def function_fields(capsys: pytest.CaptureFixture[str]) -> set[str]:
 
 
 def fields_of(query: str) -> set[str]:
-    """The fields that a query reads: its words, less its own language, its texts and the names it gives itself."""
+    """Return the fields read by a query: its words, less the language, the texts and the query's own names."""
     bare = re.sub(r'"[^"]*"|\d+m?', " ", query)
     named = set(re.findall(r"\bas (\w+)", bare))
     return set(re.findall(r"@?[A-Za-z_]\w*", bare)) - INSIGHTS - INSIGHTS_FUNCTIONS - named

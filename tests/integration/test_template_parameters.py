@@ -1,4 +1,4 @@
-"""The parameters of the template: what each accepts, what goes together, how the console shows them."""
+"""The parameters of the template: accepted values, combinations, and their look in the console."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
             "http://app.aries.com/oauth2/authorize",
             "https://app.aries.com",
             "https://app.aries.com/a?b=c",
-            # Its origin is the issuer that Aries' answers must name, and no origin has the default port.
+            # Aries' answers must name this origin as their issuer, and no origin has the default port.
             "https://app.aries.com:443/authorize",
             "https://app.aries.com:0/authorize",
             "https://app.aries.com:65536/authorize",
@@ -71,7 +71,7 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
         [
             '{"trader-ios": {"redirect_uris": ["https://app.example.com/callback"], "scopes": ["a"]}}',
             '{"a":{"redirect_uris":[]}} ',
-            # The apps are in a file then.
+            # Empty means that the apps are in a file.
             "",
         ],
         ["{", "{}", "[]", "{trader-ios:{redirect_uris:[]}}", '{"a": ["redirect_uris"]', "x" * 941],
@@ -205,15 +205,15 @@ class TestTheParameters:
         assert (not broken_rules(source(), values)) is accepted
 
 
-# Lambda's limit for all variables of a function, counted on their JSON, in which each quotation mark takes two bytes.
+# Lambda's limit for all variables of a function, counted on their JSON. There each quotation mark takes two bytes.
 MOST_VARIABLES_BYTES = 4096
-# The longest value of what is not a parameter.
+# The longest values of everything except parameters.
 LONGEST = {
     "AWS::StackName": "s" * 128,
-    # CloudFormation names it by the stack, the logical id and 13 characters.
+    # CloudFormation builds this name: stack, logical id, 13 characters.
     "SignInsTable": f"{'s' * 128}-SignInsTable-{'x' * 13}",
     "Key.Arn": f"arn:aws-us-gov:kms:ap-southeast-1:123456789012:key/{'x' * 36}",
-    # Of at most 80 characters behind the last slash.
+    # The name after the last slash has at most 80 characters.
     "CleanupDeadLetterQueue": f"https://sqs.ap-southeast-1.amazonaws.com.cn/123456789012/{'q' * 80}",
 }
 
@@ -257,7 +257,7 @@ def resolved(value: Any, given: Mapping[str, str]) -> str:
 
 
 def lacking(dialects: Mapping[str, ProviderDialect]) -> list[str]:
-    """What the template does not have, or has otherwise, of the dialects that the code knows."""
+    """Return the differences between the template's dialects and the code's."""
     template = source()
     mapped = template["Mappings"]["ProviderDialects"]
     (rule,) = (rule for rule in template["Rules"].values() if "ProviderDialect" in str(rule.get("RuleCondition")))

@@ -1,4 +1,4 @@
-"""The permissions of every role and policy of the template, against the table of docs/security.md."""
+"""The permissions of every role and policy of the template match the table of docs/security.md."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ RESOURCES: dict[str, list[str]] = {
     ],
     "the account's alarms in the region": ["arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:*"],
 }
-# In China the suffix is another one.
+# China has another suffix.
 VIA_DYNAMODB = {"kms:ViaService": "dynamodb.${AWS::Region}.${AWS::URLSuffix}"}
 VIA_SECRETS_MANAGER = {"kms:ViaService": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"}
 # These have no resource (Service Authorization Reference).
@@ -92,7 +92,7 @@ Permission = tuple[str, str, str]
 
 
 def rows() -> list[list[str]]:
-    """The table's rows, a list of cells each."""
+    """Return the table's rows, a list of cells each."""
     section = PAGE.split(f"\n## {SECTION}\n")[1].split("\n## ")[0]
     table = [line for line in section.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
@@ -101,7 +101,7 @@ def rows() -> list[list[str]]:
 
 
 def promised() -> dict[str, list[Permission]]:
-    """The permissions on the page, by role."""
+    """Return the permissions on the page, by role."""
     found: dict[str, list[Permission]] = defaultdict(list)
     for who, may, on, only in rows():
         assert only in CONDITIONS, only
@@ -134,7 +134,7 @@ def permissions(statement: dict[str, Any]) -> list[Permission]:
 
 
 def allowed() -> dict[str, list[Permission]]:
-    """The permissions in the template, by role. CodeDeploy's role exists in a gradual deployment alone."""
+    """Return the permissions in the template, by role. CodeDeploy's role exists in a gradual deployment alone."""
     documents = {name: role_document(f"{name}Role") for name in FUNCTIONS}
     documents |= {
         PERSON: properties("OperatorPolicy")["PolicyDocument"],
@@ -172,7 +172,7 @@ def test_there_is_a_role_for_each_function_and_one_for_code_deploy_and_none_has_
             "Action": "sts:AssumeRole",
         }
     assert roles["DeploymentRole"]["Condition"] == "DeploysGradually"
-    # Nobody has it who was not given it.
+    # The policy starts without any person.
     assert not properties("OperatorPolicy").keys() & {"Groups", "Roles", "Users"}
 
 

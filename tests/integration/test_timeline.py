@@ -1,4 +1,4 @@
-"""What a row tells of itself, at every turn that a sign-in and its session can take."""
+"""A row records every turn of a sign-in and its session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.world import Phone, World
 
 
 def events(phone: Phone) -> list[str]:
-    """The timeline without its times, which must not run backwards."""
+    """Return the timeline without its times. The times must not run backwards."""
     row = phone.row()
     found = transitions(tuple(text["S"] for text in row["timeline"]))
     times = [transition.at for transition in found]

@@ -1,4 +1,4 @@
-"""The token endpoint: requests as such, and the redemption of the one-time code."""
+"""The token endpoint: its requests, and the redemption of the one-time code."""
 
 from __future__ import annotations
 
@@ -365,7 +365,7 @@ def test_a_code_redeemed_again_by_somebody_who_proves_less_changes_nothing(
 def test_of_many_redemptions_at_once_exactly_one_succeeds(world: World) -> None:
     phone = world.phone()
     code = phone.code()
-    # Each in a request of its own, all of which have read the code before the first redeems it.
+    # Each redemption has a request of its own. All requests read the code before the first one redeems it.
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: phone.redeem(code), range(50)))
     assert [answer.status for answer in answers].count(200) == 1
@@ -388,7 +388,7 @@ def test_a_code_that_expires_while_it_is_redeemed_is_refused_and_no_session_begi
     assert phone.row()["status"] == "issued"
 
 
-def test_of_two_redemptions_side_by_side_one_gets_a_session_that_lives(world: World) -> None:
+def test_one_of_two_redemptions_side_by_side_gets_a_session_that_lives(world: World) -> None:
     phone = world.phone()
     code = phone.code()
     with world.aws.visited("GetSecretValue", lambda: phone.redeem(code)):

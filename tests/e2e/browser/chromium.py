@@ -1,4 +1,4 @@
-"""Headless Chromium, the one that is installed on this machine."""
+"""Headless Chromium, as installed on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from playwright._impl import page as implementation
 from playwright.sync_api import Browser, sync_playwright
 from playwright.sync_api import TimeoutError as WaitedInVain
 
-# Nothing but the pages of the tests: no sandbox, since CI runs as root, and no calls home.
+# CI runs as root, and Chromium needs --no-sandbox there. The other options leave the tests' pages as its only traffic.
 _OPTIONS = (
     "--no-sandbox",
     "--disable-quic",
@@ -24,13 +24,13 @@ _OPTIONS = (
     "--disable-sync",
 )
 _PATIENCE_MILLISECONDS = 20_000
-# As Playwright waits for everything else.
+# Playwright's own limit for every other wait.
 _EVALUATE_SECONDS = 30
 _evaluate = implementation.Page.evaluate
 
 
 async def _evaluate_in_time(page: implementation.Page, expression: str, arg: Any = None) -> Any:
-    """Stand in for `Page.evaluate`, the one wait of Playwright's without a time limit. Raises WaitedInVain."""
+    """Give `Page.evaluate` a time limit: Playwright has none for this wait alone. Raises WaitedInVain."""
     try:
         return await asyncio.wait_for(_evaluate(page, expression, arg), _EVALUATE_SECONDS)
     except TimeoutError:
@@ -39,9 +39,9 @@ async def _evaluate_in_time(page: implementation.Page, expression: str, arg: Any
 
 @contextmanager
 def running_chromium(*options: str) -> Iterator[Browser]:
-    """Start the browser with further command line options. Raises FileNotFoundError where there is none.
+    """Start the browser with further command line options. Raises FileNotFoundError if Chromium is missing.
 
-    Every wait in it has a time limit, and a failure that names it.
+    Every wait in it has a time limit, and its failure names the wait.
     """
     executable = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if executable is None:

@@ -1,4 +1,4 @@
-"""A sign-in as a person makes it in a browser, and the app's half of it."""
+"""A person's sign-in in a browser, and the app's half of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TIMEOUT_SECONDS = 30
 
 
 class WebBroker(Broker):
-    """The broker of the other stock clients, with an app on each of the origins, and one with a scheme of its own."""
+    """The broker of the other stock clients, with an app on each origin and an app with a scheme of its own."""
 
     def __init__(self, web: str, react: str | None = None) -> None:
         """Register the apps."""
@@ -41,14 +41,14 @@ class WebBroker(Broker):
 
     @contextmanager
     def table_failing(self) -> Iterator[None]:
-        """Have DynamoDB refuse every claim of a sign-in, in a way that is not worth repeating at once."""
+        """Let DynamoDB refuse every claim of a sign-in, with a failure not worth an immediate retry."""
         with mock.patch.object(SignIns, "claim", side_effect=ServiceUnavailable("dynamodb:refused", retriable=False)):
             yield
 
 
 @dataclass(frozen=True)
 class SignIn:
-    """One sign-in of an app, which keeps its verifier and its state."""
+    """One sign-in of an app, with the app's verifier and state."""
 
     broker: Broker
     client_id: str
@@ -58,7 +58,7 @@ class SignIn:
 
     @property
     def url(self) -> str:
-        """Where the app sends the browser."""
+        """Return the authorization URL: the app sends the browser there."""
         challenge = urlsafe_b64encode(sha256(self.verifier.encode()).digest()).rstrip(b"=").decode()
         query = {
             "response_type": "code",
@@ -72,14 +72,14 @@ class SignIn:
         return f"{self.broker.issuer}/oauth2/authorize?{urlencode(query)}"
 
     def code_in(self, redirect: str) -> str:
-        """Return the code that a redirect to the app carries, and check the rest of it."""
+        """Return the code from a redirect to the app, and check the other parameters."""
         assert redirect.partition("?")[0] == self.redirect_uri
         parameters = parameters_of(redirect)
         assert (parameters["state"], parameters["iss"]) == (self.state, self.broker.issuer)
         return parameters["code"]
 
     def redeem(self, code: str) -> dict[str, Any]:
-        """Return the answer of the token endpoint, which must be a success."""
+        """Return the answer of the token endpoint. It must be a success."""
         return self._tokens(
             {
                 "grant_type": "authorization_code",
@@ -90,7 +90,7 @@ class SignIn:
         )
 
     def refresh(self, tokens: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the answer of the token endpoint, which must be a success."""
+        """Return the answer of the token endpoint. It must be a success."""
         return self._tokens({"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]})
 
     def _tokens(self, fields: Mapping[str, str]) -> dict[str, Any]:
@@ -107,12 +107,12 @@ class SignIn:
 
 
 def press(page: Page, decision: str) -> None:
-    """Press ``Approve`` or ``Deny`` at Aries; where that leads is the browser's business."""
+    """Press ``Approve`` or ``Deny`` at Aries. The browser follows the redirect in its own time."""
     page.get_by_role("button", name=decision).click(no_wait_after=True)
 
 
 def approved_elsewhere(page: Page) -> str:
-    """Return where Aries would send the browser that shows its page, which stays there."""
+    """Return Aries' redirect after an approval. The browser itself stays at Aries' page."""
     with requests.Session() as session:
         session.trust_env = False
         return approve(session, page.url)

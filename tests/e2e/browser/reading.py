@@ -1,4 +1,4 @@
-"""What a page looks like to whoever reads it: measured in the browser."""
+"""The look of a page, measured in the browser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from playwright.sync_api import ConsoleMessage, Page, Response
 
-# The text of an element, and what is behind it: the nearest background that is not transparent.
+# The colour of an element's text, and the nearest background that is not transparent.
 _COLOURS = """(selector) => [...document.querySelectorAll(selector)].map((element) => {
   const behind = [];
   for (let at = element; at; at = at.parentElement) behind.push(getComputedStyle(at).backgroundColor);
@@ -21,7 +21,7 @@ document.addEventListener('securitypolicyviolation', (event) => window.violation
 
 @dataclass
 class Complaints:
-    """What a browser has to say against the pages that it shows."""
+    """The browser's complaints about the pages it shows."""
 
     page: Page
     messages: list[str] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Complaints:
         return complaints
 
     def _hear(self, message: ConsoleMessage) -> None:
-        # That a page has the status of an error is no complaint about the page.
+        # The page's own error status is no complaint about the page.
         about_the_status = message.location["url"] == self.page.url and "responded with a status of" in message.text
         if not about_the_status:
             self.messages.append(message.text)
@@ -55,13 +55,13 @@ def contrast(page: Page, selector: str) -> float:
 
 
 def sideways(page: Page) -> int:
-    """Return by how many pixels the page is wider than the screen."""
+    """Return the number of pixels by which the page is wider than the screen."""
     wider: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     return wider
 
 
 def outside(page: Page) -> list[str]:
-    """Return the elements whose words reach out of the card that they stand in."""
+    """Return the elements with words outside their card."""
     found: list[str] = page.evaluate(
         """() => [...document.querySelectorAll('main *')].filter((element) => {
           const words = document.createRange();
@@ -74,7 +74,7 @@ def outside(page: Page) -> list[str]:
 
 
 def assert_protected(answer: Response) -> None:
-    """Check that the page may load nothing, and style itself only as it came."""
+    """Check the page's policy: it loads nothing, and its own style sheet is the only style."""
     directives = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
     style = directives.pop("style-src")
     assert re.fullmatch(r"'sha256-[A-Za-z0-9+/]{43}='", style)

@@ -1,4 +1,4 @@
-"""The web sites of the tests' apps: a few static files on a port of their own, and what npm has, bundled."""
+"""The web sites of the tests' apps: static files on a port of their own, and bundled npm packages."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ _CLIENTS = PAGES.parent / "clients"
 
 
 class Site:
-    """A site that has its origin before its content, since the broker has to be told of it first.
+    """A site with an origin before it has content, because the broker must know the origin first.
 
-    The origin's host is ``localhost``, where the broker's is 127.0.0.1: to a browser another site, not just another
-    origin, so that its cookies are third-party ones there. ``same_site`` is the same server by the broker's host.
+    The origin's host is ``localhost``, the broker's 127.0.0.1. A browser takes them for different sites, not just
+    different origins: the broker's cookies are third-party cookies on the app's pages. ``same_site`` is the same server
+    under the broker's host.
     """
 
     def __init__(self, server: LoopbackServer) -> None:
@@ -32,7 +33,7 @@ class Site:
         server.serve(self._app())
 
     def serve(self, *folders: Path, config: Mapping[str, str] | None = None) -> None:
-        """From now on serve these files, ``config`` as ``/config.json``, and ``index.html`` for every other path."""
+        """Serve these files, ``config`` as ``/config.json``, and ``index.html`` for every other path."""
         self._folders, self._config = folders, config or {}
 
     def _app(self) -> Flask:
@@ -49,7 +50,7 @@ class Site:
         @app.get("/", defaults={"path": "index.html"})
         @app.get("/<path:path>")
         def file(path: str) -> Response:
-            # A single-page app: its routes are all one page. A file that is missing is not one of them.
+            # All routes of a single-page app are one page. A path with a suffix is a file, and a missing file is a 404.
             name = path if Path(path).suffix else "index.html"
             for folder in self._folders:
                 if (folder / name).is_file():
@@ -61,7 +62,7 @@ class Site:
 
 @contextmanager
 def site() -> Iterator[Site]:
-    """Take a port; the site is gone when the block is left."""
+    """Take a port, and close the site at the end of the block."""
     server = LoopbackServer()
     try:
         yield Site(server)
@@ -70,7 +71,7 @@ def site() -> Iterator[Site]:
 
 
 def bundle(source: Path, target: Path, aliases: Mapping[str, Path] | None = None) -> None:
-    """Make one script of ``source`` and the npm packages that it imports; ``aliases`` stand in for packages."""
+    """Bundle ``source`` and its npm packages into one script. ``aliases`` stand in for packages."""
     subprocess.run(
         [
             _CLIENTS / "node_modules/.bin/esbuild",
@@ -85,6 +86,6 @@ def bundle(source: Path, target: Path, aliases: Mapping[str, Path] | None = None
         ],
         cwd=_CLIENTS,
         check=True,
-        # The sources lie beside the folder that npm installs into, not above it.
+        # npm installs into a folder beside the sources, not above them, and esbuild looks above.
         env={**os.environ, "NODE_PATH": str(_CLIENTS / "node_modules")},
     )

@@ -1,5 +1,5 @@
-// A command line app on AppAuth-JS, made as its README and its own Node.js example are. It reads a step from each line of
-// its standard input, does it, and writes what came of it. Tokens are written as hashes, for comparison.
+// A command line app on AppAuth-JS, after its README and its own Node.js example. It reads a step from each line of
+// its standard input, takes the step, and writes the outcome. Tokens appear as hashes, for comparison.
 import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import {
@@ -17,7 +17,7 @@ import { NodeBasedHandler, NodeCrypto, NodeRequestor } from '@openid/appauth/bui
 
 const { issuer, clientId, redirectUri, scope, account } = JSON.parse(process.argv[2]);
 
-// Its log holds tokens, and would mix with the answers.
+// The library's log holds tokens, and would mix with the answers.
 setFlag('IS_LOG', false);
 
 const requestor = new NodeRequestor();
@@ -62,7 +62,7 @@ const steps = {
     return ask({ grant_type: GRANT_TYPE_REFRESH_TOKEN, refresh_token: tokens.refreshToken });
   },
 
-  // As after an answer that was lost.
+  // Repeats the refresh with the old token, as after a lost answer.
   refresh_again() {
     return ask({ grant_type: GRANT_TYPE_REFRESH_TOKEN, refresh_token: before.refreshToken });
   },
@@ -77,7 +77,7 @@ const steps = {
     return { revoked: await tokenHandler.performRevokeTokenRequest(configuration, request) };
   },
 
-  // What the app holds.
+  // Returns the app's current tokens.
   tokens() {
     return told(tokens);
   },

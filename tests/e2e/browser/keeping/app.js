@@ -1,11 +1,11 @@
-// What the apps of this folder share. Each says how its library signs in, what it holds, and how it refreshes.
+// Shared by the apps of this folder. Each app adds its library's sign-in, its tokens and its refresh.
 export function app(make) {
   const ready = (async () => {
     const config = await (await fetch('/config.json')).json();
     return { config, library: await make({ ...config, redirectUri: `${window.location.origin}/callback` }) };
   })();
 
-  // The browser's driver takes the steps by name.
+  // The test calls the steps by name.
   window.steps = {
     async callback() {
       await (await ready).library.callback();
@@ -16,7 +16,7 @@ export function app(make) {
       return (await ready).library.held();
     },
 
-    // How the app learns of it: by an exception's name, or by nothing.
+    // Returns the name of the failure's exception, or null after a success.
     async refresh() {
       try {
         await (await ready).library.refresh();

@@ -2,7 +2,7 @@
 import { OidcClient } from '@axa-fr/oidc-client';
 import { app } from './app.js';
 
-// The library repeats a 503 without a pause. This waits as the broker says.
+// The library repeats a 503 without a pause. This function waits for the broker's Retry-After.
 async function patientFetch(url, options) {
   for (;;) {
     const answer = await fetch(url, options);
@@ -16,15 +16,15 @@ app(({ issuer, client_id, scope, redirectUri }) => {
   const settings = { authority: issuer, client_id, redirect_uri: redirectUri, scope };
   const client = OidcClient.getOrCreate(() => (window.patient ? patientFetch : fetch.bind(window)))(settings);
 
-  // How the app learns of it when the library refreshes by itself.
+  // Resolves with the name of the error, or null, once the library has refreshed by itself.
   window.steps.renewed = () =>
     new Promise((resolve) => {
       client.subscribeEvents((name, { error }) => {
         if (name === 'refreshTokensAsync_error') resolve(error.name);
         if (name === 'token_renewed') resolve(null);
       });
-      // The access token has expired: the library's own timer notices. The library reads the end in the token itself,
-      // which is told by the broker's clock. The tests before this one have moved that clock on, by less than a day.
+      // A day on, the access token has expired, and the library's own timer notices. The library reads the end from
+      // the token, in the broker's time. Earlier tests have moved the broker's clock ahead by less than a day.
       const { getTime } = Date.prototype;
       Date.prototype.getTime = function inADay() {
         return getTime.call(this) + 86_400_000;

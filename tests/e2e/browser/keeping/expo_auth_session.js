@@ -1,4 +1,4 @@
-// expo-auth-session without a phone below it. The app keeps what the library's functions hand over.
+// expo-auth-session without a phone below it. The library stores nothing: the app keeps the tokens.
 import { AuthRequest, exchangeCodeAsync, fetchDiscoveryAsync, refreshAsync } from 'expo-auth-session';
 import { app } from './app.js';
 
@@ -9,7 +9,7 @@ app(async ({ issuer, client_id: clientId, scope, redirectUri }) => {
     async signIn() {
       const request = new AuthRequest({ clientId, redirectUri, scopes: scope.split(' '), usePKCE: true });
       const url = await request.makeAuthUrlAsync(discovery);
-      // On a phone the app lives on, here the page is left.
+      // On a phone the app lives on. Here the browser leaves the page.
       sessionStorage.setItem('verifier', request.codeVerifier);
       window.location.assign(url);
     },

@@ -1,4 +1,4 @@
-// js-pkce, which holds nothing: the app keeps what the library hands over.
+// js-pkce. The library stores nothing: the app keeps the tokens.
 import PKCE from 'js-pkce';
 import { app } from './app.js';
 

@@ -1,5 +1,6 @@
-// What expo-auth-session asks of React Native and of Expo's other packages, by the browser's own means.
-// Metro, React Native's bundler, defines it.
+// expo-auth-session's needs of React Native and of Expo's other packages, met by the browser.
+
+// Metro, React Native's bundler, defines this name.
 globalThis.__DEV__ = false;
 
 export const Platform = { OS: 'ios', select: (values) => values.ios ?? values.default };
@@ -10,7 +11,7 @@ export class CodedError extends Error {
   }
 }
 
-// expo-constants, expo-linking, expo-web-browser: a sign-in of their own, which the tests do not use.
+// expo-constants, expo-linking, expo-web-browser: parts of their own sign-in. The tests do not use it.
 export default {};
 export const ExecutionEnvironment = {};
 export const dismissAuthSession = () => {};

@@ -1,4 +1,4 @@
-// oidc-client-ts, which holds the tokens in the page's sessionStorage.
+// oidc-client-ts. It holds the tokens in the page's sessionStorage.
 import { UserManager } from 'oidc-client-ts';
 import { app } from './app.js';
 

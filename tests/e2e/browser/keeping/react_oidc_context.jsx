@@ -1,4 +1,4 @@
-// react-oidc-context, whose hook tells a component of the session.
+// react-oidc-context. Its hook tells a component of the session.
 import { createRoot } from 'react-dom/client';
 import { AuthProvider, useAuth } from 'react-oidc-context';
 import { app } from './app.js';
@@ -17,13 +17,13 @@ app(({ issuer, client_id, scope, redirectUri }) => {
   };
   return {
     async signIn() {
-      // React may not have rendered yet when the button is pressed.
+      // The button may come before React's first rendering.
       await rendered(() => auth);
       await auth.signinRedirect();
     },
     // The provider redeems the code by itself.
     callback: () => rendered(() => auth?.isAuthenticated),
-    // The hook throws nothing: it tells of the failure in `error`.
+    // The hook throws nothing. It reports the failure in `error`.
     async refresh() {
       const user = await auth.signinSilent();
       if (user) return rendered(() => auth.user?.access_token === user.access_token);

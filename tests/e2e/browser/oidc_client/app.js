@@ -1,7 +1,7 @@
-// A single-page app on oidc-client-ts, made as its documentation says. The browser's driver takes the steps by name.
+// A single-page app on oidc-client-ts, after its documentation. The test calls the steps by name.
 import { UserManager } from 'oidc-client-ts';
 
-// The scope has no `openid`, since Aries has no ID tokens, and nothing is asked of a userinfo endpoint.
+// Aries has no ID tokens and no userinfo endpoint, so the scope lacks `openid` and loadUserInfo is off.
 const settings = (config) => ({
   authority: config.issuer,
   client_id: config.client_id,
@@ -36,7 +36,7 @@ window.steps = {
     return told(await manager.signinSilent());
   },
 
-  // As after an answer that was lost.
+  // Repeats the refresh with the old tokens, as after a lost answer.
   async refreshAgain() {
     const { manager } = await ready;
     await manager.storeUser(before);
@@ -56,7 +56,7 @@ window.steps = {
     await manager.revokeTokens();
   },
 
-  // With the token that was revoked.
+  // Refreshes with the revoked token.
   async refreshRevoked() {
     const { manager } = await ready;
     await manager.storeUser(before);

@@ -1,4 +1,4 @@
-// The least React app around aries.js, which is the example of Aries' own page and defines login and handleCallback.
+// The least React app around aries.js. That file is the example of Aries' page: it defines login and handleCallback.
 import { useEffect, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 
