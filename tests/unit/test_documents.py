@@ -49,6 +49,15 @@ def test_every_link_to_a_file_or_a_section_of_the_project_leads_somewhere(path: 
     assert dead_links(path, path.read_text()) == []
 
 
+@pytest.mark.parametrize("path", [README, *PAGES], ids=lambda path: path.name)
+def test_every_picture_exists_and_is_described(path: Path) -> None:
+    pictures = re.findall(r"<img ([^>]*)>", path.read_text())
+    for picture in pictures:
+        described = dict(re.findall(r'(\w+)="([^"]+)"', picture))
+        assert (path.parent / described["src"]).is_file()
+        assert described["alt"]
+
+
 @pytest.mark.parametrize(
     "link", ["[x](nothing.md)", "[x](docs/deploy.md#nothing)", "[x](#nothing)", "[x](docs/connect-an-app.md#-secrets)"]
 )
