@@ -71,9 +71,22 @@ def literals(node: ast.expr) -> Iterator[str]:
             yield from literals(orelse)
 
 
+def assigned(name: str) -> Iterator[str]:
+    """Every text that the package assigns to a variable of this name."""
+    for node in NODES:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                pairs = [(target, node.value)]
+                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    pairs = list(zip(target.elts, node.value.elts, strict=True))
+                for one, value in pairs:
+                    if isinstance(one, ast.Name) and one.id == name:
+                        yield from literals(value)
+
+
 def given(parameter: str) -> set[str]:
     """Return every text that the package passes for a parameter of this name."""
-    found = set()
+    found = set(assigned(parameter))
     for node in NODES:
         if not isinstance(node, ast.Call):
             continue
