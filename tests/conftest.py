@@ -15,6 +15,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from tests.local.environment import ProcessEnvironment, apart_from_the_callers_aws
 from tests.support.leaks import WATCH, watching
+from tests.support.long import Run
 from tests.support.world import World, running_world
 
 
@@ -24,11 +25,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quick", action="store_true", help="leave out the tests that are marked long")
+    parser.addoption("--quick", action="store_true", help="leave out long tests, and try fewer examples")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--quick"):
+    if Run.is_quick:
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
         items[:] = [item for item in items if not item.get_closest_marker("long")]
 
@@ -62,9 +63,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Keep the developer's own AWS settings away from tests, their shared fixtures and their imports."""
     ProcessEnvironment().set(apart_from_the_callers_aws(os.environ, "eu-west-1"))
+    Run.is_quick = config.getoption("--quick")
 
 
 @pytest.fixture(autouse=True)

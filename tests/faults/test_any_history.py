@@ -6,6 +6,7 @@ every history that contradicts the reference: the session is alive, or it ended 
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -96,6 +97,8 @@ class History(RuleBasedStateMachine):
         assert kind in ("200", "invalid_grant"), kind
         self._refreshed(kind)
 
+
+pytestmark = pytest.mark.long
 
 History.TestCase.settings = settings(
     max_examples=600, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise, product
 
+import pytest
+
 from tests.faults.broker import Broker, Session, Violation, signed_in
 from tests.faults.scheduler import Scheduler, every_schedule
 from tests.support.deployment import GRACE
@@ -56,6 +58,7 @@ def test_two_holders_outside_each_others_grace_are_found_at_the_third_change_of_
     numbers(f"two holders: {played} sequences of {TURNS} refreshes")
 
 
+@pytest.mark.long
 def test_one_serial_app_is_never_signed_out_by_lost_answers_however_late_it_retries(
     numbers: Callable[[str], None],
 ) -> None:
@@ -93,6 +96,7 @@ def beside_a_refresh(given: tuple[int, ...]) -> Scheduler:
     return scheduler
 
 
+@pytest.mark.long
 def test_a_superseded_token_gets_nothing_whenever_it_comes_in_beside_a_refresh(numbers: Callable[[str], None]) -> None:
     schedules = sum(1 for _ in every_schedule(beside_a_refresh))
     numbers(f"a superseded token beside a refresh: {schedules} schedules")

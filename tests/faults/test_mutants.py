@@ -51,6 +51,8 @@ from tests.support.deployment import GRACE
 from tests.support.lambda_context import FUNCTION_SECONDS
 from tests.support.leases import LEASE_SECONDS
 
+pytestmark = pytest.mark.long
+
 Patch = pytest.MonkeyPatch
 
 

@@ -31,6 +31,8 @@ from tests.faults.processes import RealWorld, ministack
 from tests.support.deployment import GRACE
 from tests.support.world import Answer, Phone, generation_of
 
+pytestmark = pytest.mark.long
+
 T = TypeVar("T")
 
 THREADS = 50

@@ -169,6 +169,7 @@ def death(tmp_path: Path) -> Iterator[Death]:
         yield Death(real, pool)
 
 
+@pytest.mark.long
 def test_a_killed_worker_loses_a_session_in_the_one_window_and_nowhere_else(death: Death) -> None:
     started = time.monotonic()
     for _ in range(ROUNDS):

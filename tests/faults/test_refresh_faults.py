@@ -190,6 +190,7 @@ def run_pair(rotation: str, first: Fault, second: Fault) -> Outcome:
 
 
 @pytest.mark.parametrize("rotation", ROTATIONS)
+@pytest.mark.long
 def test_a_pair_of_faults_loses_the_session_in_that_window_and_nowhere_else(
     numbers: Callable[[str], None], rotation: str
 ) -> None:

@@ -66,6 +66,7 @@ def insisting(session: Session, clock: Concurrent, until: float, told: list[floa
     return work
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
 def test_a_thousand_sessions_leave_an_aries_that_refuses_alone_and_are_all_served_when_it_is_well(
     numbers: Callable[[str], None], refusal: Reply
@@ -133,7 +134,8 @@ def asking_for_one_session(refusal: Reply, seconds: int) -> None:
     ("refused", "served", "every", "status"),
     [
         # Fewer than five refused sessions pause nobody, however rarely others come.
-        *((1, 60, 60.0, 401), (1, 60, 60.0, 429), (1, 100, 10.0, 429), (4, 60, 60.0, 429)),
+        *((1, 60, 60.0, 401), (1, 60, 60.0, 429), (1, 100, 10.0, 429)),
+        pytest.param(4, 60, 60.0, 429, marks=pytest.mark.long),
         # More refused sessions pause nobody either, as long as Aries serves somebody every few seconds.
         *((5, 200, 0.5, 401), (5, 200, 0.5, 429), (10, 200, 0.5, 429), (20, 400, 0.1, 429)),
     ],

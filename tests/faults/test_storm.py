@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from threading import Semaphore, Thread, current_thread
 from typing import Any
 
+import pytest
+
 from tests.faults.aws import MemorySecretsManager
 from tests.faults.broker import Broker, Browser, Result, Session, code_in
 from tests.support.client_error import client_error
@@ -174,6 +176,7 @@ def signed_in(broker: Broker) -> Session:
     return Session(broker, browser.session_id, answer.refresh_token.reveal())
 
 
+@pytest.mark.long
 def test_a_thousand_refreshes_while_secrets_manager_refuses_lose_nothing_and_heal() -> None:
     storm = gathering()
     broker, clock, limited, calls = storm.broker, storm.clock, storm.limited, storm.broker.seam.calls

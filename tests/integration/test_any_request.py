@@ -20,6 +20,7 @@ from tests.support.deployment import APP_URI, CLIENT_ID, ORIGIN, SCOPE
 from tests.support.drawn import secret_texts
 from tests.support.functions import ENDPOINTS, http_event
 from tests.support.lambda_context import Context
+from tests.support.long import examples
 from tests.support.pkce import CHALLENGE, VERIFIER
 from tests.support.world import World
 
@@ -45,7 +46,7 @@ texts = secret_texts(max_size=30)
 # These include halves of surrogate pairs: the JSON of an event can hold them.
 odd_texts = secret_texts(st.characters(exclude_categories=()), max_size=30)
 sized = settings(
-    max_examples=150,
+    max_examples=examples(150),
     # Every run sends the same requests, and so reaches the same statuses.
     derandomize=True,
     deadline=None,

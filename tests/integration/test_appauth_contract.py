@@ -20,6 +20,7 @@ from tests.local.aries.faults import FaultKind
 from tests.support.aws_calls import FAILURES
 from tests.support.deployment import APP_URI, CLIENT_ID, GRACE, ISSUER, OTHER_CLIENT_ID, SCOPE
 from tests.support.leases import LEASE_SECONDS
+from tests.support.long import long_but
 from tests.support.pkce import VERIFIER
 from tests.support.world import Answer, Phone, World
 
@@ -136,7 +137,7 @@ ANDROID_HEADERS = {"content-type": "application/x-www-form-urlencoded", "accept"
 PLATFORMS = pytest.mark.parametrize(
     ("form", "headers"), [(ios_form, IOS_HEADERS), (android_form, ANDROID_HEADERS)], ids=["ios", "android"]
 )
-ENDPOINTS = pytest.mark.parametrize("function", ["token", "refresh"])
+ENDPOINTS = pytest.mark.parametrize("function", long_but(["token"], ["token", "refresh"]))
 
 
 def test_discovery_is_at_the_one_path_that_both_ask_and_has_what_both_demand(world: World) -> None:

@@ -13,6 +13,7 @@ import pytest
 from oauth_broker.sessions.row import transitions
 from tests.support.aws_calls import ProcessDied
 from tests.support.deployment import APP_URI, APPS, CLIENT_ID, GRACE, SCOPE
+from tests.support.long import long_but
 from tests.support.operator import KINDS, at_call
 from tests.support.world import Answer, Phone, World, running_world
 
@@ -102,7 +103,7 @@ class TestASession:
         assert phone.row()["status"] == "active"
 
     @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("leased", [True, False])
+    @pytest.mark.parametrize("leased", long_but([True], [True, False]))
     def test_ends_whatever_call_of_it_fails_by_one_more_refresh(self, kind: str, leased: bool) -> None:
         number = 0
         while True:

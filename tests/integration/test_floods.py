@@ -8,10 +8,12 @@ import pytest
 
 from tests.local.aries import Fault
 from tests.support.deployment import APP_URI, GRACE, ISSUER, ORIGIN, OTHER_CLIENT_ID
+from tests.support.transformed import source
 from tests.support.world import Answer, Phone, World, running_world
 
-LIMIT = 300
-FLOOD = LIMIT + 100
+# A tenth of the limit that the template gives, because a flood of hundreds takes seconds.
+LIMIT = 30
+FLOOD = LIMIT + 10
 ELSEWHERE = "198.51.100.7"
 
 
@@ -27,6 +29,12 @@ def session_id(number: int) -> str:
 
 def writes(world: World) -> int:
     return sum(call in ("dynamodb:PutItem", "dynamodb:UpdateItem") for call in world.aws.made)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with running_world(SOURCE_LIMIT=str(LIMIT)) as running:
+        yield running
 
 
 @pytest.fixture
@@ -58,6 +66,18 @@ class TestSignIns:
         for answer in answers[LIMIT:]:
             assert_put_off(answer, "Too many sign-ins from this network. Try again in a moment.")
             assert answer.cookies == []
+
+    @pytest.mark.long
+    def test_the_limit_that_the_template_gives_is_kept_too(self) -> None:
+        limit = source()["Parameters"]["SourceLimit"]["Default"]
+        with running_world(SOURCE_LIMIT=str(limit)) as world:
+            attacker = world.phone()
+            answers = [attacker.authorize() for _ in range(limit + 100)]
+            assert len(world.rows()) == limit
+            assert_put_off(answers[limit], "Too many sign-ins from this network. Try again in a moment.")
+            for number in range(limit + 100):
+                world.phone(source=ELSEWHERE).refresh(f"{session_id(number)}.1.{session_id(number)}")
+            assert writes(world) == 2 * limit
 
     def test_other_sources_and_other_apps_sign_in_meanwhile(self, flooded: World) -> None:
         assert flooded.phone().authorize().query["error"] == "temporarily_unavailable"

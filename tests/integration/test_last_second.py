@@ -101,6 +101,7 @@ def refreshed_twice(world: World) -> Phone:
 
 
 @pytest.mark.parametrize("function", ["token", "refresh"])
+@pytest.mark.long
 def test_a_superseded_token_of_a_session_that_expires_is_refused(
     world: World, clock: ExpiringClock, function: str
 ) -> None:
@@ -126,6 +127,7 @@ def test_a_code_that_comes_again_for_a_session_that_expires_is_refused(world: Wo
     assert len(answers) > 2
 
 
+@pytest.mark.long
 def test_if_late_retries_end_the_session_a_lost_token_of_an_expiring_session_is_refused(
     clock: ExpiringClock,
 ) -> None:
@@ -150,6 +152,7 @@ def test_a_session_that_expires_as_its_scope_is_taken_away_is_refused(world: Wor
     assert set(answers) == {INVALID_GRANT}
 
 
+@pytest.mark.long
 def test_a_source_that_is_out_of_tries_gets_the_same_answer_as_a_session_expires(clock: ExpiringClock) -> None:
     with running_world(clock=clock, SESSION_DAYS="1", SOURCE_LIMIT="1") as world:
 
@@ -171,6 +174,7 @@ def test_a_refresh_of_a_session_that_expires_is_answered_or_refused(world: World
     assert answers[-1] == TOKENS
 
 
+@pytest.mark.long
 def test_a_session_that_expires_as_aries_refuses_it_is_refused(world: World, clock: ExpiringClock) -> None:
     def refuse(phone: Phone) -> tuple[int, str]:
         world.aries.faults.append(Fault("invalid_grant"))
@@ -182,6 +186,7 @@ def test_a_session_that_expires_as_aries_refuses_it_is_refused(world: World, clo
     assert set(answers) == {INVALID_GRANT}
 
 
+@pytest.mark.long
 def test_a_sign_out_of_a_session_that_expires_is_confirmed_and_leaves_no_secret(
     world: World, clock: ExpiringClock
 ) -> None:

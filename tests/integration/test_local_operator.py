@@ -54,6 +54,7 @@ def reference_of(stack: LocalStack, tokens: dict[str, Any]) -> str:
     return str(row["reference"]["S"])
 
 
+@pytest.mark.long
 def test_a_session_is_shown_and_signed_out_and_everyone_too(stack: LocalStack) -> None:
     port = port_of(stack)
     reference = reference_of(stack, redeem(stack, *come_back(stack)))
@@ -69,6 +70,7 @@ def test_a_session_is_shown_and_signed_out_and_everyone_too(stack: LocalStack) -
     assert (status, done["cut_off"]) == (0, everyone["cut_off"])
 
 
+@pytest.mark.long
 def test_the_configuration_is_checked_and_dead_letters_are_redriven_by_an_event_as_in_production(
     stack: LocalStack,
 ) -> None:
@@ -78,6 +80,7 @@ def test_the_configuration_is_checked_and_dead_letters_are_redriven_by_an_event_
     assert operate(port, EVENT=event)[:2] == operate(port, ACTION="redrive", LIMIT="5")[:2]
 
 
+@pytest.mark.long
 def test_what_is_not_done_ends_with_a_status_of_its_own(stack: LocalStack) -> None:
     port = port_of(stack)
     status, answer, _ = operate(port, ACTION="session", SESSION="0" * 16)

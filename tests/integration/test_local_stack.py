@@ -313,6 +313,7 @@ MINE = {
 }
 
 
+@pytest.mark.long
 def test_the_command_adds_the_apps_of_a_file_replaces_those_of_the_same_id_and_prints_them_all(tmp_path: Path) -> None:
     (tmp_path / "apps.json").write_text(json.dumps(MINE))
     with command("--port", "0", "--apps", str(tmp_path / "apps.json")) as process:
@@ -397,6 +398,7 @@ def test_an_origin_that_the_stack_cannot_have_ends_the_command(options: list[str
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.long
 def test_the_command_serves_until_it_is_stopped(number: signal.Signals) -> None:
     with command("--port", "0") as process:
         assert process.stdout is not None

@@ -20,6 +20,7 @@ from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.support.aws_calls import NOT_APPLIED, ProcessDied
 from tests.support.deployment import CLIENT_ID, GRACE, OTHER_CLIENT_ID, PREFIX, TABLE
 from tests.support.lambda_context import FUNCTION_SECONDS
+from tests.support.long import long_but
 from tests.support.operator import (
     EVERYONE,
     KINDS,
@@ -223,6 +224,7 @@ def test_it_tells_how_far_it_is_in_the_end(world: World) -> None:
         assert operate(world, **EVERYONE, **{step: True}) == answer
 
 
+@pytest.mark.long
 def test_several_pages_and_more_time_than_there_is_come_to_the_same_end(world: World) -> None:
     count = PAGE_ROWS * 2 + 7
     populate(world, count)
@@ -242,6 +244,7 @@ def test_several_pages_and_more_time_than_there_is_come_to_the_same_end(world: W
     assert world.aws.made.count("secrets-manager:DeleteSecret") == count
 
 
+@pytest.mark.long
 def test_secrets_are_deleted_no_faster_than_sign_outs_and_cleanup_can_bear(world: World) -> None:
     populate(world, 200)
     begun = world.clock.time + IN_EFFECT_SECONDS
@@ -249,6 +252,7 @@ def test_secrets_are_deleted_no_faster_than_sign_outs_and_cleanup_can_bear(world
     assert world.clock.time - begun == pytest.approx(199 / ROWS_PER_SECOND)
 
 
+@pytest.mark.long
 def test_a_thousand_sessions_are_signed_out_by_commands_that_answer_before_their_caller_gives_up_waiting(
     world: World, numbers: Callable[[str], None]
 ) -> None:
@@ -289,7 +293,7 @@ def test_it_goes_on_where_a_process_died(world: World) -> None:
     assert session_secrets(world) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", long_but(["dies_after", "timed_out_though_applied"], KINDS))
 def test_whatever_happens_at_whatever_call_a_repetition_finishes_it(kind: str, numbers: Callable[[str], None]) -> None:
     number = 0
     while True:

@@ -19,6 +19,7 @@ from tests.local.apps import PHONE
 from tests.local.stack import LocalStack
 from tests.support.deployment import deployed_environment
 from tests.support.functions import ROOT
+from tests.support.long import long_but
 from tests.support.missing import missing
 from tests.support.snapshot import NOT_PERMITTED
 
@@ -75,7 +76,7 @@ class TestInitialising:
     def test_reads_no_clock(self, of_itself: dict[str, Any]) -> None:
         assert of_itself["clock"] == []
 
-    @pytest.mark.parametrize("function", FUNCTIONS)
+    @pytest.mark.parametrize("function", long_but(["token"], FUNCTIONS))
     def test_has_the_process_reseed_when_it_is_restored(self, function: str) -> None:
         found = snapshot("init", function, environment=os.environ | ENVIRONMENT)
         assert found["hooks"] == ["oauth_broker.runtime.snap_start.reseed"]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from unittest import mock
 
 import pytest
 from cfnlint.api import lint_all
-from samcli.yamlhelper import yaml_parse
 
 from tests.local.template import Template
 from tests.support.transformed import (
     FUNCTIONS,
     SERVING,
-    TEMPLATE,
     VARIABLE,
     deployed,
     listed,
@@ -61,6 +61,7 @@ ROLLBACK_ALARMS = ["InternalErrorsAlarm", "RefreshesFailAlarm"]
 GRADUAL = pytest.mark.parametrize("gradual", ["false", "true"])
 
 
+@pytest.mark.long
 @GRADUAL
 def test_what_sam_makes_of_the_template_is_clean(gradual: str) -> None:
     found = [match for match in lint_all(json.dumps(decided(gradual))) if not match.rule.id.startswith("I")]
@@ -135,7 +136,9 @@ class Configured:
 def _configured(parameters: frozenset[tuple[str, str]]) -> Configured:
     # SAM CLI does not substitute a number's default in a text, so these numbers are given.
     numbers = {"SourceLimit": "300", "SignInLimit": "600"}
-    template = Template({"AriesClientId": "aries"} | numbers | dict(parameters), {"Key": {"Arn": "arn"}})
+    # SAM CLI would parse the file each time, which takes most of the time.
+    with mock.patch("samcli.lib.providers.sam_stack_provider.get_template_data", return_value=deepcopy(source())):
+        template = Template({"AriesClientId": "aries"} | numbers | dict(parameters), {"Key": {"Arn": "arn"}})
     function = template.properties("TokenFunction")
     assert isinstance(template.properties("Configuration")["Content"], str)
     own = {name: function[name] for name in ("Environment", "Architectures", "SnapStart")}
@@ -152,7 +155,7 @@ def versions(template: dict[str, Any], name: str) -> list[str]:
 
 def after(*logical_ids: str, **changed: Any) -> dict[str, Any]:
     """Return the deployed template after a change to some properties of these resources."""
-    template = yaml_parse(TEMPLATE.read_text())
+    template = deepcopy(source())
     for logical_id in logical_ids:
         template["Resources"][logical_id]["Properties"] |= changed
     return transform(template)
@@ -172,7 +175,7 @@ class TestPublishing:
             assert versions(changed, name) != versions(deployed(), name)
 
     def test_sam_alone_would_publish_none_for_a_new_value_of_a_parameter(self) -> None:
-        changed = transform(yaml_parse(TEMPLATE.read_text()), SessionDays="7", SnapStart="true", Apps='{"a": {}}')
+        changed = transform(deepcopy(source()), SessionDays="7", SnapStart="true", Apps='{"a": {}}')
         assert versions(changed, "Token") == versions(deployed(), "Token")
 
     def test_every_value_of_a_function_is_in_a_text_and_its_number_is_part_of_the_version(self) -> None:
@@ -293,7 +296,7 @@ class TestAGradualDeployment:
 
     @pytest.mark.parametrize("pace", source()["Parameters"]["DeploymentType"]["AllowedValues"])
     def test_each_pace_is_one_of_code_deploys_own(self, pace: str) -> None:
-        template = transform(yaml_parse(TEMPLATE.read_text()), GradualDeployment="true", DeploymentType=pace)
+        template = transform(deepcopy(source()), GradualDeployment="true", DeploymentType=pace)
         name = template["Resources"]["TokenFunctionDeploymentGroup"]["Properties"]["DeploymentConfigName"]
         assert name == {"Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", {"ConfigName": pace}]}
 

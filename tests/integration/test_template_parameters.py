@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oauth_broker.config.dialect import ARIES, DIALECTS, ProviderDialect
+from tests.support.long import examples
 from tests.support.parameters import broken_rules, evaluate, is_accepted
 from tests.support.transformed import FUNCTIONS, plain, properties, source
 from tests.unit.fakes import settings_with
@@ -179,7 +180,7 @@ class TestTheParameters:
         ],
     )
     @given(data=st.data())
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     def test_what_a_pattern_accepts_no_function_refuses(self, name: str, variable: str, data: st.DataObject) -> None:
         parameter = source()["Parameters"][name]
         value = data.draw(st.from_regex(parameter["AllowedPattern"], fullmatch=True))

@@ -28,6 +28,7 @@ from tests.model.conftest import VisitedStates
 from tests.model.search import Search
 from tests.model.state import Budget, Step
 from tests.model.variant import Rotation, Scenario, Variant
+from tests.support.long import long_but
 
 
 def app(rotation: Rotation, workers: int, budget: Budget) -> Scenario:
@@ -83,7 +84,11 @@ MUTANTS = [
 ]
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+# The quick run has the scenarios with one and two workers, and no errors.
+QUICK = [name for name in SCENARIOS if name.startswith(("one worker,", "two workers,"))]
+
+
+@pytest.mark.parametrize("name", long_but(QUICK, SCENARIOS))
 def test_every_guarantee_holds_in_every_state(name: str, visited: VisitedStates) -> None:
     result = Search(SCENARIOS[name]).run()
     visited.add(result.states, result)

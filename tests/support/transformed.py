@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+from copy import deepcopy
 from functools import cache
 from typing import Any
+from unittest import mock
 
 from samcli.lib.translate.sam_template_validator import SamTemplateValidator
 from samcli.yamlhelper import yaml_parse
@@ -35,14 +38,16 @@ def transform(template: dict[str, Any], **parameters: str) -> dict[str, Any]:
     validator = SamTemplateValidator(
         template, ManagedPolicyLoader(None), region="eu-west-1", parameter_overrides=parameters
     )
-    transformed: dict[str, Any] = yaml_parse(validator.get_translated_template_if_valid())
+    # SAM CLI writes YAML, which takes nine tenths of the time. JSON holds the same.
+    with mock.patch("samcli.lib.translate.sam_template_validator.yaml_dump", json.dumps):
+        transformed: dict[str, Any] = json.loads(validator.get_translated_template_if_valid())
     return transformed
 
 
 @cache
 def deployed(gradual: str = "false") -> dict[str, Any]:
     """Return the project's template as CloudFormation gets it, with ``gradual`` as GradualDeployment."""
-    return transform(yaml_parse(TEMPLATE.read_text()), GradualDeployment=gradual)
+    return transform(deepcopy(source()), GradualDeployment=gradual)
 
 
 def properties(logical_id: str, gradual: str = "false") -> dict[str, Any]:

@@ -10,10 +10,13 @@ from hypothesis import settings
 
 from oauth_broker.aries.transport import RequestsTransport
 from tests.support.certificates import make_certificate
+from tests.support.long import examples
 
-# Bounded, so all unit tests together take seconds. No database, so a run leaves no files behind.
-settings.register_profile("unit", max_examples=120, deadline=None, database=None)
-settings.load_profile("unit")
+
+def pytest_configure() -> None:
+    # Bounded, so all unit tests together take seconds. No database, so a run leaves no files behind.
+    settings.register_profile("unit", max_examples=examples(120), deadline=None, database=None)
+    settings.load_profile("unit")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from samcli.yamlhelper import yaml_parse
 
 from tests.conftest import pytest_collection_modifyitems
 from tests.support.functions import ROOT
+from tests.support.long import Run, examples
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 # The commands of `make check` that take too long for every commit.
@@ -82,14 +83,16 @@ class Collected:
 
 
 @pytest.mark.parametrize("quick", [False, True])
-def test_a_long_test_is_left_out_by_the_quick_run_only(*, quick: bool) -> None:
+def test_the_quick_run_alone_leaves_long_tests_out_and_tries_fewer_examples(
+    *, quick: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "is_quick", quick)
     short, long = Collected(), Collected("long")
     config, items = mock.Mock(), [short, long]
-    config.getoption.return_value = quick
     pytest_collection_modifyitems(config, items)  # type: ignore[arg-type]
     assert items == ([short] if quick else [short, long])
     assert config.hook.pytest_deselected.mock_calls == ([mock.call(items=[long])] if quick else [])
-    assert config.getoption.mock_calls == [mock.call("--quick")]
+    assert examples(200) == (40 if quick else 200)
 
 
 def test_make_test_asks_for_the_quick_run_and_the_one_that_measures_does_not() -> None:
