@@ -63,6 +63,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the developer's own AWS settings away from tests, their shared fixtures and their imports."""
     ProcessEnvironment().set(apart_from_the_callers_aws(os.environ, "eu-west-1"))
