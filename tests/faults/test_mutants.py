@@ -411,7 +411,7 @@ def pausing_for_one_refusal(patch: Patch) -> None:
 
 
 def pausing_before_a_success_is_known(patch: Patch) -> None:
-    patch.setattr(pause_module, "KEPT_SECONDS", 0)
+    patch.setattr(pause_module, "CACHE_SECONDS", 0)
 
 
 A_MOMENT = Reply(429, b"", "3")

@@ -155,7 +155,13 @@ class Parts:
         from oauth_broker.operations.redeem import Redeem
 
         return Redeem(
-            self.settings, self.sign_ins, self.not_before, self.token_store, self.session_end, self.clock, os.urandom
+            self.settings,
+            self.sign_ins,
+            self.not_before,
+            self.token_store,
+            self.session_end,
+            self.clock,
+            self.random_bytes,
         )
 
     @cached_property
@@ -179,7 +185,9 @@ class Parts:
         """The ``refresh_token`` grant."""
         from oauth_broker.operations.refresh import Refresh
 
-        return Refresh(self.settings, self.leases, self.not_before, self.pause, self.renewal, self.clock, os.urandom)
+        return Refresh(
+            self.settings, self.leases, self.not_before, self.pause, self.renewal, self.clock, self.random_bytes
+        )
 
     @cached_property
     def revoke(self) -> Revoke:

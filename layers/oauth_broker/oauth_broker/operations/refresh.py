@@ -96,7 +96,7 @@ class Refresh:
         session is intact and the app may send the same request again.
         """
         if not self._settings.can_refresh:
-            raise UnsupportedGrantType("refresh_token needs Aries' client secret, which is not configured.")
+            raise UnsupportedGrantType("This server does not refresh.")
         invocation.about_session(grant.token.session_id, grant.client.client_id)
         try:
             return self._refresh(grant, invocation)
