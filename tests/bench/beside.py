@@ -139,5 +139,5 @@ def _budget(measured: Beside, what: str) -> Iterator[Limit]:
         sum(abs(calls.get(call, 0) - budget.get(call, 0)) for call in calls.keys() | budget.keys())
         for calls in measured.operations["ours", what].calls
     ]
-    name = f"our extra or missing calls in a {_OPERATIONS[what]}"
+    name = f"our calls in a {_OPERATIONS[what]}, more or fewer than the budget (see Warm cost)"
     yield Limit(name, Figure("calls", "", off), 0, "exactly")

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
+from oauth_broker.operator.mass_sign_out import IN_EFFECT_SECONDS
 from oauth_broker.sessions.row import SignIn
 from tests.support.deployment import GRACE, PREFIX
 from tests.support.functions import ROOT
@@ -66,6 +67,12 @@ def test_everything_is_decided_where_the_page_says() -> None:
         named = set(re.findall(r"`(\w+)`", names))
         assert named, question
         assert named <= defined_in(paths[0]), (question, named - defined_in(paths[0]))
+
+
+def test_a_mass_sign_out_takes_effect_as_soon_as_this_page_and_the_runbook_say() -> None:
+    (answer,) = re.findall(r"^\| the moment when a mass sign-out takes effect \| ([^|]+) \|", PAGE, re.MULTILINE)
+    assert answer.startswith(f"within {IN_EFFECT_SECONDS} seconds, in every process")
+    assert f"in effect within {IN_EFFECT_SECONDS} seconds" in (ROOT / "docs" / "operate.md").read_text()
 
 
 def test_every_word_of_the_project_is_explained_once_in_one_sentence() -> None:

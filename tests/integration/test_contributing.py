@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from layers.install import KEPT_SETTINGS
 from tests.support.functions import ROOT
 from tests.unit.test_rooms import GROUND, MAY_IMPORT, PACKAGE
 
@@ -19,6 +20,12 @@ def test_every_file_that_it_names_exists() -> None:
     named = set(re.findall(rf"`({ours}|(?:{rooms})/(?:\w+\.py)?|(?:{ground})\.py|\w+\.(?:yaml|toml))`", PAGE))
     assert len(named) > 40
     assert {name for name in named if not any((root / name).exists() for root in (ROOT, PACKAGE))} == set()
+
+
+def test_it_says_which_configuration_of_the_developer_counts() -> None:
+    assert {"index-url", "proxy", "cert"} <= KEPT_SETTINGS
+    told = " ".join(PAGE.split("\n## Set up\n")[1].split("\n## ")[0].split())
+    assert "except the part of pip's that reaches a package index" in told
 
 
 def test_every_make_target_that_it_names_exists_and_every_test_target_is_named() -> None:

@@ -12,13 +12,16 @@ from typing import Any
 import boto3
 from botocore import xform_name
 
+from layers.sam_version import OLDEST
 from oauth_broker.config.clients import Registry
+from oauth_broker.config.dialect import DIALECTS
 from oauth_broker.operator import checks as configuration_checks
 from tests.support.functions import ROOT
 from tests.support.operations import SECRETS, custom_metrics
 from tests.support.transformed import TEMPLATE, source
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text()
+PARAMETERS = PAGE.split("\n## The parameters\n")[1].split("\n## ")[0]
 FIRST_DAY = PAGE.split("\n## First day\n")[1].split("\n## ")[0]
 
 
@@ -59,6 +62,35 @@ def test_its_limits_are_those_of_the_template_and_the_code() -> None:
 
 def test_every_parameter_is_named() -> None:
     assert [name for name in source()["Parameters"] if f"`{name}`" not in PAGE] == []
+
+
+def test_the_default_of_every_parameter_is_told() -> None:
+    untold = []
+    for name, parameter in source()["Parameters"].items():
+        (cell,) = re.findall(rf"^\| [^|]*`{name}`[^|]*\|([^|]*)\|", PARAMETERS, flags=re.MULTILINE)
+        told = cell.strip().replace("`", "").split(", ")
+        match parameter.get("Default"):
+            case None:
+                wanted = ""
+            case int(number):
+                wanted = f"{number:,}"
+            case text:
+                wanted = text or "none"
+        if wanted not in told:
+            untold.append(name)
+    assert untold == []
+
+
+def test_a_client_secret_is_optional_in_one_dialect_alone() -> None:
+    assert {name for name, dialect in DIALECTS.items() if not dialect.code_sends_secret} == {"aries"}
+    assert "the broker works with the `ProviderDialect` `aries`" in PAGE
+
+
+def test_the_upgrade_names_the_tools_and_rights_that_are_new() -> None:
+    before = (ROOT / "docs" / "CHANGELOG.md").read_text().split("\n### Before you upgrade\n")[1].split("\n### ")[0]
+    assert f"SAM CLI {OLDEST} or newer" in before
+    assert "`lambda:InvokeFunction`" in before
+    assert f"{OLDEST} or newer" in PAGE
 
 
 def test_every_output_is_named_here_or_in_the_runbook() -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from oauth_broker.operator.commands import parse_command
+from oauth_broker.operator.errors import InvalidCommand
 from tests.support.functions import ROOT
 from tests.support.operations import saved_queries
+from tests.support.operator import audited, operate
 from tests.support.transformed import source
+from tests.support.world import World
 
 PAGE = (ROOT / "docs" / "operate.md").read_text()
 # The changelog may name an alarm of an older release.
@@ -41,6 +48,21 @@ def test_every_alarm_has_a_row_in_the_runbook() -> None:
     assert [name for name in alarms if f"`{name}`" not in rows] == []
 
 
+def test_it_says_which_alarm_notifies_nobody_and_has_no_first_step() -> None:
+    alarms = {name: source()["Resources"][name]["Properties"] for name in logical_ids("AWS::CloudWatch::Alarm")}
+    silent = [name for name, alarm in alarms.items() if "AlarmActions" not in alarm]
+    assert silent == [name for name, alarm in alarms.items() if "First: " not in alarm["AlarmDescription"]]
+    (name,) = silent
+    assert f"Every alarm but `{name}` goes to `AlarmTopicArn`" in PAGE
+    assert re.search(rf"^\| `{name}` \|.* notifies nobody\. \|", PAGE, flags=re.MULTILINE)
+
+
+def test_many_sign_ins_are_as_many_as_the_alarm_says() -> None:
+    alarm = source()["Resources"]["ManySignInsAlarm"]["Properties"]
+    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+    assert "people finish `ManySignIns` sign-ins an hour or more" in PAGE
+
+
 def test_every_alarm_that_a_document_names_exists() -> None:
     for path in DOCUMENTS:
         named = set(re.findall(r"`(\w+Alarm)`", path.read_text()))
@@ -61,6 +83,51 @@ def test_every_query_that_it_prints_is_the_saved_one_that_it_names() -> None:
         before = after
     assert len(printed) == 2
     assert printed == {name: saved_queries()[name]["QueryString"] for name in printed}
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        (['{"finished": false}', '{"error": "temporary_failure"}', '{"finished": true}'], 0),
+        (['{"finished": false}', '{"error": "not_found"}'], 0),
+        (['{"finished": false}'], 1),
+    ],
+    ids=["until it is finished", "until an error that does not pass", "until a command that fails"],
+)
+def test_the_loop_of_a_mass_sign_out_ends_where_the_page_says(answers: list[str], status: int, tmp_path: Path) -> None:
+    (loop,) = re.findall(r"^ +while answer=.*?^ +done\n", PAGE, flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "answers").write_text("".join(f"{answer}\n" for answer in answers))
+    fake = "sleep() { :; }; operate() { head -n 1 answers | grep . && tail -n +2 answers >rest && mv rest answers; }\n"
+    bash = shutil.which("bash")
+    assert bash
+    done = subprocess.run([bash, "-c", fake + loop], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == answers
+    assert (tmp_path / "answers").read_text() == ""
+    told = section("Sign everyone out")
+    assert "It also ends at an `error` other than `temporary_failure`, or if `operate`" in told
+    assert "`secrets_denied`" in told
+
+
+def test_a_malformed_command_writes_one_audit_line_and_a_well_formed_one_two(world: World) -> None:
+    operate(world, action="session", session="0" * 16)
+    assert len(audited(world)) == 2
+    operate(world, action="session", session="malformed")
+    assert [line.get("error") for line in audited(world)[2:]] == ["invalid_request"]
+    assert "Each well-formed command writes two lines `operator_action`" in PAGE
+    assert "A malformed command writes one, with `invalid_request`." in PAGE
+
+
+def test_the_longest_beginning_of_a_mass_sign_out_is_told() -> None:
+    begin = {"action": "revoke_all", "operator": "ann", "everyone": True}
+    (most,) = re.findall(r"`seconds` may be (\d+) at most", PAGE)
+    parse_command({**begin, "seconds": int(most)})
+    with pytest.raises(InvalidCommand):
+        parse_command({**begin, "seconds": int(most) + 1})
+
+
+def test_the_name_of_the_table_is_noted_before_the_outputs_go() -> None:
+    told = section("Delete a stack")
+    assert told.index("`TableName`") < told.index("sam delete") < told.index("--table-name TABLE")
 
 
 def test_the_local_operators_actions_are_those_of_production() -> None:

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.bench import cost, results
+from tests.bench import beside, cost, results
+from tests.bench.beside import Beside, Measured
 from tests.bench.figures import Comparison, Figure, Limit, Section
 
 
@@ -55,6 +56,16 @@ def test_without_a_bar_nothing_is_missed() -> None:
 )
 def test_a_limit_is_met_by_the_median_or_exactly_by_every_round(rounds: list[float], wanted: str, met: bool) -> None:
     assert Limit("calls", Figure("calls", "", rounds), 2, wanted).is_met is met  # type: ignore[arg-type]
+
+
+def test_our_calls_beside_flask_are_counted_against_the_budget_and_the_page_says_so() -> None:
+    took = Measured([1.0], [{"dynamodb:UpdateItem": 2, "secretsmanager:GetSecretValue": 1, "aries:token": 1}])
+    (limit,) = beside._budget(Beside({("ours", "refresh"): took}, {}), "refresh")
+    # The budget of a refresh has one PutSecretValue, too.
+    assert limit.figure.rounds == [1]
+    assert limit.name == "our calls in a refresh, more or fewer than the budget (see Warm cost)"
+    assert f"| {limit.name} |" in results.on_page()
+    assert "### Warm cost\n" in results.on_page()
 
 
 def test_a_section_is_kept_with_every_round_and_read_back_the_same() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 
 import pytest
 
@@ -87,6 +88,19 @@ def test_every_row_says_what_stops_the_attacker_and_its_details_name_tests_that_
     assert len(row[3].split()) >= 8
     assert len(text.split()) >= 8
     assert problems(tests) == []
+
+
+def test_the_headings_tell_the_threats_apart() -> None:
+    headings = re.findall(r"^### T\d+\. (?:(?:A|The) )?(\w+)", PAGE, re.MULTILINE)
+    assert len(headings) == len(rows())
+    assert max(Counter(headings).values()) <= 2
+
+
+def test_it_says_that_every_test_is_watched_for_leaks() -> None:
+    text, _ = details()["[T11](#t11-all-secrets)"]
+    assert "Every test fails if a secret that it handled shows in" in text
+    conftest = (ROOT / "tests" / "conftest.py").read_text()
+    assert '@pytest.fixture(scope="session", autouse=True)\ndef _watched_for_leaks()' in conftest
 
 
 @pytest.mark.parametrize("threat", THREATS)
