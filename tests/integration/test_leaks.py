@@ -21,7 +21,8 @@ from oauth_broker.oauth.pkce import challenge_of
 from oauth_broker.operations import endpoint as answers
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 from oauth_broker.secret import Secret
-from oauth_broker.web.http import HttpResponse, json_response, page, redirect
+from oauth_broker.web.http import HttpResponse, json_response, redirect
+from oauth_broker.web.pages import page
 from tests import conftest
 from tests.local.aries import AriesCore
 from tests.local.function_log import output_to, restore_stdout

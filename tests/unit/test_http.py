@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from oauth_broker.errors import InvalidRequest, PageError
 from oauth_broker.web import pages
-from oauth_broker.web.http import HttpRequest, HttpResponse, json_response, page, redirect
+from oauth_broker.web.http import HttpRequest, HttpResponse, json_response, redirect
+from oauth_broker.web.pages import page
 from tests.support.functions import http_event
 from tests.unit.fakes import failure_of, http_request
 

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 
 from oauth_broker.errors import OAuthError
 from oauth_broker.secret import Secret
-from oauth_broker.web.http import HttpRequest, HttpResponse, page, redirect
+from oauth_broker.web.http import HttpRequest, HttpResponse, redirect
+from oauth_broker.web.pages import page
 
 
 @dataclass(frozen=True, slots=True)

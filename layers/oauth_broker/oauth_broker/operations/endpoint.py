@@ -26,7 +26,8 @@ from oauth_broker.oauth.redirects import AuthorizationResponse
 from oauth_broker.runtime.invocation import Invocation, LambdaContext, Telemetry
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.session_secret import SessionSecret
-from oauth_broker.web.http import HttpRequest, HttpResponse, json_response, page
+from oauth_broker.web.http import HttpRequest, HttpResponse, json_response
+from oauth_broker.web.pages import page
 
 # A page of another origin may read these headers of an answer.
 _EXPOSED = "Retry-After, WWW-Authenticate, apigw-requestid"

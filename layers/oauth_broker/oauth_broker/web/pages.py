@@ -1,10 +1,53 @@
-"""The failures of the browser legs as pages, in plain words for a person."""
+"""The pages for a person: their HTML and CSS, and the failures of the browser legs in plain words."""
 
 from __future__ import annotations
 
+import base64
+from hashlib import sha256
+from html import escape
 from http import HTTPStatus
 
 from oauth_broker.errors import PageError
+from oauth_broker.web.http import SECURITY_HEADERS, HttpResponse
+
+_STYLE = """
+:root{color-scheme:light dark;--ink:#1b2733;--soft:#5a6875;--paper:#f5f7f9;--card:#fff;--line:#dde3e8;--accent:#0b6bcb}
+@media(prefers-color-scheme:dark){
+:root{--ink:#e8edf2;--soft:#9aa8b5;--paper:#12181e;--card:#1b232b;--line:#2c3843;--accent:#6cb2ff}}
+*{box-sizing:border-box}
+body{margin:0;min-height:100vh;min-height:100svh;display:grid;place-items:center;padding:min(1.25rem,4vw);
+background:var(--paper);color:var(--ink);
+font:1.0625rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+main{max-width:30rem;width:100%;padding:min(2rem,6vw);background:var(--card);border:1px solid var(--line);
+border-radius:1rem;overflow-wrap:break-word}
+h1{margin:0 0 .75rem;font-size:1.4rem;line-height:1.3;text-wrap:balance}
+p{margin:0 0 1rem}
+a{display:block;margin:1.5rem 0;padding:.8rem 1rem;border-radius:.6rem;background:var(--accent);color:var(--card);
+font-weight:600;text-align:center;text-decoration:none}
+a:focus-visible{outline:3px solid var(--accent);outline-offset:3px}
+small{color:var(--soft);overflow-wrap:anywhere}
+""".strip()
+# The policy allows the style by its hash, and so needs no 'unsafe-inline'.
+_STYLE_HASH = base64.b64encode(sha256(_STYLE.encode()).digest()).decode()
+
+
+def page(
+    title: str, text: str, reference: str, status: HTTPStatus, link: tuple[str, str] | None = None
+) -> HttpResponse:
+    """Return a page for a person: a title, a reason in plain words, a reference for support, no script.
+
+    ``link`` is the page's only link, if any: its URL and its text.
+    """
+    way_on = f'<a href="{escape(link[0])}">{escape(link[1])}</a>' if link else ""
+    body = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<body><main><h1>{escape(title)}</h1><p>{escape(text)}</p>{way_on}"
+        f"<small>Reference for support: {escape(reference)}</small></main></body></html>"
+    )
+    policy = SECURITY_HEADERS["content-security-policy"] + f"; style-src 'sha256-{_STYLE_HASH}'"
+    return HttpResponse(status, body, {"content-type": "text/html; charset=utf-8", "content-security-policy": policy})
 
 
 def bad_link(reason: str) -> PageError:
