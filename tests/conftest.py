@@ -89,7 +89,7 @@ def _one_certificate_authority(tmp_path_factory: pytest.TempPathFactory) -> Iter
     end = "-----END CERTIFICATE-----"
     one = tmp_path_factory.mktemp("authority") / "one.pem"
     one.write_text(Path(DEFAULT_CA_BUNDLE_PATH).read_text(encoding="utf-8").split(end)[0] + end, encoding="utf-8")
-    with mock.patch("oauth_broker.aries.transport.DEFAULT_CA_BUNDLE_PATH", str(one)):
+    with mock.patch("oauth_broker.aries.connections.DEFAULT_CA_BUNDLE_PATH", str(one)):
         yield
 
 

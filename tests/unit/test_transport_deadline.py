@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from urllib3 import Timeout
 
-from oauth_broker.aries import transport as transport_module
+from oauth_broker.aries import connections
 from oauth_broker.aries.transport import NoReply, Reply, RequestsTransport
 from tests.support.certificates import server_context
 from tests.unit.peer import Peer, Script, Wire, answer, answering, silent
@@ -67,12 +67,12 @@ HALF_A_RECORD = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc"
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the sockets' own timeouts far longer than the deadline, to test the deadline's own mechanism."""
 
-    class Patient(transport_module._BoundedSocket):
+    class Patient(connections._BoundedSocket):
         def connect(self, address: Any) -> None:
             super().connect(address)
             self.settimeout(SECONDS * 10)
 
-    monkeypatch.setattr(transport_module, "_BoundedSocket", Patient)
+    monkeypatch.setattr(connections, "_BoundedSocket", Patient)
     monkeypatch.setattr("requests.adapters.TimeoutSauce", lambda **_: Timeout(SECONDS * 10))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from oauth_broker.aries import connections
 from oauth_broker.aries import transport as transport_module
 from oauth_broker.aries.transport import Reply, RequestsTransport
 from tests.support.certificates import server_context
@@ -32,15 +33,15 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 def test_by_itself_it_trusts_all_public_authorities() -> None:
     # A fresh copy of the module, because the tests let the other one trust one certificate.
-    fresh = runpy.run_path(transport_module.__file__)
-    assert len(fresh["_WatchedAdapter"]().context.get_ca_certs()) > 100
+    fresh = runpy.run_path(connections.__file__)
+    assert len(fresh["BoundedAdapter"]().context.get_ca_certs()) > 100
 
 
 def test_certificates_are_read_while_the_process_starts_and_not_for_each_connection(
     read: list[object], certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The certificate takes the place of the world's authorities.
-    monkeypatch.setattr(transport_module, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
+    monkeypatch.setattr(connections, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
     monkeypatch.setattr(transport_module, "_MAX_IDLE_SECONDS", -1)
     transport = RequestsTransport()
     assert read == [str(certificate)]

@@ -2,7 +2,7 @@
 
 The app sees ``code``, ``status`` and the public text ``description``. ``reason`` is a short code for the log: it names
 the cause if several causes share one answer. A description repeats nothing of a caller's request, except one short
-scope of plain characters (`oauth.requests`).
+scope of plain characters (`oauth.authorization`).
 """
 
 from __future__ import annotations

@@ -6,31 +6,22 @@ The fate of a failed request decides whether a refresh may be repeated. Two fail
 
 from __future__ import annotations
 
-import socket
-import ssl
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Protocol, Self
+from typing import Protocol
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, NewConnectionError
-from urllib3.util.ssl_ import create_urllib3_context
+from urllib3.exceptions import HTTPError
 
 from oauth_broker import VERSION
+from oauth_broker.aries.connections import CONNECT_SECONDS, Attempt, BoundedAdapter
 
 # RFC 9110 section 10.1.5. urllib3 would name itself, and Aries could not tell the broker from other programs.
 _USER_AGENT = f"aries-token-broker/{VERSION}"
-# For each address of the host.
-_CONNECT_SECONDS = 2
 # Token answers are far smaller. A larger answer is no token answer.
 _MAX_BODY_BYTES = 24 * 1024
 # After a longer idle time a pooled connection may be dead unnoticed, above all after the process was frozen. A request
@@ -63,140 +54,6 @@ class Transport(Protocol):
         ...
 
 
-class _Attempt:
-    """The request under way in one thread. Its deadline ends every wait except the lookup of the name."""
-
-    def __init__(self, seconds: float) -> None:
-        now = time.monotonic()
-        # If a request left later, it could be processed without a chance to hear its answer.
-        self.leaves_until = now + seconds / 2
-        self._ends_at = now + seconds
-        self.sent = False
-
-    def left(self) -> float:
-        """Return the seconds left. Raises TimeoutError if there are none."""
-        left = self._ends_at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the time is over")
-        return left
-
-    def __enter__(self) -> Self:
-        _thread.attempt = self
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        del _thread.attempt
-
-
-class _Thread(threading.local):
-    attempt: _Attempt
-
-
-_thread = _Thread()
-
-
-class _BoundedSocket(socket.socket):
-    """Ends every wait at the request's deadline.
-
-    The timeout of a socket starts anew with every byte. An answer of one byte a second would never reach the timeout.
-    """
-
-    def recv_into(self, *args: Any) -> int:
-        self.settimeout(_thread.attempt.left())
-        return super().recv_into(*args)
-
-    def sendall(self, *args: Any) -> None:
-        self.settimeout(_thread.attempt.left())
-        super().sendall(*args)
-
-
-class _BoundedTLSSocket(ssl.SSLSocket):
-    """The same over TLS."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        self.settimeout(_thread.attempt.left())
-        super().do_handshake(block)
-
-    def recv_into(self, *args: Any) -> int:
-        self.settimeout(_thread.attempt.left())
-        return super().recv_into(*args)
-
-    def send(self, *args: Any) -> int:
-        self.settimeout(_thread.attempt.left())
-        return super().send(*args)
-
-
-def _connected(made: socket.socket, address: Any) -> socket.socket:
-    try:
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        made.settimeout(min(_CONNECT_SECONDS, _thread.attempt.left()))
-        made.connect(address)
-    except OSError:
-        made.close()
-        raise
-    return made
-
-
-class _WatchedConnection(HTTPConnection):
-    """Notes the moment before the first byte leaves. Sends no byte if the answer could not come in time."""
-
-    def _new_conn(self) -> socket.socket:
-        """Connect within the deadline, however many addresses there are: urllib3's own method has a timeout for each.
-
-        The resolver bounds the lookup of the name: the template sets ``RES_OPTIONS``.
-        """
-        failure: Exception = OSError("no address")
-        try:
-            found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise NewConnectionError(self, str(error)) from error
-        for family, kind, protocol, _, address in found:
-            try:
-                return _connected(_BoundedSocket(family, kind, protocol), address)
-            except OSError as error:
-                failure = error
-        raise NewConnectionError(self, str(failure)) from failure
-
-    def request(self, *args: Any, **options: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        if time.monotonic() >= _thread.attempt.leaves_until:
-            raise TimeoutError("too little time left to hear the answer")
-        _thread.attempt.sent = True
-        super().request(*args, **options)
-
-
-class _WatchedHTTPSConnection(_WatchedConnection, HTTPSConnection):
-    """The same over TLS."""
-
-
-class _WatchedPool(HTTPConnectionPool):
-    ConnectionCls = _WatchedConnection
-
-
-class _WatchedHTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _WatchedHTTPSConnection
-
-
-class _WatchedAdapter(HTTPAdapter):
-    """Reads the trusted certificates once, at its start.
-
-    The adapter of requests has them read anew for every connection. Each time takes longer than all the rest of a
-    refresh.
-    """
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        self.context = create_urllib3_context()
-        self.context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
-        self.context.sslsocket_class = _BoundedTLSSocket
-        super().init_poolmanager(*args, ssl_context=self.context, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _WatchedPool, "https": _WatchedHTTPSPool}
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
-        conn.ca_certs = None
-
-
 class RequestsTransport:
     """A transport with one pool of connections, made once a process.
 
@@ -205,7 +62,7 @@ class RequestsTransport:
     """
 
     def __init__(self) -> None:
-        self._adapter = _WatchedAdapter(pool_connections=1, pool_maxsize=8)
+        self._adapter = BoundedAdapter(pool_connections=1, pool_maxsize=8)
         # The wall clock, because the monotonic clock stands still while Lambda freezes the process.
         self._used_at = 0.0
 
@@ -216,7 +73,7 @@ class RequestsTransport:
     def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
         """See Transport."""
         all_headers = {**headers, "accept": "application/json"}
-        with _Attempt(seconds) as attempt, self._answer("POST", url, body, all_headers, attempt, seconds) as response:
+        with Attempt(seconds) as attempt, self._answer("POST", url, body, all_headers, attempt, seconds) as response:
             return Reply(response.status_code, _read(response), response.headers.get("retry-after", ""))
 
     def status_of(self, url: str, seconds: float) -> int:
@@ -224,7 +81,7 @@ class RequestsTransport:
 
         Raises NotSent or NoReply. Takes at most ``seconds`` in all, apart from the lookup of the name.
         """
-        with _Attempt(seconds) as attempt, self._answer("GET", url, None, {}, attempt, seconds) as response:
+        with Attempt(seconds) as attempt, self._answer("GET", url, None, {}, attempt, seconds) as response:
             return response.status_code
 
     @contextmanager
@@ -234,7 +91,7 @@ class RequestsTransport:
         url: str,
         body: bytes | None,
         headers: Mapping[str, str],
-        attempt: _Attempt,
+        attempt: Attempt,
         seconds: float,
     ) -> Iterator[requests.Response]:
         """Send a request and yield the answer with only its head read."""
@@ -243,7 +100,7 @@ class RequestsTransport:
         self._used_at = time.time()
         request = _prepared(method, url, body, headers)
         try:
-            timeouts = (min(_CONNECT_SECONDS, seconds), seconds)
+            timeouts = (min(CONNECT_SECONDS, seconds), seconds)
             with self._adapter.send(request, stream=True, timeout=timeouts) as response:
                 yield response
         except (requests.RequestException, HTTPError, OSError) as error:

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 from oauth_broker.clock import Clock
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import RedirectError, ServiceUnavailable, TemporarilyUnavailable
+from oauth_broker.oauth.authorization import AuthorizationRequest
 from oauth_broker.oauth.pkce import challenge_of
-from oauth_broker.oauth.requests import AuthorizationRequest
 from oauth_broker.oauth.tokens import request_mac, session_id_of
 from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from oauth_broker.runtime.invocation import Invocation

@@ -12,8 +12,8 @@ from oauth_broker.aries.client import ARIES_CALL_SECONDS, STORE_SECONDS
 from oauth_broker.clock import Backoff, Clock
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import AccessDenied, PageError, ServerError, ServiceUnavailable
+from oauth_broker.oauth.authorization import ProviderCallback
 from oauth_broker.oauth.redirects import AuthorizationResponse
-from oauth_broker.oauth.requests import ProviderCallback
 from oauth_broker.oauth.tokens import authorization_code, session_id_of
 from oauth_broker.operations.exchange import (
     ERRORS,
