@@ -23,7 +23,8 @@ from oauth_broker.errors import (
     RedirectError,
     UnsupportedResponseType,
 )
-from oauth_broker.oauth.requests import AuthorizationRequest, ProviderCallback, canonical_scope
+from oauth_broker.oauth.authorization import AuthorizationRequest, ProviderCallback
+from oauth_broker.oauth.requests import canonical_scope
 from oauth_broker.secret import Secret
 from tests.support.drawn import secret_texts
 from tests.support.pkce import CHALLENGE

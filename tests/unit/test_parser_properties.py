@@ -28,9 +28,8 @@ from oauth_broker.errors import (
     RedirectError,
     ServiceUnavailable,
 )
+from oauth_broker.oauth.authorization import AuthorizationRequest, ProviderCallback
 from oauth_broker.oauth.requests import (
-    AuthorizationRequest,
-    ProviderCallback,
     parse_aries_token_request,
     parse_refresh_request,
     parse_revocation_request,

@@ -124,7 +124,7 @@ def _on_loopback(uri: str) -> tuple[str, str] | None:
     return origin, rest if rest.startswith("/") else f"/{rest}"
 
 
-def _refuse_redirect_uri(uri: str) -> str | None:
+def _broken_rule_of_redirect_uri(uri: str) -> str | None:
     """Return the broken rule of a redirect URI, or None."""
     if _URI.fullmatch(uri) is None:
         return "a redirect URI has 1 to 512 visible ASCII characters, no fragment, quotation mark, backslash, < or >"
@@ -144,13 +144,13 @@ def _refuse_redirect_uri(uri: str) -> str | None:
     return "a custom scheme has letters or digits on both sides of each dot, as in com.example.app:/callback"
 
 
-def _refuse_scope(scope: str) -> str | None:
+def _broken_rule_of_scope(scope: str) -> str | None:
     if _SCOPE.fullmatch(scope):
         return None
     return "a scope has 1 to 128 visible ASCII characters, no space, quotation mark or backslash (RFC 6749 section 3.3)"
 
 
-def _refuse_origin(origin: str) -> str | None:
+def _broken_rule_of_origin(origin: str) -> str | None:
     if re.fullmatch(ORIGIN, origin):
         return None
     if _DEFAULT_PORT.fullmatch(origin):
@@ -158,7 +158,7 @@ def _refuse_origin(origin: str) -> str | None:
     return "an origin is https:// (http:// only on loopback), a host name in lower case, perhaps a port, and no path"
 
 
-def _refuse_apple_app_id(app_id: str) -> str | None:
+def _broken_rule_of_apple_app_id(app_id: str) -> str | None:
     if _APPLE_APP_ID.fullmatch(app_id):
         return None
     return "an Apple app id is the team id, a dot and the bundle id, as in ABCDE12345.com.example.app"
@@ -166,10 +166,10 @@ def _refuse_apple_app_id(app_id: str) -> str | None:
 
 _RULES: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
     {
-        "redirect_uris": _refuse_redirect_uri,
-        "scopes": _refuse_scope,
-        "origins": _refuse_origin,
-        "apple_app_ids": _refuse_apple_app_id,
+        "redirect_uris": _broken_rule_of_redirect_uri,
+        "scopes": _broken_rule_of_scope,
+        "origins": _broken_rule_of_origin,
+        "apple_app_ids": _broken_rule_of_apple_app_id,
     }
 )
 

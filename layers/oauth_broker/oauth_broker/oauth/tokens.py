@@ -87,9 +87,9 @@ class RefreshToken:
         """The hash of the token in the row."""
         return digest(self.text.reveal())
 
-    def has_hash(self, kept: str) -> bool:
-        """Tell whether ``kept`` is the hash of this token, in constant time."""
-        return hmac.compare_digest(self.hash, kept)
+    def has_hash(self, stored: str) -> bool:
+        """Tell whether ``stored`` is the hash of this token, in constant time."""
+        return hmac.compare_digest(self.hash, stored)
 
     def is_authentic(self, session_key: Secret) -> bool:
         """Tell whether the broker made this token, in constant time."""

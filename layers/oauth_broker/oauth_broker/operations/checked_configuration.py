@@ -2,6 +2,7 @@
 
 The table, the key and every function depend on it. CloudFormation therefore takes a bad deployment back before there is
 anything to keep, and before it has changed a function that serves requests.
+`operator.checks` also checks the services, after the deployment.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The configuration check: it tests the settings, and the services behind them."""
+"""The operator's check of a deployed stack: it tests the settings, and the services behind them.
+
+`operations.checked_configuration` checks the settings alone, while CloudFormation deploys.
+"""
 
 from __future__ import annotations
 

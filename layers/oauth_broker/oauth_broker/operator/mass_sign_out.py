@@ -61,7 +61,7 @@ class MassSignOut:
         target = EVERYONE if command.client_id is None else target_of(command.client_id)
         if command.step == "start":
             self._refuse_unknown_app(command)
-            not_before = self._sweeper.patiently(
+            not_before = self._sweeper.with_retries(
                 lambda: self._not_before.set(target, int(self._clock.now())), invocation
             )
         else:
@@ -77,9 +77,9 @@ class MassSignOut:
             return self._work(target, not_before, command.client_id, invocation)
         except ServiceUnavailable as unavailable:
             raise TemporaryFailure(
-                f"The sessions are signed out: the cut-off {utc(not_before)} is written, and is in effect everywhere "
-                f"{IN_EFFECT_SECONDS} seconds later. But AWS failed ({unavailable.reason}), and not all sessions are "
-                f"tidied up. {_CONTINUE}",
+                f"The sessions that began up to {utc(not_before)} are signed out. This is in effect everywhere "
+                f"{IN_EFFECT_SECONDS} seconds after that time. But AWS failed ({unavailable.reason}), and not all sessions "
+                f"are tidied up. {_CONTINUE}",
                 unavailable.reason,
             ) from unavailable
 
@@ -98,7 +98,7 @@ class MassSignOut:
             )
 
     def _work(self, target: str, not_before: int, client_id: str | None, invocation: Invocation) -> dict[str, Any]:
-        progress = self._sweeper.patiently(
+        progress = self._sweeper.with_retries(
             lambda: self._sweeps.begin(target, not_before, self._clock.now()), invocation
         )
         self._wait_for_effect(progress.not_before, invocation)
@@ -139,5 +139,8 @@ class MassSignOut:
         elif progress.secrets_denied:
             report["warning"] = _DENIED
         elif not progress.secrets_deleted:
-            report["warning"] = 'No session from before the cut-off was found. Check that "scope" is the right one.'
+            report["warning"] = (
+                'No session that began up to "cut_off" was found. If the command has a "client_id", check that it is '
+                "the right one."
+            )
         return report

@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 REASON = "mass_sign_out"
 ROWS_PER_SECOND = 20
 # One row, or one page, is retried for this long.
-PATIENCE_SECONDS = 10
+RETRY_SECONDS = 10
 # If this many rows fail one after another, AWS fails and not the rows.
 _OUTAGE_ROWS = 3
 # If this many failed rows are left, they are tried again before the next page, because an item holds 400 KB.
@@ -58,9 +58,9 @@ class Sweeper:
         self.random_bytes = random_bytes
         self._backoff = Backoff(clock, random_bytes)
 
-    def patiently(self, call: Callable[[], Result], invocation: Invocation) -> Result:
-        """Return the result of ``call``. Repeat it for some seconds while it raises ServiceUnavailable."""
-        ends_at = self.clock.now() + PATIENCE_SECONDS
+    def with_retries(self, call: Callable[[], Result], invocation: Invocation) -> Result:
+        """Return the result of ``call``. Repeat it for up to RETRY_SECONDS while it raises ServiceUnavailable."""
+        ends_at = self.clock.now() + RETRY_SECONDS
 
         def time_left() -> float:
             return min(ends_at - self.clock.now(), invocation.remaining() - RESERVED_SECONDS)
@@ -81,7 +81,7 @@ class Sweeper:
                 progress = run.save(run.step(progress), progress.saved_id)
         except Overtaken:
             run.trouble = "Another invocation works on this mass sign-out, or has begun a new one."
-            progress = self.patiently(lambda: self.sweeps.find(progress.target), invocation) or progress
+            progress = self.with_retries(lambda: self.sweeps.find(progress.target), invocation) or progress
         return progress, run.trouble
 
 
@@ -119,8 +119,8 @@ class _Run:
         """Return the seconds left in which the run may begin one more row."""
         return self._invocation.remaining() - RESERVED_SECONDS
 
-    def _patiently(self, call: Callable[[], Result]) -> Result:
-        return self._sweeper.patiently(call, self._invocation)
+    def _with_retries(self, call: Callable[[], Result]) -> Result:
+        return self._sweeper.with_retries(call, self._invocation)
 
     def step(self, progress: Progress) -> Progress:
         """Do one page of the table or, after the last page, the failed rows. Return the progress, not saved yet."""
@@ -130,7 +130,9 @@ class _Run:
                 # Another try in this invocation would fail again.
                 self.trouble = f"The sessions that are left cannot be done yet ({self._last_failure})."
             return self._advanced(progress, tally, left=(*tally.failed, *progress.left[tally.handled :]))
-        page = self._patiently(lambda: self._sweeper.search.page(progress.not_before, self._client_id, progress.cursor))
+        page = self._with_retries(
+            lambda: self._sweeper.search.page(progress.not_before, self._client_id, progress.cursor)
+        )
         tally = self._work_off(page.session_ids)
         is_whole = tally.handled == len(page.session_ids)
         cursor = page.cursor if is_whole else (progress.cursor, *page.session_ids)[tally.handled]
@@ -140,7 +142,7 @@ class _Run:
 
     def save(self, progress: Progress, before: str) -> Progress:
         """Save progress that continues the one saved as ``before``. Raises Overtaken."""
-        self._patiently(lambda: self._sweeper.sweeps.save(progress, before))
+        self._with_retries(lambda: self._sweeper.sweeps.save(progress, before))
         return progress
 
     def _advanced(self, progress: Progress, tally: _Tally, **changes: Any) -> Progress:
@@ -180,9 +182,9 @@ class _Run:
 
     def _sign_out(self, session_id: str, tally: _Tally) -> None:
         sign_out, by = self._sweeper.sign_out, self._new_id()
-        ended = self._patiently(lambda: sign_out.end(session_id, REASON, by, self._invocation))
+        ended = self._with_retries(lambda: sign_out.end(session_id, REASON, by, self._invocation))
         tally.ended += ended.by_this
-        deleted = self._patiently(lambda: sign_out.delete_secret(session_id, ended.row, self._invocation))
+        deleted = self._with_retries(lambda: sign_out.delete_secret(session_id, ended.row, self._invocation))
         tally.denied += not deleted
 
     def _new_id(self) -> str:
