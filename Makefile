@@ -172,7 +172,7 @@ check: $(READY) $(CHECKOV) ## check style, types and the template
 	$(BIN)/python -m samcli validate
 	$(BIN)/python -m samcli validate --lint
 	$(BIN)/python -c 'import sys; from cfnlint.runner import main; sys.exit(main())' template.yaml
-# By itself checkov passes a template that it cannot parse, or in which it finds no resource to check.
+# Checkov alone passes a template that it cannot parse, or in which it finds no resource to check.
 	@echo "checkov template.yaml"; \
 	found="$$(CKV_PARSE_ERROR_FAIL=true $(CHECKOV:.ready=bin/python) -m checkov.main --framework cloudformation --file template.yaml \
 	  --skip-download --compact --quiet)"; \

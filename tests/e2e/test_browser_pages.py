@@ -159,9 +159,9 @@ def assert_says(page: Page, shown: Shown) -> None:
     assert page.locator("html").get_attribute("lang") == "en"
     expect(page.locator("h1")).to_have_count(1)
     expect(page.get_by_text(shown.reason)).to_be_visible()
-    reference = page.get_by_text("Reference for support: ")
-    expect(reference).to_be_visible()
-    assert reference.inner_text().removeprefix("Reference for support:").strip()
+    request_id = page.get_by_text("Request id for support: ")
+    expect(request_id).to_be_visible()
+    assert request_id.inner_text().removeprefix("Request id for support:").strip()
 
 
 def assert_legible(page: Page) -> None:

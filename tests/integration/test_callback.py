@@ -99,7 +99,7 @@ def test_an_expired_sign_in_that_is_not_deleted_yet_gets_the_same_page(world: Wo
     world.clock.time += 601
     answer = phone.callback(returning)
     assert_page(answer)
-    assert answer.body.split("Reference")[0] == phone.callback("state=unknown&code=x").body.split("Reference")[0]
+    assert answer.body.split("Request id")[0] == phone.callback("state=unknown&code=x").body.split("Request id")[0]
     assert world.aries.token_calls == 0
 
 
@@ -319,7 +319,7 @@ def test_a_browser_that_would_not_open_the_app_by_itself_gets_a_page_with_one_li
     assert shown.status == 200
     assert "location" not in shown.headers
     assert "<title>One more step</title>" in shown.body
-    assert "Reference for support" in shown.body
+    assert "Request id for support" in shown.body
     (link,) = re.findall(r'href="([^"]*)"', shown.body)
     redirected = phone.callback(returning, headers=untapped | {"sec-fetch-user": "?1"})
     assert redirected.location == unescape(link)

@@ -49,7 +49,7 @@ def planting() -> Iterator[None]:
 
 
 def a_page(text: str, link: tuple[str, str] | None = None) -> HttpResponse:
-    return page("One more step", text, "reference", HTTPStatus.OK, link)
+    return page("One more step", text, "request-id", HTTPStatus.OK, link)
 
 
 def print_in_a_function(text: str) -> None:

@@ -177,7 +177,7 @@ def test_every_failure_and_every_page_has_the_id_of_its_invocation_and_no_succes
     answer = ANSWERS[kind][1](world)
     content_type = answer.headers.get("content-type", "")
     if content_type.startswith("text/html"):
-        assert answer.body.count(f"<small>Reference for support: {answer.request_id}</small>") == 1
+        assert answer.body.count(f"<small>Request id for support: {answer.request_id}</small>") == 1
     elif answer.status >= 500:
         assert answer.sentence
     elif answer.status >= 400 and answer.body:

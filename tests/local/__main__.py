@@ -31,7 +31,7 @@ _SIGNALS_SECONDS = 1
 def main() -> int:
     """Return the exit status: 1 if a step of the sign-in fails, 2 if a port is taken or an app is refused, else 0."""
     options = _options()
-    # By default, a process in a script's background ignores SIGINT.
+    # A process in a script's background ignores SIGINT by default.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:

@@ -205,8 +205,8 @@ def test_a_redirect_is_a_302_with_its_cookies() -> None:
     assert event["body"] == ""
 
 
-def test_a_page_has_a_title_a_reason_a_reference_and_no_script() -> None:
-    response = page("A title", "A reason.", "ref-1", HTTPStatus.BAD_REQUEST)
+def test_a_page_has_a_title_a_reason_a_request_id_and_no_script() -> None:
+    response = page("A title", "A reason.", "id-1", HTTPStatus.BAD_REQUEST)
     event = response.to_event()
     shown = Page(response)
     assert event["statusCode"] == 400
@@ -216,7 +216,7 @@ def test_a_page_has_a_title_a_reason_a_reference_and_no_script() -> None:
     assert ("lang", "en") in shown.attributes
     assert shown.texts["title"] == shown.texts["h1"] == "A title"
     assert shown.texts["p"] == "A reason."
-    assert "ref-1" in shown.texts["small"]
+    assert "id-1" in shown.texts["small"]
     assert set(shown.elements) <= {"html", "head", "meta", "title", "style", "body", "main", "h1", "p", "small"}
     assert not any(name == "style" or name.startswith("on") for name, _ in shown.attributes)
 
@@ -235,9 +235,9 @@ def test_the_policy_allows_exactly_the_style_that_the_page_has() -> None:
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
-def test_nothing_in_a_page_becomes_markup(title: str, text: str, reference: str) -> None:
+def test_nothing_in_a_page_becomes_markup(title: str, text: str, request_id: str) -> None:
     plain = Page(page("t", "x", "r", HTTPStatus.BAD_REQUEST))
-    hostile = Page(page(f"<script>{title}", f"</p><img src=x onerror='{text}'>", f'"><a {reference}>', HTTPStatus.OK))
+    hostile = Page(page(f"<script>{title}", f"</p><img src=x onerror='{text}'>", f'"><a {request_id}>', HTTPStatus.OK))
     assert hostile.elements == plain.elements
     assert hostile.attributes == plain.attributes
 

@@ -23,8 +23,8 @@ class Outcome(Enum):
     AMBIGUOUS = "ambiguous"
 
 
-# (status, `error`) -> outcome. None stands for any `error`. Aries documents no errors. The table has the errors of
-# RFC 6749 section 5.2, with the status codes seen from other servers.
+# (status, `error`) -> outcome. The key None matches every `error`. Aries documents no errors. The table has the errors
+# of RFC 6749 section 5.2, with the status codes seen from other servers.
 _OUTCOMES: Mapping[tuple[int, str | None], Outcome] = MappingProxyType(
     {
         (400, "invalid_grant"): Outcome.DEAD,

@@ -55,9 +55,10 @@ class Settings:
         return bool(self.aries_client_secret_arn)
 
     def within_grace(self, seconds: float) -> float:
-        """Return the seconds after which an app may come back if another worker may commit meanwhile.
+        """Return the Retry-After, in seconds, for a session that another worker may still commit.
 
-        If late retries end the session, the app must be back within the grace after the commit.
+        If late retries end the session, it is at most the grace, because the app must be back within the grace after
+        the commit.
         """
         return seconds if self.late_retry else min(seconds, self.refresh_grace_seconds)
 
@@ -91,7 +92,9 @@ class Settings:
             source_limit=read.integer("SOURCE_LIMIT", 0, 6000),
             sign_in_limit=read.integer("SIGN_IN_LIMIT", 0, 6000),
             table_name=read.text("TABLE_NAME", _VISIBLE, "a table's name"),
-            secret_prefix=read.text("SECRET_PREFIX", re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}"), "a name's beginning"),
+            secret_prefix=read.text(
+                "SECRET_PREFIX", re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}"), "the beginning of a secret's name"
+            ),
             key_id=read.text("KEY_ID", _VISIBLE, "a KMS key's ARN"),
         )
         settings.registry.refuse_callback_of(settings.issuer)

@@ -14,11 +14,11 @@ from oauth_broker.web.pages import page
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationResponse:
-    """The way back to the app for the browser of ``request``. A page shows ``reference`` for support."""
+    """The way back to the app for the browser of ``request``. A page shows ``request_id`` for support."""
 
     request: HttpRequest
     issuer: str
-    reference: str
+    request_id: str
 
     def with_code(self, redirect_uri: str, state: str | None, code: Secret) -> HttpResponse:
         """Send the app its one-time code. ``state`` is raw and goes back byte for byte."""
@@ -38,7 +38,7 @@ class AuthorizationResponse:
         return page(
             "One more step",
             "Your browser opens the app only after a tap. Tap the button within one minute to continue in the app.",
-            self.reference,
+            self.request_id,
             HTTPStatus.OK,
             link=(location, "Return to the app"),
         )

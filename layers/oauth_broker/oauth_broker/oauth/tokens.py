@@ -40,7 +40,7 @@ def authorization_code(session_id: str, browser_secret: Secret) -> Secret:
 
 
 def request_mac(browser_secret: Secret, asked: tuple[str, ...]) -> str:
-    """Return the proof that a row still has the app's request (``SignIn.asked``) as its own browser brought it.
+    """Return the proof that the app's request in a row (``SignIn.asked``) is unchanged since its browser brought it.
 
     The browser alone has the key. An attacker with write access to rows can change the app's request, but cannot make
     its proof.

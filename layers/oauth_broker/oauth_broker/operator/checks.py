@@ -39,7 +39,7 @@ _MEANINGS = {
     Outcome.MISCONFIGURED: "Aries refuses the client id or the client secret: compare them with Client Center",
     Outcome.REFUSED: "Aries was not reached, or asks for fewer requests: repeat the check in a minute",
     Outcome.UNKNOWN_ERROR: "the broker does not know this answer of Aries: check the parameter ProviderDialect, or add "
-    "the outcome to config/dialect.py",
+    "the outcome to layers/oauth_broker/oauth_broker/config/dialect.py",
     Outcome.AMBIGUOUS: "Aries gives no readable answer: repeat the check in a minute",
 }
 

@@ -78,8 +78,8 @@ class MassSignOut:
         except ServiceUnavailable as unavailable:
             raise TemporaryFailure(
                 f"The sessions that began up to {utc(not_before)} are signed out. This is in effect everywhere "
-                f"{IN_EFFECT_SECONDS} seconds after that time. But AWS failed ({unavailable.reason}), and not all sessions "
-                f"are tidied up. {_CONTINUE}",
+                f"{IN_EFFECT_SECONDS} seconds after that time. But AWS failed ({unavailable.reason}), and not all "
+                f"sessions are tidied up. {_CONTINUE}",
                 unavailable.reason,
             ) from unavailable
 

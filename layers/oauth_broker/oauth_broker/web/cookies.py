@@ -45,7 +45,8 @@ class BrowserCookies:
     def bind(self, session_id: str, value: Secret, present: Iterable[str], seconds: int) -> tuple[str, ...]:
         """Return the Set-Cookie values for a new sign-in: its own cookie, and removals of the oldest beyond five.
 
-        ``present`` are the request's cookies. Browsers send the oldest first (RFC 6265 section 5.4).
+        The new cookie lives for ``seconds``. ``present`` are the request's cookies. Browsers send the
+        oldest first (RFC 6265 section 5.4).
         """
         ours = re.compile(re.escape(self._prefix) + rf"[A-Za-z0-9_-]{{{_ID_LENGTH}}}")
         names = [name for name in (cookie.partition("=")[0] for cookie in present) if ours.fullmatch(name)]

@@ -45,7 +45,7 @@ class HttpRequest:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> HttpRequest:
-        """Read an API Gateway event."""
+        """Read an API Gateway event. Raises KeyError for any other event."""
         context = event["requestContext"]
         return cls(
             method=context["http"]["method"],
@@ -99,7 +99,7 @@ class HttpResponse:
         return replace(self, headers={**self.headers, **headers})
 
     def to_event(self) -> dict[str, Any]:
-        """Return what API Gateway expects (payload format 2.0)."""
+        """Return the response in payload format 2.0."""
         return {
             "statusCode": int(self.status),
             "headers": {**SECURITY_HEADERS, **self.headers},

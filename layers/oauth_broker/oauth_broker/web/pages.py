@@ -32,19 +32,19 @@ _STYLE_HASH = base64.b64encode(sha256(_STYLE.encode()).digest()).decode()
 
 
 def page(
-    title: str, text: str, reference: str, status: HTTPStatus, link: tuple[str, str] | None = None
+    title: str, text: str, request_id: str, status: HTTPStatus, link: tuple[str, str] | None = None
 ) -> HttpResponse:
-    """Return a page for a person: a title, a reason in plain words, a reference for support, no script.
+    """Return a page for a person: a title, a reason in plain words, the request id for support, no script.
 
     ``link`` is the page's only link, if any: its URL and its text.
     """
-    way_on = f'<a href="{escape(link[0])}">{escape(link[1])}</a>' if link else ""
+    button = f'<a href="{escape(link[0])}">{escape(link[1])}</a>' if link else ""
     body = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
-        f"<body><main><h1>{escape(title)}</h1><p>{escape(text)}</p>{way_on}"
-        f"<small>Reference for support: {escape(reference)}</small></main></body></html>"
+        f"<body><main><h1>{escape(title)}</h1><p>{escape(text)}</p>{button}"
+        f"<small>Request id for support: {escape(request_id)}</small></main></body></html>"
     )
     policy = SECURITY_HEADERS["content-security-policy"] + f"; style-src 'sha256-{_STYLE_HASH}'"
     return HttpResponse(status, body, {"content-type": "text/html; charset=utf-8", "content-security-policy": policy})
@@ -56,7 +56,7 @@ def bad_link(reason: str) -> PageError:
         reason,
         "This sign-in link does not work",
         "The app asked for a sign-in in a way that is not registered here. No sign-in was started. "
-        "Go back to the app and update it. If this page comes again, tell the makers of the app.",
+        "Go back to the app and update it. If you see this page again, ask the makers of the app for help.",
     )
 
 
