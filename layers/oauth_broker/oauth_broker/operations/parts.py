@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from oauth_broker.operations.redeem import Redeem
     from oauth_broker.operations.refresh import Refresh
     from oauth_broker.operations.renewal import Renewal
+    from oauth_broker.operations.resolution import Resolution
     from oauth_broker.operations.revoke import Revoke
     from oauth_broker.runtime.aws import DynamoDbClient, KmsClient, SecretsManagerClient
     from oauth_broker.sessions.control_item import ControlItem
@@ -203,12 +204,26 @@ class Parts:
         )
 
     @cached_property
+    def resolution(self) -> Resolution:
+        """The answers to a refresh without a lease."""
+        from oauth_broker.operations.resolution import Resolution
+
+        return Resolution(self.settings, self.token_store, self.session_end, self.clock)
+
+    @cached_property
     def refresh(self) -> Refresh:
         """The ``refresh_token`` grant."""
         from oauth_broker.operations.refresh import Refresh
 
         return Refresh(
-            self.settings, self.leases, self.not_before, self.pause, self.renewal, self.clock, self.random_bytes
+            self.settings,
+            self.leases,
+            self.not_before,
+            self.pause,
+            self.renewal,
+            self.resolution,
+            self.clock,
+            self.random_bytes,
         )
 
     @cached_property
