@@ -10,7 +10,7 @@ from oauth_broker.config.settings import Settings
 from oauth_broker.errors import InvalidGrant
 from oauth_broker.oauth.pkce import challenge_of, verifies
 from oauth_broker.oauth.requests import AuthorizationCodeGrant
-from oauth_broker.oauth.tokens import RefreshToken, holder, session_id_of_code
+from oauth_broker.oauth.tokens import RefreshToken, app_digest, session_id_of_code
 from oauth_broker.operations.endpoint import TokenResponse
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url, digest
@@ -67,7 +67,7 @@ class Redeem:
         if row.is_before_mass_sign_out(self._not_before.of(row.client_id)):
             raise InvalidGrant("mass_sign_out")
         secret = self._token_store.committed(row)
-        proven = holder(grant.client.client_id, row.redirect_uri, challenge_of(grant.code_verifier))
+        proven = app_digest(grant.client.client_id, row.redirect_uri, challenge_of(grant.code_verifier))
         if not hmac.compare_digest(secret.holder, proven):
             # The caller fits the row, but did not begin the sign-in: somebody has written the row.
             invocation.count("RowsAltered")

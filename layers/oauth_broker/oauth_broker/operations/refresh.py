@@ -43,7 +43,7 @@ from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.verdict import Terms, Verdict, judge
 
 # The longest wait for another worker's answer or for the end of a pause.
-_WAIT_SECONDS = 6.0
+_LEASE_WAIT_SECONDS = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class Refresh:
         arrived = self._clock.now()
 
         def time_left() -> float:
-            return min(arrived + _WAIT_SECONDS - self._clock.now(), invocation.remaining() - RENEWAL_SECONDS)
+            return min(arrived + _LEASE_WAIT_SECONDS - self._clock.now(), invocation.remaining() - RENEWAL_SECONDS)
 
         not_before = self._backoff.until_done(lambda: self._not_before.of(grant.client.client_id), time_left)
         terms = Terms(arrived - self._settings.refresh_grace_seconds, self._settings.late_retry, not_before)
@@ -154,7 +154,7 @@ class Refresh:
     def _answer_without_lease(self, found: SignIn | None, request: _Request) -> TokenResponse | None:
         """Answer from the row ``found``, or wait until the lease may be taken and return None.
 
-        Each look at the row judges the token afresh, because the holder of the lease may change the row meanwhile.
+        Each look at the row judges the token afresh, because the worker with the lease may change the row meanwhile.
         """
         row, grant = found, request.grant
         for attempt in self._backoff.tries(request.time_left):
