@@ -58,16 +58,6 @@ class Cleanup:
     an absent secret is a success, and so is a repetition.
 
     The old image holds all values of the row. The log holds none of them.
-
-    A failure may be Secrets Manager's as a whole or one secret's alone. The retry of a failed deletion therefore comes
-    after all the others, and after growing pauses. If all deletions fail, the pauses spare a service that is throttled
-    or down. If one deletion fails, it holds up no other. In an outage an invocation uses its whole time. Lambda's tries
-    for a record are then far apart, and not used up in a moment. The invocation does not try
-    again after a final refusal.
-
-    If AWS denies access, there is one more try. The secret then counts as absent, with a metric: AWS does not document
-    whether Secrets Manager answers so for an absent name. Otherwise every sign-in without a secret could hold up its
-    shard for hours.
     """
 
     def __init__(self, secret_store: SecretStore, clock: Clock, random_bytes: Callable[[int], bytes]) -> None:
@@ -105,7 +95,18 @@ class Cleanup:
 
 
 class _Work:
-    """The work of one invocation: ``waiting`` are the removals still to be tried, ``deleted`` counts secrets."""
+    """The work of one invocation: ``waiting`` are the removals still to be tried, ``deleted`` counts secrets.
+
+    A failure may be Secrets Manager's as a whole or one secret's alone. The retry of a failed deletion therefore comes
+    after all the others, and after growing pauses. If all deletions fail, the pauses spare a service that is throttled
+    or down. If one deletion fails, it holds up no other. In an outage an invocation uses its whole time. Lambda's tries
+    for a record are then far apart, and not used up in a moment. The invocation does not try again after a final
+    refusal.
+
+    If AWS denies access, there is one more try. The secret then counts as absent, with a metric: AWS does not document
+    whether Secrets Manager answers so for an absent name. Otherwise every sign-in without a secret could hold up its
+    shard for hours.
+    """
 
     def __init__(
         self,

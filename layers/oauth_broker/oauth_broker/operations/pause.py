@@ -47,7 +47,8 @@ class Pause:
     def admit(self, *, was_refused: bool) -> None:
         """Raise Paused unless Aries may be asked now. An admission in a pause prolongs the pause for the others.
 
-        ``was_refused`` tells whether Aries has refused this very session last. Others go first: they tell more.
+        ``was_refused`` tells whether Aries has refused this very session last. Other sessions go first,
+        because their answer says more about Aries.
         """
         if left := self.left():
             raise paused(left)

@@ -175,7 +175,7 @@ class Refresh:
         raise ServiceUnavailable("lease_held", self._seconds_until_free(row) if row else 1)
 
     def _sit_out(self, refusal: Paused, request: _Request) -> None:
-        """Wait for the end of a short pause, because not every app can bear a 503. Raises ``refusal`` if it is long."""
+        """Wait for the end of a short pause, because some apps cannot bear a 503. Raises ``refusal`` if it is long."""
         if refusal.retry_after >= request.time_left():
             raise refusal
         self._clock.sleep(refusal.retry_after)

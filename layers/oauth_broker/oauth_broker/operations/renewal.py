@@ -182,7 +182,7 @@ class Renewal:
     def _note(self, write: Callable[[], object], invocation: Invocation) -> None:
         """Do a write that only saves time or calls: a lease expires by itself, and Aries can ask for a pause again.
 
-        The answer comes first. If the write could take the time that is left, it is left out.
+        The answer comes first. This method leaves out the write if it could use up the time left.
         """
         if invocation.remaining() < AWS_CALL_SECONDS + _COMMIT_SECONDS:
             invocation.log("not_noted", reason="too_little_time")
