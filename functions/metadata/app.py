@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from oauth_broker.config.settings import Settings
+from oauth_broker.clock import Clock, SystemClock
 from oauth_broker.operations.endpoint import Endpoint
-from oauth_broker.operations.metadata import Metadata
+from oauth_broker.operations.parts import Parts
 from oauth_broker.runtime import snap_start
 from oauth_broker.runtime.invocation import Telemetry
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 
 
-def make_handler(environment: Mapping[str, str], telemetry: Telemetry) -> Endpoint:
+def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
     """Put the function together. Raises ConfigurationError, naming the missing or malformed variable."""
-    settings = Settings.from_environment(environment)
-    return Endpoint(settings, telemetry, Metadata(settings), method="GET", cors=True)
+    parts = Parts.from_environment(environment, clock)
+    return Endpoint(parts.settings, telemetry, parts.metadata, method="GET", cors=True)
 
 
 snap_start.reseed_when_restored()
-lambda_handler = make_handler(os.environ, PowertoolsTelemetry(os.environ))
+lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ))

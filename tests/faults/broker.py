@@ -122,7 +122,7 @@ class _SeamedParts(Parts):
         super().__init__(broker.settings, broker.clock, broker.random_bytes)
         seam = broker.seam
         self.dynamodb = SeamedClient(seam, broker.dynamodb)
-        self.secrets = SeamedClient(seam, broker.secrets)
+        self.secretsmanager = SeamedClient(seam, broker.secrets)
         self.control_item = ControlItem(SeamedClient(seam, broker.control_table, "cut-offs"), TABLE, broker.clock)
         self.provider = broker.provider
         self._kms = SeamedClient(seam, broker.kms)

@@ -239,7 +239,7 @@ def looking_for_an_earlier_answer_once(patch: Patch) -> None:
 
 def believing_the_first_refusal(patch: Patch) -> None:
     def end(self: Renewal, refused: Any, row: SignIn, invocation: Any) -> Any:
-        raise self.session_end.end_refused(row, invocation)
+        raise self._session_end.end_refused(row, invocation)
 
     patch.setattr(Renewal, "_newer_than", end)
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from oauth_broker.sessions.row import transitions
+from oauth_broker.sessions.row import timeline_entries
 from tests.support.aws_calls import ProcessDied
 from tests.support.deployment import APP_URI, APPS, CLIENT_ID, GRACE, SCOPE
 from tests.support.long import long_but
@@ -43,7 +43,7 @@ def without_app() -> dict[str, str]:
 def assert_ended(world: World, phone: Phone) -> None:
     row = phone.row()
     assert row["status"] == "dead"
-    last = transitions(tuple(text["S"] for text in row["timeline"]))[-1]
+    last = timeline_entries(tuple(text["S"] for text in row["timeline"]))[-1]
     assert (last.event, last.reason) == ("dead", "scope_removed")
     assert world.session_secrets() == []
 
@@ -176,7 +176,7 @@ class TestASignIn:
         phone.callback(returning, via=world.make_handler("callback", **without_redirect()))
         row = phone.row()
         assert row["status"] == "failed"
-        assert transitions(tuple(text["S"] for text in row["timeline"]))[-1].reason == "redirect_uri_removed"
+        assert timeline_entries(tuple(text["S"] for text in row["timeline"]))[-1].reason == "redirect_uri_removed"
         # Once the registration is back, the app hears of the failure.
         assert phone.callback(returning).query["error"] == "server_error"
 

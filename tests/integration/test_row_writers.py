@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.oauth import tokens as handles
+from oauth_broker.oauth import tokens
 from oauth_broker.oauth.pkce import challenge_of
 from oauth_broker.oauth.tokens import RefreshToken, secret_version
-from oauth_broker.operations import redeem, refresh, renewal
+from oauth_broker.operations import redeem, renewal, resolution
 from oauth_broker.secret import Secret, digest
 from tests.support import stages
 from tests.support.attacker import GUESS, Attacker
@@ -73,10 +73,10 @@ def test_without_the_check_of_the_token_or_of_the_holder_the_same_forgery_opens_
 ) -> None:
     """The attack is real, and the check alone stops it."""
     victim = is_active(world)
-    for module in (refresh, renewal):
+    for module in (renewal, resolution):
         monkeypatch.setattr(module, "refuse_forged", lambda *_: None)
-    true = handles.holder(victim.client_id, victim.redirect_uri, challenge_of(Secret(victim.verifier)))
-    monkeypatch.setattr(redeem, "holder", lambda *_: true)
+    true = tokens.app_digest(victim.client_id, victim.redirect_uri, challenge_of(Secret(victim.verifier)))
+    monkeypatch.setattr(redeem, "app_digest", lambda *_: true)
     row = item_of(world, victim)
     world.clock.time += GRACE + 1
     assert write(world, rights, victim, forgery, row).loot(victim.session_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from oauth_broker.sessions.row import transitions
+from oauth_broker.sessions.row import timeline_entries
 from tests.local.aries import Fault
 from tests.support.deployment import GRACE, OTHER_CLIENT_ID
 from tests.support.world import Phone, World
@@ -13,7 +13,7 @@ from tests.support.world import Phone, World
 def events(phone: Phone) -> list[str]:
     """Return the timeline without its times. The times must not run backwards."""
     row = phone.row()
-    found = transitions(tuple(text["S"] for text in row["timeline"]))
+    found = timeline_entries(tuple(text["S"] for text in row["timeline"]))
     times = [transition.at for transition in found]
     assert times == sorted(times)
     assert times[0] == int(row["created_at"])

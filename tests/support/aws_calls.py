@@ -19,7 +19,7 @@ from botocore.validate import ParamValidator
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
-from oauth_broker.sessions.control_item import KEY
+from oauth_broker.sessions.control_item import CONTROL_ITEM_KEY
 from tests.support import account_settings
 from tests.support.client_error import client_error
 
@@ -56,7 +56,7 @@ class _Failure:
     left: int
 
 
-_CUT_OFFS_KEY = json.dumps({"session_id": {"S": KEY}}).encode()
+_CUT_OFFS_KEY = json.dumps({"session_id": {"S": CONTROL_ITEM_KEY}}).encode()
 
 _watching: list[AwsCalls] = []
 

@@ -40,9 +40,7 @@ def _loaded(name: str) -> ModuleType:
 
 def make_handler(name: str, environment: Mapping[str, str], clock: Any, telemetry: Any) -> Any:
     """Put the function together with these parts. They replace the parts made at its import."""
-    make = _loaded(name).make_handler
-    # The metadata needs no time.
-    return make(environment, telemetry) if name == "metadata" else make(environment, clock, telemetry)
+    return _loaded(name).make_handler(environment, clock, telemetry)
 
 
 def http_event(

@@ -110,7 +110,7 @@ def test_the_attributes_of_a_row_keep_their_names() -> None:
 
 
 def test_the_attributes_of_the_other_items_keep_their_names() -> None:
-    assert control_item.KEY == "cut-offs"
+    assert control_item.CONTROL_ITEM_KEY == "cut-offs"
     assert not_before.EVERYONE == "everyone"
     assert not_before.target_of("app") == "client:app"
     assert set(sweep_progress._ATTRIBUTES.values()) == CONTRACTS["progress"]

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # Modules of rooms that are closed otherwise.
 AND_MODULES: dict[str, set[str]] = {
-    "operator": {"operations.cleanup", "operations.parts", "oauth.tokens"},
+    "operator": {"operations.cleanup", "operations.parts"},
 }
 # One room speaks to the SDK. The modules that speak to a service know the SDK's errors.
 SPEAKS_TO_AWS = {"runtime/aws.py", "sessions/secret_store.py", "operator/checks.py", "operator/dead_letters.py"}

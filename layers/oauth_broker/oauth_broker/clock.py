@@ -47,7 +47,8 @@ class Backoff:
     def tries(self, time_left: Callable[[], float], *, first: float = 0.1, longest: float = 1.0) -> Iterator[int]:
         """Yield 0 at once, then 1, 2, ... after pauses, while ``time_left()`` is more seconds than the next pause.
 
-        ``time_left`` leaves out the seconds of one more try. A pause is between half of a doubling bound and all of it.
+        ``time_left`` leaves out the seconds of one more try. A pause is between half of a bound and all of it. The
+        bound is ``first`` seconds for the first pause, and doubles for each later one, up to ``longest`` seconds.
         """
         bound = first
         for attempt in count():

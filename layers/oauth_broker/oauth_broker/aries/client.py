@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 from urllib.parse import urlencode
 
 from oauth_broker.aries.client_secret import ClientSecret
@@ -31,11 +31,11 @@ _LONGEST_EXPIRES_IN = 365 * 24 * 60 * 60
 # The pauses if Aries names none: after "too many requests", and while it refuses the broker's client. A person has to
 # mend the latter.
 _PAUSES = {Outcome.REFUSED: 2, Outcome.MISCONFIGURED: 10}
-_LONGEST_PAUSE = 600
+_LONGEST_RETRY_AFTER = 600
 # RFC 6749 appendix A.12 and A.17, less the space; RFC 6749 section 3.3.
 _TOKEN = re.compile(r"[!-~]+")
 _WHOLE_NUMBER = re.compile(r"\s*([+-]?\d{1,15})")
-_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*")
+_SCOPES = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,9 @@ class Provider:
             parameters["redirect_uri"] = redirect_uri
         return self._grant("refresh", parameters, invocation)
 
-    def _grant(self, grant: str, parameters: dict[str, str], invocation: Invocation) -> ProviderTokens:
+    def _grant(
+        self, grant: Literal["code", "refresh"], parameters: dict[str, str], invocation: Invocation
+    ) -> ProviderTokens:
         # The last check of the time before the request leaves. The worker needs time to store the answer.
         if invocation.remaining() < ARIES_CALL_SECONDS + STORE_SECONDS:
             raise ServiceUnavailable("too_little_time")
@@ -193,7 +195,7 @@ def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float, now: float) 
         access_token=Secret(access_token),
         refresh_token=Secret(refresh_token) if _is_token(refresh_token) else None,
         expires_at=int(sent_at) + _expires_in(members.get("expires_in")),
-        scope=scope if scope is None or (isinstance(scope, str) and _SCOPE.fullmatch(scope)) else "",
+        scope=scope if scope is None or (isinstance(scope, str) and _SCOPES.fullmatch(scope)) else "",
         is_bearer=str(members.get("token_type", "Bearer")).lower() == "bearer",
     )
 
@@ -207,7 +209,7 @@ def _retry_after(text: str, now: float) -> float:
             seconds = parsedate_to_datetime(text).timestamp() - now
         except (TypeError, ValueError, OverflowError):
             return 0
-    return min(max(0.0, seconds), _LONGEST_PAUSE)
+    return min(max(0.0, seconds), _LONGEST_RETRY_AFTER)
 
 
 def _is_token(value: Any) -> TypeGuard[str]:

@@ -8,7 +8,7 @@ from oauth_broker.runtime.aws import SecretsManagerClient, translated
 from oauth_broker.secret import Secret
 from oauth_broker.strict_json import parse_object
 
-_CACHE_SECONDS = 300
+_SECRET_CACHE_SECONDS = 300
 
 
 class ClientSecret:
@@ -23,7 +23,7 @@ class ClientSecret:
 
     def current(self) -> Secret:
         """Return the client secret. Raises ServiceUnavailable if it cannot be read and none is cached."""
-        if self._cached is not None and self._clock.now() - self._read_at < _CACHE_SECONDS:
+        if self._cached is not None and self._clock.now() - self._read_at < _SECRET_CACHE_SECONDS:
             return self._cached
         try:
             return self.reread()

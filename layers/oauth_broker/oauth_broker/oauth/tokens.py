@@ -48,8 +48,8 @@ def request_mac(browser_secret: Secret, asked: tuple[str, ...]) -> str:
     return _mac(browser_secret, json.dumps(asked))
 
 
-def holder(client_id: str, redirect_uri: str, code_challenge: str) -> str:
-    """Return the digest of the app with the right to redeem the code, for the secret of the session.
+def app_digest(client_id: str, redirect_uri: str, code_challenge: str) -> str:
+    """Return the digest of the app with the right to redeem the code: the member ``holder`` of the session's secret.
 
     The row names the same app, but an attacker with write access to rows could name any other app there.
     """
@@ -106,10 +106,10 @@ def secret_name(prefix: str, session_id: str) -> str:
 
 
 def secret_version(session_id: str, fence: int) -> str:
-    """Return the version id for the secret written by the holder of ``fence``, a UUID (version 5).
+    """Return the version id for the secret written by the worker with ``fence``, a UUID (version 5).
 
-    The same id for the same fence makes the write idempotent (``ClientRequestToken``). A later holder can look for the
-    version of a dead holder.
+    The same id for the same fence makes the write idempotent (``ClientRequestToken``). A later worker can look for the
+    version of a dead worker.
     """
     namespace = uuid.UUID(bytes=sha256(session_id.encode()).digest()[:16])
     return str(uuid.uuid5(namespace, str(fence)))

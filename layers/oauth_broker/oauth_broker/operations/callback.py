@@ -16,8 +16,8 @@ from oauth_broker.oauth.authorization import ProviderCallback
 from oauth_broker.oauth.redirects import AuthorizationResponse
 from oauth_broker.oauth.tokens import authorization_code, session_id_of
 from oauth_broker.operations.exchange import (
-    ERRORS,
-    RESERVE_SECONDS,
+    ANSWER_SECONDS,
+    SIGN_IN_ERRORS,
     Browser,
     Exchange,
     checked_app,
@@ -33,8 +33,8 @@ from oauth_broker.web import pages
 from oauth_broker.web.cookies import BrowserCookies
 from oauth_broker.web.http import HttpRequest, HttpResponse
 
-# The longest wait for the holder of the claim.
-_WAIT_SECONDS = 10.0
+# The longest wait for the worker with the claim.
+_CLAIM_WAIT_SECONDS = 10.0
 
 
 class Callback:
@@ -95,21 +95,21 @@ class Callback:
         return pages.unknown_sign_in("foreign_issuer")
 
     def _proceed(
-        self, callback: ProviderCallback, browser: Browser, back: AuthorizationResponse, invocation: Invocation
+        self, callback: ProviderCallback, browser: Browser, response: AuthorizationResponse, invocation: Invocation
     ) -> HttpResponse:
         try:
             if callback.code is None or callback.error is not None:
                 self._decline(callback, browser, invocation)
             row = self._claim(browser, invocation)
         except ConditionFailed as failure:
-            return self._answer_as_found(failure.found, browser, back, invocation)
+            return self._answer_as_found(failure.found, browser, response, invocation)
         invocation.about_session(row.session_id, row.client_id)
         row = self._exchange(row, callback.code, browser, invocation)
         invocation.log("code_issued")
-        return _to_app(row, browser, back)
+        return _to_app(row, browser, response)
 
     def _decline(self, callback: ProviderCallback, browser: Browser, invocation: Invocation) -> NoReturn:
-        error = callback.error if callback.error in ERRORS else ServerError.code
+        error = callback.error if callback.error in SIGN_IN_ERRORS else ServerError.code
         reason = "missing_code" if callback.error is None else "declined_by_provider"
         row = self._sign_ins.fail_pending(
             browser.session_id, browser.hash, browser.lease_id, error, reason, self._clock.now()
@@ -130,10 +130,10 @@ class Callback:
         )
 
     def _answer_as_found(
-        self, found: SignIn | None, browser: Browser, back: AuthorizationResponse, invocation: Invocation
+        self, found: SignIn | None, browser: Browser, response: AuthorizationResponse, invocation: Invocation
     ) -> HttpResponse:
         """Answer a callback if its sign-in is not pending any more, or not this browser's."""
-        row = self._wait_for_holder(found, browser, invocation)
+        row = self._wait_for_claim(found, browser, invocation)
         checked_app(row, browser, self._settings.registry, invocation)
         match row.status:
             case "failed":
@@ -141,17 +141,17 @@ class Callback:
             case "claimed" if row.is_leased(self._clock.now()):
                 raise pages.try_again("still_claimed")
             case "claimed":
-                # The holder died and may have used the code. A code must never be used twice (Aries step 2).
+                # The worker died and may have used the code. A code must never be used twice (Aries step 2).
                 raise redirect_error(row, ServerError.code, "claim_holder_died")
             case "issued" if row.code_expires_at > self._clock.now():
-                return _to_app(row, browser, back)
+                return _to_app(row, browser, response)
             case _:
                 # The app may have redeemed the code. Redeeming it again would end the session.
                 raise pages.finished(f"reloaded_{row.status}")
 
-    def _wait_for_holder(self, found: SignIn | None, browser: Browser, invocation: Invocation) -> SignIn:
-        """Wait for the holder of the claim. Return the row after its work, or as it is at the end of the wait."""
-        give_up_at = self._clock.now() + min(_WAIT_SECONDS, invocation.remaining() - RESERVE_SECONDS)
+    def _wait_for_claim(self, found: SignIn | None, browser: Browser, invocation: Invocation) -> SignIn:
+        """Wait for the worker with the claim. Return the row after its work, or as it is at the end of the wait."""
+        give_up_at = self._clock.now() + min(_CLAIM_WAIT_SECONDS, invocation.remaining() - ANSWER_SECONDS)
         row = self._same_browsers(found, browser)
         for attempt in self._backoff.tries(lambda: give_up_at - self._clock.now()):
             if attempt:
@@ -168,5 +168,7 @@ class Callback:
         return row
 
 
-def _to_app(row: SignIn, browser: Browser, back: AuthorizationResponse) -> HttpResponse:
-    return back.with_code(row.redirect_uri, row.app_state or None, authorization_code(row.session_id, browser.secret))
+def _to_app(row: SignIn, browser: Browser, response: AuthorizationResponse) -> HttpResponse:
+    return response.with_code(
+        row.redirect_uri, row.app_state or None, authorization_code(row.session_id, browser.secret)
+    )

@@ -24,7 +24,7 @@ Send = Callable[[str, bytes], None]
 _DIGITS_OF_ID = 32
 # CloudFormation takes an answer of at most 4,096 bytes. The other members fit into the rest.
 _MOST_REASON_BYTES = 2000
-_CONNECT_SECONDS, _READ_SECONDS = 3, 10
+_REPLY_CONNECT_SECONDS, _REPLY_READ_SECONDS = 3, 10
 
 # The stack makes the table and the key after the check.
 _NOT_MADE_YET = {"TABLE_NAME": "not-made-yet", "KEY_ID": "not-made-yet"}
@@ -92,7 +92,7 @@ def put(url: str, answer: bytes) -> None:
     # The URL is signed for a request without a content type.
     headers = {"content-type": ""}
     try:
-        taken = requests.put(url, answer, headers=headers, timeout=(_CONNECT_SECONDS, _READ_SECONDS))
+        taken = requests.put(url, answer, headers=headers, timeout=(_REPLY_CONNECT_SECONDS, _REPLY_READ_SECONDS))
     except requests.RequestException as error:
         raise NotTaken(type(error).__name__) from None
     if not taken.ok:

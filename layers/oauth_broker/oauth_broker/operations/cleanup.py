@@ -20,12 +20,12 @@ from oauth_broker.sessions.session_end import note_not_allowed
 BatchResponse = dict[str, list[dict[str, str]]]
 
 # Reserved for the last call and the answer: Lambda must not stop the function before it has reported.
-_RESERVED_SECONDS = AWS_CALL_SECONDS + 1
+_REPORT_SECONDS = AWS_CALL_SECONDS + 1
 # A new right may take some seconds to be in force.
 _RIGHTS_SECONDS = 3.0
 # The longest pause between failing tries. One call at a time at this pace is far below the 50 calls a second of Secrets
 # Manager, and the time of the function is enough for some dozens of tries.
-_LONGEST_PAUSE = 2.0
+_LONGEST_RETRY_PAUSE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,6 @@ class Cleanup:
     an absent secret is a success, and so is a repetition.
 
     The old image holds all values of the row. The log holds none of them.
-
-    A failure may be Secrets Manager's as a whole or one secret's alone. The retry of a failed deletion therefore comes
-    after all the others, and after growing pauses. If all deletions fail, the pauses spare a service that is throttled
-    or down. If one deletion fails, it holds up no other. In an outage an invocation uses its whole time. Lambda's tries
-    for a record are then far apart, and not used up in a moment. The invocation does not try
-    again after a final refusal.
-
-    If AWS denies access, there is one more try. The secret then counts as absent, with a metric: AWS does not document
-    whether Secrets Manager answers so for an absent name. Otherwise every sign-in without a secret could hold up its
-    shard for hours.
     """
 
     def __init__(self, secret_store: SecretStore, clock: Clock, random_bytes: Callable[[int], bytes]) -> None:
@@ -91,7 +81,7 @@ class Cleanup:
         """
         removals, malformed = _parsed(records)
         work = _Work(self._secret_store, self._clock, invocation, removals, time_left)
-        for _ in self._backoff.tries(work.time_left, longest=_LONGEST_PAUSE):
+        for _ in self._backoff.tries(work.time_left, longest=_LONGEST_RETRY_PAUSE):
             work.delete_until_one_fails()
             if not work.waiting:
                 break
@@ -105,7 +95,18 @@ class Cleanup:
 
 
 class _Work:
-    """The work of one invocation: ``waiting`` are the removals still to be tried, ``deleted`` counts secrets."""
+    """The work of one invocation: ``waiting`` are the removals still to be tried, ``deleted`` counts secrets.
+
+    A failure may be Secrets Manager's as a whole or one secret's alone. The retry of a failed deletion therefore comes
+    after all the others, and after growing pauses. If all deletions fail, the pauses spare a service that is throttled
+    or down. If one deletion fails, it holds up no other. In an outage an invocation uses its whole time. Lambda's tries
+    for a record are then far apart, and not used up in a moment. The invocation does not try again after a final
+    refusal.
+
+    If AWS denies access, there is one more try. The secret then counts as absent, with a metric: AWS does not document
+    whether Secrets Manager answers so for an absent name. Otherwise every sign-in without a secret could hold up its
+    shard for hours.
+    """
 
     def __init__(
         self,
@@ -127,7 +128,7 @@ class _Work:
 
     def time_left(self) -> float:
         """Return for how many seconds one more call may still begin."""
-        return min(self._invocation.remaining() - _RESERVED_SECONDS, self._gives_up_at - self._clock.now())
+        return min(self._invocation.remaining() - _REPORT_SECONDS, self._gives_up_at - self._clock.now())
 
     def failed(self) -> list[_Removal]:
         """Return the removals that failed or were not tried."""

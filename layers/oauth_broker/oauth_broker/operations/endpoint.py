@@ -91,8 +91,8 @@ class Endpoint:
                 _count_sign_in(error, invocation)
                 invocation.log("sign_in_failed", client_id=error.client_id, error=error.error.code, reason=error.reason)
                 issuer = self.settings.issuer_for(request.domain_name)
-                back = AuthorizationResponse(request, issuer, invocation.request_id)
-                return back.with_error(error.redirect_uri, error.state, error.error)
+                response = AuthorizationResponse(request, issuer, invocation.request_id)
+                return response.with_error(error.redirect_uri, error.state, error.error)
             case PageError():
                 invocation.count("PagesShown", reason=error.reason)
                 invocation.log("page_shown", reason=error.reason, status=int(error.status))

@@ -23,7 +23,7 @@ from oauth_broker.errors import (
     TemporarilyUnavailable,
 )
 from oauth_broker.oauth.requests import canonical_scope
-from oauth_broker.oauth.tokens import authorization_code, holder, request_mac
+from oauth_broker.oauth.tokens import app_digest, authorization_code, request_mac
 from oauth_broker.operations.rate_limits import HOUR, RateLimits
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
@@ -38,9 +38,9 @@ from oauth_broker.web import pages
 # The life of the app's code. RFC 6749 section 4.1.2 recommends at most ten minutes. Apps redeem it within seconds.
 CODE_SECONDS = 60
 # Reserved for the last write and the answer.
-RESERVE_SECONDS = 3.0
+ANSWER_SECONDS = 3.0
 
-ERRORS: dict[str, OAuthError] = {
+SIGN_IN_ERRORS: dict[str, OAuthError] = {
     error.code: error
     for error in (
         AccessDenied("The sign-in was declined."),
@@ -138,7 +138,7 @@ class Exchange:
     def _store(self, row: SignIn, tokens: ProviderTokens, invocation: Invocation) -> str:
         secret = SessionSecret(
             session_key=Secret(base64url(self._random_bytes(32))),
-            holder=holder(row.client_id, row.redirect_uri, row.app_code_challenge),
+            holder=app_digest(row.client_id, row.redirect_uri, row.app_code_challenge),
             access_token=tokens.access_token,
             refresh_token=tokens.refresh_token,
             access_expires_at=tokens.expires_at,
@@ -146,7 +146,7 @@ class Exchange:
         )
         return self._backoff.until_done(
             lambda: self._secret_store.create(row.session_id, secret),
-            lambda: invocation.remaining() - AWS_CALL_SECONDS - RESERVE_SECONDS,
+            lambda: invocation.remaining() - AWS_CALL_SECONDS - ANSWER_SECONDS,
         )
 
     def _issue(
@@ -163,7 +163,7 @@ class Exchange:
         )
         self._backoff.until_done(
             lambda: self._sign_ins.issue(issued, self._clock.now()),
-            lambda: invocation.remaining() - AWS_CALL_SECONDS - RESERVE_SECONDS,
+            lambda: invocation.remaining() - AWS_CALL_SECONDS - ANSWER_SECONDS,
         )
         return issued
 
@@ -203,5 +203,5 @@ def redirect_error(
     row: SignIn, error: str, reason: str, means: Literal["failed", "declined", "repeated"] = "failed"
 ) -> RedirectError:
     """Return the failure that sends the browser back to the app of ``row`` with ``error``."""
-    described = ERRORS.get(error, ERRORS[ServerError.code])
+    described = SIGN_IN_ERRORS.get(error, SIGN_IN_ERRORS[ServerError.code])
     return RedirectError(described, reason, row.redirect_uri, row.app_state or None, row.client_id, means)

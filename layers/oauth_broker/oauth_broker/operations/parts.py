@@ -1,41 +1,45 @@
-"""The parts of a function, each put together once and in this one place."""
+"""The parts of a function, each put together once and in this one place. `operator.parts` adds the operator's own."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from oauth_broker.clock import Clock
 from oauth_broker.config.settings import Settings
-from oauth_broker.runtime import aws
-from oauth_broker.sessions.table import SignIns
 
 if TYPE_CHECKING:
     from oauth_broker.aries.client import Provider
+    from oauth_broker.aries.client_secret import ClientSecret
+    from oauth_broker.aries.transport import RequestsTransport
     from oauth_broker.operations.authorize import Authorize
     from oauth_broker.operations.callback import Callback
     from oauth_broker.operations.cleanup import Cleanup
     from oauth_broker.operations.exchange import Exchange
+    from oauth_broker.operations.metadata import Metadata
     from oauth_broker.operations.pause import Pause
     from oauth_broker.operations.redeem import Redeem
     from oauth_broker.operations.refresh import Refresh
     from oauth_broker.operations.renewal import Renewal
+    from oauth_broker.operations.resolution import Resolution
     from oauth_broker.operations.revoke import Revoke
+    from oauth_broker.runtime.aws import DynamoDbClient, KmsClient, SecretsManagerClient
     from oauth_broker.sessions.control_item import ControlItem
     from oauth_broker.sessions.leases import Leases
     from oauth_broker.sessions.not_before import NotBefore
     from oauth_broker.sessions.secret_store import SecretStore
     from oauth_broker.sessions.session_end import SessionEnd
+    from oauth_broker.sessions.table import SignIns
     from oauth_broker.sessions.token_store import TokenStore
 
 
 class Parts:
-    """Every part of the broker with its real clients, made when it is first asked for.
+    """Every part of the API's functions and of cleanup, with its real clients, made at its first use.
 
     A part imports its module then, because a cold start pays for every import: the authorize function needs neither the
-    client of Aries nor Secrets Manager.
+    client of Aries nor Secrets Manager, and the metadata function needs no client at all.
     """
 
     def __init__(self, settings: Settings, clock: Clock, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
@@ -44,27 +48,35 @@ class Parts:
         self.random_bytes = random_bytes
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str], clock: Clock) -> Parts:
+    def from_environment(cls, environment: Mapping[str, str], clock: Clock) -> Self:
         """Read the settings. Raises ConfigurationError, which names the variable that is missing or malformed."""
         return cls(Settings.from_environment(environment), clock)
 
     @cached_property
-    def dynamodb(self) -> aws.DynamoDbClient:
+    def dynamodb(self) -> DynamoDbClient:
         """The DynamoDB client."""
+        from oauth_broker.runtime import aws
+
         return aws.dynamodb()
 
     @cached_property
-    def secrets(self) -> aws.SecretsManagerClient:
+    def secretsmanager(self) -> SecretsManagerClient:
         """The Secrets Manager client."""
+        from oauth_broker.runtime import aws
+
         return aws.secretsmanager()
 
-    def kms(self) -> aws.KmsClient:
+    def kms(self) -> KmsClient:
         """Make a KMS client. Hardly any process needs one: it seals an answer if Secrets Manager refuses it."""
+        from oauth_broker.runtime import aws
+
         return aws.kms()
 
     @cached_property
     def sign_ins(self) -> SignIns:
         """The sign-in table."""
+        from oauth_broker.sessions.table import SignIns
+
         return SignIns(self.dynamodb, self.settings.table_name)
 
     @cached_property
@@ -93,7 +105,7 @@ class Parts:
         """The secrets of sessions, in Secrets Manager."""
         from oauth_broker.sessions.secret_store import SecretsManagerStore
 
-        return SecretsManagerStore(self.secrets, self.settings.secret_prefix, self.settings.key_id)
+        return SecretsManagerStore(self.secretsmanager, self.settings.secret_prefix, self.settings.key_id)
 
     @cached_property
     def token_store(self) -> TokenStore:
@@ -112,14 +124,25 @@ class Parts:
         return SessionEnd(self.sign_ins, self.secret_store, self.clock)
 
     @cached_property
-    def provider(self) -> Provider:
-        """The client of Aries, with its own connections."""
-        from oauth_broker.aries.client import Provider
+    def client_secret(self) -> ClientSecret:
+        """The client secret at Aries."""
         from oauth_broker.aries.client_secret import ClientSecret
+
+        return ClientSecret(self.secretsmanager, self.settings.aries_client_secret_arn, self.clock)
+
+    @cached_property
+    def transport(self) -> RequestsTransport:
+        """The connections to Aries."""
         from oauth_broker.aries.transport import RequestsTransport
 
-        client_secret = ClientSecret(self.secrets, self.settings.aries_client_secret_arn, self.clock)
-        return Provider(self.settings, RequestsTransport(), client_secret, self.clock)
+        return RequestsTransport()
+
+    @cached_property
+    def provider(self) -> Provider:
+        """The client of Aries."""
+        from oauth_broker.aries.client import Provider
+
+        return Provider(self.settings, self.transport, self.client_secret, self.clock)
 
     @cached_property
     def pause(self) -> Pause:
@@ -181,12 +204,26 @@ class Parts:
         )
 
     @cached_property
+    def resolution(self) -> Resolution:
+        """The answers to a refresh without a lease."""
+        from oauth_broker.operations.resolution import Resolution
+
+        return Resolution(self.settings, self.token_store, self.session_end, self.clock)
+
+    @cached_property
     def refresh(self) -> Refresh:
         """The ``refresh_token`` grant."""
         from oauth_broker.operations.refresh import Refresh
 
         return Refresh(
-            self.settings, self.leases, self.not_before, self.pause, self.renewal, self.clock, self.random_bytes
+            self.settings,
+            self.leases,
+            self.not_before,
+            self.pause,
+            self.renewal,
+            self.resolution,
+            self.clock,
+            self.random_bytes,
         )
 
     @cached_property
@@ -195,6 +232,13 @@ class Parts:
         from oauth_broker.operations.revoke import Revoke
 
         return Revoke(self.settings, self.sign_ins, self.secret_store, self.token_store, self.clock)
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        """The discovery documents."""
+        from oauth_broker.operations.metadata import Metadata
+
+        return Metadata(self.settings)
 
     @cached_property
     def cleanup(self) -> Cleanup:

@@ -17,7 +17,7 @@ _PLACE_DIGITS = 1
 # Aries may refuse fewer sessions for reasons of their own, and those must hold up no other.
 _REFUSED_SESSIONS = 5
 # The longest time of a call, so that one worker at a time finds out whether Aries is well again.
-_SECONDS = ARIES_CALL_SECONDS
+_PAUSE_SECONDS = ARIES_CALL_SECONDS
 # The clocks of two processes may differ by this much.
 _CLOCKS_DIFFER_SECONDS = 5
 
@@ -42,12 +42,13 @@ class Pause:
         """
         numbers, now = self._item.numbers(), self._clock.now()
         left = numbers.get(_UNTIL, 0) - now
-        return left if now >= _begins_at(numbers) and 0 < left <= _SECONDS + _CLOCKS_DIFFER_SECONDS else 0
+        return left if now >= _begins_at(numbers) and 0 < left <= _PAUSE_SECONDS + _CLOCKS_DIFFER_SECONDS else 0
 
     def admit(self, *, was_refused: bool) -> None:
         """Raise Paused unless Aries may be asked now. An admission in a pause prolongs the pause for the others.
 
-        ``was_refused`` tells whether Aries has refused this very session last. Others go first: they tell more.
+        ``was_refused`` tells whether Aries has refused this very session last. Other sessions go first,
+        because their answer says more about Aries.
         """
         if left := self.left():
             raise paused(left)
@@ -57,9 +58,9 @@ class Pause:
             return
         # The wait counts from the beginning of the pause or, after an admission in it, from the end of its time.
         waited = now - max(begins_at, seen if seen <= now else 0)
-        if was_refused and waited < _SECONDS:
-            raise paused(_SECONDS - waited)
-        is_first = self._item.swap(_UNTIL, seen, now + _SECONDS)
+        if was_refused and waited < _PAUSE_SECONDS:
+            raise paused(_PAUSE_SECONDS - waited)
+        is_first = self._item.swap(_UNTIL, seen, now + _PAUSE_SECONDS)
         # If another worker was first, it has prolonged the pause, or has found Aries well and ended the pause.
         if not is_first and (left := self.left()):
             raise paused(left)

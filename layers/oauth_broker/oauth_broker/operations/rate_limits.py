@@ -20,8 +20,8 @@ class RateLimits:
 
     Each pair has its own limit, so a flood takes nothing from others: neither from another app behind the same address
     nor from another address of the same app. The counts are in this process' memory, because a counter in the table
-    would cost the very write that the limit saves. If a flood keeps several processes busy, it gets as many times the
-    limit.
+    would cost a write, and the limit exists to save writes. If a flood keeps several processes busy, it
+    gets as many times the limit.
     """
 
     def __init__(self, limit: int, window: float, clock: Clock) -> None:

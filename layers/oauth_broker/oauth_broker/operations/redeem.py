@@ -10,7 +10,7 @@ from oauth_broker.config.settings import Settings
 from oauth_broker.errors import InvalidGrant
 from oauth_broker.oauth.pkce import challenge_of, verifies
 from oauth_broker.oauth.requests import AuthorizationCodeGrant
-from oauth_broker.oauth.tokens import RefreshToken, holder, session_id_of_code
+from oauth_broker.oauth.tokens import RefreshToken, app_digest, session_id_of_code
 from oauth_broker.operations.endpoint import TokenResponse
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url, digest
@@ -34,7 +34,7 @@ class Redeem:
         settings: Settings,
         sign_ins: SignIns,
         not_before: NotBefore,
-        store: TokenStore,
+        token_store: TokenStore,
         session_end: SessionEnd,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
@@ -42,7 +42,7 @@ class Redeem:
         self._settings = settings
         self._sign_ins = sign_ins
         self._not_before = not_before
-        self._store = store
+        self._token_store = token_store
         self._session_end = session_end
         self._clock = clock
         self._random_bytes = random_bytes
@@ -66,8 +66,8 @@ class Redeem:
             raise InvalidGrant("scope_removed")
         if row.is_before_mass_sign_out(self._not_before.of(row.client_id)):
             raise InvalidGrant("mass_sign_out")
-        secret = self._store.committed(row)
-        proven = holder(grant.client.client_id, row.redirect_uri, challenge_of(grant.code_verifier))
+        secret = self._token_store.committed(row)
+        proven = app_digest(grant.client.client_id, row.redirect_uri, challenge_of(grant.code_verifier))
         if not hmac.compare_digest(secret.holder, proven):
             # The caller fits the row, but did not begin the sign-in: somebody has written the row.
             invocation.count("RowsAltered")

@@ -16,7 +16,8 @@ A refresh has seven steps. Their order keeps the session safe if any of them fai
 6. **Commit** in one conditional update. The session changes at this point and at no other.
 7. **Answer** with the committed tokens.
 
-This module has step 1 and every answer without a lease. `renewal` has steps 2 to 7.
+This module has step 1, and the wait for a lease. `renewal` has steps 2 to 7, and `resolution` has every answer without
+a lease.
 """
 
 from __future__ import annotations
@@ -26,21 +27,13 @@ from dataclasses import dataclass, replace
 
 from oauth_broker.clock import Backoff, Clock
 from oauth_broker.config.settings import Settings
-from oauth_broker.errors import (
-    BrokerError,
-    ForgedToken,
-    InvalidGrant,
-    InvalidScope,
-    OAuthError,
-    Paused,
-    ServiceUnavailable,
-    UnsupportedGrantType,
-)
+from oauth_broker.errors import InvalidGrant, OAuthError, Paused, ServiceUnavailable, UnsupportedGrantType
 from oauth_broker.oauth.requests import RefreshTokenGrant
 from oauth_broker.operations.endpoint import TokenResponse
 from oauth_broker.operations.pause import Pause, paused
 from oauth_broker.operations.rate_limits import MINUTE, RateLimits
-from oauth_broker.operations.renewal import RENEWAL_SECONDS, Renewal, refuse_forged, token_response
+from oauth_broker.operations.renewal import RENEWAL_SECONDS, Renewal
+from oauth_broker.operations.resolution import Resolution
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url
 from oauth_broker.sessions.conditional_update import ConditionFailed
@@ -50,7 +43,7 @@ from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.verdict import Terms, Verdict, judge
 
 # The longest wait for another worker's answer or for the end of a pause.
-_WAIT_SECONDS = 6.0
+_LEASE_WAIT_SECONDS = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +69,7 @@ class Refresh:
         not_before: NotBefore,
         pause: Pause,
         renewal: Renewal,
+        resolution: Resolution,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
     ) -> None:
@@ -84,6 +78,7 @@ class Refresh:
         self._not_before = not_before
         self._pause = pause
         self._renewal = renewal
+        self._resolution = resolution
         self._clock = clock
         self._random_bytes = random_bytes
         self._backoff = Backoff(clock, random_bytes)
@@ -138,7 +133,7 @@ class Refresh:
         arrived = self._clock.now()
 
         def time_left() -> float:
-            return min(arrived + _WAIT_SECONDS - self._clock.now(), invocation.remaining() - RENEWAL_SECONDS)
+            return min(arrived + _LEASE_WAIT_SECONDS - self._clock.now(), invocation.remaining() - RENEWAL_SECONDS)
 
         not_before = self._backoff.until_done(lambda: self._not_before.of(grant.client.client_id), time_left)
         terms = Terms(arrived - self._settings.refresh_grace_seconds, self._settings.late_retry, not_before)
@@ -159,13 +154,13 @@ class Refresh:
     def _answer_without_lease(self, found: SignIn | None, request: _Request) -> TokenResponse | None:
         """Answer from the row ``found``, or wait until the lease may be taken and return None.
 
-        Each look at the row judges the token afresh, because the holder of the lease may change the row meanwhile.
+        Each look at the row judges the token afresh, because the worker with the lease may change the row meanwhile.
         """
-        row = found
+        row, grant = found, request.grant
         for attempt in self._backoff.tries(request.time_left):
             if attempt:
-                row = self._leases.find(request.grant.token.session_id)
-            verdict = judge(row, request.grant, request.terms, self._clock.now())
+                row = self._leases.find(grant.token.session_id)
+            verdict = judge(row, grant, request.terms, self._clock.now())
             if row is None or verdict is Verdict.ENDED:
                 raise InvalidGrant("session_ended")
             match verdict:
@@ -176,11 +171,11 @@ class Refresh:
                 case Verdict.WAIT:
                     request.invocation.count("LeaseWaits")
                 case _:
-                    return self._resolve(verdict, row, request)
+                    return self._resolution(verdict, row, grant, request.invocation)
         raise ServiceUnavailable("lease_held", self._seconds_until_free(row) if row else 1)
 
     def _sit_out(self, refusal: Paused, request: _Request) -> None:
-        """Wait for the end of a short pause, because not every app can bear a 503. Raises ``refusal`` if it is long."""
+        """Wait for the end of a short pause, because some apps cannot bear a 503. Raises ``refusal`` if it is long."""
         if refusal.retry_after >= request.time_left():
             raise refusal
         self._clock.sleep(refusal.retry_after)
@@ -188,45 +183,3 @@ class Refresh:
     def _seconds_until_free(self, row: SignIn) -> float:
         """Return in how many seconds the app may come back to a session under another worker's lease."""
         return self._settings.within_grace(row.lease_until - self._clock.now())
-
-    def _resolve(self, verdict: Verdict, row: SignIn, request: _Request) -> TokenResponse:
-        match verdict:
-            case Verdict.REPLAY:
-                return self._replay(row, request)
-            case Verdict.WIDER:
-                raise InvalidScope("The scope must be no wider than the one that was granted.")
-            case Verdict.FOREIGN:
-                raise InvalidGrant("foreign_client")
-            case Verdict.BEFORE_MASS_SIGN_OUT:
-                raise InvalidGrant("mass_sign_out")
-            case Verdict.DISALLOWED:
-                raise self._renewal.session_end.end_disallowed(row.session_id, request.invocation)
-            case Verdict.SUPERSEDED:
-                raise self._renewal.session_end.end_reused(row.session_id, "token_reused", request.invocation)
-            case _:
-                raise self._judge_unknown_token(row, request)
-
-    def _judge_unknown_token(self, row: SignIn, request: _Request) -> BrokerError:
-        """Tell a superseded token from a forged one, which proves nothing.
-
-        Two parties hold a token that comes back after it was superseded, so its session ends.
-        """
-        token, invocation = request.grant.token, request.invocation
-        if not token.is_authentic(self._renewal.store.committed(row).session_key):
-            return ForgedToken()
-        if token.generation < row.generation:
-            return self._renewal.session_end.end_reused(row.session_id, "token_reused", invocation)
-        # The app is ahead of the table: somebody restored the table from a backup.
-        invocation.count("RestoredFromBackup")
-        return ServiceUnavailable("restored_from_backup", retry_after=60)
-
-    def _replay(self, row: SignIn, request: _Request) -> TokenResponse:
-        secret = self._renewal.store.committed(row)
-        refuse_forged(secret, request.grant, request.invocation)
-        now = self._clock.now()
-        if secret.access_expires_at <= now:
-            # The access token lived for less than the grace. A dead token is no answer, and the next refresh is near.
-            raise ServiceUnavailable("replay_expired", row.rotated_at + self._settings.refresh_grace_seconds - now)
-        request.invocation.count("RefreshesReplayed")
-        request.invocation.log("refresh_replayed")
-        return token_response(row, secret)

@@ -37,7 +37,7 @@ class Renewal:
         self,
         settings: Settings,
         leases: Leases,
-        store: TokenStore,
+        token_store: TokenStore,
         provider: Provider,
         pause: Pause,
         session_end: SessionEnd,
@@ -46,10 +46,10 @@ class Renewal:
     ) -> None:
         self._settings = settings
         self._leases = leases
-        self.store = store
+        self._token_store = token_store
         self._provider = provider
         self._pause = pause
-        self.session_end = session_end
+        self._session_end = session_end
         self._clock = clock
         self._backoff = Backoff(clock, random_bytes)
 
@@ -59,10 +59,10 @@ class Renewal:
         Raises ConditionFailed if this worker has lost the lease, and otherwise like Refresh.
         """
         if not grant.client.allows_scope(row.scope):
-            raise self.session_end.end_disallowed(row.session_id, invocation)
+            raise self._session_end.end_disallowed(row.session_id, invocation)
         with self._given_back(row, invocation):
             earlier = self._roll_forward(row, invocation)
-            current = earlier.secret if earlier else self.store.committed(row)
+            current = earlier.secret if earlier else self._token_store.committed(row)
             refuse_forged(current, grant, invocation)
         # An earlier answer whose access token has expired is no answer, but its refresh token is Aries' newest.
         if earlier and not self._is_expired(earlier):
@@ -81,7 +81,7 @@ class Renewal:
 
     def _roll_forward(self, row: SignIn, invocation: Invocation) -> StoredTokens | None:
         """Return the newest answer that an earlier worker stored and did not commit (step 2)."""
-        stored = self.store.earlier(row)
+        stored = self._token_store.earlier(row)
         if stored is not None:
             invocation.count("RollForwards")
             invocation.log("rolled_forward")
@@ -106,7 +106,7 @@ class Renewal:
             access_expires_at=tokens.expires_at,
             scope=canonical_scope(tokens.scope or current.scope),
         )
-        return self.store.store(row, secret, invocation)
+        return self._token_store.store(row, secret, invocation)
 
     def _after_failure(
         self, row: SignIn, earlier: StoredTokens | None, failure: ProviderFailure, invocation: Invocation
@@ -143,7 +143,7 @@ class Renewal:
         """
         stored = self._roll_forward(row, invocation)
         if stored is None or (refused is not None and stored.version == refused.version):
-            raise self.session_end.end_refused(row, invocation)
+            raise self._session_end.end_refused(row, invocation)
         if self._is_expired(stored):
             # The next try finds this answer at once, and renews it.
             raise ServiceUnavailable("stored_answer_is_over")
@@ -182,7 +182,7 @@ class Renewal:
     def _note(self, write: Callable[[], object], invocation: Invocation) -> None:
         """Do a write that only saves time or calls: a lease expires by itself, and Aries can ask for a pause again.
 
-        The answer comes first. If the write could take the time that is left, it is left out.
+        The answer comes first. This method leaves out the write if it could use up the time left.
         """
         if invocation.remaining() < AWS_CALL_SECONDS + _COMMIT_SECONDS:
             invocation.log("not_noted", reason="too_little_time")

@@ -25,11 +25,11 @@ class Revoke:
     """The revocation endpoint. Aries documents none of its own, so Aries' tokens live on there until they expire."""
 
     def __init__(
-        self, settings: Settings, sign_ins: SignIns, secret_store: SecretStore, store: TokenStore, clock: Clock
+        self, settings: Settings, sign_ins: SignIns, secret_store: SecretStore, token_store: TokenStore, clock: Clock
     ) -> None:
         self._sign_ins = sign_ins
         self._secret_store = secret_store
-        self._store = store
+        self._token_store = token_store
         self._clock = clock
         self._limits = RateLimits(settings.source_limit, MINUTE, clock)
 
@@ -80,7 +80,7 @@ class Revoke:
         if row.status != "active":
             return False
         try:
-            if not token.is_authentic(self._store.committed(row).session_key):
+            if not token.is_authentic(self._token_store.committed(row).session_key):
                 return False
         except InvalidGrant:
             return True  # The session ended a moment ago.

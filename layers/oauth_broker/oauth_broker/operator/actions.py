@@ -1,4 +1,4 @@
-"""The operator's actions, put together."""
+"""The operator's actions."""
 
 from __future__ import annotations
 
@@ -6,21 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from oauth_broker.aries.transport import RequestsTransport
 from oauth_broker.clock import Clock
 from oauth_broker.errors import ConfigurationError
-from oauth_broker.operations.parts import Parts
-from oauth_broker.operator.admin_sign_out import AdminSignOut
-from oauth_broker.operator.checks import ConfigurationChecks, settings_refused
+from oauth_broker.operator.checks import settings_refused
 from oauth_broker.operator.commands import CheckConfiguration, Command, Redrive, RevokeAll, RevokeSession, ShowSession
-from oauth_broker.operator.dead_letters import DeadLetters
 from oauth_broker.operator.errors import NotConfigured
-from oauth_broker.operator.mass_sign_out import MassSignOut
-from oauth_broker.operator.search import SessionSearch
-from oauth_broker.operator.sessions import SessionActions
-from oauth_broker.operator.sweep import Sweeper
-from oauth_broker.operator.sweep_progress import Sweeps
-from oauth_broker.runtime import aws
+from oauth_broker.operator.parts import OperatorParts
 from oauth_broker.runtime.invocation import Invocation
 
 Actions = Callable[[Command, Invocation], dict[str, Any]]
@@ -30,27 +21,11 @@ Actions = Callable[[Command, Invocation], dict[str, Any]]
 class OperatorActions:
     """All actions, for valid settings."""
 
-    def __init__(self, parts: Parts, dead_letter_queue_url: str) -> None:
-        settings, clock = parts.settings, parts.clock
-        search = SessionSearch(parts.dynamodb, settings.table_name)
-        sweeps = Sweeps(parts.dynamodb, settings.table_name)
-        sign_out = AdminSignOut(parts.sign_ins, parts.secret_store, clock)
-        sweeper = Sweeper(search, sign_out, sweeps, clock, parts.random_bytes)
-        self._dead_letters: DeadLetters | None = None
-        if dead_letter_queue_url:
-            self._dead_letters = DeadLetters(aws.sqs(), dead_letter_queue_url, aws.dynamodbstreams(), parts.cleanup)
-        self._sessions = SessionActions(search, parts.sign_ins, parts.not_before, sign_out, clock)
-        self._mass_sign_out = MassSignOut(settings.registry, parts.not_before, sweeps, sweeper, clock)
-        self._checks = ConfigurationChecks(
-            settings,
-            parts.not_before,
-            search,
-            parts.secrets,
-            aws.aws_lambda,
-            self._dead_letters,
-            RequestsTransport(),
-            clock,
-        )
+    def __init__(self, parts: OperatorParts) -> None:
+        self._sessions = parts.session_actions
+        self._mass_sign_out = parts.mass_sign_out
+        self._dead_letters = parts.dead_letters
+        self._checks = parts.checks
 
     def __call__(self, command: Command, invocation: Invocation) -> dict[str, Any]:
         """See Actions."""
@@ -76,10 +51,10 @@ class OperatorActions:
 def make_actions(environment: Mapping[str, str], clock: Clock) -> Actions:
     """Put the actions together. If a setting is wrong, the check names it, and every other action refuses."""
     try:
-        parts = Parts.from_environment(environment, clock)
+        parts = OperatorParts.from_environment(environment, clock)
     except ConfigurationError as error:
         return _checks_alone(error)
-    return OperatorActions(parts, environment.get("DEAD_LETTER_QUEUE_URL", ""))
+    return OperatorActions(parts)
 
 
 def _checks_alone(error: ConfigurationError) -> Actions:

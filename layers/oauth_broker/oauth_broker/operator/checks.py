@@ -13,13 +13,12 @@ from typing import Any
 from oauth_broker.aries.client import ARIES_CALL_SECONDS, Provider, ProviderFailure
 from oauth_broker.aries.client_secret import ClientSecret
 from oauth_broker.aries.transport import NoReply, NotSent, RequestsTransport
-from oauth_broker.clock import Clock
 from oauth_broker.config.dialect import Outcome
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import BrokerError, ConfigurationError
 from oauth_broker.operator.dead_letters import DeadLetters
 from oauth_broker.operator.search import SessionSearch
-from oauth_broker.runtime.aws import LambdaClient, SecretsManagerClient, translated
+from oauth_broker.runtime.aws import LambdaClient, translated
 from oauth_broker.runtime.invocation import Invocation, Level
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.not_before import EVERYONE, NotBefore
@@ -65,20 +64,20 @@ class ConfigurationChecks:
         settings: Settings,
         not_before: NotBefore,
         search: SessionSearch,
-        secrets: SecretsManagerClient,
+        client_secret: Callable[[], ClientSecret],
+        provider: Callable[[], Provider],
         functions: Callable[[], LambdaClient],
         dead_letters: DeadLetters | None,
         transport: RequestsTransport,
-        clock: Clock,
     ) -> None:
         self._settings = settings
         self._not_before = not_before
         self._search = search
-        self._secrets = secrets
+        self._uncached_client_secret = client_secret
+        self._uncached_provider = provider
         self._functions = functions
         self._dead_letters = dead_letters
         self._transport = transport
-        self._clock = clock
 
     def __call__(self) -> dict[str, Any]:
         """Return the result of every check, and ``ok``: true if all are."""
@@ -142,12 +141,8 @@ class ConfigurationChecks:
     def _client_secret(self) -> str:
         if not self._settings.can_refresh:
             return "no client secret is configured, and no app gets a refresh token"
-        self._current_client_secret().reread()
+        self._uncached_client_secret().reread()
         return "can be read; running functions read a new one within five minutes"
-
-    def _current_client_secret(self) -> ClientSecret:
-        """Return a reader with an empty cache."""
-        return ClientSecret(self._secrets, self._settings.aries_client_secret_arn, self._clock)
 
     def _authorize_url(self) -> str:
         status = self._transport.status_of(self._settings.aries_authorize_url, ARIES_CALL_SECONDS)
@@ -162,7 +157,7 @@ class ConfigurationChecks:
         """Send Aries a made-up token or code, in its dialect. If it refuses that alone, it accepts the client."""
         quiet = _Quiet()
         invocation = Invocation(quiet, quiet)
-        provider = Provider(self._settings, self._transport, self._current_client_secret(), self._clock)
+        provider = self._uncached_provider()
         try:
             if self._settings.can_refresh:
                 provider.refresh(_MADE_UP, self._redirect_uri(), invocation)

@@ -13,7 +13,7 @@ from oauth_broker.clock import Clock
 from oauth_broker.runtime.aws import DynamoDbClient, conditional_write, translated
 
 # A session id has 43 characters, so this key is never a session's.
-KEY = "cut-offs"
+CONTROL_ITEM_KEY = "cut-offs"
 # After at most this many seconds, every process knows a new number.
 CACHE_SECONDS = 5
 
@@ -47,7 +47,7 @@ class ControlItem:
         """Return all numbers as they are now."""
         with translated("dynamodb"):
             answer = self._client.get_item(
-                TableName=self._table_name, Key={"session_id": {"S": KEY}}, ConsistentRead=True
+                TableName=self._table_name, Key={"session_id": {"S": CONTROL_ITEM_KEY}}, ConsistentRead=True
             )
         return _numbers(answer.get("Item", {}))
 
@@ -90,7 +90,7 @@ class ControlItem:
         write = conditional_write(
             self._client.update_item,
             TableName=self._table_name,
-            Key={"session_id": {"S": KEY}},
+            Key={"session_id": {"S": CONTROL_ITEM_KEY}},
             ReturnValues="ALL_NEW",
             **parameters,
         )

@@ -13,7 +13,7 @@ from oauth_broker.sessions.conditional_update import Rows
 from oauth_broker.sessions.row import SignIn, Value, entry, extended
 from oauth_broker.sessions.verdict import Terms
 
-# A lease, and the claim of a sign-in, outlive their worker by this much, so that the holder of an expired one is dead.
+# A lease, and the claim of a sign-in, outlive their worker by this much, so that the worker of an expired one is dead.
 # Clocks differ, and Aries may work a moment longer on an abandoned request.
 LEASE_MARGIN_SECONDS = 10
 
@@ -72,17 +72,17 @@ class Leases:
 
     def release(self, row: SignIn, reason: str, now: float) -> None:
         """Give back the lease and its fence: Aries has no request under way, and the fence has no stored answer."""
-        self._give_fence_back(row, reason, now, " REMOVE lease_id, lease_until")
+        self._end_attempt(row, reason, now, " REMOVE lease_id, lease_until")
 
     def pause(self, row: SignIn, reason: str, now: float, until: float) -> None:
         """Give back the lease and its fence, with a pause for Aries: no worker may take the lease before ``until``."""
-        self._give_fence_back(row, reason, now, ", lease_until = :until REMOVE lease_id", until=until)
+        self._end_attempt(row, reason, now, ", lease_until = :until REMOVE lease_id", until=until)
 
     def give_back_fence(self, row: SignIn, reason: str, now: float) -> None:
         """Give back the fence and keep the lease: this worker stores no answer, but Aries may still be at work."""
-        self._give_fence_back(row, reason, now, "")
+        self._end_attempt(row, reason, now, "")
 
-    def _give_fence_back(self, row: SignIn, reason: str, now: float, also: str, **values: Value) -> None:
+    def _end_attempt(self, row: SignIn, reason: str, now: float, also: str, **values: Value) -> None:
         # Every later worker looks under each fence since the last commit. An outage must not leave many empty fences.
         self._rows.update(
             row.session_id,

@@ -143,7 +143,7 @@ def to_item(row: SignIn) -> dict[str, Any]:
 
 
 # Enough for a sign-in and the last failures. DynamoDB charges every write by the row's size.
-LENGTH = 10
+TIMELINE_LENGTH = 10
 
 
 def entry(now: float, event: str, reason: str = "") -> str:
@@ -152,13 +152,13 @@ def entry(now: float, event: str, reason: str = "") -> str:
 
 
 def extended(timeline: tuple[str, ...], new: str) -> tuple[str, ...]:
-    """Return the timeline with one more entry, cut to the last ``LENGTH``.
+    """Return the timeline with one more entry, cut to the last ``TIMELINE_LENGTH``.
 
     If the entry repeats the newest one, it takes its place: neither an outage nor a month of refreshes may push out
     older entries.
     """
     earlier = timeline[:-1] if timeline and _what(timeline[-1]) == _what(new) else timeline
-    return (*earlier, new)[-LENGTH:]
+    return (*earlier, new)[-TIMELINE_LENGTH:]
 
 
 def was_refused(timeline: tuple[str, ...]) -> bool:
@@ -167,7 +167,7 @@ def was_refused(timeline: tuple[str, ...]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
+class TimelineEntry:
     """A timeline entry in its parts: ``at`` is in seconds since 1970, ``reason`` may be ''."""
 
     at: int
@@ -175,9 +175,9 @@ class Transition:
     reason: str
 
 
-def transitions(timeline: tuple[str, ...]) -> list[Transition]:
+def timeline_entries(timeline: tuple[str, ...]) -> list[TimelineEntry]:
     """Read a timeline, the oldest entry first."""
-    return [Transition(int(at), *_split(what)) for at, _, what in (text.partition(" ") for text in timeline)]
+    return [TimelineEntry(int(at), *_split(what)) for at, _, what in (text.partition(" ") for text in timeline)]
 
 
 def _what(text: str) -> str:

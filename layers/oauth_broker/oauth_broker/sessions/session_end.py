@@ -37,7 +37,8 @@ def note_not_allowed(refusal: NotAllowed, invocation: Invocation) -> None:
 class SessionEnd:
     """Moves active sessions to ``dead`` and deletes their secrets.
 
-    Every method returns a failure, and its caller raises it.
+    Every method returns a failure, and its caller raises it. Every method raises ServiceUnavailable if it cannot write
+    the row.
     """
 
     def __init__(self, sign_ins: SignIns, secret_store: SecretStore, clock: Clock) -> None:
@@ -63,7 +64,7 @@ class SessionEnd:
     def _end(
         self, session_id: str, reason: str, invocation: Invocation, condition: str = "", **values: Value
     ) -> InvalidGrant:
-        """End the session. Raises ServiceUnavailable if the row cannot be written.
+        """End the session.
 
         The row alone ends the session. Its secret is useless from then on. This method tries to delete it at once, and
         cleanup deletes it in any case.

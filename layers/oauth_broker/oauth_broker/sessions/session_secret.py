@@ -15,7 +15,7 @@ class SessionSecret:
     """The secrets of a session. ``refresh_token`` is Aries', or None if Aries gave none.
 
     ``session_key`` authenticates the broker's own refresh tokens. ``holder`` is a digest of the app that may redeem the
-    code (``tokens.holder``). Every version has the same ``session_key`` and ``holder``.
+    code (``tokens.app_digest``). Every version has the same ``session_key`` and ``holder``.
     """
 
     session_key: Secret

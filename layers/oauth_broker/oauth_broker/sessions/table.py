@@ -146,10 +146,10 @@ class SignIns(Rows):
         self.update(
             session_id,
             entry(now, status, reason),
-            "SET #status = :ended, expires_at = :kept_until REMOVE lease_id, lease_until, escrow",
+            "SET #status = :ended, expires_at = :until REMOVE lease_id, lease_until, escrow",
             "#status = :active AND expires_at > :now" + (f" AND {condition}" if condition else ""),
             ended=status,
-            kept_until=int(now) + ENDED_ROW_SECONDS,
+            until=int(now) + ENDED_ROW_SECONDS,
             active="active",
             now=int(now),
             **values,
@@ -158,18 +158,18 @@ class SignIns(Rows):
     def end_in_any_state(self, session_id: str, reason: str, by: str, now: float) -> SignIn:
         """End a sign-in or session that is not over yet, under any lease. The row stays for a day.
 
-        ``by`` replaces the lease's id, so the holder of the lease can no longer write the row. A repetition with the
-        same ``by`` recognises its own write. ``lease_until`` stays: the holder may be at work until then.
+        ``by`` replaces the lease's id, so the worker with the lease can no longer write the row. A repetition with the
+        same ``by`` recognises its own write. ``lease_until`` stays: that worker may be at work until then.
         """
         return self.update_and_read(
             session_id,
             entry(now, "revoked", reason),
-            "SET #status = :ended, expires_at = :kept_until, lease_id = :by REMOVE code_verifier, escrow",
+            "SET #status = :ended, expires_at = :until, lease_id = :by REMOVE code_verifier, escrow",
             "(#status = :pending OR #status = :claimed OR #status = :issued OR #status = :active)"
             " AND expires_at > :now",
             lambda found: found.lease_id == by,
             ended="revoked",
-            kept_until=int(now) + ENDED_ROW_SECONDS,
+            until=int(now) + ENDED_ROW_SECONDS,
             by=by,
             pending="pending",
             claimed="claimed",
