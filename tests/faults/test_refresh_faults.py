@@ -229,5 +229,5 @@ def test_a_fault_is_really_injected() -> None:
     broker.warm_up()
     broker.seam.calls.clear()
     broker.seam.faults = in_turn([Fault(2, Kind.NOT_APPLIED)])
-    assert session.refresh().kind == "busy"
+    assert session.refresh().kind == "503"
     assert broker.seam.injected == [("get_secret_value", Kind.NOT_APPLIED)]

@@ -84,7 +84,7 @@ def a_lease_that_is_held(world: World) -> None:
     phone.refresh(via=world.make_handler("token"))
 
 
-def a_vault_that_takes_nothing(world: World) -> None:
+def a_secret_that_takes_nothing(world: World) -> None:
     phone = world.refreshable()
     with world.aws.failing("PutSecretValue", "throttled"):
         assert phone.refresh().status == 200
@@ -182,7 +182,7 @@ CASES: list[tuple[Callable[[World], None], list[Metric]]] = [
     (a_refused_client_secret, [("ProviderErrors", {"kind": "misconfigured"}), ("ProviderMisconfigured", {})]),
     (a_worker_that_died_after_storing, [("RollForwards", {}), ("RefreshesSucceeded", {})]),
     (a_lease_that_is_held, [("LeaseWaits", {}), ("RefreshesFailed", {"reason": "lease_held"})]),
-    (a_vault_that_takes_nothing, [("Escrowed", {}), ("RefreshesSucceeded", {})]),
+    (a_secret_that_takes_nothing, [("Escrowed", {}), ("RefreshesSucceeded", {})]),
     (
         a_superseded_token,
         [

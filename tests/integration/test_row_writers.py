@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oauth_broker.oauth import tokens as handles
+from oauth_broker.oauth import tokens
 from oauth_broker.oauth.pkce import challenge_of
 from oauth_broker.oauth.tokens import RefreshToken, secret_version
 from oauth_broker.operations import redeem, refresh, renewal
@@ -75,7 +75,7 @@ def test_without_the_check_of_the_token_or_of_the_holder_the_same_forgery_opens_
     victim = is_active(world)
     for module in (refresh, renewal):
         monkeypatch.setattr(module, "refuse_forged", lambda *_: None)
-    true = handles.holder(victim.client_id, victim.redirect_uri, challenge_of(Secret(victim.verifier)))
+    true = tokens.holder(victim.client_id, victim.redirect_uri, challenge_of(Secret(victim.verifier)))
     monkeypatch.setattr(redeem, "holder", lambda *_: true)
     row = item_of(world, victim)
     world.clock.time += GRACE + 1

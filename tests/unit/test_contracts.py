@@ -89,9 +89,9 @@ def assigned_in(nodes: Iterable[ast.AST]) -> Assigned:
                 continue
             case _:
                 continue
-        for name, value in pairs:
-            if isinstance(name, ast.Name):
-                found.setdefault(name.id, []).append(value)
+        for target, given_value in pairs:
+            if isinstance(target, ast.Name):
+                found.setdefault(target.id, []).append(given_value)
     return found
 
 
