@@ -205,7 +205,7 @@ CASES: list[tuple[Callable[[World], None], list[Metric]]] = [
 
 
 @pytest.mark.parametrize(("happens", "metrics"), CASES, ids=[happens.__name__ for happens, _ in CASES])
-def test_what_happens_is_counted(world: World, happens: Callable[[World], None], metrics: list[Metric]) -> None:
+def test_each_event_is_counted(world: World, happens: Callable[[World], None], metrics: list[Metric]) -> None:
     happens(world)
     measured = [(name, dimensions) for name, _, dimensions in world.telemetry.durations]
     assert [metric for metric in metrics if metric not in world.telemetry.metrics + measured] == []

@@ -182,7 +182,7 @@ def test_a_retry_that_came_within_the_grace_and_was_held_up_supersedes_nothing(w
     assert phone.refresh(answer.json["refresh_token"]).status == 200
 
 
-def test_where_late_retries_are_not_allowed_a_previous_token_is_reuse_once_the_grace_is_over() -> None:
+def test_a_previous_token_is_reuse_after_the_grace_if_late_retries_are_not_allowed() -> None:
     with running_world(LATE_RETRY="revoke") as world:
         phone = world.refreshable()
         first = phone.refresh_token
@@ -317,7 +317,7 @@ def test_a_client_secret_that_cannot_be_understood_loses_nothing(world: World, p
     assert phone.refresh().status == 200
 
 
-def test_where_aries_omits_the_refresh_token_the_old_one_is_kept() -> None:
+def test_the_old_refresh_token_stays_if_aries_omits_a_new_one() -> None:
     with running_world(rotation="none") as world:
         phone = world.refreshable()
         for generation in range(2, 5):
@@ -543,7 +543,7 @@ def test_a_worker_that_died_before_it_asked_aries_costs_only_the_wait(world: Wor
     assert phone.refresh().status == 200
 
 
-def test_what_secrets_manager_will_not_take_is_carried_by_the_row_and_heals(world: World, phone: Phone) -> None:
+def test_the_row_carries_an_answer_that_secrets_manager_refuses_and_heals(world: World, phone: Phone) -> None:
     token = phone.refresh_token
     with world.aws.failing("PutSecretValue", "throttled"):
         answer = phone.refresh(token)

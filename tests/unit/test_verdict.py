@@ -160,7 +160,7 @@ def test_a_lease_never_keeps_a_replay_or_a_refusal_waiting() -> None:
             assert replace(case, leased=True).verdict is case.verdict
 
 
-def test_where_late_retries_are_allowed_nobody_is_superseded() -> None:
+def test_no_token_is_superseded_if_late_retries_are_allowed() -> None:
     assert all(case.verdict is not Verdict.SUPERSEDED for case in every_case() if case.late_retry)
 
 
