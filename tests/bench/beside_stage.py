@@ -44,14 +44,14 @@ _FUNCTIONS = {
     "/oauth2/revoke": "RevokeFunction",
 }
 _PYTHON = ROOT / ".venv-beside" / "bin" / "python"
-_CUT_OFFS = {"session_id": {"S": "cut-offs"}}
+_CONTROL_ITEM = {"session_id": {"S": "cut-offs"}}
 
 
 @dataclass
 class Outside:
     """AWS and Aries over kept connections. ``calls`` counts the calls as ``service:Operation``.
 
-    It leaves out the reads of the cut-offs every five seconds, and of the Aries client secret. They belong to no
+    It leaves out the reads of the control item every five seconds, and of the Aries client secret. They belong to no
     single operation.
     """
 
@@ -65,7 +65,7 @@ class Outside:
         """Ask moto on a new connection for each request. The broker's own connection stays open."""
         target, _, operation = request.headers["X-Amz-Target"].partition(".")
         asked = json.loads(request.body)
-        if asked.get("SecretId") != self.client_secret_arn and asked.get("Key") != _CUT_OFFS:
+        if asked.get("SecretId") != self.client_secret_arn and asked.get("Key") != _CONTROL_ITEM:
             self._count(f"{'dynamodb' if target.startswith('DynamoDB') else 'secretsmanager'}:{operation}")
         moto = http.client.HTTPConnection(urlsplit(self.aws_url).netloc)
         try:

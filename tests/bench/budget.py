@@ -20,7 +20,7 @@ class Calls:
         return {f"{service}:{name}": times for service, calls in named.items() for name, times in calls.items()}
 
 
-# A warm process also reads the cut-offs every five seconds, and the Aries client secret every five minutes.
+# A warm process also reads the control item every five seconds, and the Aries client secret every five minutes.
 BUDGET: Mapping[str, Calls] = {
     "authorize": Calls({"PutItem": 1}),
     "callback": Calls({"UpdateItem": 2}, {"CreateSecret": 1}, aries=1),

@@ -204,7 +204,7 @@ class Month:
         writes = small * _units(assumed.row_bytes, 1024) + (calls["UpdateItem"] - self.load.sign_ins) * _units(
             row_bytes, 1024
         )
-        # A process keeps the cut-offs for some seconds. This counts one read for every redemption and refresh.
+        # A process caches the control item for some seconds. This counts one read for every redemption and refresh.
         reads = calls["GetItem"] * _units(row_bytes, 4096) + self.load.sign_ins + self.load.refreshes
         stored = self.load.users * (row_bytes + 100) / _GB
         yield Item("DynamoDB", "writes", "dynamodb_write", writes)

@@ -21,7 +21,7 @@ from tests.bench.growth_serving import KeptAliveServer, Request
 from tests.bench.growth_table import ConditionFailed, Row, Table
 
 CLIENT_SECRET_ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:aries/client-secret-AbCdEf"
-_CUT_OFFS = "cut-offs"
+_CONTROL_ITEM = "cut-offs"
 # The prefix of DynamoDB's error names.
 _DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
 
@@ -56,7 +56,7 @@ class Aws:
         target, _, operation = request.headers["X-Amz-Target"].partition(".")
         asked = json.loads(request.body)
         with self._lock:
-            if asked.get("SecretId") == CLIENT_SECRET_ARN or asked.get("Key") == {"session_id": {"S": _CUT_OFFS}}:
+            if asked.get("SecretId") == CLIENT_SECRET_ARN or asked.get("Key") == {"session_id": {"S": _CONTROL_ITEM}}:
                 self.routine += 1
             else:
                 self.made[f"{'dynamodb' if target.startswith('DynamoDB') else 'secretsmanager'}:{operation}"] += 1

@@ -10,7 +10,7 @@ from tests.built.artifacts import DEPENDENCIES_LAYER, Size
 pytestmark = pytest.mark.bench
 
 
-def test_what_was_built_is_as_small_as_it_should_be() -> None:
+def test_the_build_is_as_small_as_it_should_be() -> None:
     limits = measure(1).limits
     assert len(limits) == len(BARS) + 1
     assert all(limit.is_met for limit in limits)

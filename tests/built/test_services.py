@@ -105,7 +105,7 @@ LOG_AND_COUNT = (
 )
 
 
-def test_what_powertools_needs_to_log_and_count_is_there(python3_13: BarePython, tmp_path: Path) -> None:
+def test_powertools_has_everything_to_log_and_count(python3_13: BarePython, tmp_path: Path) -> None:
     run(python3_13, tmp_path, LOG_AND_COUNT)
 
 

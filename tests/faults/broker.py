@@ -244,11 +244,11 @@ class Broker:
 
 @dataclass(frozen=True)
 class Result:
-    """The answer to an app: ``kind`` is 200, invalid_grant, another error, ``busy`` or ``died`` (no answer)."""
+    """The answer to an app: ``kind`` is 200, invalid_grant, another error, 503 or ``died`` (no answer)."""
 
     kind: str
     answer: TokenResponse | None = None
-    # If ``kind`` is busy, the app comes back after so many seconds.
+    # If ``kind`` is 503, the app comes back after so many seconds.
     retry_after: float = 0
 
 
@@ -314,7 +314,7 @@ def observe(operation: Any) -> Result:
     except ProcessDied:
         return Result("died")
     except ServiceUnavailable as unavailable:
-        return Result("busy", retry_after=unavailable.retry_after)
+        return Result("503", retry_after=unavailable.retry_after)
     except OAuthError as error:
         return Result(error.code)
     return Result("200", answer if isinstance(answer, TokenResponse) else None)

@@ -52,7 +52,7 @@ def world() -> Iterator[World]:
         yield running
 
 
-def assert_busy(answer: Answer) -> None:
+def assert_unavailable(answer: Answer) -> None:
     assert answer.status == 503
     assert answer.sentence.startswith("Temporarily unavailable")
     assert 1 <= int(answer.headers["retry-after"]) <= LEASE_SECONDS
@@ -85,12 +85,12 @@ def test_a_refresh_that_aries_spoils_is_busy_and_leaves_the_session_as_it_was(
     world.aries.reset()
     before = stored(phone)
     world.aries.faults.append(Fault(kind, when=when, seconds=PAUSE_SECONDS))
-    assert_busy(phone.refresh())
+    assert_unavailable(phone.refresh())
     assert len(world.aries.faults) == 0
     assert stored(phone) == before
     assert [request.get("client_secret") for request in world.token_requests()] == [ARIES_CLIENT_SECRET]
     # An immediate repetition of the request does not reach Aries beside the first one.
-    assert_busy(phone.refresh())
+    assert_unavailable(phone.refresh())
     assert world.aries.refresh_calls == 1
     assert world.aries.trap_calls == 0
     goes_on(phone)
@@ -128,7 +128,7 @@ def test_an_aries_that_is_not_there_is_busy_and_nothing_is_sent(world: World) ->
     before = stored(phone)
     world.aries.stop()
     try:
-        assert_busy(phone.refresh())
+        assert_unavailable(phone.refresh())
     finally:
         world.aries.start()
     assert world.token_requests() == []
@@ -171,7 +171,7 @@ def test_a_slow_aries_is_given_up_at_the_total_deadline_and_the_session_is_as_it
     # A call must not end sooner either, because a late answer is still of use.
     assert all(ARIES_CALL_SECONDS - 1 < seconds < ARIES_CALL_SECONDS + 1 for seconds in took)
     for answer in answers:
-        assert_busy(answer)
+        assert_unavailable(answer)
     assert [stored(phone) for phone in phones] == before
     assert world.aries.refresh_calls == len(faults)
     assert world.aries.trap_calls == 0

@@ -116,7 +116,7 @@ def test_moto_gives_the_same_answers_under_faults(broker: Any, at: int, kind: Ki
         ({"#a": "a"}, {":a": {"S": "x"}, ":unused": {"S": "x"}}, "#a = :a"),
     ],
 )
-def test_what_aws_refuses_is_refused(names: dict[str, str], values: dict[str, Any], condition: str) -> None:
+def test_the_stand_in_refuses_as_aws_does(names: dict[str, str], values: dict[str, Any], condition: str) -> None:
     with pytest.raises(ClientError, match="ValidationException"):
         MemoryDynamoDb().update_item(
             Key={"session_id": {"S": "s"}},
@@ -135,7 +135,7 @@ def test_one_version_id_holds_one_value() -> None:
         secrets.put_secret_value(SecretId="s", ClientRequestToken="1", SecretString="b")
 
 
-def test_what_was_sealed_under_one_context_opens_under_no_other() -> None:
+def test_a_sealed_text_opens_under_its_own_context_only() -> None:
     kms = MemoryKms()
     sealed = kms.encrypt(KeyId="k", Plaintext=b"x", EncryptionContext={"a": "1"})["CiphertextBlob"]
     assert json.loads(sealed)

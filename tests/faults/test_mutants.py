@@ -24,8 +24,7 @@ from oauth_broker.operations.callback import Callback
 from oauth_broker.operations.pause import Pause
 from oauth_broker.operations.renewal import Renewal
 from oauth_broker.secret import Secret
-from oauth_broker.sessions import secret_store
-from oauth_broker.sessions import verdict as standing
+from oauth_broker.sessions import secret_store, verdict
 from oauth_broker.sessions.control_item import ControlItem
 from oauth_broker.sessions.escrow import Escrow
 from oauth_broker.sessions.leases import Leases
@@ -131,7 +130,7 @@ def a_table_that_fails_at_the_commit() -> None:
     session = signed_in(broker)
     broker.seam.calls.clear()
     broker.seam.faults = in_turn(Fault(at, Kind.NOT_APPLIED) for at in range(len(REFRESH), 200))
-    assert session.refresh().kind == "busy"
+    assert session.refresh().kind == "503"
 
 
 # The clocks of two processes may differ by so much. Aries may work on an abandoned request for so long.
@@ -146,7 +145,7 @@ def a_worker_stopped_at_its_very_end() -> None:
     begun = broker.clock.time
     broker.seam.calls.clear()
     broker.seam.faults = in_turn([Fault(REFRESH.index("Aries") - 1, Kind.LATE, delay=10_000)])
-    assert session.refresh().kind == "busy"
+    assert session.refresh().kind == "503"
     broker.seam.faults = {}
 
     def set_clock(at: float) -> None:
@@ -160,14 +159,14 @@ def a_worker_stopped_at_its_very_end() -> None:
         session.refresh()
 
 
-def a_vault_that_takes_no_more() -> None:
+def a_secret_that_takes_no_more() -> None:
     """A secret has no room for more versions, so the broker seals the answer into the row."""
     broker = Broker()
     session = signed_in(broker)
     broker.secrets.put_secret_value = refused_for_its_limit  # type: ignore[method-assign]
     for _ in range(3):
         if session.refresh().kind != "200":
-            raise Violation("G4: an answer of Aries' was dropped since the vault would not take it")
+            raise Violation("G4: an answer of Aries' was dropped because Secrets Manager refused it")
         broker.let_pass(GRACE + 1)
 
 
@@ -265,7 +264,7 @@ def storing_under_a_version_that_no_fence_leads_to(patch: Patch) -> None:
     )
 
 
-def nothing_sealed_where_the_vault_refuses(patch: Patch) -> None:
+def nothing_sealed_if_secrets_manager_refuses(patch: Patch) -> None:
     def refuse(self: Escrow, session_id: str, secret: Any) -> Any:
         raise ServiceUnavailable("kms:refused", retriable=False)
 
@@ -275,9 +274,9 @@ def nothing_sealed_where_the_vault_refuses(patch: Patch) -> None:
 def answering_what_is_not_committed(patch: Patch) -> None:
     commit = Renewal._commit
 
-    def hopefully(self: Renewal, row: SignIn, kept: Any, *rest: Any) -> SignIn:
+    def hopefully(self: Renewal, row: SignIn, stored: Any, *rest: Any) -> SignIn:
         try:
-            return commit(self, row, kept, *rest)
+            return commit(self, row, stored, *rest)
         except ServiceUnavailable:
             return replace(row, generation=row.generation + 1)
 
@@ -350,7 +349,7 @@ def a_late_retry_that_does_not_supersede(patch: Patch) -> None:
 
 
 def waiting_before_classifying(patch: Patch) -> None:
-    judge = standing.judge
+    judge = verdict.judge
     waited: set[int] = set()
 
     def wait_first(row: SignIn | None, grant: Any, terms: Any, now: float) -> Verdict:
@@ -442,7 +441,7 @@ MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], object]]] = [
     (believing_the_first_refusal, a_put_that_lands_before_the_last_look),
     (posting_again_where_no_answer_came, lambda: single("family")),
     (storing_under_a_version_that_no_fence_leads_to, single),
-    (nothing_sealed_where_the_vault_refuses, a_vault_that_takes_no_more),
+    (nothing_sealed_if_secrets_manager_refuses, a_secret_that_takes_no_more),
     (answering_what_is_not_committed, a_table_that_fails_at_the_commit),
     (saving_over_what_is_there, every_landing),
     (commit_without_the_fence, single_of_every_rotation),

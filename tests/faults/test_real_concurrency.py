@@ -96,7 +96,7 @@ def tokens_in(answer: Answer) -> tuple[str, str, str]:
 
 
 def report(what: str, rounds: int, started: float, crowd: Crowd) -> None:
-    print(f"\n{what}: {rounds} rounds of {THREADS}, {crowd.unavailable} busy, {time.monotonic() - started:.1f} s")
+    print(f"\n{what}: {rounds} rounds of {THREADS}, {crowd.unavailable} times 503, {time.monotonic() - started:.1f} s")
     crowd.unavailable = 0
 
 

@@ -28,7 +28,7 @@ DELAYS = (1, 5, 12)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FaultRun:
     """The result of one schedule."""
 
     injected: tuple[tuple[str, Kind], ...]
@@ -50,7 +50,7 @@ class Spent(RateLimits):
         return True
 
 
-def run(rotation: str, faults: tuple[Fault, ...], time_left: float, variant: str = "") -> Outcome:
+def run(rotation: str, faults: tuple[Fault, ...], time_left: float, variant: str = "") -> FaultRun:
     """Refresh under faults, let the faults stop and the lease expire, retry as an app does, and check the guarantees.
 
     In the variant ``revoke`` a late retry ends the session; in ``limited`` the app's address is beyond its limit; in
@@ -74,7 +74,7 @@ def run(rotation: str, faults: tuple[Fault, ...], time_left: float, variant: str
         in_window = in_window or session.is_lost_at_aries
     injected = tuple(broker.seam.injected)
     lost = not recovers(broker, session)
-    return Outcome(injected, lost, in_window, broker.aries.refused_what_was_lost)
+    return FaultRun(injected, lost, in_window, broker.aries.refused_what_was_lost)
 
 
 def recovers(broker: Broker, session: Session) -> bool:
@@ -107,9 +107,9 @@ def recovers(broker: Broker, session: Session) -> bool:
     return True
 
 
-def single_faults(rotation: str, time_left: float, variant: str = "") -> list[Outcome]:
+def single_faults(rotation: str, time_left: float, variant: str = "") -> list[FaultRun]:
     """Run each kind of fault at each call, until a run does not make the next call."""
-    outcomes: list[Outcome] = []
+    outcomes: list[FaultRun] = []
     at = 1
     while True:
         found = injected_at(at, range(MAX_DELAY), 1, lambda fault: run(rotation, (fault,), time_left, variant))
@@ -119,7 +119,7 @@ def single_faults(rotation: str, time_left: float, variant: str = "") -> list[Ou
         at += 1
 
 
-def injected_at(at: int, delays: Iterable[int], number: int, run: Callable[[Fault], Outcome]) -> list[Outcome]:
+def injected_at(at: int, delays: Iterable[int], number: int, run: Callable[[Fault], FaultRun]) -> list[FaultRun]:
     """Run every fault that can happen to the call ``at``; returns [] if there is no such call.
 
     The fault is number ``number`` of its run. A process may die at any call, so the first run tells the call's name.
@@ -185,7 +185,7 @@ def test_a_single_fault_loses_no_more_where_late_retries_or_addresses_are_limite
     numbers(f"{variant}: {len(outcomes)} schedules of one fault, {sum(o.lost for o in outcomes)} lost in the window")
 
 
-def run_pair(rotation: str, first: Fault, second: Fault) -> Outcome:
+def run_pair(rotation: str, first: Fault, second: Fault) -> FaultRun:
     return run(rotation, (first, second), LEASE_SECONDS)
 
 
@@ -229,5 +229,5 @@ def test_a_fault_is_really_injected() -> None:
     broker.warm_up()
     broker.seam.calls.clear()
     broker.seam.faults = in_turn([Fault(2, Kind.NOT_APPLIED)])
-    assert session.refresh().kind == "busy"
+    assert session.refresh().kind == "503"
     assert broker.seam.injected == [("get_secret_value", Kind.NOT_APPLIED)]

@@ -58,7 +58,7 @@ def insisting(session: Session, clock: Concurrent, until: float, told: list[floa
     """Return the work of an app: it asks again and again, and does not wait as long as ``told``."""
 
     def work() -> None:
-        while (result := session.refresh()).kind == "busy" and clock.now() < until:
+        while (result := session.refresh()).kind == "503" and clock.now() < until:
             if told is not None:
                 told.append(max(1, ceil(result.retry_after)))
             clock.sleep(RUDE_PAUSE)

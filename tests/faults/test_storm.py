@@ -125,7 +125,7 @@ class Storm:
         """Refresh as an app does, and repeat after a 503."""
         for _ in range(MOST_TRIES):
             result = self.sessions[index].refresh()
-            if result.kind != "busy":
+            if result.kind != "503":
                 return result
             self.unavailable += 1
             self.clock.sleep(2)
@@ -193,7 +193,7 @@ def test_a_thousand_refreshes_while_secrets_manager_refuses_lose_nothing_and_hea
     assert taken + escrowed == SESSIONS
     assert limited.refused_in_outage > 0 < taken
     print(
-        f"\nstorm: {SESSIONS} sessions, all answered after {over_after:.1f} s, {storm.unavailable} times busy;"
+        f"\nstorm: {SESSIONS} sessions, all answered after {over_after:.1f} s, {storm.unavailable} times 503;"
         f" {taken} stored at once, {escrowed} in escrow, {limited.refused} writes refused,"
         f" {limited.refused_in_outage} in the outage"
     )
@@ -217,4 +217,4 @@ def test_a_thousand_refreshes_while_secrets_manager_refuses_lose_nothing_and_hea
         assert committed.refresh_token is not None
         assert broker.core.is_refresh_token_live(committed.refresh_token.reveal())
     assert broker.telemetry.counted("ReuseDetected") == 0
-    print(f"next refresh: all answered, {storm.unavailable} times busy, {storm.escrowed} left in escrow")
+    print(f"next refresh: all answered, {storm.unavailable} times 503, {storm.escrowed} left in escrow")

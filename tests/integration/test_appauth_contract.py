@@ -47,7 +47,7 @@ AUTHORIZATION_ERRORS = {
 }
 
 
-class Verdict(Enum):
+class Reaction(Enum):
     """The fate of the app's session."""
 
     TOKENS = "the answer's tokens are taken"
@@ -63,18 +63,18 @@ def parsed(answer: Answer) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def on_ios(answer: Answer) -> Verdict:
+def on_ios(answer: Answer) -> Reaction:
     """OIDAuthorizationService.m performTokenRequest, then OIDAuthState.m performActionWithFreshTokens."""
     document = parsed(answer)
     if answer.status == 200:
-        return Verdict.KEPT if document is None else Verdict.TOKENS
+        return Reaction.KEPT if document is None else Reaction.TOKENS
     # "HTTP 4xx may indicate an RFC6749 Section 5.2 error response": OIDOAuthTokenErrorDomain alone ends the session.
     if 400 <= answer.status < 500 and document is not None and "error" in document:
-        return Verdict.SIGNED_OUT
-    return Verdict.KEPT
+        return Reaction.SIGNED_OUT
+    return Reaction.KEPT
 
 
-def on_android(answer: Answer) -> Verdict:
+def on_android(answer: Answer) -> Reaction:
     """AuthorizationService.java TokenRequestTask, then AuthState.java update.
 
     The status decides nothing. TYPE_OAUTH_TOKEN_ERROR alone ends the session, and any ``error`` makes one, even a
@@ -82,28 +82,28 @@ def on_android(answer: Answer) -> Verdict:
     """
     document = parsed(answer)
     if document is None:
-        return Verdict.KEPT
+        return Reaction.KEPT
     if "error" in document:
-        return Verdict.SIGNED_OUT
+        return Reaction.SIGNED_OUT
     # TokenResponse.java fromResponseJson: JsonUtil.getString throws if token_type is missing.
-    return Verdict.TOKENS if "token_type" in document else Verdict.KEPT
+    return Reaction.TOKENS if "token_type" in document else Reaction.KEPT
 
 
-def verdict(answer: Answer) -> Verdict:
+def reaction(answer: Answer) -> Reaction:
     """Return the decision of both libraries. If they differ, then one app behaves differently on each platform."""
     assert on_ios(answer) == on_android(answer), answer
     return on_ios(answer)
 
 
 def assert_kept(answer: Answer, status: int = 503) -> None:
-    assert (answer.status, verdict(answer)) == (status, Verdict.KEPT)
+    assert (answer.status, reaction(answer)) == (status, Reaction.KEPT)
     if status == 503:
         assert int(answer.headers["retry-after"]) >= 1
 
 
 def assert_tokens(answer: Answer) -> None:
     """Check a token answer as both libraries read it."""
-    assert verdict(answer) == Verdict.TOKENS, answer
+    assert reaction(answer) == Reaction.TOKENS, answer
     document = answer.json
     # OIDFieldMapping.m drops a member of another type silently. TokenResponse.java throws at an empty one.
     for member in ("access_token", "token_type", "refresh_token", "scope"):
@@ -353,7 +353,7 @@ def test_everything_final_is_an_error_that_both_know_and_ends_the_session_in_the
         (phone.refresh(function=function, refresh_token=""), "invalid_request"),
         (phone.refresh(function=function, grant_type="password"), "unsupported_grant_type"),
     ):
-        assert verdict(answer) == Verdict.SIGNED_OUT
+        assert reaction(answer) == Reaction.SIGNED_OUT
         assert answer.json["error"] == error
         assert error in TOKEN_ERRORS
         # AuthorizationService.java reads both as strings. Older versions threw if the description was missing.

@@ -7,7 +7,7 @@ import pytest
 from tests.support.aws_calls import FAILURES
 from tests.support.deployment import GRACE
 from tests.support.leases import LEASE_SECONDS
-from tests.support.world import World, assert_busy
+from tests.support.world import World, assert_unavailable
 
 
 @pytest.mark.parametrize("kind", FAILURES)
@@ -59,7 +59,7 @@ def test_a_code_stays_good_unless_its_redemption_was_applied(world: World, opera
     phone = world.phone()
     code = phone.code()
     with world.aws.failing(operation, kind):
-        assert_busy(phone.redeem(code))
+        assert_unavailable(phone.redeem(code))
     answer = phone.redeem(code)
     if (operation, kind) == ("UpdateItem", "timed_out_though_applied"):
         assert answer.json["error"] == "invalid_grant"
@@ -76,7 +76,7 @@ def test_a_refresh_that_fails_loses_nothing_and_succeeds_once_the_lease_lapses(
     phone = world.signed_in()
     world.clock.time += GRACE + 1
     with world.aws.failing(operation, kind):
-        assert_busy(phone.refresh())
+        assert_unavailable(phone.refresh())
     world.clock.time += LEASE_SECONDS
     assert phone.refresh().status == 200
 
@@ -96,7 +96,7 @@ def test_a_commit_that_fails_for_good_is_rolled_forward_or_replayed(world: World
     phone = world.signed_in()
     world.clock.time += GRACE + 1
     with world.aws.failing_from("PutSecretValue", "UpdateItem", kind):
-        assert_busy(phone.refresh())
+        assert_unavailable(phone.refresh())
     if kind != "timed_out_though_applied":
         world.clock.time += LEASE_SECONDS
     assert phone.refresh().status == 200
@@ -107,7 +107,7 @@ def test_a_commit_that_fails_for_good_is_rolled_forward_or_replayed(world: World
 def test_a_replay_that_cannot_be_read_loses_nothing(world: World, kind: str) -> None:
     phone = world.signed_in()
     with world.aws.failing("GetSecretValue", kind):
-        assert_busy(phone.refresh())
+        assert_unavailable(phone.refresh())
     assert phone.refresh().status == 200
 
 
@@ -117,7 +117,7 @@ def test_a_session_that_cannot_be_ended_is_ended_by_the_next_try(world: World, k
     code = phone.code()
     phone.redeem(code)
     with world.aws.failing("UpdateItem", kind):
-        assert_busy(phone.redeem(code))
+        assert_unavailable(phone.redeem(code))
     assert phone.redeem(code).json["error"] == "invalid_grant"
     assert phone.row()["status"] == "dead"
 

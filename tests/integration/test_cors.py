@@ -237,7 +237,7 @@ def test_each_origin_of_each_app_is_named_as_it_is_registered() -> None:
             assert cors_headers(answer) == {}
 
 
-def test_where_no_app_has_an_origin_no_page_can_read_anything() -> None:
+def test_no_page_can_read_an_answer_if_no_app_has_an_origin() -> None:
     apps = {CLIENT_ID: {"redirect_uris": [APP_URI], "scopes": ["a"]}}
     with running_world(APPS=json.dumps(apps)) as world:
         for origin in (ORIGIN, *FOREIGN):

@@ -261,7 +261,7 @@ def test_no_member_is_advertised_without_a_check_here(world: World) -> None:
 
 
 @pytest.mark.parametrize("member", CHECKS)
-def test_what_is_advertised_works_and_what_is_not_does_not(world: World, member: str) -> None:
+def test_advertised_features_work_and_others_do_not(world: World, member: str) -> None:
     CHECKS[member](world, advertised(world)[member])
 
 

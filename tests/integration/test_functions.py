@@ -224,7 +224,7 @@ def test_requests_and_answers_of_aws_are_not_logged_even_at_the_debug_level(
         assert secret not in caplog.text
 
 
-def test_what_lambda_calls_logs_one_json_line_an_event_and_emits_metrics_of_their_own(
+def test_a_handler_logs_one_json_line_an_event_and_emits_metrics_of_its_own(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # A fresh name makes a fresh logger. An existing logger still writes to an earlier standard output.

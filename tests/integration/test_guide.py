@@ -99,7 +99,7 @@ def run(script: Path, browse: Callable[[str], str] = came_back_to) -> Run:
     return Run(process.returncode, told if asks else asked + told, complaint)
 
 
-def kept(script: Path) -> dict[str, str] | None:
+def stored_tokens(script: Path) -> dict[str, str] | None:
     """Return the script's stored tokens. No other user may read the file."""
     path = script.parent / "aries-session.json"
     if not path.exists():
@@ -151,12 +151,12 @@ def test_the_sign_in_by_hand_signs_in_refreshes_and_signs_out(stack: LocalStack,
     assert done.told.rstrip().endswith("{}")
     sessions = stack.client("dynamodb").scan(TableName=stack.table)["Items"]
     assert [row["status"]["S"] for row in sessions] == ["revoked"]
-    assert kept(script) is None
+    assert stored_tokens(script) is None
 
 
 def test_the_sign_in_by_hand_says_that_it_was_denied(script: Path) -> None:
     done = run(script, lambda url: came_back_to(url, "deny"))
-    assert (done.status, done.told, kept(script)) == (1, "", None)
+    assert (done.status, done.told, stored_tokens(script)) == (1, "", None)
     assert done.complaint == "The sign-in failed: access_denied. The sign-in was declined.\n"
 
 
@@ -174,12 +174,12 @@ def test_the_sign_in_by_hand_takes_no_answer_to_another_request(
 ) -> None:
     done = run(script, lambda url: re.sub(pattern, instead, came_back_to(url), count=1))
     assert (done.status, done.told, done.complaint) == (1, "", complaint + "\n")
-    assert kept(script) is None
+    assert stored_tokens(script) is None
 
 
 def test_the_sign_in_by_hand_shows_why_its_code_was_not_redeemed(script: Path) -> None:
     done = run(script, lambda url: re.sub("code=[^&]*", "code=another", came_back_to(url)))
-    assert (done.status, done.told, kept(script)) == (1, "", None)
+    assert (done.status, done.told, stored_tokens(script)) == (1, "", None)
     told = re.search(r"HTTP 400 from \S+/token: (\{.*\})", done.complaint)
     assert told is not None
     assert json.loads(told[1]).keys() == {"error", "error_description", "request_id"}
@@ -191,7 +191,7 @@ def test_the_sign_in_by_hand_shows_any_other_refusal_of_its_code(
 ) -> None:
     answering("TokenFunction", make)
     done = run(script)
-    assert (done.status, done.told, kept(script)) == (1, "", None)
+    assert (done.status, done.told, stored_tokens(script)) == (1, "", None)
     assert f"HTTP {status} from " in done.complaint
     assert re.search('request_id"?:? "?the-id', done.complaint)
 
@@ -202,16 +202,16 @@ def test_the_sign_in_by_hand_keeps_its_tokens_where_the_refresh_fails_and_goes_o
 ) -> None:
     answering("TokenFunction", of_refreshes(make))
     done = run(script)
-    tokens = kept(script)
+    tokens = stored_tokens(script)
     assert (done.status, tokens is not None) == (1, True)
     assert f"HTTP {status} from " in done.complaint
     assert re.search('request_id"?:? "?the-id', done.complaint)
     assert done.complaint.endswith("its tokens are in aries-session.json: run this again.\n")
     assert run(script).status == 1
-    assert kept(script) == tokens
+    assert stored_tokens(script) == tokens
     answering("TokenFunction", lambda form, ask: ask())
     again = run(script)
-    assert (again.status, again.told.strip(), kept(script)) == (0, "{}", None), again
+    assert (again.status, again.told.strip(), stored_tokens(script)) == (0, "{}", None), again
 
 
 def test_the_sign_in_by_hand_keeps_its_tokens_where_nobody_answers(
@@ -219,11 +219,11 @@ def test_the_sign_in_by_hand_keeps_its_tokens_where_nobody_answers(
 ) -> None:
     answering("TokenFunction", of_refreshes(unavailable))
     assert run(script).status == 1
-    tokens = kept(script)
+    tokens = stored_tokens(script)
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         closed = f"http://127.0.0.1:{nobody.getsockname()[1]}"
     done = run(script_for(stack, tmp_path, **{"https://ISSUER": closed}))
-    assert (done.status, done.told, kept(script)) == (1, "", tokens)
+    assert (done.status, done.told, stored_tokens(script)) == (1, "", tokens)
     assert f"No answer from {closed}/oauth2/token\n" in done.complaint
 
 
@@ -233,7 +233,7 @@ def test_the_sign_in_by_hand_begins_anew_where_the_session_is_over(
     over = json.dumps({"error": "invalid_grant", "error_description": "Over.", "request_id": "the-id"})
     answering("TokenFunction", of_refreshes(lambda *_: json.dumps({"statusCode": 400, "headers": {}, "body": over})))
     done = run(script)
-    assert (done.status, kept(script)) == (1, None)
+    assert (done.status, stored_tokens(script)) == (1, None)
     assert done.complaint.endswith("The session is over: sign in again.\n")
 
 
@@ -242,12 +242,12 @@ def test_the_sign_in_by_hand_says_that_it_is_still_signed_in_where_the_sign_out_
 ) -> None:
     answering("RevokeFunction", unavailable)
     done = run(script)
-    assert (done.status, kept(script) is not None) == (1, True)
+    assert (done.status, stored_tokens(script) is not None) == (1, True)
     assert "HTTP 503 from " in done.complaint
     assert done.complaint.endswith("You are still signed in: run this again.\n")
     answering("RevokeFunction", lambda form, ask: ask())
     assert run(script).status == 0
-    assert kept(script) is None
+    assert stored_tokens(script) is None
 
 
 def test_the_sign_in_by_hand_shows_what_aries_says_of_its_access_token(script: Path, stack: LocalStack) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.integration.test_guide import kept, run, script_for
+from tests.integration.test_guide import run, script_for, stored_tokens
 from tests.local.stack import LocalStack
 
 
@@ -14,5 +14,5 @@ def test_the_sign_in_by_hand_says_that_there_is_no_refresh_token(tmp_path: Path)
         done = run(script)
     # The access token works all the same.
     assert '"id"' in done.told
-    assert (done.status, kept(script)) == (1, None)
+    assert (done.status, stored_tokens(script)) == (1, None)
     assert done.complaint.startswith("There is no refresh token, since the broker has no client secret of Aries'.")

@@ -138,7 +138,7 @@ def test_a_secret_lives_as_long_as_the_fixtures_of_its_module_and_what_was_writt
         assert WATCH.leaks() == []
 
 
-def test_what_aries_hands_out_is_secret_even_where_the_broker_never_reads_it() -> None:
+def test_all_tokens_of_aries_are_secret_even_if_the_broker_never_reads_them() -> None:
     with planting():
         core = AriesCore(ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, [CALLBACK_URI], scopes=SCOPES)
         request = core.authorize(

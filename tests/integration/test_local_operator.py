@@ -111,7 +111,7 @@ def test_a_check_that_finds_something_wrong_ends_with_status_1(stack: LocalStack
 
 
 @pytest.mark.parametrize("port", [None, 65535])
-def test_where_no_stack_runs_that_is_said_in_one_line(port: int | None) -> None:
+def test_one_line_says_that_no_stack_runs(port: int | None) -> None:
     status, answer, said = operate(port or five_free_ports(), ACTION="check")
     assert (status, answer) == (2, None)
     assert said.startswith("No stack with an operator function answers at http://127.0.0.1:")

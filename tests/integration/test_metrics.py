@@ -84,7 +84,7 @@ def a_lease_that_is_held(world: World) -> None:
     phone.refresh(via=world.make_handler("token"))
 
 
-def a_vault_that_takes_nothing(world: World) -> None:
+def a_secret_that_takes_nothing(world: World) -> None:
     phone = world.refreshable()
     with world.aws.failing("PutSecretValue", "throttled"):
         assert phone.refresh().status == 200
@@ -182,7 +182,7 @@ CASES: list[tuple[Callable[[World], None], list[Metric]]] = [
     (a_refused_client_secret, [("ProviderErrors", {"kind": "misconfigured"}), ("ProviderMisconfigured", {})]),
     (a_worker_that_died_after_storing, [("RollForwards", {}), ("RefreshesSucceeded", {})]),
     (a_lease_that_is_held, [("LeaseWaits", {}), ("RefreshesFailed", {"reason": "lease_held"})]),
-    (a_vault_that_takes_nothing, [("Escrowed", {}), ("RefreshesSucceeded", {})]),
+    (a_secret_that_takes_nothing, [("Escrowed", {}), ("RefreshesSucceeded", {})]),
     (
         a_superseded_token,
         [
@@ -205,7 +205,7 @@ CASES: list[tuple[Callable[[World], None], list[Metric]]] = [
 
 
 @pytest.mark.parametrize(("happens", "metrics"), CASES, ids=[happens.__name__ for happens, _ in CASES])
-def test_what_happens_is_counted(world: World, happens: Callable[[World], None], metrics: list[Metric]) -> None:
+def test_each_event_is_counted(world: World, happens: Callable[[World], None], metrics: list[Metric]) -> None:
     happens(world)
     measured = [(name, dimensions) for name, _, dimensions in world.telemetry.durations]
     assert [metric for metric in metrics if metric not in world.telemetry.metrics + measured] == []

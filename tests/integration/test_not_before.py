@@ -13,7 +13,7 @@ from tests.support.row_writer import RowWriter
 from tests.support.world import World
 
 
-def cut_off(world: World, scope: str, at: float) -> None:
+def set_not_before(world: World, scope: str, at: float) -> None:
     world.dynamodb.put_item(TableName=TABLE, Item={"session_id": {"S": "cut-offs"}, scope: {"N": str(int(at))}})
     world.clock.time += CACHE_SECONDS
 
@@ -27,7 +27,7 @@ def test_a_session_from_before_is_neither_refreshed_nor_answered_again(
     phone = world.signed_in()
     world.clock.time += later
     calls = world.aries.token_calls
-    cut_off(world, scope, world.clock.time)
+    set_not_before(world, scope, world.clock.time)
     answer = phone.refresh(function=function)
     assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
     assert world.aries.token_calls == calls
@@ -41,7 +41,7 @@ def test_the_previous_token_and_a_forged_one_are_answered_alike(world: World) ->
     first = phone.refresh_token
     world.clock.time += GRACE + 1
     phone.refresh()
-    cut_off(world, "everyone", world.clock.time)
+    set_not_before(world, "everyone", world.clock.time)
     forged = first[:-1] + ("A" if first[-1] != "A" else "B")
     answers = [phone.refresh(token) for token in (first, forged, phone.refresh_token)]
     first_answer, *others = [(answer.status, answer.failure) for answer in answers]
@@ -52,7 +52,7 @@ def test_the_previous_token_and_a_forged_one_are_answered_alike(world: World) ->
 def test_a_code_from_before_is_not_redeemed(world: World) -> None:
     phone = world.phone()
     code = phone.code()
-    cut_off(world, "everyone", world.clock.time)
+    set_not_before(world, "everyone", world.clock.time)
     answer = phone.redeem(code)
     assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
     assert phone.row()["status"] == "issued"
@@ -64,7 +64,7 @@ def test_a_sign_in_of_the_very_second_is_over_and_one_of_the_next_lives(world: W
     now = world.clock.time
     world.clock.time += 1
     late_code = late.code()
-    cut_off(world, "everyone", now)
+    set_not_before(world, "everyone", now)
     assert early.redeem(code).status == 400
     assert late.redeem(late_code).status == 200
 
@@ -72,18 +72,18 @@ def test_a_sign_in_of_the_very_second_is_over_and_one_of_the_next_lives(world: W
 def test_other_apps_sessions_live(world: World) -> None:
     phone = world.signed_in()
     world.clock.time += GRACE + 1
-    cut_off(world, f"client:{OTHER_CLIENT_ID}", world.clock.time)
+    set_not_before(world, f"client:{OTHER_CLIENT_ID}", world.clock.time)
     assert phone.refresh().status == 200
 
 
 def test_signing_out_works_as_ever(world: World) -> None:
     phone = world.signed_in()
-    cut_off(world, "everyone", world.clock.time)
+    set_not_before(world, "everyone", world.clock.time)
     assert phone.revoke().status == 200
     assert world.session_secrets() == []
 
 
-def test_where_the_cut_offs_cannot_be_read_the_app_is_told_to_come_again(world: World) -> None:
+def test_the_app_must_come_again_if_the_not_before_times_cannot_be_read(world: World) -> None:
     phone = world.phone()
     code = phone.code()
     # Redeeming a code reads its row first, and the not-before times after it.
@@ -115,7 +115,7 @@ HOSTILE = [{"S": "x"}, {"N": "9999999999999"}, {"NULL": True}]
 
 @pytest.mark.parametrize("value", HOSTILE, ids=str)
 @pytest.mark.parametrize("scope", ["everyone", f"client:{CLIENT_ID}"])
-def test_what_no_mass_sign_out_has_written_signs_nobody_out_and_keeps_nobody_signed_in(
+def test_a_foreign_not_before_time_signs_nobody_out_and_keeps_nobody_signed_in(
     world: World, scope: str, value: dict[str, Any]
 ) -> None:
     RowWriter(world, ("UpdateItem",)).update("cut-offs", {scope: value})

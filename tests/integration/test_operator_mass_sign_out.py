@@ -379,7 +379,7 @@ def test_rows_that_fail_here_and_there_stop_nobody(world: World) -> None:
     assert operate(world, **EVERYONE, **{"continue": True})["finished"] is True
 
 
-def test_where_one_row_after_the_other_fails_it_stops_and_says_why(world: World) -> None:
+def test_the_sweep_stops_and_says_why_if_one_row_after_the_other_fails(world: World) -> None:
     populate(world, 50)
     operate(world, **EVERYONE, within=IN_EFFECT_SECONDS + 20)
     begun = world.clock.time
@@ -514,13 +514,13 @@ def test_an_older_one_that_is_late_to_begin_does_not_take_the_place_of_a_newer_o
     assert answer == newer[0]
 
 
-def test_a_cut_off_never_moves_back(world: World) -> None:
+def test_a_not_before_time_never_moves_back(world: World) -> None:
     phone = world.signed_in()
     operate(world, **EVERYONE)
-    cut_off = world.row("cut-offs")
+    item = world.row("cut-offs")
     world.clock.time -= 3600
     answer = operate(world, **EVERYONE)
-    assert world.row("cut-offs") == cut_off
+    assert world.row("cut-offs") == item
     assert answer["cut_off"] == "2027-01-15T08:00:00Z"
     world.clock.time += 3600
     assert phone.refresh().status == 400

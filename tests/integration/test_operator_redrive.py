@@ -33,7 +33,7 @@ class Trouble:
         return operate(self.world, action="redrive", via=self.handler, **members)
 
 
-def test_what_cleanup_gave_up_on_is_done(world: World) -> None:
+def test_the_work_that_cleanup_gave_up_is_done(world: World) -> None:
     trouble = Trouble(world, 3)
     assert len(world.session_secrets()) == 3
     answer = trouble.redrive()
@@ -68,7 +68,7 @@ def test_a_letter_refused_for_a_missing_right_is_told_and_may_be_dropped(world: 
     assert [fields["reason"] for fields in lines] == ["secret_access_denied"]
 
 
-def test_what_still_cannot_be_done_is_kept_and_told(world: World) -> None:
+def test_a_letter_that_still_fails_is_kept_and_told(world: World) -> None:
     trouble = Trouble(world, 1)
     with world.aws.failing("DeleteSecret", "not_deletable"):
         answer = trouble.redrive(limit=1)
@@ -82,7 +82,7 @@ def test_without_a_queue_it_is_said_what_is_missing(world: World) -> None:
 
 
 @pytest.mark.parametrize("operation", ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"])
-def test_where_the_queue_fails_a_repetition_finishes_it(world: World, operation: str) -> None:
+def test_a_repetition_finishes_the_work_if_the_queue_fails(world: World, operation: str) -> None:
     trouble = Trouble(world, 1)
     with world.aws.failing(operation, "access_denied"):
         answer = trouble.redrive(limit=1)

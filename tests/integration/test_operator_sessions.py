@@ -185,7 +185,7 @@ def test_a_session_is_ended_in_whatever_state_it_is(world: World, make: Callable
 
 
 @pytest.mark.parametrize("make", OVER)
-def test_what_is_over_stays_as_it_is_and_is_told(world: World, make: Callable[[World], Phone]) -> None:
+def test_an_ended_session_stays_as_it_is_and_is_told(world: World, make: Callable[[World], Phone]) -> None:
     phone = make(world)
     before = phone.row()
     answer = revoke(phone)
@@ -324,7 +324,7 @@ def test_a_callback_under_way_is_outwaited_so_that_the_secret_it_makes_does_not_
     assert "code" not in answer.query
 
 
-def test_where_there_is_no_time_to_outwait_a_callback_a_repetition_deletes_its_secret(world: World) -> None:
+def test_a_repetition_deletes_the_secret_if_there_is_no_time_to_outwait_the_callback(world: World) -> None:
     answers: list[dict[str, Any]] = []
     phone, answer = in_the_middle_of_a_callback(world, lambda phone: answers.append(revoke(phone, within=30)))
     assert answers[0]["error"] == "temporary_failure"

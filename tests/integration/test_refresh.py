@@ -15,7 +15,7 @@ from tests.local.aries import Fault
 from tests.support.clock import RunningClock
 from tests.support.deployment import ARIES_CLIENT_SECRET, CALLBACK_URI, GRACE, OTHER_CLIENT_ID, PREFIX, SCOPE, TABLE
 from tests.support.leases import LEASE_SECONDS
-from tests.support.world import Answer, Phone, World, assert_busy, generation_of, running_world
+from tests.support.world import Answer, Phone, World, assert_unavailable, generation_of, running_world
 
 
 def assert_refused(answer: Answer, error: str = "invalid_grant") -> None:
@@ -182,7 +182,7 @@ def test_a_retry_that_came_within_the_grace_and_was_held_up_supersedes_nothing(w
     assert phone.refresh(answer.json["refresh_token"]).status == 200
 
 
-def test_where_late_retries_are_not_allowed_a_previous_token_is_reuse_once_the_grace_is_over() -> None:
+def test_a_previous_token_is_reuse_after_the_grace_if_late_retries_are_not_allowed() -> None:
     with running_world(LATE_RETRY="revoke") as world:
         phone = world.refreshable()
         first = phone.refresh_token
@@ -200,10 +200,10 @@ def test_if_late_retries_end_the_session_a_waiting_app_is_called_back_within_the
     with running_world(LATE_RETRY=late_retry, REFRESH_GRACE_SECONDS="30") as world:
         phone = world.refreshable()
         world.aries.faults.append(Fault("server_error"))
-        assert_busy(phone.refresh())
+        assert_unavailable(phone.refresh())
         # The lease is kept: to this request, another worker may commit at any moment.
         held = phone.refresh()
-        assert_busy(held)
+        assert_unavailable(held)
         assert longest - 10 < int(held.headers["retry-after"]) <= longest
 
 
@@ -250,7 +250,7 @@ def test_an_app_and_its_extensions_that_share_one_copy_of_the_token_stay_signed_
 
 
 def test_a_token_of_a_generation_to_come_means_a_restored_table_and_ends_nothing(world: World, phone: Phone) -> None:
-    assert_busy(phone.refresh(authentic(world, phone, 7)))
+    assert_unavailable(phone.refresh(authentic(world, phone, 7)))
     assert world.telemetry.counted("RestoredFromBackup") == 1
     assert phone.refresh().status == 200
 
@@ -286,7 +286,7 @@ def test_an_upstream_invalid_grant_ends_the_session_and_aries_is_not_asked_again
 @pytest.mark.parametrize("status", [400, 401])
 def test_an_upstream_invalid_client_keeps_every_session_and_alarms(world: World, phone: Phone, status: int) -> None:
     world.aries.faults.append(Fault("invalid_client", status=status))
-    assert_busy(phone.refresh())
+    assert_unavailable(phone.refresh())
     assert world.telemetry.counted("ProviderMisconfigured") == 1
     # The secret is unchanged, so the refusal leads to no second try. The next request waits for Aries, not for a lease.
     assert world.aries.refresh_calls == 1
@@ -312,12 +312,12 @@ def test_the_client_secret_may_be_stored_as_text_or_as_json(world: World, phone:
 @pytest.mark.parametrize("stored", ["{", "{}", '{"client_secret": 1}', '{"client_secret": ""}'])
 def test_a_client_secret_that_cannot_be_understood_loses_nothing(world: World, phone: Phone, stored: str) -> None:
     world.secretsmanager.put_secret_value(SecretId="aries/client-secret", SecretString=stored)
-    assert_busy(phone.refresh())
+    assert_unavailable(phone.refresh())
     world.secretsmanager.put_secret_value(SecretId="aries/client-secret", SecretString=ARIES_CLIENT_SECRET)
     assert phone.refresh().status == 200
 
 
-def test_where_aries_omits_the_refresh_token_the_old_one_is_kept() -> None:
+def test_the_old_refresh_token_stays_if_aries_omits_a_new_one() -> None:
     with running_world(rotation="none") as world:
         phone = world.refreshable()
         for generation in range(2, 5):
@@ -366,7 +366,7 @@ def test_a_replay_of_an_access_token_that_is_over_is_put_off_until_the_grace_is(
     phone.refresh()
     world.clock.time += 30
     answer = phone.refresh(token)
-    assert_busy(answer)
+    assert_unavailable(answer)
     world.clock.time += int(answer.headers["retry-after"])
     assert phone.refresh(token).status == 200
 
@@ -462,10 +462,10 @@ def test_after_an_answer_that_says_nothing_the_lease_is_kept_and_nothing_is_lost
         before = phone.row()
         world.aries.faults.append(fault)
         answer = phone.refresh()
-        assert_busy(answer)
+        assert_unavailable(answer)
         assert int(answer.headers["retry-after"]) <= LEASE_SECONDS
         # A second request does not overlap with the first one at Aries.
-        assert_busy(phone.refresh())
+        assert_unavailable(phone.refresh())
         assert world.aries.refresh_calls == 1
         assert world.aries.trap_calls == 0
         assert phone.row()["secret_version"] == before["secret_version"]
@@ -484,7 +484,7 @@ def test_after_a_definite_refusal_no_lease_is_waited_for(world: World, phone: Ph
 
 def test_while_aries_is_down_sessions_are_kept_and_go_on_at_once_when_it_is_back(world: World, phone: Phone) -> None:
     world.aries.stop()
-    assert_busy(phone.refresh())
+    assert_unavailable(phone.refresh())
     world.aries.start()
     assert phone.refresh().status == 200
 
@@ -493,7 +493,7 @@ def test_a_lost_reply_of_an_aries_that_rotates_strictly_is_the_one_window_and_en
     world: World, phone: Phone
 ) -> None:
     world.aries.faults.append(Fault("close", when="after"))
-    assert_busy(phone.refresh())
+    assert_unavailable(phone.refresh())
     world.clock.time += LEASE_SECONDS
     assert_refused(phone.refresh())
     assert phone.row()["status"] == "dead"
@@ -503,7 +503,7 @@ def test_an_answer_that_a_dead_worker_stored_is_rolled_forward(world: World, pho
     token = phone.refresh_token
     with world.aws.dying_after("PutSecretValue"):
         phone.refresh()
-    assert_busy(phone.refresh(token))
+    assert_unavailable(phone.refresh(token))
     world.clock.time += LEASE_SECONDS
     answer = phone.refresh(token)
     assert answer.status == 200
@@ -538,12 +538,12 @@ def test_a_stored_answer_that_cannot_be_read_yet_is_waited_for(world: World, pho
 def test_a_worker_that_died_before_it_asked_aries_costs_only_the_wait(world: World, phone: Phone) -> None:
     with world.aws.dying_at("GetSecretValue"):
         phone.refresh()
-    assert_busy(phone.refresh())
+    assert_unavailable(phone.refresh())
     world.clock.time += LEASE_SECONDS
     assert phone.refresh().status == 200
 
 
-def test_what_secrets_manager_will_not_take_is_carried_by_the_row_and_heals(world: World, phone: Phone) -> None:
+def test_the_row_carries_an_answer_that_secrets_manager_refuses_and_heals(world: World, phone: Phone) -> None:
     token = phone.refresh_token
     with world.aws.failing("PutSecretValue", "throttled"):
         answer = phone.refresh(token)
@@ -586,7 +586,7 @@ def test_a_sealed_answer_opens_for_no_other_session(world: World, phone: Phone) 
         UpdateExpression="SET escrow = :e",
         ExpressionAttributeValues={":e": escrow},
     )
-    assert_busy(other.refresh())
+    assert_unavailable(other.refresh())
 
 
 def test_waiting_behind_a_lease_ends_with_the_winners_answer(world: World, phone: Phone) -> None:
@@ -595,7 +595,7 @@ def test_waiting_behind_a_lease_ends_with_the_winners_answer(world: World, phone
         first = phone.refresh(token)
     assert first.status == 200
     # The second request waits inside the first one, so the first cannot finish. The second gives up in time.
-    assert_busy(answers[0])
+    assert_unavailable(answers[0])
     assert phone.refresh(token).json["refresh_token"] == first.json["refresh_token"]
     assert world.aries.refresh_calls == 1
 
@@ -642,7 +642,7 @@ def test_a_revocation_while_a_refresh_is_under_way_wins(world: World, phone: Pho
 
 
 def test_a_worker_with_too_little_time_left_takes_no_lease(world: World, phone: Phone) -> None:
-    assert_busy(phone.refresh(seconds=15))
+    assert_unavailable(phone.refresh(seconds=15))
     assert "lease_until" not in phone.row()
     assert phone.refresh().status == 200
 
@@ -672,7 +672,7 @@ def test_a_commit_that_fails_for_a_moment_is_repeated(world: World, phone: Phone
         assert phone.refresh().status == 200
 
 
-def test_a_vault_that_refuses_for_good_does_not_keep_the_app_waiting(world: World, phone: Phone) -> None:
+def test_the_app_does_not_wait_if_secrets_manager_refuses_for_good(world: World, phone: Phone) -> None:
     started = world.clock.now()
     with world.aws.failing("PutSecretValue", "access_denied"):
         assert phone.refresh().status == 200
@@ -697,7 +697,7 @@ def test_an_outage_leaves_nothing_behind_that_later_refreshes_pay_for(world: Wor
     world.clock.time += LEASE_SECONDS
     for _ in range(20):
         world.aries.faults.append(Fault("too_many_requests", seconds=20))
-        assert_busy(phone.refresh())
+        assert_unavailable(phone.refresh())
         world.clock.time += 20
     row = phone.row()
     assert int(row["fence"]) - int(row["committed_fence"]) == 1
@@ -746,7 +746,7 @@ def test_tokens_that_aries_has_rotated_are_not_thrown_away_for_an_oddity(
 
 def test_aries_own_words_reach_no_log(world: World, phone: Phone) -> None:
     world.aries.faults.append(Fault("unknown_error", status=401, error="words-of-aries"))
-    assert_busy(phone.refresh())
+    assert_unavailable(phone.refresh())
     assert "words-of-aries" not in str(world.telemetry)
 
 
@@ -755,13 +755,13 @@ def test_a_client_secret_that_cannot_be_read_again_still_alarms(world: World, ph
     world.clock.time += GRACE + 1
     world.aries.faults.append(Fault("invalid_client"))
     world.secretsmanager.delete_secret(SecretId="aries/client-secret", ForceDeleteWithoutRecovery=True)
-    assert_busy(phone.refresh())
+    assert_unavailable(phone.refresh())
     assert world.telemetry.counted("ProviderMisconfigured") == 1
 
 
 def test_a_client_secret_stored_as_binary_loses_nothing(world: World, phone: Phone) -> None:
     world.secretsmanager.put_secret_value(SecretId="aries/client-secret", SecretBinary=b"binary")
-    assert_busy(phone.refresh())
+    assert_unavailable(phone.refresh())
     assert "lease_until" not in phone.row()
 
 

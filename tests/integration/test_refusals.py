@@ -103,7 +103,7 @@ def refused_sessions(world: World, ready: int) -> list[Phone]:
     return phones[5:]
 
 
-def test_what_needs_no_call_of_aries_is_served_while_everybody_leaves_it_alone(world: World) -> None:
+def test_requests_without_a_call_of_aries_are_served_in_a_pause(world: World) -> None:
     other = world.signed_in()
     world.clock.time += GRACE + 1
     superseded = other.refresh_token

@@ -358,7 +358,7 @@ def test_the_retries_of_the_template_last_for_the_six_hours_that_it_gives_them(
     assert world.session_secrets() == []
 
 
-def test_what_an_outage_has_left_among_the_dead_letters_is_redriven(world: World) -> None:
+def test_the_dead_letters_of_an_outage_are_redriven(world: World) -> None:
     removals = Removals(world, batch_size=2, most_retries=1)
     sessions = expired(world, removals, 5)
     living = world.signed_in()

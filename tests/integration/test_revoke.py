@@ -176,7 +176,7 @@ def test_a_sign_out_in_the_middle_of_another_is_as_good(world: World, phone: Pho
     assert_ended(world, phone)
 
 
-def test_what_the_row_carries_for_the_vault_is_gone_after_a_sign_out(world: World, phone: Phone) -> None:
+def test_a_sign_out_removes_the_sealed_answer_from_the_row(world: World, phone: Phone) -> None:
     with world.aws.failing("PutSecretValue", "throttled"):
         phone.refresh()
     assert "escrow" in phone.row()

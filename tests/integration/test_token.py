@@ -362,7 +362,7 @@ def test_a_code_redeemed_again_by_somebody_who_proves_less_changes_nothing(
     assert phone.refresh().status == 200
 
 
-def test_of_many_redemptions_at_once_exactly_one_succeeds(world: World) -> None:
+def test_exactly_one_of_many_redemptions_at_once_succeeds(world: World) -> None:
     phone = world.phone()
     code = phone.code()
     # Each redemption has a request of its own. All requests read the code before the first one redeems it.
@@ -416,7 +416,7 @@ def test_without_a_client_secret_no_refresh_token_is_issued_and_the_session_ends
         assert_refused(phone.refresh("a" * 43 + ".1." + "b" * 43), "unsupported_grant_type")
 
 
-def test_where_aries_grants_no_refresh_token_none_is_issued(world: World) -> None:
+def test_no_refresh_token_is_issued_if_aries_grants_none(world: World) -> None:
     world.aries.faults.append(Fault("members", omit=("refresh_token",)))
     assert "refresh_token" not in world.phone().sign_in().json
 

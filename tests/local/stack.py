@@ -23,7 +23,7 @@ from tests.local.operate import PORT_OFFSET
 from tests.local.phone import phone_app
 from tests.local.runner import InProcessRunner, Runner
 from tests.local.serving import HOST, LoopbackServer, port_taken
-from tests.local.sweeper import Sweeper
+from tests.local.sweeper import TimeToLive
 from tests.local.template import Template
 
 ARIES_CLIENT_ID = "aries-client"
@@ -150,9 +150,9 @@ class LocalStack:
         functions = self._take_port(started, PORT_OFFSET)
         functions.serve(functions_app(self.runner, functions.port))
         self.functions = functions.url
-        sweeper = Sweeper(self._aws, self.table, self.runner, self.template.stream_trigger())
-        sweeper.start()
-        started.callback(sweeper.stop)
+        time_to_live = TimeToLive(self._aws, self.table, self.runner, self.template.stream_trigger())
+        time_to_live.start()
+        started.callback(time_to_live.stop)
 
     def _make_runner(self, environment: ProcessEnvironment) -> Runner:
         return InProcessRunner(self.template, environment, self.log)

@@ -16,7 +16,7 @@ from tests.local.template import StreamTrigger
 _INTERVAL_SECONDS = 0.5
 
 
-class Sweeper:
+class TimeToLive:
     """Works in a thread of its own between ``start`` and ``stop``."""
 
     def __init__(self, aws: LocalAws, table: str, runner: Runner, trigger: StreamTrigger) -> None:

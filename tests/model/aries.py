@@ -36,7 +36,7 @@ def find_again(state: State) -> State:
 
 def newest_is_durable(state: State) -> bool:
     """Tell whether Aries' newest grant is committed, or stored in sight of the next worker."""
-    return state.row.grant == NEWEST or any(version.grant == NEWEST for version in state.vault)
+    return state.row.grant == NEWEST or any(version.grant == NEWEST for version in state.secrets)
 
 
 def _rotated(state: State) -> State:
@@ -51,7 +51,7 @@ def _rotated(state: State) -> State:
             worker._replace(grant=older(worker.grant)) if Step.LEASED < worker.step <= Step.COMMITTING else worker
             for worker in state.workers
         ),
-        vault=tuple(version._replace(grant=older(version.grant)) for version in state.vault),
+        secrets=tuple(version._replace(grant=older(version.grant)) for version in state.secrets),
         late=tuple(
             late._replace(grant=older(late.grant)) if late.kind in (Kind.POST, Kind.PUT, Kind.COMMIT) else late
             for late in state.late

@@ -4,13 +4,14 @@ Every move is checked (`broken` in `moves.Move`):
 
 * **G1**: a worker sends to Aries only if no other worker's request is at Aries, no answer is under way, and no request
   that was given up may yet land.
-* **G2**: every commit names a version in the vault, or carries the answer itself. The app gets committed tokens only.
+* **G2**: every commit names a version in Secrets Manager, or carries the answer itself. The app gets committed tokens
+  only.
 * **G3**: no commit applies to a row after the app's sign-out. (A replay of a row that was read earlier may still be
   answered.)
 * **G4**, first half: a worker ends a session after Aries' refusal only if the newest grant was *lost in the window*. A
   grant is lost there if, before it was durable, Aries' reply was lost, or Aries processed the request late, after its
-  worker gave it up, or the worker died, or neither the vault nor KMS nor the table took the answer to the end. A grant
-  that becomes durable by a late landing, before the next worker looks, is not lost.
+  worker gave it up, or the worker died, or neither Secrets Manager nor KMS nor the table took the answer to the end. A
+  grant that becomes durable by a late landing, before the next worker looks, is not lost.
 * **G6**, first half: no session ends for reuse while the app alone has ever had its tokens.
 * **G7**: a *turn* is a committed refresh of one holder, with its answer delivered. If one holder gets the answer to the
   other's commit, the two are within each other's grace, and the count starts anew. The third change of hands among the

@@ -39,7 +39,7 @@ class Holder(IntEnum):
 
 
 class Step(IntEnum):
-    """The next action of a worker. A worker between `LEASED` and `SETTLING` has the lease."""
+    """The next action of a worker. A worker between `LEASED` and `KEEPING_LEASE` has the lease."""
 
     ARRIVED = 0  # take the lease, or get a verdict by the row
     LEASED = 1  # look for answers of earlier workers; read the committed secret
@@ -49,11 +49,11 @@ class Step(IntEnum):
     DENIED = 5  # Aries has refused the grant; its answer is under way
     LOOKING_AGAIN = 6  # after the refusal: look once more for answers of earlier workers
     ENDING = 7  # nothing found: end the session
-    STORING = 8  # put Aries' answer into the vault, or seal it for the commit to carry
+    STORING = 8  # put Aries' answer into Secrets Manager, or seal it for the commit to carry
     COMMITTING = 9
     RELEASING = 10  # give the lease and its fence back
     PAUSING = 11  # give both back, and block the lease for a while
-    SETTLING = 12  # give the fence back and keep the lease
+    KEEPING_LEASE = 12  # give the fence back and keep the lease
     ANSWERING = 13  # after the commit
     REPLAYING = 14  # repeat the committed answer within the grace
     REUSING = 15  # a superseded token was presented: end the session
@@ -87,11 +87,11 @@ class Worker(NamedTuple):
     @property
     def has_lease(self) -> bool:
         """Whether it works under a lease, current or lost."""
-        return Step.LEASED <= self.step <= Step.SETTLING
+        return Step.LEASED <= self.step <= Step.KEEPING_LEASE
 
 
 class Version(NamedTuple):
-    """An answer of Aries in the vault, not committed by a row. `is_stale`: its access token is over."""
+    """An answer of Aries in Secrets Manager, not committed by a row. `is_stale`: its access token is over."""
 
     fence: int
     grant: int
@@ -99,7 +99,7 @@ class Version(NamedTuple):
 
 
 class Kind(IntEnum):
-    """A request that outlives the patience of its sender."""
+    """A request that may land after its sender stopped waiting."""
 
     POST = 0
     PUT = 1
@@ -123,8 +123,9 @@ class Late(NamedTuple):
 class Budget(NamedTuple):
     """Faults to come. Any answer to the app may be lost, at no cost.
 
-    `crashes`: a worker dies, at any step. `lates`: a request to Aries, the vault or the table lands after its sender
-    stopped waiting. `errors`: a call fails, applied or not. `lags`: a look-up in the vault misses its newest version.
+    `crashes`: a worker dies, at any step. `lates`: a request to Aries, Secrets Manager or the table lands after its
+    sender stopped waiting. `errors`: a call fails, applied or not. `lags`: a look-up in Secrets Manager misses its
+    newest version.
     """
 
     crashes: int = 0
@@ -134,17 +135,17 @@ class Budget(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything: the table, the workers, the vault, Aries, the holders, requests under way, and faults to come."""
+    """The table, the workers, Secrets Manager, Aries, the holders, requests under way, and faults to come."""
 
     row: Row
     workers: tuple[Worker, ...]
-    vault: tuple[Version, ...]
+    secrets: tuple[Version, ...]
     late: tuple[Late, ...]
     tokens: tuple[int, int]  # the app's and the thief's
     budget: Budget
     family_lives: bool = True  # Aries has not killed the token family
     is_lost: bool = False  # lost before the newest grant was durable: G4's window
-    last_put: int = OLDEST  # the grant in the vault's AWSCURRENT, for one mutant
+    last_put: int = OLDEST  # the grant in Secrets Manager's AWSCURRENT, for one mutant
     committer: Holder = Holder.NOBODY  # of the current token
     turn: Holder = Holder.NOBODY  # the holder that last got tokens of its own commit
     changes: int = 0  # number of changes of `turn`

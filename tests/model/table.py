@@ -1,4 +1,4 @@
-"""The writes to the row and to the vault, each at its landing, in time or late.
+"""The writes to the row and to Secrets Manager, each at its landing, in time or late.
 
 Every write returns the state after, or None if its condition does not hold.
 """
@@ -33,12 +33,12 @@ def take(state: State, token: int, lease: int) -> State | None:
 
 
 def give_back(state: State, fence: int, lease: int, how: Step) -> State | None:
-    """Give the fence back, and the lease unless `how` is `SETTLING`. `PAUSING` then blocks the lease for a while."""
+    """Give the fence back, and the lease unless `how` is `KEEPING_LEASE`. `PAUSING` then blocks it for a while."""
     row = state.row
     if row.status is not Status.ACTIVE or row.fence != fence or row.lease != lease:
         return None
     row = row._replace(fence=fence - 1)
-    if how is Step.SETTLING:
+    if how is Step.KEEPING_LEASE:
         return state._replace(row=row)
     return state._replace(row=row._replace(lease=0, is_leased=how is Step.PAUSING))
 
@@ -47,7 +47,7 @@ def end(state: State, status: Status) -> State | None:
     """End the session under any lease, and delete its secret."""
     if state.row.status is not Status.ACTIVE:
         return None
-    return state._replace(row=state.row._replace(status=status, lease=0, is_leased=False), vault=())
+    return state._replace(row=state.row._replace(status=status, lease=0, is_leased=False), secrets=())
 
 
 def holds(state: State, fence: int, lease: int) -> bool:
@@ -71,7 +71,7 @@ def commit(state: State, write: Late | Worker, holder: Holder, variant: Variant)
     )
     return state._replace(
         row=row,
-        vault=tuple(_from(version, fence) for version in state.vault if version.fence > fence),
+        secrets=tuple(_from(version, fence) for version in state.secrets if version.fence > fence),
         late=tuple(_late_from(late, fence) for late in state.late if _may_matter(late, fence, variant)),
         workers=tuple(
             worker._replace(fence=worker.fence - fence if worker.has_lease else 0, predates=True)
@@ -138,10 +138,12 @@ def is_own_commit(state: State, worker: Worker) -> bool:
 
 
 def put(state: State, fence: int, grant: int, variant: Variant) -> State | None:
-    """Put a version into the vault. Its fence names it; the vault refuses a second content under one name."""
+    """Put a version into Secrets Manager. Its fence names it; a second content under one name is refused."""
     version = Version(fence, grant)
-    if any(other.fence == fence and other.grant != grant for other in state.vault):
+    if any(other.fence == fence and other.grant != grant for other in state.secrets):
         return None
-    known = any(other.fence == fence for other in state.vault)
+    known = any(other.fence == fence for other in state.secrets)
     last_put = grant if variant.reads_the_current_version else state.last_put
-    return state._replace(vault=state.vault if known else tuple(sorted((*state.vault, version))), last_put=last_put)
+    return state._replace(
+        secrets=state.secrets if known else tuple(sorted((*state.secrets, version))), last_put=last_put
+    )

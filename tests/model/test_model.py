@@ -7,13 +7,14 @@ commit, and the faults alone are counted.
 The scenarios are exhaustive, with every fault of their budgets at every step that can fail:
 
 * one app, one request at a time: two deaths of workers, together with two late landings, or with a late landing and an
-  error. If Aries has no families, a look-up in the vault may also miss its newest version;
+  error. If Aries has no families, a look-up in Secrets Manager may also miss its newest version;
 * one app that gives up on requests in progress, two or four at once: two deaths and a late landing (or, for four under
   an Aries that kills families, two deaths and an error), and a death, a late landing and an error;
 * an app and a thief, two workers: a death, or a late landing, or an error; four workers: lost answers alone;
 * in all of them an app that signs out at any moment and, save with a thief, stored answers that grow stale.
 
-An error is a call to Aries, the vault, KMS or the table that fails, applied or not. Any answer to the app may be lost.
+An error is a call to Aries, Secrets Manager, KMS or the table that fails, applied or not. Any answer to the app may be
+lost.
 
 The model leaves out: sign-in, `LateRetry=revoke`, other clients and scopes, forged tokens, clocks that differ by more
 than the lease's margin, an Aries that sends no refresh token, the time of waits, and access tokens that live shorter

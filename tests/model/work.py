@@ -23,7 +23,7 @@ from tests.model.variant import Rotation, Variant
 _GIVING_BACK = {
     Step.RELEASING: "gives the lease and its fence back",
     Step.PAUSING: "gives the lease and its fence back, for nobody to take it for a while",
-    Step.SETTLING: "gives the fence back, keeps the lease",
+    Step.KEEPING_LEASE: "gives the fence back, keeps the lease",
 }
 
 
@@ -45,7 +45,7 @@ class Work:
             Step.COMMITTING: self._committing,
             Step.RELEASING: self._giving_back,
             Step.PAUSING: self._giving_back,
-            Step.SETTLING: self._giving_back,
+            Step.KEEPING_LEASE: self._giving_back,
         }
 
     # Steps 2 and 3: roll forward, or read the committed secret.
@@ -56,7 +56,7 @@ class Work:
         if versions and (lagging := spend(rest, lags=1)):
             label, state = self._looked(lagging, worker, versions[:-1])
             yield Move(f"(the newest version cannot be read yet) {label}", state)
-        yield from self._fails(rest, worker, Step.RELEASING, "the vault cannot be read")
+        yield from self._fails(rest, worker, Step.RELEASING, "Secrets Manager cannot be read")
 
     def _looked(self, rest: State, worker: Worker, versions: list[Version]) -> tuple[str, State]:
         if not versions:
@@ -72,7 +72,7 @@ class Work:
         if self._variant.no_roll_forward:
             return []
         earliest = worker.fence - 1 if self._variant.looks_back_one_fence_only else 1
-        return sorted(version for version in rest.vault if earliest <= version.fence < worker.fence)
+        return sorted(version for version in rest.secrets if earliest <= version.fence < worker.fence)
 
     @staticmethod
     def _fails(rest: State, worker: Worker, then: Step, why: str) -> Moves:
@@ -107,7 +107,7 @@ class Work:
 
     def _unknown(self, rest: State, worker: Worker) -> State:
         release = self._variant.releases_after_an_ambiguous_outcome
-        return plus(rest, worker._replace(step=Step.RELEASING if release else Step.SETTLING, grant=0, found=0))
+        return plus(rest, worker._replace(step=Step.RELEASING if release else Step.KEEPING_LEASE, grant=0, found=0))
 
     def _accepted(self, rest: State, worker: Worker) -> Moves:
         step = Step.COMMITTING if self._variant.commits_without_storing else Step.STORING
@@ -127,7 +127,7 @@ class Work:
             yield Move(f"finds the answer of fence {versions[-1].fence} after all", plus(rest, newer))
         else:
             yield Move("finds nothing newer", plus(rest, worker._replace(step=Step.ENDING, grant=0, found=0)))
-        yield from self._fails(rest, worker, Step.RELEASING, "the vault cannot be read")
+        yield from self._fails(rest, worker, Step.RELEASING, "Secrets Manager cannot be read")
 
     def _ending(self, rest: State, worker: Worker) -> Moves:
         if rest.row.status is not Status.ACTIVE:
@@ -155,8 +155,11 @@ class Work:
             yield Move("the version exists with other content: seals the answer", plus(rest, sealed))
             return
         yield Move("stores the answer", plus(stored, by_version))
-        outcomes = [("the vault refuses", rest, 0), ("the vault stores the answer and does not say so", stored, 0)]
-        outcomes.append(("the vault may store the answer late", plus_late(rest, late), 1))
+        outcomes = [
+            ("Secrets Manager refuses", rest, 0),
+            ("Secrets Manager stores the answer and does not say so", stored, 0),
+        ]
+        outcomes.append(("Secrets Manager may store the answer late", plus_late(rest, late), 1))
         for label, state, lates in outcomes:
             if failed := spend(state, errors=1 - lates, lates=lates):
                 if not self._variant.no_escrow:
@@ -164,12 +167,15 @@ class Work:
                 yield from self._loses(failed, worker, label, errors=0 if self._variant.no_escrow else 1)
 
     def _loses(self, rest: State, worker: Worker, why: str, *, errors: int) -> Moves:
-        """Answer 503, because neither the vault nor KMS takes the answer. The fence stays: a version may be stored."""
+        """Answer 503, because neither Secrets Manager nor KMS takes the answer.
+
+        The fence stays, because a version may be stored.
+        """
         if failed := spend(rest, errors=errors):
-            # A failure of the vault alone must lose nothing, so it opens no window.
+            # A failure of Secrets Manager alone must lose nothing, so it opens no window.
             failed = aries.lose(failed) if errors else failed
             if self._variant.gives_the_fence_back_after_an_unknown_put:
-                yield Move(f"{why}, KMS fails", plus(failed, worker._replace(step=Step.SETTLING, grant=0)))
+                yield Move(f"{why}, KMS fails", plus(failed, worker._replace(step=Step.KEEPING_LEASE, grant=0)))
             else:
                 yield Move(f"{why}, KMS fails: 503", failed, answer="503 failed")
 
@@ -213,14 +219,14 @@ class Work:
     def _broken_by_commit(self, rest: State, worker: Worker) -> str:
         if rest.row.status is Status.REVOKED:
             return "G3: a refresh commits after the sign-out"
-        stored = any(version.fence == worker.found for version in rest.vault)
+        stored = any(version.fence == worker.found for version in rest.secrets)
         return "" if stored or worker.found == ESCROW else "G2: the answer is not durable"
 
     @staticmethod
     def _finished(worker: Worker, answered: int) -> Worker:
         return Worker(Step.ANSWERING, worker.holder, answered, predates=True)
 
-    # Give back: `Leases.release`, `Leases.pause` and `Leases.settle`, each with one try.
+    # Give back: `Leases.release`, `Leases.pause` and `Leases.give_back_fence`, each with one try.
 
     def _giving_back(self, rest: State, worker: Worker) -> Moves:
         what = _GIVING_BACK[worker.step]

@@ -115,7 +115,7 @@ class Workers:
 
     def _replaying(self, rest: State, worker: Worker) -> Moves:
         yield Move("its answer is lost", rest)
-        yield from gives_up(rest, "the vault cannot be read")
+        yield from gives_up(rest, "Secrets Manager cannot be read")
         if worker.holder is not Holder.NOBODY:
             # If another holder's request made the commit, the two are within each other's grace.
             turn = rest.turn if rest.committer is worker.holder else Holder.NOBODY

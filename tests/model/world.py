@@ -40,9 +40,9 @@ class World:
             yield Move("time: the lease lapses", state._replace(row=row._replace(is_leased=False)))
         if row.is_fresh and self._grace_may_end(state):
             yield Move("time: the grace is over", state._replace(row=row._replace(is_fresh=False)))
-        if self._scenario.access_tokens_expire and any(not version.is_stale for version in state.vault):
-            stale = tuple(version._replace(is_stale=True) for version in state.vault)
-            yield Move("time: the access tokens in the vault expire", state._replace(vault=stale))
+        if self._scenario.access_tokens_expire and any(not version.is_stale for version in state.secrets):
+            stale = tuple(version._replace(is_stale=True) for version in state.secrets)
+            yield Move("time: the access tokens in Secrets Manager expire", state._replace(secrets=stale))
 
     def _may_lapse(self, state: State) -> bool:
         if self._variant.lease_shorter_than_the_work:

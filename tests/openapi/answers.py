@@ -1,4 +1,4 @@
-"""Real answers of the running stack: whole sign-ins, refusals and failures, each kept with its operation."""
+"""Real answers of the running stack: whole sign-ins, refusals and failures, each recorded with its operation."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _UNTAPPED = {"Sec-Fetch-Mode": "navigate", "Sec-CH-UA": '"Chromium"'}
 
 
 class Answers:
-    """Asks the stack. ``kept`` has method and path of the operation, as the document has them, and the answer."""
+    """Asks the stack. ``recorded`` has method and path of the operation, as the document has them, and the answer."""
 
     def __init__(self, stack: LocalStack) -> None:
-        self.kept: list[tuple[str, str, requests.Response]] = []
+        self.recorded: list[tuple[str, str, requests.Response]] = []
         self.origin = stack.phone
         self._stack = stack
         self._verifier = secrets.token_urlsafe(32)
@@ -39,7 +39,7 @@ class Answers:
         session = browser or requests.Session()
         url = self._stack.issuer + path
         answer = session.request(method, url, allow_redirects=False, timeout=_SECONDS, **more)
-        self.kept.append((of or method, path.partition("?")[0], answer))
+        self.recorded.append((of or method, path.partition("?")[0], answer))
         return answer
 
     def authorize(self, browser: requests.Session, redirect_uri: str = "", **changes: Any) -> requests.Response:
@@ -71,7 +71,7 @@ class Answers:
         form = {"client_id": PHONE, "code": code, "redirect_uri": f"{self._stack.phone}/"}
         self._grant(path, "authorization_code", {**form, "code_verifier": self._verifier})
         self.come_back(browser, landing.request.url or "")
-        return dict(self.kept[-2][2].json())
+        return dict(self.recorded[-2][2].json())
 
     def refresh(self, path: str, token: str, **more: str) -> requests.Response:
         """Refresh at one of the token endpoints, as a page of the phone's origin does."""

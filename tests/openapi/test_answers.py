@@ -87,11 +87,11 @@ def _documents(asked: Answers) -> None:
 
 
 def test_every_answer_is_what_the_document_says(answers: Answers) -> None:
-    assert [error for kept in answers.kept for error in answer_errors(*kept)] == []
+    assert [error for kept in answers.recorded for error in answer_errors(*kept)] == []
 
 
 def test_every_answer_that_the_document_lists_is_seen_or_has_a_reason_not_to_be(answers: Answers) -> None:
-    seen = {(method, path, str(answer.status_code)) for method, path, answer in answers.kept}
+    seen = {(method, path, str(answer.status_code)) for method, path, answer in answers.recorded}
     listed = {(method, path, status) for method, path, operation in operations() for status in operation["responses"]}
 
     assert {one for one in listed - seen if not _cannot_be_seen(*one)} == set()
@@ -100,7 +100,7 @@ def test_every_answer_that_the_document_lists_is_seen_or_has_a_reason_not_to_be(
 def test_a_method_that_is_not_served_gets_405_wherever_any_method_is_routed(answers: Answers) -> None:
     wrong = [
         answer
-        for _, path, answer in answers.kept
+        for _, path, answer in answers.recorded
         if path in _POSTS and answer.request.method not in ("POST", "OPTIONS")
     ]
 
@@ -113,7 +113,9 @@ def test_every_error_code_that_the_document_lists_for_a_grant_is_seen(answers: A
     answers.ask("POST", "/oauth2/token", data={"grant_type": "password"})
 
     assert {
-        answer.json()["error"] for _, path, answer in answers.kept if path in TOKEN_PATHS and answer.status_code == 400
+        answer.json()["error"]
+        for _, path, answer in answers.recorded
+        if path in TOKEN_PATHS and answer.status_code == 400
     } == listed
 
 

@@ -56,7 +56,7 @@ class _Failure:
     left: int
 
 
-_CUT_OFFS_KEY = json.dumps({"session_id": {"S": CONTROL_ITEM_KEY}}).encode()
+_CONTROL_ITEM_KEY = json.dumps({"session_id": {"S": CONTROL_ITEM_KEY}}).encode()
 
 _watching: list[AwsCalls] = []
 
@@ -198,7 +198,7 @@ class AwsCalls:
     def before(self, event_name: str, params: dict[str, Any], **_: Any) -> None:
         service, operation = event_name.split(".")[1:]
         # Every warm process reads the control item again and again. These readings are part of no operation.
-        is_routine = _CUT_OFFS_KEY in (params.get("body") or b"")
+        is_routine = _CONTROL_ITEM_KEY in (params.get("body") or b"")
         (self.routine if is_routine else self.made).append(f"{service}:{operation}")
         if operation in ("PutItem", "UpdateItem"):
             self.writes.append((self.function, params["body"]))

@@ -320,7 +320,7 @@ def generation_of(token: str) -> int:
     return parsed.generation
 
 
-def assert_busy(answer: Answer) -> None:
+def assert_unavailable(answer: Answer) -> None:
     assert answer.status == 503
     assert answer.sentence.startswith("Temporarily unavailable")
     assert int(answer.headers["retry-after"]) >= 1

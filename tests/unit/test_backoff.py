@@ -94,7 +94,7 @@ def test_tries_for_some_seconds_end_within_them(seconds: float, noise: Callable[
     assert seconds - tried[-1] <= 1
 
 
-def test_what_a_try_takes_counts_too() -> None:
+def test_the_time_of_a_try_counts_too() -> None:
     clock = VirtualClock()
     tried = 0
     for _ in Backoff(clock, least).tries_for(3):

@@ -106,7 +106,7 @@ class TestByHand:
         busy = Month(Load(8_640_000, refreshes_a_day=1, sign_ins_a_month=0), STACK, PLAIN)
         assert counted(busy)["X-Ray: traces"] == pytest.approx(365 / 12 * 86_400 * (1 + 0.05 * 99))
 
-    def test_what_is_left_and_repeated_is_paid_for_too(self) -> None:
+    def test_abandoned_and_repeated_work_is_paid_for_too(self) -> None:
         month = Month(LOAD, STACK, replace(PLAIN, repeated=0.1, abandoned=0.5))
         assert counted(month)["DynamoDB: writes"] == pytest.approx(4 * 2_000 + 1_000 + 2 * 365_000 + 36_500)
         # An abandoned sign-in has no secret to delete.
@@ -247,10 +247,10 @@ class TestMeasured:
         assert found == replace(Assumed(), cpu_ms=warm, init_ms=270.0, first_ms=30.0)
         assert "Not measured" not in cost.report(LOAD)
 
-    def test_what_was_not_measured_is_said(self) -> None:
+    def test_missing_measurements_are_named(self) -> None:
         assert "Not measured here (make bench): warm, cold;" in cost.report(LOAD)
 
-    def test_where_nothing_was_measured_the_usual_holds(self) -> None:
+    def test_the_usual_value_holds_if_nothing_was_measured(self) -> None:
         assert cost.assumed() == Assumed()
 
     def test_the_template_says_what_stands_there(self) -> None:

@@ -108,7 +108,7 @@ def test_a_table_shows_median_spread_ratio_and_bar() -> None:
     )
 
 
-def test_what_has_no_bar_is_left_out_of_the_page() -> None:
+def test_a_figure_without_a_bar_is_left_out_of_the_page() -> None:
     section = Section(
         "Warm", "What it is.", [comparison([1], [1]), comparison([1], [1], None)], [], [Figure("calls", "", [4])]
     )

@@ -40,7 +40,7 @@ def update(table: Table, update: str, condition: str = "fence = :four", /, **val
         "fence = :other OR fence = :other OR fence = :four",
     ],
 )
-def test_what_holds_lets_the_update_through(table: Table, condition: str) -> None:
+def test_a_true_condition_lets_the_update_through(table: Table, condition: str) -> None:
     assert update(table, "SET x = :active", condition, active="active", other=9)["x"] == {"S": "active"}
 
 
@@ -56,7 +56,7 @@ def test_what_holds_lets_the_update_through(table: Table, condition: str) -> Non
         "(fence = :four OR fence = :four) AND fence = :other",
     ],
 )
-def test_what_does_not_hold_changes_nothing_and_gives_the_row_back(table: Table, condition: str) -> None:
+def test_a_false_condition_changes_nothing_and_gives_the_row_back(table: Table, condition: str) -> None:
     before = table.get(KEY)
     with pytest.raises(ConditionFailed) as refused:
         update(table, "SET x = :active REMOVE log", condition, active="active", other=9)

@@ -109,7 +109,7 @@ def test_every_clause_of_asvs_stands_here_once_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("row", CASE_ROWS + ASVS_ROWS, ids=lambda row: row[0])
-def test_what_must_happen_is_told_in_words(row: Row) -> None:
+def test_each_case_tells_in_words_what_must_happen(row: Row) -> None:
     assert len(row[1].split()) >= 5
 
 
@@ -139,7 +139,7 @@ def test_a_clause_that_a_case_names_is_not_said_to_be_missing() -> None:
 
 
 @pytest.mark.parametrize("cell", ["", "later", "`tests/unit/test_cases.py`", "`tests/unit/test_cases.py::test_a` and"])
-def test_what_is_not_a_list_of_tests_is_noticed(cell: str) -> None:
+def test_a_cell_that_is_no_list_of_tests_is_noticed(cell: str) -> None:
     with pytest.raises(ValueError, match="not a list of tests"):
         named_tests(cell)
 

@@ -186,7 +186,7 @@ def test_a_right_that_was_just_given_is_in_force_at_the_second_try(broker: Arran
     assert broker.counted("SecretAccessDenied") == 0
 
 
-def test_where_there_is_no_time_for_a_second_try_the_record_comes_again(broker: Arrangement) -> None:
+def test_the_record_comes_again_if_there_is_no_time_for_a_second_try(broker: Arrangement) -> None:
     def fail(session_id: str) -> ServiceUnavailable:
         return denied() if session_id == "session-0" else unavailable()
 
@@ -205,7 +205,7 @@ def test_a_batch_of_deletions_denied_for_a_missing_right_takes_some_seconds(brok
     assert broker.counted("SecretAccessDenied") == 100
 
 
-def test_what_is_refused_for_good_is_not_waited_for(broker: Arrangement) -> None:
+def test_cleanup_does_not_wait_after_a_final_refusal(broker: Arrangement) -> None:
     broker.fail(refused, "session-0", "session-1")
     started = broker.clock.now()
     assert broker.clean(*batch(4)) == ["100", "101"]

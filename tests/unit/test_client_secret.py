@@ -106,7 +106,7 @@ def test_the_secret_is_kept_for_five_minutes() -> None:
     assert stored.asked == [{"SecretId": ARN}] * 2
 
 
-def test_what_was_read_again_is_kept_for_five_minutes_more() -> None:
+def test_a_secret_that_was_read_again_is_cached_for_five_minutes_more() -> None:
     clock, stored = VirtualClock(), FakeSecretsManager(CANARY)
     client_secret = ClientSecret(stored, ARN, clock)
     client_secret.current()

@@ -190,7 +190,7 @@ def test_a_registered_redirect_uri_passes(uri: str) -> None:
         HTTPS + HTTPS,
     ],
 )
-def test_what_is_not_registered_byte_for_byte_does_not_pass(uri: str) -> None:
+def test_a_uri_that_differs_in_one_byte_does_not_pass(uri: str) -> None:
     assert not CLIENT.allows_redirect(uri)
 
 
@@ -403,7 +403,7 @@ def test_a_complete_app_is_read_with_all_that_it_names() -> None:
     assert client.android_packages == {"com.example.app": (FINGERPRINT, FINGERPRINT.replace("AB", "0F"))}
 
 
-def test_what_an_app_need_not_name_is_empty() -> None:
+def test_the_optional_members_of_an_app_are_empty() -> None:
     client = parsed()
     assert (client.origins, client.apple_app_ids, dict(client.android_packages)) == (frozenset(), (), {})
 
@@ -589,7 +589,7 @@ def test_the_error_for_a_misspelt_member_lists_the_right_ones() -> None:
         ('{"a": {"scopes": [], "scopes": []}}', "'scopes' stands twice"),
     ],
 )
-def test_what_is_no_json_is_told_with_its_place(text: str, where: str) -> None:
+def test_the_place_of_malformed_json_is_told(text: str, where: str) -> None:
     failure = failure_of(ConfigurationError, partial(Registry.parse, text))
     assert failure is not None
     assert where in failure.reason

@@ -50,7 +50,7 @@ def test_over_plain_http_the_cookie_is_neither_secure_nor_named_as_if_it_were() 
 
 
 @pytest.mark.parametrize("cookies", [SECURE, PLAIN])
-def test_what_was_bound_is_found_among_other_cookies(cookies: BrowserCookies) -> None:
+def test_a_bound_cookie_is_found_among_other_cookies(cookies: BrowserCookies) -> None:
     (first,) = cookies.bind(SESSION, VALUE, [], 600)
     (second,) = cookies.bind(OTHER, Secret("w" * 43), [], 600)
     present = ["theme=dark", second.partition(";")[0], first.partition(";")[0], "a=b=c"]

@@ -216,7 +216,7 @@ def test_a_letter_whose_records_are_gone_is_lost_and_stays_until_it_is_dropped(
     assert broker.queue.bodies == {}
 
 
-def test_what_is_left_of_a_letter_is_deleted_though_the_rest_is_gone(broker: Arrangement) -> None:
+def test_the_rest_of_a_letter_is_deleted_though_its_oldest_records_are_gone(broker: Arrangement) -> None:
     broker.shard.trimmed_to = 104
     broker.put(letter(102, 106))
     assert broker.redrive() == Redriven(lost=1, secrets_deleted=3)

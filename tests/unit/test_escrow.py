@@ -83,7 +83,7 @@ def opened(escrow: Escrow, sealed: tuple[bytes, ...]) -> SessionSecret:
     return escrow.open(replace(COMMITTED, escrow=sealed))
 
 
-def test_what_is_sealed_is_opened_again(escrow: Escrow) -> None:
+def test_a_sealed_secret_is_opened_again(escrow: Escrow) -> None:
     sealed = escrow.seal(ROW, SECRET)
     assert len(sealed) == 1
     assert opened(escrow, sealed) == SECRET
@@ -137,7 +137,7 @@ def test_it_is_sealed_with_the_stacks_key_for_the_session_its_app_its_fence_and_
     ],
     ids=["another session", "another app", "an earlier fence", "a later fence"],
 )
-def test_what_was_sealed_for_one_row_does_not_open_in_another(escrow: Escrow, other: SignIn) -> None:
+def test_a_secret_sealed_for_one_row_does_not_open_in_another(escrow: Escrow, other: SignIn) -> None:
     sealed = escrow.seal(ROW, SECRET)
     with pytest.raises(ServiceUnavailable):
         escrow.open(replace(other, escrow=sealed))

@@ -22,7 +22,7 @@ from tests.support.functions import http_event
 from tests.unit.fakes import failure_of, http_request
 
 
-class Page(HTMLParser):
+class ParsedPage(HTMLParser):
     """The elements and texts of a page."""
 
     def __init__(self, response: HttpResponse) -> None:
@@ -208,7 +208,7 @@ def test_a_redirect_is_a_302_with_its_cookies() -> None:
 def test_a_page_has_a_title_a_reason_a_request_id_and_no_script() -> None:
     response = page("A title", "A reason.", "id-1", HTTPStatus.BAD_REQUEST)
     event = response.to_event()
-    shown = Page(response)
+    shown = ParsedPage(response)
     assert event["statusCode"] == 400
     assert event["headers"]["content-type"] == "text/html; charset=utf-8"
     assert "location" not in event["headers"]
@@ -236,8 +236,10 @@ def test_the_policy_allows_exactly_the_style_that_the_page_has() -> None:
 
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
 def test_nothing_in_a_page_becomes_markup(title: str, text: str, request_id: str) -> None:
-    plain = Page(page("t", "x", "r", HTTPStatus.BAD_REQUEST))
-    hostile = Page(page(f"<script>{title}", f"</p><img src=x onerror='{text}'>", f'"><a {request_id}>', HTTPStatus.OK))
+    plain = ParsedPage(page("t", "x", "r", HTTPStatus.BAD_REQUEST))
+    hostile = ParsedPage(
+        page(f"<script>{title}", f"</p><img src=x onerror='{text}'>", f'"><a {request_id}>', HTTPStatus.OK)
+    )
     assert hostile.elements == plain.elements
     assert hostile.attributes == plain.attributes
 

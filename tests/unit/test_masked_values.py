@@ -60,7 +60,7 @@ def test_no_dataclass_shows_a_secret_that_it_holds(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, cls in DATACLASSES.items() if "Secret" in str(cls.__annotations__)])
-def test_what_holds_a_secret_is_not_pickled(name: str) -> None:
+def test_an_object_with_a_secret_cannot_be_pickled(name: str) -> None:
     with pytest.raises(TypeError):
         pickle.dumps(filled(DATACLASSES[name]))
 

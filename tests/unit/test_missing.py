@@ -15,7 +15,7 @@ SKIPPING = re.compile(r"\b(?:skip|skipif|xfail|importorskip|skipTest|SkipTest)\b
 
 
 @pytest.mark.parametrize("value", ["1", "yes"])
-def test_where_every_test_must_run_what_is_missing_is_a_failure(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_missing_tool_is_a_failure_if_every_test_must_run(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv(EVERY_TEST_MUST_RUN, value)
     with pytest.raises(pytest.fail.Exception, match=f"{EVERY_TEST_MUST_RUN} .* no thing"):
         missing("no thing")

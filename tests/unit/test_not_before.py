@@ -74,7 +74,7 @@ def test_one_apps_mass_sign_out_is_no_other_apps(not_before: NotBefore, table: T
     assert not_before.of("everyone") == not_before.of("other") == 0
 
 
-def test_the_cut_offs_are_read_again_after_exactly_their_time_and_not_before(
+def test_the_not_before_times_are_read_again_after_exactly_their_time_and_not_before(
     not_before: NotBefore, table: Table, clock: VirtualClock
 ) -> None:
     for _ in range(10):

@@ -123,7 +123,7 @@ def test_both_of_two_members_that_exclude_each_other_are_named(event: dict[str, 
 
 
 @pytest.mark.parametrize("event", [None, [], "check", 7, True, [SESSION]])
-def test_what_is_no_object_is_no_command(event: object) -> None:
+def test_an_event_that_is_no_object_is_no_command(event: object) -> None:
     refused = failure_of(InvalidCommand, lambda: parse_command(event))
     assert refused is not None
     assert "JSON object" in refused.message

@@ -125,7 +125,7 @@ def test_a_bug_is_told_without_its_words(telemetry: Recorded) -> None:
     assert audit_lines(telemetry)[-1][1]["error"] == "internal_error"
 
 
-def test_what_is_no_command_is_refused_counted_and_noted(telemetry: Recorded) -> None:
+def test_an_event_that_is_no_command_is_refused_counted_and_noted(telemetry: Recorded) -> None:
     answer = handled(telemetry, {}, {**SESSION, "sesion": "canary"})
     assert answer["error"] == "invalid_request"
     assert audit_lines(telemetry) == [

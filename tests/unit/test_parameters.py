@@ -72,7 +72,7 @@ def test_parameters_that_come_once_are_not_repeated() -> None:
 
 
 @given(members)
-def test_what_a_client_encodes_is_what_is_read(fields: dict[str, str]) -> None:
+def test_the_parameters_read_are_the_parameters_that_a_client_encoded(fields: dict[str, str]) -> None:
     for encode in (quote_plus, quote):
         parameters = parse_query(urlencode(fields, quote_via=encode))
         assert {name: parameters.get(name) for name in fields} == fields

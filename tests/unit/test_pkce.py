@@ -111,7 +111,7 @@ def test_the_plain_method_does_not_pass() -> None:
         CHALLENGE[:42] + "\0",
     ],
 )
-def test_what_is_not_43_characters_of_base64url_is_no_challenge(text: str) -> None:
+def test_a_text_of_another_form_is_no_challenge(text: str) -> None:
     assert not is_challenge(text)
 
 

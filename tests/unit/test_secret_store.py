@@ -61,7 +61,7 @@ def versions(client: Any) -> set[str]:
     return {version["VersionId"] for version in listed["Versions"]}
 
 
-def test_what_is_created_is_read_by_its_version(secret_store: SecretsManagerStore) -> None:
+def test_a_created_secret_is_read_by_its_version(secret_store: SecretsManagerStore) -> None:
     version = secret_store.create(SESSION, SECRET)
     assert version == secret_version(SESSION, 0)
     assert secret_store.read(SESSION, version) == SECRET

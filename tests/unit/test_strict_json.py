@@ -95,7 +95,7 @@ def test_constants_that_json_does_not_know_are_refused(constant: str) -> None:
         "\ufeff{}",
     ],
 )
-def test_what_only_looks_like_json_is_refused(text: str) -> None:
+def test_a_text_that_only_looks_like_json_is_refused(text: str) -> None:
     for form in (text, text.encode()):
         with pytest.raises(ValueError, match=r".+"):
             parse_object(form)

@@ -49,7 +49,7 @@ def test_a_page_of_any_size_is_not_read(transport: RequestsTransport) -> None:
         assert status_of(transport, peer.url) == 200
 
 
-def test_what_was_not_read_is_nobodys_next_answer(transport: RequestsTransport) -> None:
+def test_an_unread_answer_is_no_answer_to_the_next_request(transport: RequestsTransport) -> None:
     # The connection is closed, so the next request gets the second script.
     with Peer(answering(answer(b"a page")), answering(answer(b'{"a":1}'))) as peer:
         assert status_of(transport, peer.url) == 200
@@ -62,12 +62,12 @@ def trickling(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("script", [trickling, silent, closing])
-def test_what_does_not_answer_in_time_has_no_status(transport: RequestsTransport, script: Script) -> None:
+def test_a_server_without_an_answer_in_time_has_no_status(transport: RequestsTransport, script: Script) -> None:
     with Peer(script) as peer, pytest.raises(NoReply):
         status_of(transport, peer.url, SECONDS)
 
 
-def test_what_cannot_be_reached_has_none_either(transport: RequestsTransport) -> None:
+def test_a_server_that_cannot_be_reached_has_no_status(transport: RequestsTransport) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     for url in (f"http://127.0.0.1:{port}/", "https://aries.invalid/"):

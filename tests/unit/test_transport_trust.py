@@ -31,7 +31,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return found
 
 
-def test_by_itself_it_trusts_all_public_authorities() -> None:
+def test_the_default_trusts_all_public_authorities() -> None:
     # A fresh copy of the module, because the tests let the other one trust one certificate.
     fresh = runpy.run_path(connections.__file__)
     assert len(fresh["BoundedAdapter"]().context.get_ca_certs()) > 100

@@ -82,7 +82,7 @@ class Case:
         return RefreshTokenGrant(client, tokens[self.presented], self.scope)
 
     @property
-    def standing(self) -> Verdict:
+    def verdict(self) -> Verdict:
         terms = Terms(NOW - GRACE, self.late_retry, int(NOW) - 501 + self.not_before)
         return judge(self.found, self.grant, terms, NOW)
 
@@ -109,8 +109,8 @@ def expected(case: Case) -> set[Verdict]:
     outside = served and not case.in_grace
     admitted = outside and (not holds_previous or case.late_retry)
     return {
-        standing
-        for standing, holds in (
+        verdict
+        for verdict, holds in (
             (Verdict.ENDED, not session),
             (Verdict.FOREIGN, session and not client),
             (Verdict.BEFORE_MASS_SIGN_OUT, client and case.not_before),
@@ -130,8 +130,8 @@ def expected(case: Case) -> set[Verdict]:
 def test_every_combination_of_conditions_is_judged_as_it_should_be() -> None:
     seen = set()
     for case in every_case():
-        assert {case.standing} == expected(case), case
-        seen.add(case.standing)
+        assert {case.verdict} == expected(case), case
+        seen.add(case.verdict)
     assert seen == set(Verdict)
 
 
@@ -147,29 +147,29 @@ def test_only_a_holder_of_one_of_the_two_tokens_learns_of_a_lease_of_a_rotation_
             case.presented,
             case.first_generation,
         )
-        told.setdefault(known, set()).add(case.standing)
+        told.setdefault(known, set()).add(case.verdict)
     refused = {Verdict.ENDED, Verdict.FOREIGN, Verdict.BEFORE_MASS_SIGN_OUT, Verdict.UNKNOWN_TOKEN}
-    outsiders = [standings for standings in told.values() if standings & refused]
+    outsiders = [verdicts for verdicts in told.values() if verdicts & refused]
     assert len(outsiders) > 100
-    assert all(len(standings) == 1 for standings in outsiders)
+    assert all(len(verdicts) == 1 for verdicts in outsiders)
 
 
 def test_a_lease_never_keeps_a_replay_or_a_refusal_waiting() -> None:
     for case in every_case():
-        if not case.leased and case.standing is not Verdict.READY:
-            assert replace(case, leased=True).standing is case.standing
+        if not case.leased and case.verdict is not Verdict.READY:
+            assert replace(case, leased=True).verdict is case.verdict
 
 
-def test_where_late_retries_are_allowed_nobody_is_superseded() -> None:
-    assert all(case.standing is not Verdict.SUPERSEDED for case in every_case() if case.late_retry)
+def test_no_token_is_superseded_if_late_retries_are_allowed() -> None:
+    assert all(case.verdict is not Verdict.SUPERSEDED for case in every_case() if case.late_retry)
 
 
 @pytest.mark.parametrize(
-    ("rotated_before", "standing"),
+    ("rotated_before", "verdict"),
     [(0, Verdict.REPLAY), (59.999, Verdict.REPLAY), (60, Verdict.READY), (60.001, Verdict.READY)],
 )
-def test_the_grace_is_over_exactly_when_its_seconds_have_passed(rotated_before: float, standing: Verdict) -> None:
-    assert judge(replace(ROW, rotated_at=NOW - rotated_before), GRANT, TERMS, NOW) is standing
+def test_the_grace_is_over_exactly_when_its_seconds_have_passed(rotated_before: float, verdict: Verdict) -> None:
+    assert judge(replace(ROW, rotated_at=NOW - rotated_before), GRANT, TERMS, NOW) is verdict
 
 
 def test_a_refresh_by_a_clock_that_runs_ahead_is_replayed() -> None:
@@ -177,19 +177,19 @@ def test_a_refresh_by_a_clock_that_runs_ahead_is_replayed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "standing"), [(-0.001, Verdict.READY), (0, Verdict.READY), (0.001, Verdict.WAIT), (39, Verdict.WAIT)]
+    ("left", "verdict"), [(-0.001, Verdict.READY), (0, Verdict.READY), (0.001, Verdict.WAIT), (39, Verdict.WAIT)]
 )
-def test_a_lease_is_waited_for_exactly_until_it_has_lapsed(left: float, standing: Verdict) -> None:
-    assert judge(replace(ROW, lease_id="x", lease_until=NOW + left), GRANT, TERMS, NOW) is standing
+def test_a_lease_is_waited_for_exactly_until_it_has_lapsed(left: float, verdict: Verdict) -> None:
+    assert judge(replace(ROW, lease_id="x", lease_until=NOW + left), GRANT, TERMS, NOW) is verdict
 
 
-@pytest.mark.parametrize(("left", "standing"), [(-1, Verdict.ENDED), (0, Verdict.ENDED), (1, Verdict.READY)])
-def test_a_row_that_has_expired_and_is_not_deleted_yet_has_ended(left: int, standing: Verdict) -> None:
-    assert judge(replace(ROW, expires_at=int(NOW) + left), GRANT, TERMS, NOW) is standing
+@pytest.mark.parametrize(("left", "verdict"), [(-1, Verdict.ENDED), (0, Verdict.ENDED), (1, Verdict.READY)])
+def test_a_row_that_has_expired_and_is_not_deleted_yet_has_ended(left: int, verdict: Verdict) -> None:
+    assert judge(replace(ROW, expires_at=int(NOW) + left), GRANT, TERMS, NOW) is verdict
 
 
 @pytest.mark.parametrize(
-    ("scope", "standing"),
+    ("scope", "verdict"),
     [
         (None, Verdict.READY),
         ("a b", Verdict.READY),
@@ -202,9 +202,9 @@ def test_a_row_that_has_expired_and_is_not_deleted_yet_has_ended(left: int, stan
     ],
 )
 def test_a_scope_no_wider_than_the_granted_one_is_accepted_and_any_other_is_refused(
-    scope: str | None, standing: Verdict
+    scope: str | None, verdict: Verdict
 ) -> None:
-    assert judge(ROW, replace(GRANT, scope=scope), TERMS, NOW) is standing
+    assert judge(ROW, replace(GRANT, scope=scope), TERMS, NOW) is verdict
 
 
 def test_the_scope_of_the_newest_token_does_not_narrow_what_was_granted() -> None:

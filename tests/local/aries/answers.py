@@ -19,7 +19,7 @@ _PAGE = b"<!doctype html><html><head><title>Aries</title></head><body><h1>Please
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JsonAnswer:
     """The result of the rules: a status and a JSON object."""
 
     status: int
@@ -51,11 +51,11 @@ class Answer:
         return "\r\n".join([*lines, "", ""]).encode()
 
 
-def proper(outcome: Outcome) -> Answer:
+def proper(outcome: JsonAnswer) -> Answer:
     return Answer(outcome.status, json.dumps(outcome.body).encode())
 
 
-def spoil(fault: Fault, outcome: Outcome) -> Answer:
+def spoil(fault: Fault, outcome: JsonAnswer) -> Answer:
     """Turn an outcome into the answer of a fault."""
     match fault.kind:
         case "server_error":

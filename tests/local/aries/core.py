@@ -13,7 +13,7 @@ from hashlib import sha256
 from tests.local.aries.authorization import AuthorizationRequest, parse_authorization
 from tests.local.aries.dialects import DIALECTS, DialectName
 from tests.local.aries.errors import InvalidClient, InvalidGrant, InvalidRequest, TokenError, UnsupportedGrantType
-from tests.local.aries.tokens import USERS, Behaviour, Family, Rotation, TokenStore, User
+from tests.local.aries.tokens import USERS, Behaviour, Family, IssuedTokens, Rotation, User
 
 PROFILE_SCOPES = frozenset({"user:information", "account:information"})
 
@@ -56,7 +56,7 @@ class AriesCore:
         self.behaviour = Behaviour(rotation, access_token_seconds, code_seconds, grace_seconds)
         self.now = now
         self._client_secrets: tuple[str, ...] = (client_secret,)
-        self._tokens = TokenStore(self.behaviour, now)
+        self._tokens = IssuedTokens(self.behaviour, now)
         self._codes: dict[str, _Code] = {}
         self._lock = threading.Lock()
 

@@ -57,7 +57,7 @@ class Family:
     live: bool = True
 
 
-class TokenStore:
+class IssuedTokens:
     """Every token ever issued. It has no lock of its own: the core holds a lock around each operation."""
 
     def __init__(self, behaviour: Behaviour, now: Callable[[], float]) -> None:

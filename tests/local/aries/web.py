@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from tests.local.aries.answers import TRAP_PATH, Answer, Outcome, proper
+from tests.local.aries.answers import TRAP_PATH, Answer, JsonAnswer, proper
 from tests.local.aries.bodies import parse_body
 from tests.local.aries.consent import ConsentForms
 from tests.local.aries.core import AriesCore
@@ -113,11 +113,11 @@ def _add_pages(app: Flask, core: AriesCore, recorder: Recorder) -> None:
 def _add_token_endpoint(
     app: Flask, core: AriesCore, recorder: Recorder, faults: FaultSwitches, stopping: Callable[[], Event]
 ) -> None:
-    def counterfeit() -> Outcome:
+    def counterfeit() -> JsonAnswer:
         """A plausible success, with tokens unknown to Aries."""
         scope = " ".join(core.scopes)
         tokens = {"access_token": new_access_token("nobody", scope, core.now(), 3600), "token_type": "Bearer"}
-        return Outcome(200, {**tokens, "expires_in": 3600, "refresh_token": new_refresh_token(), "scope": scope})
+        return JsonAnswer(200, {**tokens, "expires_in": 3600, "refresh_token": new_refresh_token(), "scope": scope})
 
     @app.post(TOKEN_PATH)
     def token() -> Response:
@@ -125,10 +125,10 @@ def _add_token_endpoint(
         body = None if isinstance(received, TokenError) else received
         recorder.record("token", body, dict(request.headers))
 
-        def process() -> Outcome:
+        def process() -> JsonAnswer:
             if isinstance(received, TokenError):
-                return Outcome(received.status, received.body())
-            return Outcome(*core.token(received))
+                return JsonAnswer(received.status, received.body())
+            return JsonAnswer(*core.token(received))
 
         known = body or {}
         with recorder.in_flight(core.family_of(known.get("refresh_token"))):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from werkzeug.serving import WSGIRequestHandler
 
-from tests.local.aries.answers import Answer, Outcome, proper, spoil
+from tests.local.aries.answers import Answer, JsonAnswer, proper, spoil
 from tests.local.aries.faults import Fault
 
 _SLICE_SECONDS = 0.05
@@ -49,7 +49,7 @@ class Connection:
         self._socket = connection
         self._stopping = stopping
 
-    def perform(self, fault: Fault, process: Callable[[], Outcome], counterfeit: Callable[[], Outcome]) -> Answer:
+    def perform(self, fault: Fault, process: Callable[[], JsonAnswer], counterfeit: Callable[[], JsonAnswer]) -> Answer:
         """The answer of a request under `fault`. Raises ConnectionCut if no answer is left to send."""
         if fault.kind == "late":
             return self._late(fault, process)
@@ -78,7 +78,7 @@ class Connection:
             case _:
                 return spoil(fault, outcome)
 
-    def _late(self, fault: Fault, process: Callable[[], Outcome]) -> Answer:
+    def _late(self, fault: Fault, process: Callable[[], JsonAnswer]) -> Answer:
         """Goes on even if the client has given up, because a late request is the dangerous one."""
         outcome = process() if fault.processes_first else None
         if self._stopping.wait(fault.seconds):
