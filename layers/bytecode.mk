@@ -20,7 +20,7 @@ PYTHON3_13 ?= $(shell \
 MAKEFLAGS += --no-print-directory
 
 # unchecked-hash: packaging changes the time stamps of the source, and Lambda's loader need not compare the bytecode
-# with it. Tracebacks show the paths of the layer in Lambda.
+# with it. Tracebacks show the paths of the layer in Lambda. COMPILE has more options of compileall.
 define compile_layer
 @if [ -z "$(PYTHON3_13)" ]; then \
   echo "$@: no python3.13 found, so the layer has no compiled bytecode: it works, with slower cold starts." \
@@ -28,7 +28,7 @@ define compile_layer
 else \
   "$(PYTHON3_13)" -I -c 'import sys; \
     sys.exit(sys.implementation.cache_tag != "cpython-313" and "PYTHON3_13 is not CPython 3.13")' && \
-  "$(PYTHON3_13)" -I -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+  "$(PYTHON3_13)" -I -m compileall -q -j 0 $(COMPILE) --invalidation-mode unchecked-hash \
     -s "$(ARTIFACTS_DIR)" -p /opt "$(ARTIFACTS_DIR)/python" && \
   echo "$@: bytecode compiled with $(PYTHON3_13)"; \
 fi

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import re
 from collections.abc import Callable
 from importlib.metadata import Distribution, PackagePath, distribution
+from importlib.util import source_from_cache
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -104,6 +106,14 @@ def test_the_shared_layer_is_the_package_as_it_stands() -> None:
     expected = {f"python/oauth_broker/{name}": path.read_bytes() for name, path in paths.items()}
     assert without_bytecode(files_in(BROKER_LAYER)) == expected.keys()
     assert {name: (BROKER_LAYER / name).read_bytes() for name in expected} == expected
+
+
+def test_the_bytecode_of_the_package_has_no_docstrings() -> None:
+    compiled = sorted(BROKER_LAYER.rglob("*.pyc"))
+    assert all(name.endswith(".cpython-313.pyc") for name in map(str, compiled))
+    for path in compiled:
+        docstring = ast.get_docstring(ast.parse(Path(source_from_cache(path)).read_text()), clean=False)
+        assert docstring is None or docstring.encode() not in path.read_bytes()
 
 
 def test_the_other_layer_has_the_pinned_packages_and_no_others() -> None:

@@ -59,6 +59,15 @@ def test_a_room_imports_only_from_those_that_it_may(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES)
+def test_no_module_needs_an_assert_or_a_docstring_because_the_bytecode_has_none(path: str) -> None:
+    nodes = list(ast.walk(ast.parse((PACKAGE / path).read_text())))
+    assert not [node for node in nodes if isinstance(node, ast.Assert)]
+    assert not [
+        node for node in nodes if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node).endswith("__doc__")
+    ]
+
+
+@pytest.mark.parametrize("path", MODULES)
 def test_the_sdk_is_imported_only_where_a_service_is_spoken_to(path: str) -> None:
     found = {name.split(".")[0] for name in imported(path)} & {"boto3", "botocore"}
     assert not found or path in SPEAKS_TO_AWS
