@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oauth_broker.errors import BrokerError
-from oauth_broker.runtime.aws import DynamoDbClient, conditional_write, translated
+from oauth_broker.runtime.aws import DynamoDbClient, conditional_write, read_item
 from oauth_broker.sessions.row import to_value
 
 
@@ -47,9 +47,8 @@ class Sweeps:
 
     def find(self, target: str) -> Progress | None:
         """Return the newest sweep of the target, or None."""
-        with translated("dynamodb"):
-            answer = self._client.get_item(TableName=self._table_name, Key=_key(target), ConsistentRead=True)
-        return _from_item(target, answer["Item"]) if "Item" in answer else None
+        item = read_item(self._client, self._table_name, _key(target))
+        return _from_item(target, item) if item else None
 
     def begin(self, target: str, not_before: int, now: float) -> Progress:
         """Return the sweep up to ``not_before``, begun now or before. A sweep up to a later time goes first."""

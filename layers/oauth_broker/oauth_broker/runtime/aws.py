@@ -178,6 +178,17 @@ class Write:
     item: dict[str, Any]
 
 
+def read_item(client: DynamoDbClient, table_name: str, key: dict[str, Any]) -> dict[str, Any]:
+    """Read the item with this key, consistently. An absent item is ``{}``.
+
+    Raises ServiceUnavailable if DynamoDB fails.
+    """
+    with translated("dynamodb"):
+        answer = client.get_item(TableName=table_name, Key=key, ConsistentRead=True)
+    item: dict[str, Any] = answer.get("Item", {})
+    return item
+
+
 def conditional_write(write: Callable[..., Any], **parameters: Any) -> Write:
     """Call ``write``, a client's ``put_item`` or ``update_item``, with a ``ConditionExpression``.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from oauth_broker.errors import BrokerError
-from oauth_broker.runtime.aws import DynamoDbClient, Write, conditional_write, translated
+from oauth_broker.runtime.aws import DynamoDbClient, Write, conditional_write, read_item
 from oauth_broker.sessions.row import SignIn, Value, from_item, to_item, to_value
 
 _ONE_MORE_ENTRY = "timeline = list_append(if_not_exists(timeline, :none), :entry)"
@@ -51,11 +51,7 @@ class Rows:
 
     def find(self, session_id: str) -> SignIn | None:
         """Read a row, consistently."""
-        with translated("dynamodb"):
-            answer = self._client.get_item(
-                TableName=self._table_name, Key={"session_id": {"S": session_id}}, ConsistentRead=True
-            )
-        item = answer.get("Item")
+        item = read_item(self._client, self._table_name, {"session_id": {"S": session_id}})
         return from_item(item) if item else None
 
     def insert(self, row: SignIn, already_applied: Callable[[SignIn], bool]) -> None:

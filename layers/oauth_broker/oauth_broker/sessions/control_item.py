@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from oauth_broker.clock import Clock
-from oauth_broker.runtime.aws import DynamoDbClient, conditional_write, translated
+from oauth_broker.runtime.aws import DynamoDbClient, conditional_write, read_item
 
 # A session id has 43 characters, so this key is never a session's.
 CONTROL_ITEM_KEY = "cut-offs"
+_KEY = {"session_id": {"S": CONTROL_ITEM_KEY}}
 # After at most this many seconds, every process knows a new number.
 CACHE_SECONDS = 5
 
@@ -45,11 +46,7 @@ class ControlItem:
 
     def read(self) -> dict[str, float]:
         """Return all numbers as they are now."""
-        with translated("dynamodb"):
-            answer = self._client.get_item(
-                TableName=self._table_name, Key={"session_id": {"S": CONTROL_ITEM_KEY}}, ConsistentRead=True
-            )
-        return _numbers(answer.get("Item", {}))
+        return _numbers(read_item(self._client, self._table_name, _KEY))
 
     def raise_to(self, name: str, number: float, most: float) -> float:
         """Set a number that never goes down, and return the stored one. Repeating it is safe.
@@ -90,7 +87,7 @@ class ControlItem:
         write = conditional_write(
             self._client.update_item,
             TableName=self._table_name,
-            Key={"session_id": {"S": CONTROL_ITEM_KEY}},
+            Key=_KEY,
             ReturnValues="ALL_NEW",
             **parameters,
         )
