@@ -136,6 +136,7 @@ def test_an_aries_that_is_not_there_is_busy_and_nothing_is_sent(world: World) ->
     goes_on(phone)
 
 
+@pytest.mark.long
 def test_a_slow_aries_is_given_up_at_the_total_deadline_and_the_session_is_as_it_was(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ def play(turns: tuple[int, ...], lost: tuple[bool, ...]) -> None:
         broker.let_pass(GRACE + 1)
 
 
+@pytest.mark.long
 def test_two_holders_outside_each_others_grace_are_found_at_the_third_change_of_hands_at_the_latest(
     numbers: Callable[[str], None],
 ) -> None:

@@ -151,6 +151,7 @@ class TestTheCredentialsOfAws:
             found = snapshot("init", *FUNCTIONS, environment=self.environment(endpoint))
         assert {line for line in found["network"] if line.startswith("connect")} == {f"connect {endpoint}"}
 
+    @pytest.mark.long
     def test_of_an_old_snapshot_are_not_used_any_more(self) -> None:
         with credentials_endpoint() as endpoint:
             keys = snapshot("sign", "refresh", environment=self.environment(endpoint))
