@@ -32,6 +32,7 @@ from tests.local.aries.faults import When
 from tests.local.template import ROOT
 from tests.support.deployment import ARIES_CLIENT_SECRET, GRACE, PREFIX
 from tests.support.leases import LEASE_SECONDS
+from tests.support.long import long_but
 from tests.support.world import Answer, Phone, World, running_world
 
 # Standard refusals and usable answers are no misbehaviour. The tests of refresh cover them.
@@ -75,7 +76,7 @@ def goes_on(phone: Phone) -> None:
     assert answer.json["access_token"] != before
 
 
-@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("when", long_but(["after"], WHENS))
 @pytest.mark.parametrize("kind", QUICK)
 def test_a_refresh_that_aries_spoils_is_busy_and_leaves_the_session_as_it_was(
     world: World, kind: FaultKind, when: When
@@ -98,7 +99,7 @@ def test_a_refresh_that_aries_spoils_is_busy_and_leaves_the_session_as_it_was(
     assert world.aries.trap_calls == 0
 
 
-@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("when", long_but(["before"], WHENS))
 @pytest.mark.parametrize("kind", QUICK)
 def test_a_sign_in_that_aries_spoils_ends_in_a_standard_error_and_leaves_nothing(
     world: World, kind: FaultKind, when: When

@@ -18,6 +18,7 @@ from tests.faults.broker import SETTINGS, Broker, Session, Violation, in_turn, s
 from tests.faults.seam import Fault, Kind, Seam, faults_at, may_befall
 from tests.support.deployment import GRACE
 from tests.support.leases import LEASE_SECONDS
+from tests.support.long import long_but
 
 ROTATIONS = ("strict", "grace", "family")
 # The app comes back once a lease may have expired, within the grace, or well after the grace.
@@ -158,7 +159,7 @@ REFRESH = (
 CALLS = set(REFRESH)
 
 
-@pytest.mark.parametrize("time_left", PATIENCE)
+@pytest.mark.parametrize("time_left", long_but([LEASE_SECONDS], PATIENCE))
 @pytest.mark.parametrize(("rotation", "window"), [("strict", WINDOW), ("family", WINDOW), ("grace", set())])
 def test_a_single_fault_loses_the_session_in_the_one_window_and_nowhere_else(
     numbers: Callable[[str], None], rotation: str, window: set[str], time_left: float

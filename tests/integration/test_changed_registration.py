@@ -102,7 +102,7 @@ class TestASession:
         assert (answer.status, answer.json["error"]) == (401, "invalid_client")
         assert phone.row()["status"] == "active"
 
-    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("kind", long_but(["dies_after", "throttled"], KINDS))
     @pytest.mark.parametrize("leased", long_but([True], [True, False]))
     def test_ends_whatever_call_of_it_fails_by_one_more_refresh(self, kind: str, leased: bool) -> None:
         number = 0

@@ -280,6 +280,7 @@ def command(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.long
 def test_once_succeeds_and_prints_no_secret() -> None:
     with command("--once", "--port", "0") as process:
         output, errors = process.communicate(timeout=60)

@@ -14,11 +14,12 @@ import pytest
 from tests.support.aws_calls import ProcessDied
 from tests.support.deployment import ARIES_CLIENT_SECRET, TABLE
 from tests.support.functions import ROOT
+from tests.support.long import long_but
 from tests.support.operator import KINDS, assert_none_is_seen, at_call, audited, operate, reference, secrets_of
 from tests.support.world import World, running_world
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", long_but(["dies_after", "access_denied"], KINDS))
 @pytest.mark.parametrize(("action", "calls"), [("session", 3), ("revoke", 4)])
 def test_a_failure_is_told_and_a_repetition_completes_the_command(
     world: World, action: str, calls: int, kind: str

@@ -20,7 +20,6 @@ from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
 from tests.support.aws_calls import NOT_APPLIED, ProcessDied
 from tests.support.deployment import CLIENT_ID, GRACE, OTHER_CLIENT_ID, PREFIX, TABLE
 from tests.support.lambda_context import FUNCTION_SECONDS
-from tests.support.long import long_but
 from tests.support.operator import (
     EVERYONE,
     KINDS,
@@ -293,7 +292,8 @@ def test_it_goes_on_where_a_process_died(world: World) -> None:
     assert session_secrets(world) == []
 
 
-@pytest.mark.parametrize("kind", long_but(["dies_after"], KINDS))
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS)
 def test_whatever_happens_at_whatever_call_a_repetition_finishes_it(kind: str, numbers: Callable[[str], None]) -> None:
     number = 0
     while True:

@@ -15,6 +15,7 @@ from tests.local.aries import Fault
 from tests.support.clock import RunningClock
 from tests.support.deployment import ARIES_CLIENT_SECRET, CALLBACK_URI, GRACE, OTHER_CLIENT_ID, PREFIX, SCOPE, TABLE
 from tests.support.leases import LEASE_SECONDS
+from tests.support.long import long_but
 from tests.support.world import Answer, Phone, World, assert_unavailable, generation_of, running_world
 
 
@@ -454,7 +455,7 @@ AMBIGUOUS = [
 ]
 
 
-@pytest.mark.parametrize("fault", AMBIGUOUS, ids=lambda fault: f"{fault.kind}-{fault.status}")
+@pytest.mark.parametrize("fault", long_but(AMBIGUOUS[::3], AMBIGUOUS), ids=lambda fault: f"{fault.kind}-{fault.status}")
 def test_after_an_answer_that_says_nothing_the_lease_is_kept_and_nothing_is_lost(fault: Fault) -> None:
     # This Aries does not rotate, so a request processed without an answer can be repeated.
     with running_world(rotation="same") as world:

@@ -326,7 +326,9 @@ def test_a_right_that_is_missing_holds_up_no_row_and_is_counted(world: World, re
     assert len(world.aws.made) == made
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FAILURES if kind != "access_denied"])
+@pytest.mark.parametrize(
+    "kind", long_but(["throttled", "unreachable"], [kind for kind in FAILURES if kind != "access_denied"])
+)
 def test_an_outage_of_secrets_manager_is_waited_out_and_nothing_is_lost(
     world: World, removals: Removals, kind: str
 ) -> None:

@@ -82,7 +82,7 @@ def test_without_the_check_of_the_token_or_of_the_holder_the_same_forgery_opens_
     assert write(world, rights, victim, forgery, row).loot(victim.session_id)
 
 
-@pytest.mark.parametrize("forgery", NAMES)
+@pytest.mark.parametrize("forgery", long_but(QUICK_NAMES, NAMES))
 def test_an_alarm_hears_of_a_forged_row_and_the_session_goes_on_once_the_row_is_put_right(
     world: World, forgery: str
 ) -> None:

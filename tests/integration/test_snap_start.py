@@ -82,6 +82,7 @@ class TestInitialising:
         assert found["hooks"] == ["oauth_broker.runtime.snap_start.reseed"]
 
 
+@pytest.mark.long
 def test_two_copies_of_a_process_have_nothing_in_common_that_must_differ() -> None:
     with LocalStack(refresh_grace=1) as stack:
         copies = snapshot("sign-in", *FUNCTIONS, environment=os.environ)

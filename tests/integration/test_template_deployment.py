@@ -14,6 +14,7 @@ import pytest
 from cfnlint.api import lint_all
 
 from tests.local.template import Template
+from tests.support.long import long_but
 from tests.support.transformed import (
     FUNCTIONS,
     SERVING,
@@ -187,7 +188,9 @@ class TestPublishing:
         described = {plain(it["Properties"]["Description"]) for it in of_type("AWS::Lambda::Version").values()}
         assert described == {"Configuration ${Configuration.VersionNumber}"}
 
-    @pytest.mark.parametrize("base", [{}, {"Issuer": "https://a.example"}, DOMAIN], ids=["plain", "issuer", "domain"])
+    @pytest.mark.parametrize(
+        "base", long_but([{}], [{}, {"Issuer": "https://a.example"}, DOMAIN]), ids=["plain", "issuer", "domain"]
+    )
     @pytest.mark.parametrize("changed", CHANGES)
     def test_the_text_changes_exactly_when_the_configuration_of_a_function_does(
         self, base: dict[str, str], changed: str
