@@ -20,8 +20,8 @@ from oauth_broker.config.settings import Settings
 from oauth_broker.errors import OAuthError, PageError, RedirectError, ServiceUnavailable
 from oauth_broker.oauth.requests import AuthorizationCodeGrant, RefreshTokenGrant, RevocationRequest
 from oauth_broker.oauth.tokens import RefreshToken, secret_name, session_id_of
-from oauth_broker.operations.endpoint import TokenResponse
 from oauth_broker.operations.parts import Parts
+from oauth_broker.operations.token_response import TokenResponse
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.control_item import ControlItem

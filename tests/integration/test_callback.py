@@ -13,7 +13,7 @@ import pytest
 from oauth_broker import VERSION
 from oauth_broker.oauth.tokens import session_id_of
 from oauth_broker.operations.exchange import CODE_SECONDS
-from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
+from oauth_broker.sessions.row import LEASE_MARGIN_SECONDS
 from tests.local.aries import Fault
 from tests.support.deployment import APP_URI, GRACE, ISSUER
 from tests.support.parameters import ISSUERS_WITH_A_PATH

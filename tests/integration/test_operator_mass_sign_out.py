@@ -16,7 +16,7 @@ from oauth_broker.operator.search import PAGE_ROWS
 from oauth_broker.operator.sweep import ROWS_PER_SECOND
 from oauth_broker.secret import session_reference
 from oauth_broker.sessions.control_item import CACHE_SECONDS
-from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
+from oauth_broker.sessions.row import LEASE_MARGIN_SECONDS
 from tests.support.aws_calls import NOT_APPLIED, ProcessDied
 from tests.support.deployment import CLIENT_ID, GRACE, OTHER_CLIENT_ID, PREFIX, TABLE
 from tests.support.lambda_context import FUNCTION_SECONDS

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from oauth_broker.oauth.tokens import secret_name
-from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
+from oauth_broker.sessions.row import LEASE_MARGIN_SECONDS
 from oauth_broker.sessions.table import ENDED_ROW_SECONDS
 from tests.support.deployment import APP_URI, CLIENT_ID, GRACE, PREFIX, TABLE
 from tests.support.lambda_context import FUNCTION_SECONDS

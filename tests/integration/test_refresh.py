@@ -10,7 +10,7 @@ import pytest
 from oauth_broker.aries.client import _DEFAULT_EXPIRES_IN
 from oauth_broker.oauth.tokens import RefreshToken, secret_name, secret_version
 from oauth_broker.secret import Secret
-from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
+from oauth_broker.sessions.row import LEASE_MARGIN_SECONDS
 from tests.local.aries import Fault
 from tests.support.clock import RunningClock
 from tests.support.deployment import ARIES_CLIENT_SECRET, CALLBACK_URI, GRACE, OTHER_CLIENT_ID, PREFIX, SCOPE, TABLE

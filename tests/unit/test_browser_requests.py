@@ -24,7 +24,7 @@ from oauth_broker.errors import (
     UnsupportedResponseType,
 )
 from oauth_broker.oauth.authorization import AuthorizationRequest, ProviderCallback
-from oauth_broker.oauth.requests import canonical_scope
+from oauth_broker.oauth.scope import canonical_scope
 from oauth_broker.secret import Secret
 from tests.support.drawn import secret_texts
 from tests.support.pkce import CHALLENGE

@@ -14,7 +14,7 @@ import pytest
 
 import oauth_broker
 from oauth_broker.oauth.tokens import RefreshToken
-from oauth_broker.operations.endpoint import TokenResponse
+from oauth_broker.operations.token_response import TokenResponse
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.web.http import HttpRequest, HttpResponse

@@ -17,7 +17,7 @@ from oauth_broker.errors import (
     UnsupportedResponseType,
 )
 from oauth_broker.oauth.pkce import is_challenge
-from oauth_broker.oauth.requests import requested_scope, scope_values
+from oauth_broker.oauth.scope import requested_scope, scope_values
 from oauth_broker.secret import Secret
 from oauth_broker.web import pages
 from oauth_broker.web.http import HttpRequest

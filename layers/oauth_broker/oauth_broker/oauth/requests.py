@@ -10,27 +10,13 @@ from urllib.parse import unquote_plus
 
 from oauth_broker.config.clients import Client, Registry
 from oauth_broker.errors import InvalidClient, InvalidGrant, InvalidRequest, UnsupportedGrantType
+from oauth_broker.oauth.scope import requested_scope
 from oauth_broker.oauth.tokens import RefreshToken
 from oauth_broker.secret import Secret
 from oauth_broker.web.http import HttpRequest
 from oauth_broker.web.parameters import Parameters, parse_form, parse_form_or_json, parse_json
 
 _UNKNOWN_CLIENT = "No app is registered with this client_id. Check the client_id."
-
-
-def scope_values(scope: str) -> frozenset[str]:
-    """Return the values of a scope. Their order and repetition mean nothing (RFC 6749 section 3.3)."""
-    return frozenset(scope.split(" ")) - {""}
-
-
-def canonical_scope(scope: str) -> str:
-    """Return the scope with its values sorted: equal sets become equal texts."""
-    return " ".join(sorted(scope_values(scope)))
-
-
-def requested_scope(parameters: Parameters) -> str | None:
-    """Return the app's scope in canonical form, or None. Blanks at its ends and doubled blanks mean nothing."""
-    return canonical_scope(parameters.get("scope") or "") or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,7 @@ from oauth_broker.operations.exchange import (
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url
 from oauth_broker.sessions.conditional_update import ConditionFailed
-from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS
-from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.row import LEASE_MARGIN_SECONDS, SignIn
 from oauth_broker.sessions.table import SignIns
 from oauth_broker.web import pages
 from oauth_broker.web.cookies import BrowserCookies

@@ -22,10 +22,7 @@ from oauth_broker.errors import (
     ServiceUnavailable,
     Throttled,
 )
-from oauth_broker.oauth.redirects import AuthorizationResponse
 from oauth_broker.runtime.invocation import Invocation, LambdaContext, Telemetry
-from oauth_broker.secret import Secret
-from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.web.http import HttpRequest, HttpResponse, json_response
 from oauth_broker.web.pages import page
 
@@ -88,6 +85,9 @@ class Endpoint:
     def _refuse(self, error: BrokerError, request: HttpRequest, invocation: Invocation) -> HttpResponse:
         match error:
             case RedirectError():
+                # Only the two functions that a browser visits come here, and the others load nothing for it.
+                from oauth_broker.oauth.redirects import AuthorizationResponse
+
                 _count_sign_in(error, invocation)
                 invocation.log("sign_in_failed", client_id=error.client_id, error=error.error.code, reason=error.reason)
                 issuer = self.settings.issuer_for(request.domain_name)
@@ -154,26 +154,6 @@ def _count_sign_in(error: RedirectError, invocation: Invocation) -> None:
             invocation.count("RequestsRefused", error=error.error.code)
         case "repeated":
             pass
-
-
-@dataclass(frozen=True, slots=True)
-class TokenResponse:
-    """Tokens for the app: Aries' access token and the broker's own refresh token, None if there is no refresh."""
-
-    secret: SessionSecret
-    refresh_token: Secret | None
-
-    def to_response(self, now: float) -> HttpResponse:
-        """Return the 200 answer. ``expires_in`` is the true time left at ``now``, in whole seconds."""
-        members: dict[str, str | int] = {
-            "access_token": self.secret.access_token.reveal(),
-            "token_type": "Bearer",
-            "expires_in": max(0, self.secret.access_expires_at - ceil(now)),
-            "scope": self.secret.scope,
-        }
-        if self.refresh_token is not None:
-            members["refresh_token"] = self.refresh_token.reveal()
-        return json_response(members, headers={"pragma": "no-cache"})
 
 
 def oauth_error(error: OAuthError, request_id: str) -> HttpResponse:

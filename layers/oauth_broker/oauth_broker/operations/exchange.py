@@ -22,7 +22,7 @@ from oauth_broker.errors import (
     ServiceUnavailable,
     TemporarilyUnavailable,
 )
-from oauth_broker.oauth.requests import canonical_scope
+from oauth_broker.oauth.scope import canonical_scope
 from oauth_broker.oauth.tokens import app_digest, authorization_code, request_mac
 from oauth_broker.operations.rate_limits import HOUR, RateLimits
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS

@@ -11,7 +11,7 @@ from oauth_broker.errors import InvalidGrant
 from oauth_broker.oauth.pkce import challenge_of, verifies
 from oauth_broker.oauth.requests import AuthorizationCodeGrant
 from oauth_broker.oauth.tokens import RefreshToken, app_digest, session_id_of_code
-from oauth_broker.operations.endpoint import TokenResponse
+from oauth_broker.operations.token_response import TokenResponse
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url, digest
 from oauth_broker.sessions.conditional_update import ConditionFailed

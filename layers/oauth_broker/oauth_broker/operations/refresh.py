@@ -23,31 +23,31 @@ a lease.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from oauth_broker.clock import Backoff, Clock
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import InvalidGrant, OAuthError, Paused, ServiceUnavailable, UnsupportedGrantType
 from oauth_broker.oauth.requests import RefreshTokenGrant
-from oauth_broker.operations.endpoint import TokenResponse
 from oauth_broker.operations.pause import Pause, paused
 from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from oauth_broker.operations.renewal import RENEWAL_SECONDS, Renewal
 from oauth_broker.operations.resolution import Resolution
+from oauth_broker.operations.token_response import TokenResponse
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url
 from oauth_broker.sessions.conditional_update import ConditionFailed
-from oauth_broker.sessions.leases import LEASE_MARGIN_SECONDS, Lease, Leases
+from oauth_broker.sessions.leases import Lease, Leases
 from oauth_broker.sessions.not_before import NotBefore
-from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.row import LEASE_MARGIN_SECONDS, SignIn
 from oauth_broker.sessions.verdict import Terms, Verdict, judge
 
 # The longest wait for another worker's answer or for the end of a pause.
 _LEASE_WAIT_SECONDS = 6.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(NamedTuple):
     """A refresh request, with the terms for each verdict on it.
 
     ``time_left`` returns the seconds that the request may still wait.
@@ -126,7 +126,7 @@ class Refresh:
                 return answer
             # The verdict found the named scope granted, and a session's scope never changes. The lease's condition can
             # only compare whole texts, so the next try leaves the scope out.
-            request = replace(request, grant=replace(request.grant, scope=None))
+            request = request._replace(grant=replace(request.grant, scope=None))
         raise ServiceUnavailable("too_little_time")
 
     def _request(self, grant: RefreshTokenGrant, invocation: Invocation) -> _Request:

@@ -11,10 +11,11 @@ from oauth_broker.clock import Backoff, Clock
 from oauth_broker.config.dialect import Outcome
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import ForgedToken, InvalidGrant, Paused, ServiceUnavailable
-from oauth_broker.oauth.requests import RefreshTokenGrant, canonical_scope
+from oauth_broker.oauth.requests import RefreshTokenGrant
+from oauth_broker.oauth.scope import canonical_scope
 from oauth_broker.oauth.tokens import RefreshToken
-from oauth_broker.operations.endpoint import TokenResponse
 from oauth_broker.operations.pause import Pause
+from oauth_broker.operations.token_response import TokenResponse
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.conditional_update import ConditionFailed
@@ -74,7 +75,7 @@ class Renewal:
             self._note(self._pause.served, invocation)
         invocation.count("RefreshesSucceeded")
         invocation.log("refresh_succeeded")
-        return token_response(committed, stored.secret)
+        return TokenResponse.of(committed, stored.secret)
 
     def _is_expired(self, stored: StoredTokens) -> bool:
         return stored.secret.access_expires_at <= self._clock.now() + self._settings.refresh_grace_seconds
@@ -191,11 +192,6 @@ class Renewal:
             write()
         except (ServiceUnavailable, ConditionFailed) as error:
             invocation.log("not_noted", reason=error.reason)
-
-
-def token_response(row: SignIn, secret: SessionSecret) -> TokenResponse:
-    """Return the answer for the committed ``row`` (step 7). Each repetition gives the same answer."""
-    return TokenResponse(secret, RefreshToken.mint(row.session_id, row.generation, secret.session_key).text)
 
 
 def refuse_forged(secret: SessionSecret, grant: RefreshTokenGrant, invocation: Invocation) -> None:

@@ -6,8 +6,8 @@ from oauth_broker.clock import Clock
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import BrokerError, ForgedToken, InvalidGrant, InvalidScope, ServiceUnavailable
 from oauth_broker.oauth.requests import RefreshTokenGrant
-from oauth_broker.operations.endpoint import TokenResponse
-from oauth_broker.operations.renewal import refuse_forged, token_response
+from oauth_broker.operations.renewal import refuse_forged
+from oauth_broker.operations.token_response import TokenResponse
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.session_end import SessionEnd
@@ -67,4 +67,4 @@ class Resolution:
             raise ServiceUnavailable("replay_expired", row.rotated_at + self._settings.refresh_grace_seconds - now)
         invocation.count("RefreshesReplayed")
         invocation.log("refresh_replayed")
-        return token_response(row, secret)
+        return TokenResponse.of(row, secret)

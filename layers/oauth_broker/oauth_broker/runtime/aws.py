@@ -5,9 +5,8 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import boto3
 from botocore import httpsession
@@ -166,8 +165,7 @@ _THROTTLING_CODES = frozenset(
 _NOT_ALLOWED_CODES = frozenset({"AccessDeniedException", "AccessDenied"})
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """DynamoDB's answer to a conditional write.
 
     If the write was applied, ``item`` has the attributes chosen by ``ReturnValues``. If the condition failed, ``item``

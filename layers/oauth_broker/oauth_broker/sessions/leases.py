@@ -13,10 +13,6 @@ from oauth_broker.sessions.conditional_update import Rows
 from oauth_broker.sessions.row import SignIn, Value, entry, extended
 from oauth_broker.sessions.verdict import Terms
 
-# A lease, and the claim of a sign-in, outlive their worker by this much, so that the worker of an expired one is dead.
-# Clocks differ, and Aries may work a moment longer on an abandoned request.
-LEASE_MARGIN_SECONDS = 10
-
 
 @dataclass(frozen=True, slots=True)
 class Lease:

@@ -9,6 +9,10 @@ from typing import Any, Literal
 # The value of the attribute token_store if a sign-in failed before the broker asked for a secret.
 NO_TOKENS = "none"
 
+# A lease, and the claim of a sign-in, outlive their worker by this much, so that the worker of an expired one is dead.
+# Clocks differ, and Aries may work a moment longer on an abandoned request.
+LEASE_MARGIN_SECONDS = 10
+
 # The broker ended a `dead` session. The app or the operator signed out a `revoked` one.
 Status = Literal["pending", "claimed", "issued", "failed", "active", "dead", "revoked"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from oauth_broker.oauth.requests import RefreshTokenGrant, scope_values
+from oauth_broker.oauth.requests import RefreshTokenGrant
+from oauth_broker.oauth.scope import scope_values
 from oauth_broker.sessions.row import SignIn
 
 
