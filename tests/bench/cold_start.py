@@ -24,6 +24,8 @@ sys.path.pop()
 WARM_REQUESTS = 10
 
 Request = Callable[[], Any]
+Times = list[tuple[float, float]]
+Started = tuple[Request, Any, Times]
 
 
 def handler(told: dict[str, Any]) -> Request:
@@ -77,11 +79,7 @@ def main() -> None:
     sys.path[:0] = told["folders"]
     # Garbage of this program must not count as work of the start.
     gc.collect()
-    times = [_times()]
-    request = KINDS[told["kind"]](told)
-    times.append(_times())
-    answer = request()
-    times.append(_times())
+    request, answer, times = _at_depth(told["depth"], lambda: _started(told))
     peak_bytes = _peak_bytes()
     for _ in range(WARM_REQUESTS if told["warm"] else 0):
         request()
@@ -98,6 +96,21 @@ def main() -> None:
             }
         )
     )
+
+
+def _started(told: dict[str, Any]) -> Started:
+    """Start the function and send its first request. Return the request, its answer, and the times around both."""
+    times = [_times()]
+    request = KINDS[told["kind"]](told)
+    times.append(_times())
+    answer = request()
+    times.append(_times())
+    return request, answer, times
+
+
+def _at_depth(depth: int, call: Callable[[], Started]) -> Started:
+    """Call with ``depth`` more frames on the stack."""
+    return _at_depth(depth - 1, call) if depth else call()
 
 
 def _times() -> tuple[float, float]:

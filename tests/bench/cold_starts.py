@@ -106,10 +106,13 @@ class ColdStarts:
             self._asked[name] = self._stand_in.asked
         self._stand_in.replay()
 
-    def start(self, kind: Kind, name: str, *, extra: Path | None = None) -> ColdStart:
-        """Start once, with ``extra`` first on the path. Raises WrongStart if the start does other work."""
+    def start(self, kind: Kind, name: str, *, depth: int = 0, extra: Path | None = None) -> ColdStart:
+        """Start once, ``depth`` frames deep, with ``extra`` first on the path.
+
+        Raises WrongStart if the start does other work.
+        """
         self._stand_in.asked = []
-        told = self._run(kind, name, warm=kind == "ours", extra=extra)
+        told = self._run(kind, name, warm=kind == "ours", depth=depth, extra=extra)
         expected = [asked.key for asked in self._asked[name]]
         found = [asked.key for asked in self._stand_in.asked[: len(expected)]]
         if sorted(found) != sorted(expected):
@@ -127,7 +130,7 @@ class ColdStarts:
         """Return the calls of a function's first request in order."""
         return [asked.name for asked in self._asked[name]]
 
-    def _run(self, kind: Kind, name: str, *, warm: bool, extra: Path | None = None) -> dict[str, Any]:
+    def _run(self, kind: Kind, name: str, *, warm: bool, depth: int = 0, extra: Path | None = None) -> dict[str, Any]:
         folders = self._folders(kind, name)
         spec = {
             "kind": kind,
@@ -137,6 +140,7 @@ class ColdStarts:
             "requests": NEEDS[name].requests,
             "calls": [asked.as_call(self._stand_in.url + ARIES_PATH) for asked in self._asked.get(name, [])],
             "warm": warm,
+            "depth": depth,
         }
         done = subprocess.run(
             [self._python, "-I", "-S", "-B", _SCRIPT],
