@@ -19,7 +19,7 @@ from tests.faults.test_storm import Concurrent, signed_in
 from tests.support.deployment import GRACE
 from tests.support.lambda_context import FUNCTION_SECONDS
 from tests.support.leases import LEASE_SECONDS
-from tests.support.long import long_but
+from tests.support.long import long
 
 SESSIONS = 1000
 MOST_CALLS_A_SECOND = 20
@@ -136,10 +136,10 @@ def asking_for_one_session(refusal: Reply, seconds: int) -> None:
     [
         # Fewer than five refused sessions pause nobody, however rarely others come.
         (1, 60, 60.0, 429),
-        *long_but([], [(1, 60, 60.0, 401), (1, 100, 10.0, 429), (4, 60, 60.0, 429)]),
+        *long((1, 60, 60.0, 401), (1, 100, 10.0, 429), (4, 60, 60.0, 429)),
         # More refused sessions pause nobody either, as long as Aries serves somebody every few seconds.
         (5, 200, 0.5, 401),
-        *long_but([], [(5, 200, 0.5, 429), (10, 200, 0.5, 429), (20, 400, 0.1, 429)]),
+        *long((5, 200, 0.5, 429), (10, 200, 0.5, 429), (20, 400, 0.1, 429)),
     ],
 )
 def test_sessions_that_aries_refuses_for_reasons_of_their_own_hold_up_nobody_else(

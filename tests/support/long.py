@@ -16,6 +16,11 @@ def long_but(quick: Iterable[Any], values: Iterable[Any]) -> list[Any]:
     return [value if value in in_quick else pytest.param(value, marks=pytest.mark.long) for value in parameters]
 
 
+def long(*rows: tuple[Any, ...]) -> list[Any]:
+    """Return these rows of several parameters as long ones."""
+    return [pytest.param(*row, marks=pytest.mark.long) for row in rows]
+
+
 class Run:
     """The run of pytest; ``is_quick`` if it has the option --quick."""
 
