@@ -26,9 +26,9 @@ from oauth_broker.operations.renewal import Renewal
 from oauth_broker.secret import Secret
 from oauth_broker.sessions import secret_store, verdict
 from oauth_broker.sessions.control_item import ControlItem
-from oauth_broker.sessions.escrow import Escrow
 from oauth_broker.sessions.leases import Leases
 from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.seal import Seal
 from oauth_broker.sessions.secret_store import SecretsManagerStore
 from oauth_broker.sessions.token_store import TokenStore
 from oauth_broker.sessions.verdict import Verdict
@@ -265,10 +265,10 @@ def storing_under_a_version_that_no_fence_leads_to(patch: Patch) -> None:
 
 
 def nothing_sealed_if_secrets_manager_refuses(patch: Patch) -> None:
-    def refuse(self: Escrow, session_id: str, secret: Any) -> Any:
+    def refuse(self: Seal, *given: Any) -> Any:
         raise ServiceUnavailable("kms:refused", retriable=False)
 
-    patch.setattr(Escrow, "seal", refuse)
+    patch.setattr(Seal, "seal", refuse)
 
 
 def answering_what_is_not_committed(patch: Patch) -> None:

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support.deployment import GRACE
-from tests.support.world import World
+from tests.support.world import World, running_world
 
 
 @contextmanager
-def costing(world: World, *, dynamodb: int, secrets: int, aries: int) -> Iterator[None]:
+def costing(world: World, *, dynamodb: int, secrets: int = 0, kms: int = 0, aries: int = 0) -> Iterator[None]:
     """Assert that the block makes exactly these calls, and none to any other service."""
     world.aws.made.clear()
     calls = world.aries.token_calls
     yield
-    counted = {"dynamodb": dynamodb, "secrets-manager": secrets}
+    counted = {"dynamodb": dynamodb, "secrets-manager": secrets, "kms": kms}
     assert world.aws.counted() == {service: count for service, count in counted.items() if count}
     assert world.aries.token_calls - calls == aries
 
@@ -50,6 +50,32 @@ def test_a_whole_session_costs_what_the_budget_says(world: World) -> None:
         assert phone.refresh(first).status == 200
     with costing(world, dynamodb=1, secrets=1, aries=0):
         assert phone.revoke().status == 200
+
+
+def test_a_whole_session_in_the_row_costs_what_the_budget_says() -> None:
+    with running_world(TOKEN_STORE="row") as world:
+        warm = world.signed_in()
+        world.clock.time += GRACE + 1
+        assert warm.refresh().status == 200
+        phone = world.phone()
+        with costing(world, dynamodb=1):
+            authorized = phone.authorize()
+        returning = phone.approve(authorized)
+        with costing(world, dynamodb=2, kms=1, aries=1):
+            code = phone.callback(returning).query["code"]
+        with costing(world, dynamodb=2, kms=1):
+            assert phone.redeem(code).status == 200
+        with costing(world, dynamodb=1, kms=1):
+            assert phone.refresh().status == 200
+        world.clock.time += GRACE + 1
+        first = phone.refresh_token
+        with costing(world, dynamodb=2, kms=2, aries=1):
+            assert phone.refresh().status == 200
+        with costing(world, dynamodb=1, kms=1):
+            assert phone.refresh(first).status == 200
+        with costing(world, dynamodb=1):
+            assert phone.revoke().status == 200
+        assert phone.refresh().json["error"] == "invalid_grant"
 
 
 def test_a_late_retry_costs_no_more_than_a_refresh(world: World) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from oauth_broker.secret import Secret
-from oauth_broker.sessions.escrow import Escrow
 from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.seal import Seal
 from oauth_broker.sessions.session_secret import SessionSecret
 from tests.support.functions import ROOT
 from tests.support.row_attributes import WRITTEN
@@ -222,7 +222,8 @@ def test_the_escrow_is_sealed_under_a_context_that_the_roles_allow() -> None:
             raise AssertionError("nothing is opened here")
 
     row = SignIn("session", "active", 0, client_id="app", fence=3)
-    Escrow(Kms, "key").seal(row, SessionSecret(Secret("k"), "holder", Secret("a" * 9000), None, 0, "scope"))
+    secret = SessionSecret(Secret("k"), "holder", Secret("a" * 9000), None, 0, "scope")
+    Seal(Kms, "key").seal(row, secret, "escrow")
     keys = CONDITIONS[ESCROW]["ForAllValues:StringEquals"]["kms:EncryptionContextKeys"]
     assert contexts
     for context in contexts:

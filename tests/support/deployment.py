@@ -55,6 +55,7 @@ _SETTINGS = {
     "LATE_RETRY": "allow",
     "SOURCE_LIMIT": "300",
     "SIGN_IN_LIMIT": "600",
+    "TOKEN_STORE": "secrets",
     "TABLE_NAME": TABLE,
     "SECRET_PREFIX": PREFIX,
     "KEY_ID": KEY_ID,

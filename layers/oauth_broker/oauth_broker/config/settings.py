@@ -45,6 +45,7 @@ class Settings:
     late_retry: bool
     source_limit: int
     sign_in_limit: int
+    tokens_in_row: bool
     table_name: str
     secret_prefix: str
     key_id: str
@@ -91,6 +92,7 @@ class Settings:
             late_retry=read.choice("LATE_RETRY", {"allow": True, "revoke": False}),
             source_limit=read.integer("SOURCE_LIMIT", 0, 6000),
             sign_in_limit=read.integer("SIGN_IN_LIMIT", 0, 6000),
+            tokens_in_row=read.choice("TOKEN_STORE", {"secrets": False, "row": True}),
             table_name=read.text("TABLE_NAME", _VISIBLE, "a table's name"),
             secret_prefix=read.text(
                 "SECRET_PREFIX", re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}"), "the beginning of a secret's name"

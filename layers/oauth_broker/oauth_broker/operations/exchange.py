@@ -29,10 +29,10 @@ from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret, base64url, digest
 from oauth_broker.sessions.conditional_update import ConditionFailed
-from oauth_broker.sessions.row import SignIn
-from oauth_broker.sessions.secret_store import SecretStore
+from oauth_broker.sessions.row import IN_ROW, SignIn
 from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.sessions.table import SignIns
+from oauth_broker.sessions.token_store import StoredTokens, TokenStore
 from oauth_broker.web import pages
 
 # The life of the app's code. RFC 6749 section 4.1.2 recommends at most ten minutes. Apps redeem it within seconds.
@@ -72,14 +72,15 @@ class Exchange:
         self,
         settings: Settings,
         sign_ins: SignIns,
-        secret_store: SecretStore,
+        token_store: TokenStore,
         provider: Provider,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._registry = settings.registry
         self._sign_ins = sign_ins
-        self._secret_store = secret_store
+        self._token_store = token_store
+        self._stores_in_row = settings.tokens_in_row
         self._provider = provider
         self._clock = clock
         self._random_bytes = random_bytes
@@ -121,9 +122,10 @@ class Exchange:
             if tokens.scope is not None and canonical_scope(tokens.scope) != row.scope:
                 raise self._fail(row, InvalidScope.code, "scope_differs", invocation, may_have_a_secret=False)
             self._limits.count(row.client_id, invocation.source)
-            version = self._store(row, tokens, invocation)
-            invocation.count("SecretsCreated")
-            return self._issue(row, tokens, version, browser, invocation)
+            stored = self._store(row, tokens, invocation)
+            if not self._stores_in_row:
+                invocation.count("SecretsCreated")
+            return self._issue(row, stored, browser, invocation)
         except ProviderFailure as failure:
             if failure.outcome is Outcome.MISCONFIGURED:
                 invocation.count("ProviderMisconfigured")
@@ -131,11 +133,12 @@ class Exchange:
             error = _error_code(passes=passes)
             raise self._fail(row, error, failure.reason, invocation, may_have_a_secret=False) from failure
         except ConditionFailed as failure:
-            raise self._fail(row, ServerError.code, "took_too_long", invocation) from failure
+            raise self._fail_after_storing(row, ServerError.code, "took_too_long", invocation) from failure
         except ServiceUnavailable as failure:
-            raise self._fail(row, _error_code(passes=failure.retriable), failure.reason, invocation) from failure
+            error = _error_code(passes=failure.retriable)
+            raise self._fail_after_storing(row, error, failure.reason, invocation) from failure
 
-    def _store(self, row: SignIn, tokens: ProviderTokens, invocation: Invocation) -> str:
+    def _store(self, row: SignIn, tokens: ProviderTokens, invocation: Invocation) -> StoredTokens:
         secret = SessionSecret(
             session_key=Secret(base64url(self._random_bytes(32))),
             holder=app_digest(row.client_id, row.redirect_uri, row.app_code_challenge),
@@ -144,22 +147,23 @@ class Exchange:
             access_expires_at=tokens.expires_at,
             scope=row.scope,
         )
+        create = self._token_store.create_in_row if self._stores_in_row else self._token_store.create
         return self._backoff.until_done(
-            lambda: self._secret_store.create(row.session_id, secret),
+            lambda: create(row, secret),
             lambda: invocation.remaining() - AWS_CALL_SECONDS - ANSWER_SECONDS,
         )
 
-    def _issue(
-        self, row: SignIn, tokens: ProviderTokens, version: str, browser: Browser, invocation: Invocation
-    ) -> SignIn:
+    def _issue(self, row: SignIn, stored: StoredTokens, browser: Browser, invocation: Invocation) -> SignIn:
         now = self._clock.now()
         issued = replace(
             row,
             code_hash=digest(authorization_code(row.session_id, browser.secret).reveal()),
             code_expires_at=int(now) + CODE_SECONDS,
-            secret_version=version,
-            access_expires_at=tokens.expires_at,
+            secret_version=stored.version,
+            access_expires_at=stored.secret.access_expires_at,
             token_scope=row.scope,
+            token_store=IN_ROW if self._stores_in_row else row.token_store,
+            sealed=stored.sealed,
         )
         self._backoff.until_done(
             lambda: self._sign_ins.issue(issued, self._clock.now()),
@@ -167,8 +171,12 @@ class Exchange:
         )
         return issued
 
+    def _fail_after_storing(self, row: SignIn, error: str, reason: str, invocation: Invocation) -> RedirectError:
+        # The secret may be there even if the answer of its creation was lost. A row needs no secret.
+        return self._fail(row, error, reason, invocation, may_have_a_secret=not self._stores_in_row)
+
     def _fail(
-        self, row: SignIn, error: str, reason: str, invocation: Invocation, *, may_have_a_secret: bool = True
+        self, row: SignIn, error: str, reason: str, invocation: Invocation, *, may_have_a_secret: bool
     ) -> RedirectError:
         try:
             self._sign_ins.fail_claimed(

@@ -110,11 +110,14 @@ class Parts:
     @cached_property
     def token_store(self) -> TokenStore:
         """The tokens of sessions, in Secrets Manager or sealed in the row."""
-        from oauth_broker.sessions.escrow import Escrow
+        from oauth_broker.sessions.seal import Seal
         from oauth_broker.sessions.token_store import TokenStore
 
-        escrow = Escrow(self.kms, self.settings.key_id)
-        return TokenStore(self.sign_ins, self.secret_store, escrow, self.clock, self.random_bytes)
+        seal = Seal(self.kms, self.settings.key_id)
+        if self.settings.tokens_in_row:
+            # Every sign-in and every refresh needs the client, so the start makes it, with a whole core.
+            seal.client()
+        return TokenStore(self.sign_ins, self.secret_store, seal, self.clock, self.random_bytes)
 
     @cached_property
     def session_end(self) -> SessionEnd:
@@ -163,7 +166,7 @@ class Parts:
         """The work on a sign-in under its claim."""
         from oauth_broker.operations.exchange import Exchange
 
-        return Exchange(self.settings, self.sign_ins, self.secret_store, self.provider, self.clock, self.random_bytes)
+        return Exchange(self.settings, self.sign_ins, self.token_store, self.provider, self.clock, self.random_bytes)
 
     @cached_property
     def callback(self) -> Callback:

@@ -58,7 +58,7 @@ class Redeem:
         if row.status in ENDED_STATES:
             raise InvalidGrant("session_ended")
         if row.status == "active":
-            raise self._session_end.end_reused(row.session_id, "code_reused", invocation)
+            raise self._session_end.end_reused(row, "code_reused", invocation)
         # This comes after the check for reuse: a code that comes again ends its session under any registration.
         if not grant.client.allows_redirect(row.redirect_uri):
             raise InvalidGrant("redirect_uri_removed")

@@ -60,7 +60,7 @@ class Renewal:
         Raises ConditionFailed if this worker has lost the lease, and otherwise like Refresh.
         """
         if not grant.client.allows_scope(row.scope):
-            raise self._session_end.end_disallowed(row.session_id, invocation)
+            raise self._session_end.end_disallowed(row, invocation)
         with self._given_back(row, invocation):
             earlier = self._roll_forward(row, invocation)
             current = earlier.secret if earlier else self._token_store.committed(row)
@@ -162,6 +162,7 @@ class Renewal:
             access_expires_at=stored.secret.access_expires_at,
             token_scope=stored.secret.scope,
             escrow=stored.escrow,
+            sealed=stored.sealed,
             timeline=extended(row.timeline, entry(now, "refreshed", how)),
         )
         self._backoff.until_done(

@@ -38,9 +38,9 @@ class Resolution:
             case Verdict.BEFORE_MASS_SIGN_OUT:
                 raise InvalidGrant("mass_sign_out")
             case Verdict.DISALLOWED:
-                raise self._session_end.end_disallowed(row.session_id, invocation)
+                raise self._session_end.end_disallowed(row, invocation)
             case Verdict.SUPERSEDED:
-                raise self._session_end.end_reused(row.session_id, "token_reused", invocation)
+                raise self._session_end.end_reused(row, "token_reused", invocation)
             case _:
                 raise self._judge_unknown_token(row, grant, invocation)
 
@@ -53,7 +53,7 @@ class Resolution:
         if not token.is_authentic(self._token_store.committed(row).session_key):
             return ForgedToken()
         if token.generation < row.generation:
-            return self._session_end.end_reused(row.session_id, "token_reused", invocation)
+            return self._session_end.end_reused(row, "token_reused", invocation)
         # The app is ahead of the table: somebody restored the table from a backup.
         invocation.count("RestoredFromBackup")
         return ServiceUnavailable("restored_from_backup", retry_after=60)

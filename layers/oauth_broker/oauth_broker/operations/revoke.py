@@ -47,16 +47,18 @@ class Revoke:
         try:
             if self._limits.is_exceeded(client_id, invocation.source):
                 self._refuse_unknown(token)
-            self._end(
+            has_secret = self._end(
                 token, f"{_CLIENT} AND (handle_hash = :hash OR previous_hash = :hash)", client_id, hash=token.hash
             )
         except ConditionFailed as failure:
             if not self._end_as_found(failure.found, token, client_id):
                 self._limits.count(client_id, invocation.source)
                 return
+            has_secret = failure.found is not None and not failure.found.token_store
         invocation.count("SignOuts")
         invocation.log("signed_out")
-        delete_secret(self._secret_store, token.session_id, invocation)
+        if has_secret:
+            delete_secret(self._secret_store, token.session_id, invocation)
 
     def _refuse_unknown(self, token: RefreshToken) -> None:
         """Raise ConditionFailed for an unknown token, without a write, because this address has tried many tokens."""
@@ -64,9 +66,10 @@ class Revoke:
         if row is None or not (token.has_hash(row.handle_hash) or token.has_hash(row.previous_hash)):
             raise ConditionFailed(row)
 
-    def _end(self, token: RefreshToken, condition: str, client_id: str, **values: Value) -> None:
+    def _end(self, token: RefreshToken, condition: str, client_id: str, **values: Value) -> bool:
+        """End the session. Return whether it has a secret."""
         now = self._clock.now()
-        self._sign_ins.end(
+        return self._sign_ins.end(
             token.session_id, "revoked", "signed_out", now, condition=condition, client_id=client_id, **values
         )
 

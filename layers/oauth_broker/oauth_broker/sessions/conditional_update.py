@@ -102,6 +102,12 @@ class Rows:
             self._update(session_id, timeline_entry, update, condition, "ALL_NEW", already_applied, values)
         )
 
+    def update_and_take(
+        self, session_id: str, timeline_entry: str, update: str, condition: str, /, **values: Value
+    ) -> dict[str, Any]:
+        """Do as ``update`` and return the new row in DynamoDB's form, unparsed."""
+        return self._update(session_id, timeline_entry, update, condition, "ALL_NEW", _never, values)
+
     def _update(
         self,
         session_id: str,

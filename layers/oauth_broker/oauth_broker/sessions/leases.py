@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from oauth_broker.oauth.requests import RefreshTokenGrant
 from oauth_broker.sessions.conditional_update import Rows
-from oauth_broker.sessions.row import SignIn, Value, entry, extended
+from oauth_broker.sessions.row import IN_ROW, SignIn, Value, entry, extended
 from oauth_broker.sessions.verdict import Terms
 
 
@@ -96,17 +96,20 @@ class Leases:
         """Commit a refresh: the only linearization point.
 
         ``row`` is the leased row with the new ``generation``, ``handle_hash``, ``secret_version``,
-        ``access_expires_at``, ``token_scope``, ``escrow`` and ``timeline``. ``token_hash`` is the hash of the presented
-        token. The update sets values and adds to none, so applying it twice changes nothing.
+        ``access_expires_at``, ``token_scope``, ``escrow`` or ``sealed``, and ``timeline``. ``token_hash`` is the hash
+        of the presented token. The update sets values and adds to none, so applying it twice changes nothing.
         """
         values: dict[str, Value] = {"escrow": row.escrow} if row.escrow else {}
+        if row.token_store == IN_ROW:
+            values = {"sealed": row.sealed}
         self._rows.update(
             row.session_id,
             "",
             "SET generation = :next, previous_hash = :presented, handle_hash = :handle_hash,"
             " secret_version = :secret_version, access_expires_at = :access_expires_at, token_scope = :token_scope,"
             " committed_fence = :fence, rotated_at = :rotated_at, timeline = :timeline"
-            + (", escrow = :escrow REMOVE" if values else " REMOVE escrow,")
+            + "".join(f", {name} = :{name}" for name in values)
+            + (" REMOVE" if values else " REMOVE escrow,")
             + " lease_id, lease_until",
             "fence = :fence AND lease_id = :lease_id AND generation = :generation AND #status = :active"
             " AND expires_at > :now",

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-# The value of the attribute token_store if a sign-in failed before the broker asked for a secret.
-NO_TOKENS = "none"
+# Where the tokens of a row are. An unset attribute token_store means: in a secret, or not stored yet.
+TokensIn = Literal["", "none", "row"]
+# The sign-in failed before the broker asked for a secret.
+NO_TOKENS: TokensIn = "none"
+# The row's attribute ``sealed`` has the tokens, and nobody ever makes a secret.
+IN_ROW: TokensIn = "row"
 
 # A lease, and the claim of a sign-in, outlive their worker by this much, so that the worker of an expired one is dead.
 # Clocks differ, and Aries may work a moment longer on an abandoned request.
@@ -48,6 +52,8 @@ class SignIn:
     lease_id: str = ""
     lease_until: float = 0
     escrow: tuple[bytes, ...] = ()
+    token_store: TokensIn = ""
+    sealed: tuple[bytes, ...] = ()
     created_at: int = 0
     reference: str = ""
     timeline: tuple[str, ...] = ()

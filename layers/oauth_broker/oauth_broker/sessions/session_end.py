@@ -49,20 +49,20 @@ class SessionEnd:
     def end_refused(self, row: SignIn, invocation: Invocation) -> InvalidGrant:
         """End a session that Aries refuses for good. Raises ConditionFailed if this worker has lost the lease."""
         lease = "fence = :fence AND lease_id = :lease_id"
-        return self._end(row.session_id, "provider_refused", invocation, lease, fence=row.fence, lease_id=row.lease_id)
+        return self._end(row, "provider_refused", invocation, lease, fence=row.fence, lease_id=row.lease_id)
 
-    def end_reused(self, session_id: str, reason: str, invocation: Invocation) -> InvalidGrant:
+    def end_reused(self, row: SignIn, reason: str, invocation: Invocation) -> InvalidGrant:
         """End a session after its token or code came a second time, because two parties must hold it."""
         # The count comes before the write, because the write's answer may be lost. A false alarm is better than none.
         invocation.count("ReuseDetected")
-        return self._end(session_id, reason, invocation)
+        return self._end(row, reason, invocation)
 
-    def end_disallowed(self, session_id: str, invocation: Invocation) -> InvalidGrant:
+    def end_disallowed(self, row: SignIn, invocation: Invocation) -> InvalidGrant:
         """End a session after its app has lost the session's scope, whichever worker holds the lease."""
-        return self._end(session_id, "scope_removed", invocation)
+        return self._end(row, "scope_removed", invocation)
 
     def _end(
-        self, session_id: str, reason: str, invocation: Invocation, condition: str = "", **values: Value
+        self, row: SignIn, reason: str, invocation: Invocation, condition: str = "", **values: Value
     ) -> InvalidGrant:
         """End the session.
 
@@ -71,7 +71,7 @@ class SessionEnd:
         """
         now = self._clock.now()
         try:
-            self._sign_ins.end(session_id, "dead", reason, now, condition=condition, **values)
+            self._sign_ins.end(row.session_id, "dead", reason, now, condition=condition, **values)
         except ConditionFailed as failure:
             # Another worker, or the SDK's retry of this write, already ended the session, or it has expired since the
             # row was read. All three count as success. The one other cause is a lost lease.
@@ -79,8 +79,12 @@ class SessionEnd:
                 raise
         invocation.count("SessionsEnded", reason=reason)
         invocation.log("session_ended", level="warning", reason=reason)
+        if not row.token_store:
+            self._delete_secret(row, invocation)
+        return InvalidGrant(reason)
+
+    def _delete_secret(self, row: SignIn, invocation: Invocation) -> None:
         try:
-            delete_secret(self._secret_store, session_id, invocation)
+            delete_secret(self._secret_store, row.session_id, invocation)
         except ServiceUnavailable as error:
             invocation.log("secret_not_deleted", level="warning", reason=error.reason)
-        return InvalidGrant(reason)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from oauth_broker.sessions.conditional_update import Rows
-from oauth_broker.sessions.row import NO_TOKENS, SignIn, Value, entry
+from oauth_broker.sessions.row import IN_ROW, NO_TOKENS, SignIn, Value, entry
 
 # A dead or revoked row stays for so many seconds, for repeated sign-outs and for support.
 ENDED_ROW_SECONDS = 24 * 60 * 60
@@ -86,13 +86,18 @@ class SignIns(Rows):
         )
 
     def issue(self, row: SignIn, now: float) -> None:
-        """Move a sign-in that this worker claimed to ``issued``, with the code, times and secret of ``row``."""
+        """Move a sign-in that this worker claimed to ``issued``, with the code, times and tokens of ``row``."""
+        in_row: dict[str, Value] = {}
+        if row.token_store == IN_ROW:
+            in_row = {"token_store": row.token_store, "sealed": row.sealed}
         self.update(
             row.session_id,
             entry(now, "issued"),
             "SET #status = :issued, code_hash = :code_hash, code_expires_at = :code_expires_at,"
             " secret_version = :secret_version, access_expires_at = :access_expires_at,"
-            " token_scope = :token_scope, fence = :zero, committed_fence = :zero REMOVE code_verifier, lease_until",
+            " token_scope = :token_scope, fence = :zero, committed_fence = :zero"
+            + (", token_store = :token_store, sealed = :sealed" if in_row else "")
+            + " REMOVE code_verifier, lease_until",
             "#status = :claimed AND lease_id = :lease_id AND expires_at > :now",
             # Whatever the state of the row is by now, only this worker gives it this code.
             lambda found: found.code_hash == row.code_hash,
@@ -106,6 +111,7 @@ class SignIns(Rows):
             lease_id=row.lease_id,
             zero=0,
             now=int(now),
+            **in_row,
         )
 
     def redeem(self, row: SignIn, handle_hash: str, lease_id: str, expires_at: int, now: float) -> None:
@@ -141,12 +147,15 @@ class SignIns(Rows):
         *,
         condition: str = "",
         **values: Value,
-    ) -> None:
-        """End an active session: ``status`` is ``dead`` or ``revoked``. The row stays for a day."""
-        self.update(
+    ) -> bool:
+        """End an active session: ``status`` is ``dead`` or ``revoked``. The row stays for a day.
+
+        Returns whether the session has a secret. The row alone knows, because its store was chosen at the sign-in.
+        """
+        ended = self.update_and_take(
             session_id,
             entry(now, status, reason),
-            "SET #status = :ended, expires_at = :until REMOVE lease_id, lease_until, escrow",
+            "SET #status = :ended, expires_at = :until REMOVE lease_id, lease_until, escrow, sealed",
             "#status = :active AND expires_at > :now" + (f" AND {condition}" if condition else ""),
             ended=status,
             until=int(now) + ENDED_ROW_SECONDS,
@@ -154,6 +163,7 @@ class SignIns(Rows):
             now=int(now),
             **values,
         )
+        return "token_store" not in ended
 
     def end_in_any_state(self, session_id: str, reason: str, by: str, now: float) -> SignIn:
         """End a sign-in or session that is not over yet, under any lease. The row stays for a day.
@@ -164,7 +174,7 @@ class SignIns(Rows):
         return self.update_and_read(
             session_id,
             entry(now, "revoked", reason),
-            "SET #status = :ended, expires_at = :until, lease_id = :by REMOVE code_verifier, escrow",
+            "SET #status = :ended, expires_at = :until, lease_id = :by REMOVE code_verifier, escrow, sealed",
             "(#status = :pending OR #status = :claimed OR #status = :issued OR #status = :active)"
             " AND expires_at > :now",
             lambda found: found.lease_id == by,

@@ -1,4 +1,7 @@
-"""The tokens of a session: in the secret store, or sealed in the row if the secret store refuses them."""
+"""The tokens of a session: in the secret store, or sealed in the row.
+
+A session's store is chosen at its sign-in and never changes. A session in the row never touches Secrets Manager.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from oauth_broker.errors import InvalidGrant, NotAllowed, ServiceUnavailable
 from oauth_broker.oauth.tokens import secret_version
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
-from oauth_broker.sessions.escrow import Escrow
-from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.row import IN_ROW, SignIn
+from oauth_broker.sessions.seal import Seal
 from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.sessions.table import SignIns
@@ -28,14 +31,16 @@ _SECRET_STORE_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class StoredTokens:
-    """A durable answer of Aries. The commit writes ``version`` and ``escrow`` to the row.
+    """An answer of Aries. The commit writes ``version``, ``escrow`` and ``sealed`` to the row.
 
-    ``escrow`` is empty unless the secret store refused the answer.
+    In the secret store the answer is durable. ``escrow`` has it if the secret store refused it, and ``sealed`` has it
+    for a session in the row: in both cases the commit makes it durable.
     """
 
     secret: SessionSecret
     version: str
     escrow: tuple[bytes, ...] = ()
+    sealed: tuple[bytes, ...] = ()
 
 
 class TokenStore:
@@ -45,15 +50,28 @@ class TokenStore:
         self,
         sign_ins: SignIns,
         secret_store: SecretStore,
-        escrow: Escrow,
+        seal: Seal,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._sign_ins = sign_ins
         self._secret_store = secret_store
-        self._escrow = escrow
+        self._seal = seal
         self._clock = clock
         self._backoff = Backoff(clock, random_bytes)
+
+    def create(self, row: SignIn, secret: SessionSecret) -> StoredTokens:
+        """Store the first tokens of a claimed sign-in, in the secret store. Repeating it is safe."""
+        return StoredTokens(secret, self._secret_store.create(row.session_id, secret))
+
+    def create_in_row(self, row: SignIn, secret: SessionSecret) -> StoredTokens:
+        """Seal the first tokens of a claimed sign-in for its row. Repeating it is safe.
+
+        Nobody ever writes the version of fence -1. A release that knows no seal therefore finds no tokens and answers
+        503; it neither calls Aries nor ends the session.
+        """
+        version = secret_version(row.session_id, -1)
+        return StoredTokens(secret, version, sealed=self._seal.seal(row, secret, "row"))
 
     def committed(self, row: SignIn) -> SessionSecret:
         """Return the tokens that the row committed.
@@ -63,8 +81,10 @@ class TokenStore:
         If AWS denies the read, the row decides likewise: AWS does not document whether Secrets Manager answers so for
         an absent name.
         """
+        if row.token_store == IN_ROW:
+            return self._seal.open(row, "row")
         if row.escrow:
-            return self._escrow.open(row)
+            return self._seal.open(row, "escrow")
         last: ServiceUnavailable = ServiceUnavailable("vault:version_not_found")
 
         def read() -> SessionSecret | None:
@@ -90,11 +110,12 @@ class TokenStore:
     def earlier(self, row: SignIn) -> StoredTokens | None:
         """Return the newest answer stored since the last commit under a fence before the row's, or None.
 
-        A read may miss a new version for a moment. A version therefore counts as missing after READ_LAG_SECONDS and no
+        A session in the row has none, because one write stores and commits its tokens. A read may miss a new version
+        for a moment. A version therefore counts as missing after READ_LAG_SECONDS and no
         sooner. An older version counts once every newer one is missing.
         """
         fences = range(row.fence - 1, row.committed_fence, -1)
-        if not fences:
+        if not fences or row.token_store == IN_ROW:
             return None
         found: dict[int, StoredTokens] = {}
 
@@ -113,7 +134,13 @@ class TokenStore:
         """Make Aries' answer durable under the row's fence: in the secret store, or sealed for the commit to carry.
 
         Tries both until the time left is short enough for the commit alone. Raises ServiceUnavailable if both fail.
+        For a session in the row, the commit always carries the answer.
         """
+        if row.token_store == IN_ROW:
+            sealed = self._backoff.until_done(
+                lambda: self._seal.seal(row, secret, "row"), lambda: invocation.remaining() - AWS_CALL_SECONDS
+            )
+            return StoredTokens(secret, row.secret_version, sealed=sealed)
         seal_at = self._clock.now() + _SECRET_STORE_SECONDS
         store_may_take_it = True
         for _ in self._backoff.tries(lambda: invocation.remaining() - AWS_CALL_SECONDS):
@@ -124,14 +151,14 @@ class TokenStore:
                     store_may_take_it, last = failure.retriable, failure
             if not store_may_take_it or self._clock.now() >= seal_at:
                 try:
-                    sealed = self._escrow.seal(row, secret)
+                    sealed = self._seal.seal(row, secret, "escrow")
                 except ServiceUnavailable as failure:
                     last = failure
                 else:
                     invocation.count("Escrowed")
                     invocation.log("escrowed", level="warning", reason=last.reason)
                     # The version stays the old one, because the version of this fence may not exist.
-                    return StoredTokens(secret, row.secret_version, sealed)
+                    return StoredTokens(secret, row.secret_version, escrow=sealed)
         raise last
 
     def _repeatedly(self, read: Callable[[], Found | None]) -> Found | None:
