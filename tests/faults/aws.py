@@ -211,10 +211,10 @@ class MemoryKms:
 
     def encrypt(self, *, KeyId: str, Plaintext: bytes, EncryptionContext: dict[str, str]) -> Any:  # noqa: N803
         assert len(Plaintext) <= 4096
-        return {"CiphertextBlob": json.dumps([EncryptionContext, Plaintext.decode()], sort_keys=True).encode()}
+        return {"CiphertextBlob": json.dumps([EncryptionContext, Plaintext.decode("latin-1")], sort_keys=True).encode()}
 
     def decrypt(self, *, KeyId: str, CiphertextBlob: bytes, EncryptionContext: dict[str, str]) -> Any:  # noqa: N803
         context, plaintext = json.loads(CiphertextBlob)
         if context != EncryptionContext:
             raise client_error("InvalidCiphertextException")
-        return {"Plaintext": plaintext.encode()}
+        return {"Plaintext": plaintext.encode("latin-1")}

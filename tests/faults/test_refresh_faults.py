@@ -55,9 +55,12 @@ def run(rotation: str, faults: tuple[Fault, ...], time_left: float, variant: str
     """Refresh under faults, let the faults stop and the lease expire, retry as an app does, and check the guarantees.
 
     In the variant ``revoke`` a late retry ends the session; in ``limited`` the app's address is beyond its limit; in
-    ``paused`` Aries has refused five other sessions, and this one is the first to ask again.
+    ``paused`` Aries has refused five other sessions, and this one is the first to ask again; in ``row`` the session
+    keeps its tokens in the row.
     """
-    broker = Broker(rotation, settings=replace(SETTINGS, late_retry=variant != "revoke"))
+    broker = Broker(
+        rotation, settings=replace(SETTINGS, late_retry=variant != "revoke", tokens_in_row=variant == "row")
+    )
     if variant == "limited":
         broker.refresh._limits = broker.revoke._limits = Spent(1, MINUTE, broker.clock)
     session = signed_in(broker)
@@ -184,6 +187,33 @@ def test_a_single_fault_loses_no_more_where_late_retries_or_addresses_are_limite
     assert {outcome.name for outcome in outcomes if outcome.lost} == WINDOW
     assert {name.partition(":")[0] for name in (outcome.name for outcome in outcomes)} == CALLS | more
     numbers(f"{variant}: {len(outcomes)} schedules of one fault, {sum(o.lost for o in outcomes)} lost in the window")
+
+
+# The window of a session in the row ends with the one write that stores and commits.
+ROW_WINDOW = {
+    "Aries: dies after",
+    "Aries: error though applied",
+    "Aries: error, applied late",
+    "encrypt: dies before",
+    "encrypt: dies after",
+    "update_item: dies before",
+}
+ROW_CALLS = {"cut-offs get_item", "update_item", "decrypt", "client secret get_secret_value", "Aries", "encrypt"}
+
+
+@pytest.mark.parametrize("time_left", PATIENCE)
+@pytest.mark.parametrize("rotation", ROTATIONS)
+def test_a_single_fault_loses_a_session_in_the_row_before_its_one_write_and_nowhere_else(
+    numbers: Callable[[str], None], rotation: str, time_left: float
+) -> None:
+    outcomes = single_faults(rotation, time_left, "row")
+    assert {outcome.name for outcome in outcomes if outcome.lost} == (set() if rotation == "grace" else ROW_WINDOW)
+    assert {outcome.name for outcome in outcomes if outcome.in_window} == ROW_WINDOW
+    assert all(outcome.excused for outcome in outcomes if outcome.lost)
+    assert {name.partition(":")[0] for name in (outcome.name for outcome in outcomes)} == ROW_CALLS
+    numbers(
+        f"row, {rotation}: {len(outcomes)} schedules of one fault, {sum(o.lost for o in outcomes)} lost in the window"
+    )
 
 
 def run_pair(rotation: str, first: Fault, second: Fault) -> FaultRun:
