@@ -22,7 +22,7 @@ from oauth_broker.operator.checks import Check
 from oauth_broker.operator.dead_letters import Redriven
 from oauth_broker.runtime.invocation import Invocation, OperatorAction
 from oauth_broker.sessions import control_item, not_before
-from oauth_broker.sessions.row import NO_TOKENS, SignIn
+from oauth_broker.sessions.row import IN_ROW, NO_TOKENS, SignIn
 from tests.support.clock import VirtualClock
 from tests.support.functions import ROOT
 from tests.support.lambda_context import Context
@@ -193,7 +193,7 @@ def test_the_fields_of_log_lines_keep_their_names() -> None:
 
 def test_the_attributes_of_a_row_keep_their_names() -> None:
     assert {field.name for field in fields(SignIn)} == CONTRACTS["row"]
-    assert NO_TOKENS == "none"
+    assert (NO_TOKENS, IN_ROW) == ("none", "row")
 
 
 def test_the_members_of_a_session_secret_keep_their_names() -> None:

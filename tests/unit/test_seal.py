@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from oauth_broker.errors import ServiceUnavailable
+from oauth_broker.errors import SealNotOpened, ServiceUnavailable
 from oauth_broker.secret import Secret, session_reference
 from oauth_broker.sessions.row import SignIn
-from oauth_broker.sessions.seal import _COMPRESSED, Purpose, Seal
+from oauth_broker.sessions.seal import _COMPRESSED, _NOT_OPENED, Purpose, Seal
 from oauth_broker.sessions.session_secret import SessionSecret
 from tests.support.client_error import client_error
 from tests.support.drawn import secret_texts
@@ -236,6 +236,23 @@ def test_every_failure_of_kms_is_busy(failure: Exception, purpose: Purpose) -> N
             call()
         assert raised.value.reason.startswith("kms:")
         assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize("code", sorted(_NOT_OPENED))
+def test_an_answer_that_no_repetition_changes_is_told_apart(code: str, purpose: Purpose) -> None:
+    seal = Seal(lambda: Failing(client_error(code)), "key")
+    with pytest.raises(SealNotOpened, match=f"kms:{code}") as raised:
+        opened(seal, (b"x",), purpose)
+    assert not raised.value.retriable
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "KMSInternalException", "DependencyTimeoutException"])
+def test_a_failure_that_passes_is_no_seal_that_does_not_open(code: str, purpose: Purpose) -> None:
+    seal = Seal(lambda: Failing(client_error(code)), "key")
+    with pytest.raises(ServiceUnavailable) as raised:
+        opened(seal, (b"x",), purpose)
+    assert raised.value.retriable
+    assert not isinstance(raised.value, SealNotOpened)
 
 
 def test_a_seal_of_one_purpose_does_not_open_for_the_other(seal: Seal) -> None:

@@ -151,6 +151,13 @@ class Paused(ServiceUnavailable):
     """The broker leaves Aries alone for ``retry_after`` seconds. Aries has processed nothing."""
 
 
+class SealNotOpened(ServiceUnavailable):
+    """KMS does not open tokens sealed in a row: another row's, another key's, or the key does not serve.
+
+    The cause does not pass by itself, so an alarm hears of it. The session goes on once the operator has mended it.
+    """
+
+
 class Throttled(ServiceUnavailable):
     """AWS refuses a call because of its own limits. The reason is the service, a colon and AWS' error code."""
 

@@ -19,6 +19,7 @@ from oauth_broker.errors import (
     OAuthError,
     PageError,
     RedirectError,
+    SealNotOpened,
     ServiceUnavailable,
     Throttled,
 )
@@ -80,6 +81,8 @@ class Endpoint:
             for failure in (error, error.__cause__):
                 if isinstance(failure, Throttled):
                     invocation.count("AwsThrottled", aws_service=failure.service)
+            if isinstance(error, SealNotOpened):
+                invocation.count("SealsNotOpened")
             return self._refuse(error, request, invocation)
 
     def _refuse(self, error: BrokerError, request: HttpRequest, invocation: Invocation) -> HttpResponse:

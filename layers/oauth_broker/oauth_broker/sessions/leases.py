@@ -99,18 +99,19 @@ class Leases:
         ``access_expires_at``, ``token_scope``, ``escrow`` or ``sealed``, and ``timeline``. ``token_hash`` is the hash
         of the presented token. The update sets values and adds to none, so applying it twice changes nothing.
         """
-        values: dict[str, Value] = {"escrow": row.escrow} if row.escrow else {}
+        values: dict[str, Value] = {}
+        tokens = " REMOVE escrow,"
         if row.token_store == IN_ROW:
-            values = {"sealed": row.sealed}
+            values, tokens = {"sealed": row.sealed}, ", sealed = :sealed REMOVE"
+        elif row.escrow:
+            values, tokens = {"escrow": row.escrow}, ", escrow = :escrow REMOVE"
         self._rows.update(
             row.session_id,
             "",
             "SET generation = :next, previous_hash = :presented, handle_hash = :handle_hash,"
             " secret_version = :secret_version, access_expires_at = :access_expires_at, token_scope = :token_scope,"
             " committed_fence = :fence, rotated_at = :rotated_at, timeline = :timeline"
-            + "".join(f", {name} = :{name}" for name in values)
-            + (" REMOVE" if values else " REMOVE escrow,")
-            + " lease_id, lease_until",
+            f"{tokens} lease_id, lease_until",
             "fence = :fence AND lease_id = :lease_id AND generation = :generation AND #status = :active"
             " AND expires_at > :now",
             lambda found: found.status == "active" and found.committed_fence == row.fence,

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable
 from typing import Literal
 
-from oauth_broker.errors import ServiceUnavailable
+from oauth_broker.errors import SealNotOpened, ServiceUnavailable
 from oauth_broker.runtime.aws import KmsClient, translated
 from oauth_broker.secret import session_digest
 from oauth_broker.sessions.row import SignIn
@@ -35,12 +35,25 @@ _PLAIN = b"{"
 _LEVEL = 6
 # Secrets Manager's limit for one value, and so the longest secret that anybody stores.
 _MAX_SECRET_BYTES = 64 * 1024
+# KMS' answers to Decrypt that no repetition changes: the ciphertext or its context is another one, the key is another,
+# disabled, about to be deleted or gone, or the function has no right.
+_NOT_OPENED = frozenset(
+    {
+        "InvalidCiphertextException",
+        "IncorrectKeyException",
+        "InvalidKeyUsageException",
+        "DisabledException",
+        "KMSInvalidStateException",
+        "NotFoundException",
+        "AccessDeniedException",
+    }
+)
 
 
 class Seal:
     """Seals and opens session secrets with the stack's key. Raises ServiceUnavailable if KMS fails.
 
-    A seal that does not open raises ServiceUnavailable too. It never ends a session.
+    A seal that does not open raises SealNotOpened, which is one of these. It never ends a session.
     """
 
     def __init__(self, make_client: Callable[[], KmsClient], key_id: str) -> None:
@@ -68,17 +81,22 @@ class Seal:
             )
 
     def open(self, row: SignIn, purpose: Purpose) -> SessionSecret:
-        """Open the parts in the row, bound to its committed fence."""
+        """Open the parts in the row, bound to its committed fence. Raises SealNotOpened if no repetition can help."""
         sealed = row.sealed if purpose == "row" else row.escrow
-        with translated("kms"):
-            data = b"".join(
-                self.client().decrypt(
-                    KeyId=self._key_id,
-                    CiphertextBlob=part,
-                    EncryptionContext=_context(row, purpose, row.committed_fence, index, len(sealed)),
-                )["Plaintext"]
-                for index, part in enumerate(sealed)
-            )
+        try:
+            with translated("kms", _NOT_OPENED):
+                data = b"".join(
+                    self.client().decrypt(
+                        KeyId=self._key_id,
+                        CiphertextBlob=part,
+                        EncryptionContext=_context(row, purpose, row.committed_fence, index, len(sealed)),
+                    )["Plaintext"]
+                    for index, part in enumerate(sealed)
+                )
+        except ServiceUnavailable as failure:
+            if failure.retriable:
+                raise
+            raise SealNotOpened(failure.reason, retriable=False) from failure
         return SessionSecret.from_json(_expanded(data))
 
     def client(self) -> KmsClient:
@@ -93,14 +111,14 @@ def _expanded(data: bytes) -> bytes:
     if data.startswith(_PLAIN):
         return data
     if not data.startswith(_COMPRESSED):
-        raise ServiceUnavailable("seal:unknown_form")
+        raise SealNotOpened("seal:unknown_form")
     expander = zlib.decompressobj()
     try:
         expanded = expander.decompress(data[1:], _MAX_SECRET_BYTES)
     except zlib.error as error:
-        raise ServiceUnavailable("seal:malformed") from error
+        raise SealNotOpened("seal:malformed") from error
     if not expander.eof:
-        raise ServiceUnavailable("seal:malformed")
+        raise SealNotOpened("seal:malformed")
     return expanded
 
 
