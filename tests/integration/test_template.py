@@ -42,6 +42,7 @@ ENVIRONMENT = {
     # With a proxy of the owner in front, every request comes from the same few addresses.
     "SOURCE_LIMIT": {"Fn::If": ["HasIssuer", "0", "SourceLimit"]},
     "SIGN_IN_LIMIT": {"Fn::If": ["HasIssuer", "0", "SignInLimit"]},
+    "TOKEN_STORE": "TokenStore",
     "TABLE_NAME": "SignInsTable",
     "SECRET_PREFIX": "${AWS::StackName}/session/",
     "KEY_ID": "Key.Arn",

@@ -82,6 +82,7 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
     "LateRetry": (["allow", "revoke"], ["", "deny"]),
     "SourceLimit": (["0", "1", "300", "6000"], ["", "-1", "6001", "1.5"]),
     "SignInLimit": (["0", "1", "600", "6000"], ["", "-1", "6001", "1.5"]),
+    "TokenStore": (["secrets", "row"], ["", "secret", "Row", "table"]),
     "DomainName": (
         ["", "auth.example.com", "a-b.example.co"],
         ["example", "Auth.example.com", "https://auth.example.com", "auth.example.com.", "-a.example.com", "a..b"],
