@@ -24,7 +24,7 @@ from tests.built.artifacts import (
 
 pytestmark = pytest.mark.built
 
-SERVICES = sorted(set(re.findall(r'_client\("(\w+)"', inspect.getsource(aws))))
+SERVICES = sorted(set(re.findall(r'_client\("([\w-]+)"', inspect.getsource(aws))))
 # The Protocol of each client lists the calls of the code.
 OPERATIONS = {
     "dynamodb": aws.DynamoDbClient,
@@ -32,6 +32,7 @@ OPERATIONS = {
     "kms": aws.KmsClient,
     "lambda": aws.LambdaClient,
     "dynamodbstreams": aws.DynamoDbStreamsClient,
+    "service-quotas": aws.ServiceQuotasClient,
     "sqs": aws.SqsClient,
 }
 
@@ -45,7 +46,7 @@ WORTH_LEAVING_OUT = 50 * 1024
 
 def maker(service: str) -> str:
     """Return the name of the function that makes the client; ``lambda`` itself is a word of the language."""
-    return "aws.aws_lambda" if service == "lambda" else f"aws.{service}"
+    return "aws.aws_lambda" if service == "lambda" else f"aws.{service.replace('-', '_')}"
 
 
 def run(python: BarePython, folder: Path, program: str) -> Imported:

@@ -23,6 +23,7 @@ NAMES = [
     "index",
     "dead_letters",
     "concurrency",
+    "kms",
     "client_secret",
     "aries_authorize",
     "aries_token",
@@ -104,6 +105,23 @@ def test_an_account_that_may_run_hardly_anything_at_once_is_told_with_the_quota_
         answer = check(world)
     assert wrong(answer) == ["concurrency"]
     assert detail(answer, "concurrency") == "lambda:AccessDeniedException"
+
+
+def test_kms_limit_matters_only_to_tokens_in_the_row(world: World) -> None:
+    world.aws.kms_requests = 1000
+    assert wrong(check(world)) == []
+    answer = check(world, TOKEN_STORE="row")
+    assert wrong(answer) == ["kms"]
+    assert "KMS serves 1,000 operations a second" in detail(answer, "kms")
+    assert "L-6E3AF000" in detail(answer, "kms")
+    world.aws.kms_requests = 10_000
+    answer = check(world, TOKEN_STORE="row")
+    assert wrong(answer) == []
+    assert "10,000 operations a second" in detail(answer, "kms")
+    with world.aws.failing("GetServiceQuota", "access_denied"):
+        answer = check(world, TOKEN_STORE="row")
+    assert wrong(answer) == ["kms"]
+    assert detail(answer, "kms") == "service-quotas:AccessDeniedException"
 
 
 # One part is wrong, and the check still looks at all the others.

@@ -71,7 +71,7 @@ def test_a_check_says_which_call_failed_and_makes_all_the_others(kind: str) -> N
             }[operation]
             # This world has no queue.
             assert names == expected | {"dead_letters"}
-            assert len(answer["checks"]) == 10
+            assert len(answer["checks"]) == 11
             assert ARIES_CLIENT_SECRET not in json.dumps([answer, world.telemetry.lines])
     assert number == 6
 

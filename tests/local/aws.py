@@ -100,9 +100,10 @@ class _OneAtATime:
         self._lock = Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"].startswith(account_settings.PATH):
+        answer = account_settings.answer(environ["PATH_INFO"], environ.get("HTTP_X_AMZ_TARGET", ""))
+        if answer is not None:
             start_response("200 OK", [("content-type", "application/json")])
-            return [account_settings.answer()]
+            return [answer]
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         with self._lock:

@@ -66,8 +66,14 @@ _sending = Lock()
 
 def _send_one_at_a_time(event_name: str, request: Any, **_: Any) -> Any:
     """Hand a request to moto under a lock. Conditional writes are atomic in AWS, but not in moto."""
-    if account_settings.PATH in request.url:
-        answer = account_settings.answer(_watching[-1].concurrent_executions)
+    target = request.headers.get("X-Amz-Target", "")
+    answer = account_settings.answer(
+        request.url,
+        target if isinstance(target, str) else target.decode(),
+        concurrent_executions=_watching[-1].concurrent_executions,
+        kms_requests=_watching[-1].kms_requests,
+    )
+    if answer is not None:
         return AWSResponse(request.url, 200, HTTPHeaders(), MockRawResponse(answer))
     with _sending:
         return botocore_stubber(event_name, request)
@@ -109,13 +115,14 @@ class AwsCalls:
     """Lists the AWS calls, and lets calls fail.
 
     ``made`` lists the API calls as ``service:Operation``; the SDK's retries of a call do not count apart. ``routine``
-    lists the readings of the not-before times. ``concurrent_executions`` is Lambda's limit of the account. ``writes``
-    lists the bodies of the writes of rows, each with the ``function`` of the last call.
+    lists the readings of the not-before times. ``concurrent_executions`` and ``kms_requests`` are limits of
+    the account. ``writes`` lists the bodies of the writes of rows, each with the ``function`` of the last call.
     """
 
     made: list[str] = field(default_factory=list)
     routine: list[str] = field(default_factory=list)
     concurrent_executions: int = 1000
+    kms_requests: int = 10_000
     function: str = ""
     writes: list[tuple[str, bytes]] = field(default_factory=list)
     _failures: list[_Failure] = field(default_factory=list)

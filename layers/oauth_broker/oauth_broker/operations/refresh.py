@@ -12,9 +12,12 @@ A refresh has seven steps. Their order keeps the session safe if any of them fai
    until it expires, because the request may still be under way. If Aries refuses to serve, the session leaves Aries
    alone for as long as Aries asks. After several refusals in a row every session does (`pause`).
 5. **Store** the answer, idempotently, under the version of this fence. If Secrets Manager refuses to the end, KMS seals
-   the answer in the row (`sessions.escrow`).
+   the answer in the row (`sessions.seal`).
 6. **Commit** in one conditional update. The session changes at this point and at no other.
 7. **Answer** with the committed tokens.
+
+If a session keeps its tokens in the row, step 2 finds nothing and asks nobody, step 3 opens the seal in the row, and
+step 5 seals the answer. Step 6 then stores and commits in one write.
 
 This module has step 1, and the wait for a lease. `renewal` has steps 2 to 7, and `resolution` has every answer without
 a lease.

@@ -16,9 +16,9 @@ from oauth_broker.aries.transport import NoReply, NotSent, RequestsTransport
 from oauth_broker.config.dialect import Outcome
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import BrokerError, ConfigurationError
+from oauth_broker.operator.account_limits import KMS_QUOTA, AccountLimits
 from oauth_broker.operator.dead_letters import DeadLetters
 from oauth_broker.operator.search import SessionSearch
-from oauth_broker.runtime.aws import LambdaClient, translated
 from oauth_broker.runtime.invocation import Invocation, Level
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.not_before import EVERYONE, NotBefore
@@ -30,6 +30,9 @@ _NO_REFERENCE = "0" * 16
 # Concurrent executions of a whole account in a region. A new account has 10. The API's throttling lets in more than
 # this many requests a second, and each takes some 0.3 seconds.
 _LEAST_CONCURRENCY = 100
+# Cryptographic operations of KMS in a second. The API lets in 600 refreshes and 400 callbacks a second. A refresh takes
+# two operations, and a callback one.
+_LEAST_KMS_REQUESTS = 1600
 # Aries refuses a request without parameters, but with neither status.
 _NOTHING_THERE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
@@ -66,7 +69,7 @@ class ConfigurationChecks:
         search: SessionSearch,
         client_secret: Callable[[], ClientSecret],
         provider: Callable[[], Provider],
-        functions: Callable[[], LambdaClient],
+        limits: AccountLimits,
         dead_letters: DeadLetters | None,
         transport: RequestsTransport,
     ) -> None:
@@ -75,7 +78,7 @@ class ConfigurationChecks:
         self._search = search
         self._uncached_client_secret = client_secret
         self._uncached_provider = provider
-        self._functions = functions
+        self._limits = limits
         self._dead_letters = dead_letters
         self._transport = transport
 
@@ -89,6 +92,7 @@ class ConfigurationChecks:
             "index": self._index,
             "dead_letters": self._letters,
             "concurrency": self._concurrency,
+            "kms": self._kms,
             "client_secret": self._client_secret,
             "aries_authorize": self._authorize_url,
             "aries_token": self._token_url,
@@ -129,13 +133,22 @@ class ConfigurationChecks:
         return "the queue is empty" if not count else f'the queue has about {count} letters: use the action "redrive"'
 
     def _concurrency(self) -> str:
-        with translated("lambda"):
-            # The client is made here, because botocore's description of Lambda is large and no other code needs it.
-            settings = self._functions().get_account_settings()
-        limit = int(settings["AccountLimit"]["ConcurrentExecutions"])
+        limit = self._limits.concurrent_executions()
         found = f"all functions of the account may run {limit} times at once in this region"
         if limit < _LEAST_CONCURRENCY:
             raise _Wrong(f"{found}: request 1,000 (Service Quotas, Lambda, Concurrent executions, L-B99A9384)")
+        return found
+
+    def _kms(self) -> str:
+        if not self._settings.tokens_in_row:
+            return "new sign-ins keep their tokens in Secrets Manager, and hardly any request needs KMS itself"
+        limit = self._limits.kms_requests()
+        found = f"KMS serves {limit:,} operations a second to the whole account in this region, and a refresh takes 2"
+        if limit < _LEAST_KMS_REQUESTS:
+            raise _Wrong(
+                f"{found}: request more (Service Quotas, AWS KMS, Cryptographic operations (symmetric) request rate, "
+                f"{KMS_QUOTA})"
+            )
         return found
 
     def _client_secret(self) -> str:

@@ -12,6 +12,7 @@ from oauth_broker.aries.client_secret import ClientSecret
 from oauth_broker.clock import Clock
 from oauth_broker.config.settings import Settings
 from oauth_broker.operations.parts import Parts
+from oauth_broker.operator.account_limits import AccountLimits
 from oauth_broker.operator.admin_sign_out import AdminSignOut
 from oauth_broker.operator.checks import ConfigurationChecks
 from oauth_broker.operator.dead_letters import DeadLetters
@@ -97,7 +98,7 @@ class OperatorParts(Parts):
             self.search,
             self.uncached_client_secret,
             self.uncached_provider,
-            aws.aws_lambda,
+            AccountLimits(),
             self.dead_letters,
             self.transport,
         )

@@ -97,6 +97,12 @@ class LambdaClient(Protocol):
     def get_account_settings(self, **parameters: Any) -> Any: ...
 
 
+class ServiceQuotasClient(Protocol):
+    """The broker's calls of Service Quotas."""
+
+    def get_service_quota(self, **parameters: Any) -> Any: ...
+
+
 class SqsClient(Protocol):
     """The broker's calls of SQS."""
 
@@ -138,6 +144,11 @@ def dynamodbstreams() -> DynamoDbStreamsClient:
 def aws_lambda() -> LambdaClient:
     """Make a Lambda client."""
     return cast(LambdaClient, _client("lambda"))
+
+
+def service_quotas() -> ServiceQuotasClient:
+    """Make a Service Quotas client."""
+    return cast(ServiceQuotasClient, _client("service-quotas"))
 
 
 def sqs() -> SqsClient:
