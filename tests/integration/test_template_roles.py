@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from oauth_broker.operator.account_limits import KMS_QUOTA
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.seal import Purpose, Seal
@@ -40,6 +41,9 @@ RESOURCES: dict[str, list[str]] = {
     "the functions of the API and their alias": [
         *(f"{name}Function.Arn" for name in SERVING),
         *(f"${{{name}Function.Arn}}:live" for name in SERVING),
+    ],
+    "KMS' quota of requests": [
+        f"arn:${{AWS::Partition}}:servicequotas:${{AWS::Region}}:${{AWS::AccountId}}:kms/{KMS_QUOTA}"
     ],
     "the account's alarms in the region": ["arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:*"],
 }
