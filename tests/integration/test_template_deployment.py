@@ -57,6 +57,7 @@ CHANGES = {
     "SnapStart": "true",
     "SourceLimit": "20",
     "TokenStore": "row",
+    "WarmThroughput": "12000",
 }
 DOMAIN = {"DomainName": "a.example", "CertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/1"}
 ROLLBACK_ALARMS = ["InternalErrorsAlarm", "RefreshesFailAlarm"]

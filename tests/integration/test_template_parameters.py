@@ -123,6 +123,10 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
     "LogRetentionDays": (["30", "365"], ["0", "2", "31"]),
     "LogLevel": (["INFO", "WARN", "ERROR"], ["", "info", "DEBUG", "TRACE"]),
     "DeletionProtection": (["true", "false"], ["", "yes"]),
+    "WarmThroughput": (
+        ["", "0", "4000", "9999", "40000", "999999"],
+        ["1", "3999", "1000000", "04000", "00", "4,000", "-4000", "many"],
+    ),
     "Architecture": (["arm64", "x86_64"], ["", "amd64"]),
     "GradualDeployment": (["true", "false"], ["", "yes"]),
     "DeploymentType": (["Canary10Percent5Minutes", "Linear10PercentEvery1Minute"], ["", "AllAtOnce", "Canary"]),
