@@ -184,6 +184,32 @@ def test_a_whole_sign_in_needs_no_right_that_a_role_does_not_give(broker: Deploy
     assert phone.refresh().json["error"] == "invalid_grant"
 
 
+@contextmanager
+def tokens_in_the_row(broker: Deployed) -> Iterator[None]:
+    broker.deploy(TokenStore="row", WarmThroughput="8000")
+    try:
+        yield
+    finally:
+        # A parameter that is not named keeps its value.
+        broker.deploy(TokenStore="secrets", WarmThroughput="0")
+
+
+def test_a_whole_sign_in_in_the_row_needs_no_right_that_a_role_does_not_give(broker: Deployed) -> None:
+    with tokens_in_the_row(broker):
+        phone = broker.signed_in()
+        first = phone.refresh_token
+        for function in ("token", "refresh"):
+            broker.let_the_grace_pass(phone)
+            assert phone.refresh(function=function).status == 200
+        assert broker.row(phone.session_id)["token_store"] == "row"  # type: ignore[index]
+        # Neither hash in the row is of this token, so revoke must open the seal to know it.
+        assert phone.revoke(first).status == 200
+        assert phone.refresh().json["error"] == "invalid_grant"
+        assert broker.secrets_of_sessions() == set()
+        with broker.without_rights("Revoke"):
+            assert broker.signed_in().revoke().status == 503
+
+
 def test_the_log_of_the_functions_is_searched_for_every_secret(broker: Deployed) -> None:
     """The watch over all tests searches the log at the end of the account."""
     phone = broker.signed_in()
