@@ -102,6 +102,7 @@ def test_every_word_of_the_project_is_explained_once_in_one_sentence() -> None:
         "timeline",
         "not before",
         "roll forward",
+        "seal",
     }
     assert needed <= set(explained)
     assert [word for word, meaning in words if ". " in meaning or meaning.strip().endswith(".")] == []
@@ -119,11 +120,23 @@ def test_the_row_and_the_secret_are_stored_as_they_are_shown(world: World) -> No
     phone = world.signed_in()
     world.clock.time += GRACE + 1
     assert phone.refresh().status == 200
-    row, secret = stored()
+    row, secret, _ = stored()
     assert list(row) == [name for name in SignIn.__dataclass_fields__ if name in phone.row()]
     (name,) = world.session_secrets()
     assert name.startswith(PREFIX)
     assert list(secret) == list(json.loads(world.secretsmanager.get_secret_value(SecretId=name)["SecretString"]))
+
+
+def test_a_row_with_its_tokens_is_stored_as_it_is_shown(world: World) -> None:
+    world.environment["TOKEN_STORE"] = "row"
+    phone = world.signed_in()
+    world.clock.time += GRACE + 1
+    assert phone.refresh().status == 200
+    *_, row = stored()
+    assert list(row) == [name for name in SignIn.__dataclass_fields__ if name in phone.row()]
+    assert row["token_store"] == phone.row()["token_store"]
+    assert len(row["sealed"]) == len(phone.row()["sealed"]) == 1
+    assert world.session_secrets() == []
 
 
 def test_every_attribute_of_a_row_is_named() -> None:

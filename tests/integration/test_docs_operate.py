@@ -12,6 +12,7 @@ import pytest
 
 from oauth_broker.operator.commands import parse_command
 from oauth_broker.operator.errors import InvalidCommand
+from oauth_broker.sessions import seal
 from tests.support.functions import ROOT
 from tests.support.operations import saved_queries
 from tests.support.operator import audited, operate
@@ -31,7 +32,7 @@ def logical_ids(kind: str) -> list[str]:
     return [name for name, resource in source()["Resources"].items() if resource["Type"] == kind]
 
 
-@pytest.mark.parametrize("reason", ["provider", "dynamodb", "secretsmanager", "kms", "client_secret", "vault"])
+@pytest.mark.parametrize("reason", ["provider", "dynamodb", "secretsmanager", "kms", "client_secret", "vault", "seal"])
 def test_the_reasons_of_a_failing_refresh_are_told_by_the_runbook_the_alarm_and_the_dashboard(reason: str) -> None:
     (row,) = re.findall(r"^\| `RefreshesFailAlarm`.*$", PAGE, flags=re.MULTILINE)
     assert f"`{reason}`" in row
@@ -61,6 +62,14 @@ def test_many_sign_ins_are_as_many_as_the_alarm_says() -> None:
     alarm = source()["Resources"]["ManySignInsAlarm"]["Properties"]
     assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
     assert "people finish `ManySignIns` sign-ins an hour or more" in PAGE
+
+
+def test_every_reason_for_tokens_that_do_not_open_is_told() -> None:
+    told = set(re.findall(r"^ +\| (`.*?) \|", section("Tokens in rows do not open"), flags=re.MULTILINE))
+    reasons = {reason for cell in told for reason in re.findall(r"`([^`]+)`", cell)}
+    in_code = set(re.findall(r'"(seal:\w+)"', Path(seal.__file__).read_text()))
+    assert len(in_code) == 2
+    assert reasons == {f"kms:{code}" for code in seal._NOT_OPENED} | in_code
 
 
 def test_every_alarm_that_a_document_names_exists() -> None:

@@ -117,6 +117,16 @@ def a_row_that_somebody_wrote(world: World) -> None:
     phone.refresh(forged)
 
 
+def a_seal_that_does_not_open(world: World) -> None:
+    phone = world.refreshable()
+    with world.aws.failing("PutSecretValue", "throttled"):
+        assert phone.refresh().status == 200
+    world.clock.time += GRACE + 1
+    row = RowWriter(world, ("UpdateItem",))
+    row.update(phone.session_id, {"escrow": {"L": [{"B": b"no ciphertext of this key"}]}})
+    assert phone.refresh().status == 503
+
+
 def a_sign_out(world: World) -> None:
     world.signed_in().revoke()
 
@@ -196,6 +206,7 @@ CASES: list[tuple[Callable[[World], None], list[Metric]]] = [
         [("RestoredFromBackup", {}), ("RefreshesFailed", {"reason": "restored_from_backup"})],
     ),
     (a_row_that_somebody_wrote, [("RowsAltered", {}), ("RefreshesRejected", {"reason": "forged_token"})]),
+    (a_seal_that_does_not_open, [("SealsNotOpened", {}), ("RefreshesFailed", {"reason": "kms"})]),
     (a_sign_out, [("SignOuts", {})]),
     (a_bug, [("InternalErrors", {})]),
     (a_removed_row, [("SecretsDeleted", {})]),

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from tests.support.transformed import FUNCTIONS, SERVING, deployed, of_type, plain, properties
+from tests.support.parameters import evaluate
+from tests.support.transformed import FUNCTIONS, SERVING, deployed, of_type, plain, properties, source
 
 METADATA_PATHS = (
     "/.well-known/oauth-authorization-server",
@@ -42,6 +43,7 @@ ENVIRONMENT = {
     # With a proxy of the owner in front, every request comes from the same few addresses.
     "SOURCE_LIMIT": {"Fn::If": ["HasIssuer", "0", "SourceLimit"]},
     "SIGN_IN_LIMIT": {"Fn::If": ["HasIssuer", "0", "SignInLimit"]},
+    "TOKEN_STORE": "TokenStore",
     "TABLE_NAME": "SignInsTable",
     "SECRET_PREFIX": "${AWS::StackName}/session/",
     "KEY_ID": "Key.Arn",
@@ -195,7 +197,12 @@ class TestWhatIsKept:
             "SSESpecification": {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": "Key.Arn"},
             "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
             "DeletionProtectionEnabled": "DeletionProtection",
+            "WarmThroughput": {"Fn::If": ["PreparesTable", {"WriteUnitsPerSecond": "WarmThroughput"}, "AWS::NoValue"]},
         }
+
+    @pytest.mark.parametrize(("value", "prepares"), [("", False), ("0", False), ("4000", True), ("40000", True)])
+    def test_the_table_is_prepared_for_a_peak_only_if_a_value_says_so(self, value: str, prepares: bool) -> None:
+        assert evaluate(source()["Conditions"]["PreparesTable"], {"WarmThroughput": value}) is prepares
 
     def test_there_is_no_other_store_than_the_table_the_queue_and_the_logs_and_the_first_two_are_encrypted(
         self,

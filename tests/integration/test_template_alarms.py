@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from oauth_broker.config.dialect import Outcome
+from oauth_broker.sessions import seal
 from tests.bench.cost_prices import PriceList
 from tests.support.functions import ROOT
 from tests.support.operations import NAMESPACE, STACK, Metric, access_log, assert_exists, saved_queries, widgets
@@ -23,6 +24,8 @@ ONCE_IS_ENOUGH = {
     "RestoredFromBackupAlarm",
     "ReuseDetectedAlarm",
     "RowsAlteredAlarm",
+    # A cause of this kind does not pass by itself.
+    "SealsNotOpenedAlarm",
     # This event has no other sign, and does not recur.
     "SecretAccessDeniedAlarm",
 }
@@ -177,6 +180,14 @@ class TestTheAlarms:
         # The metric has one value an hour, and the alarm asks for two of six.
         assert (watched["DatapointsToAlarm"], watched["EvaluationPeriods"], watched["Period"]) == (2, 6, 3600)
         assert watched["Statistic"] == "Maximum"
+
+    def test_tokens_that_do_not_open_alarm_within_a_minute_and_their_reasons_are_told(self) -> None:
+        watched = alarm("SealsNotOpenedAlarm")
+        assert list(metrics_of(watched)) == [(NAMESPACE, "SealsNotOpened", {"service": STACK})]
+        assert watched["Period"] == 60
+        told = set(re.findall(r"kms:(\w+)", watched["AlarmDescription"]))
+        # The function names the stack's key and no other, and the key's use never changes.
+        assert told == seal._NOT_OPENED - {"InvalidKeyUsageException"}
 
     def test_cleanup_alarms_long_before_its_records_are_given_up(self) -> None:
         (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()

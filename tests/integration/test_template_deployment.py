@@ -56,6 +56,8 @@ CHANGES = {
     "SignInLimit": "20",
     "SnapStart": "true",
     "SourceLimit": "20",
+    "TokenStore": "row",
+    "WarmThroughput": "12000",
 }
 DOMAIN = {"DomainName": "a.example", "CertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/1"}
 ROLLBACK_ALARMS = ["InternalErrorsAlarm", "RefreshesFailAlarm"]

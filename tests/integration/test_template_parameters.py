@@ -82,6 +82,7 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
     "LateRetry": (["allow", "revoke"], ["", "deny"]),
     "SourceLimit": (["0", "1", "300", "6000"], ["", "-1", "6001", "1.5"]),
     "SignInLimit": (["0", "1", "600", "6000"], ["", "-1", "6001", "1.5"]),
+    "TokenStore": (["secrets", "row"], ["", "secret", "Row", "table"]),
     "DomainName": (
         ["", "auth.example.com", "a-b.example.co"],
         ["example", "Auth.example.com", "https://auth.example.com", "auth.example.com.", "-a.example.com", "a..b"],
@@ -122,6 +123,10 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
     "LogRetentionDays": (["30", "365"], ["0", "2", "31"]),
     "LogLevel": (["INFO", "WARN", "ERROR"], ["", "info", "DEBUG", "TRACE"]),
     "DeletionProtection": (["true", "false"], ["", "yes"]),
+    "WarmThroughput": (
+        ["", "0", "4000", "9999", "40000", "999999"],
+        ["1", "3999", "1000000", "04000", "00", "4,000", "-4000", "many"],
+    ),
     "Architecture": (["arm64", "x86_64"], ["", "amd64"]),
     "GradualDeployment": (["true", "false"], ["", "yes"]),
     "DeploymentType": (["Canary10Percent5Minutes", "Linear10PercentEvery1Minute"], ["", "AllAtOnce", "Canary"]),

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from oauth_broker.operator.account_limits import KMS_QUOTA
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.row import SignIn
-from oauth_broker.sessions.seal import Seal
+from oauth_broker.sessions.seal import Purpose, Seal
 from oauth_broker.sessions.session_secret import SessionSecret
 from tests.support.functions import ROOT
 from tests.support.row_attributes import WRITTEN
@@ -41,6 +42,9 @@ RESOURCES: dict[str, list[str]] = {
         *(f"{name}Function.Arn" for name in SERVING),
         *(f"${{{name}Function.Arn}}:live" for name in SERVING),
     ],
+    "KMS' quota of requests": [
+        f"arn:${{AWS::Partition}}:servicequotas:${{AWS::Region}}:${{AWS::AccountId}}:kms/{KMS_QUOTA}"
+    ],
     "the account's alarms in the region": ["arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:*"],
 }
 # China has another suffix.
@@ -48,7 +52,12 @@ VIA_DYNAMODB = {"kms:ViaService": "dynamodb.${AWS::Region}.${AWS::URLSuffix}"}
 VIA_SECRETS_MANAGER = {"kms:ViaService": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"}
 # These have no resource (Service Authorization Reference).
 NAMES_NO_RESOURCE = {"xray:PutTelemetryRecords", "xray:PutTraceSegments", "lambda:GetAccountSettings"}
-ESCROW = "for the escrow of a session"
+# The keys of a seal's encryption context. A seal opens for its session, app and fence alone.
+SEAL_KEYS = ["client_id", "fence", "part", "purpose", "session"]
+SEALED = {
+    "for a session in the row": "row",
+    "for a session in the row or an escrow": ["escrow", "row"],
+}
 # DynamoDB lets a request name these attributes and no others.
 ATTRIBUTES = {
     "attributes of a begun sign-in; rows of sign-ins": "Authorize",
@@ -77,12 +86,13 @@ CONDITIONS: dict[str, dict[str, Any]] = {
         }
         for words, name in ATTRIBUTES.items()
     },
-    ESCROW: {
-        "StringEquals": {"kms:EncryptionContext:purpose": "escrow"},
-        "ForAllValues:StringEquals": {
-            "kms:EncryptionContextKeys": ["client_id", "fence", "part", "purpose", "session"]
-        },
-        "Null": {"kms:EncryptionContext:session": "false", "kms:EncryptionContext:fence": "false"},
+    **{
+        words: {
+            "StringEquals": {"kms:EncryptionContext:purpose": purposes},
+            "ForAllValues:StringEquals": {"kms:EncryptionContextKeys": SEAL_KEYS},
+            "Null": {"kms:EncryptionContext:session": "false", "kms:EncryptionContext:fence": "false"},
+        }
+        for words, purposes in SEALED.items()
     },
     "if it exists": {"if": "HasClientSecret"},
     "if it exists and the dialect is `standard`": {"if": "CodeGrantSendsSecret"},
@@ -210,7 +220,23 @@ def test_whoever_is_on_call_needs_no_right_on_the_table_the_secrets_or_the_key()
     assert not any(action == "dynamodb:PutItem" for action, _, _ in allowed()["Operator"])
 
 
-def test_the_escrow_is_sealed_under_a_context_that_the_roles_allow() -> None:
+def test_callback_seals_and_opens_nothing_and_revoke_opens_and_seals_nothing() -> None:
+    may = {
+        who: {(action, words) for action, resource, words in found if resource == "Key.Arn" and words in SEALED}
+        for who, found in allowed().items()
+    }
+    in_row, either = SEALED
+    both = {("kms:Decrypt", either), ("kms:Encrypt", either)}
+    assert {who: found for who, found in may.items() if found} == {
+        "Callback": {("kms:Encrypt", in_row)},
+        "Token": both,
+        "Refresh": both,
+        "Revoke": {("kms:Decrypt", either)},
+    }
+
+
+@pytest.mark.parametrize("purpose", ["escrow", "row"])
+def test_tokens_are_sealed_under_a_context_that_the_roles_allow(purpose: Purpose) -> None:
     contexts: list[dict[str, str]] = []
 
     class Kms:
@@ -223,9 +249,8 @@ def test_the_escrow_is_sealed_under_a_context_that_the_roles_allow() -> None:
 
     row = SignIn("session", "active", 0, client_id="app", fence=3)
     secret = SessionSecret(Secret("k"), "holder", Secret("a" * 9000), None, 0, "scope")
-    Seal(Kms, "key").seal(row, secret, "escrow")
-    keys = CONDITIONS[ESCROW]["ForAllValues:StringEquals"]["kms:EncryptionContextKeys"]
+    Seal(Kms, "key").seal(row, secret, purpose)
     assert contexts
     for context in contexts:
-        assert context["purpose"] == "escrow"
-        assert context.keys() == set(keys)
+        assert context["purpose"] == purpose
+        assert context.keys() == set(SEAL_KEYS)
