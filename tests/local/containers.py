@@ -69,9 +69,14 @@ class ContainerStack(LocalStack):
         )
         self._config = config
 
-    def invoke_with(self, function: str, event: Path) -> Any:
-        """Run ``sam local invoke``, log its output, and return the function's answer. Raises ContainersFailed."""
+    def invoke_with(self, function: str, event: Path, variables: Path | None = None) -> Any:
+        """Run ``sam local invoke``, log its output, and return the function's answer. Raises ContainersFailed.
+
+        ``variables`` is a file for SAM CLI's ``--env-vars``, in place of this stack's.
+        """
         command = ["local", "invoke", function, "--event", str(event), "--config-file", str(self._config)]
+        if variables:
+            command += ["--env-vars", str(variables)]
         done = subprocess.run(
             [*_SAM, *command],
             cwd=ROOT,
