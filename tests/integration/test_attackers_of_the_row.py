@@ -541,9 +541,6 @@ def test_a_hostile_callback_that_seals_a_session_of_its_own_gets_what_it_planted
     world.clock.time += GRACE + 1
     before = item_of(world, victim)
     row = from_item(before)
-    sealed = Seal(lambda: world.kms, world.environment["KEY_ID"]).seal(
-        replace(row, fence=row.committed_fence), PLANTED, "row"
-    )
     minted = RefreshToken.mint(row.session_id, row.generation, PLANTED.session_key)
     planted = before | {"sealed": sealed_for(world, before, PLANTED, "row"), "handle_hash": {"S": minted.hash}}
     put(world, planted | {"rotated_at": {"N": str(world.clock.now())}})
