@@ -86,7 +86,7 @@ class History(RuleBasedStateMachine):
     @invariant()
     def nothing_is_left_that_cleanup_would_not_find(self) -> None:
         if hasattr(self, "broker"):
-            self.broker.assert_every_secret_has_a_row()
+            self.broker.assert_stores_are_in_order()
 
     def teardown(self) -> None:
         if not hasattr(self, "broker"):
