@@ -105,7 +105,9 @@ class Refusals:
 class SeamedAries:
     """The call to Aries, through the seam. A request is in flight while it is under way or may still arrive (G1)."""
 
-    def __init__(self, seam: Seam, core: AriesCore, is_newest_stored: Callable[[str], bool], refusals: Refusals) -> None:
+    def __init__(
+        self, seam: Seam, core: AriesCore, is_newest_stored: Callable[[str], bool], refusals: Refusals
+    ) -> None:
         self._seam = seam
         self._refusals = refusals
         self._core = core

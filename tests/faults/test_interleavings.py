@@ -258,7 +258,7 @@ def more_pairs() -> list[Pair]:
 
 
 def pairs_under_faults() -> list[Pair]:
-    """Return the pairs that run with every fault too. A fault in a mixed deployment finds two processes all the same."""
+    """Return those of them that run with every fault too. In a mixed deployment, two workers do no other calls."""
     kinds = (TwoRefreshes, RefreshAndRevoke, TwoCallbacks, TwoRedemptions)
     return [pair("strict", *IN_ROW) for pair in kinds]
 
