@@ -113,7 +113,7 @@ class HistoryOfADeployment(History):
 
     # The name of the rule that it replaces, because a history begins once.
     @initialize(rotation=ROTATIONS, store=STORE, at_once=STORE)
-    def sign_in(self, rotation: str, store: Store, at_once: Store) -> None:  # type: ignore[override]
+    def sign_in(self, rotation: str, store: Store, at_once: Store) -> None:
         broker = Broker(rotation, settings=settings_of(store))
         (other,) = (broker.beside(name) for name in STORES if name != store)
         self.workers = {store: broker, STORES[1 - STORES.index(store)]: other}

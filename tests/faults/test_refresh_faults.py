@@ -28,6 +28,8 @@ PATIENCE = (LEASE_SECONDS, GRACE + LEASE_SECONDS)
 MAX_DELAY = 16
 # For each fault of a pair: its effect lands within the refresh, within the next refresh, or after both.
 DELAYS = (1, 5, 12)
+# A session in the row lives through the first two. Its single faults have every delay.
+ROW_DELAYS = (1, 5)
 
 
 @dataclass(frozen=True)
@@ -232,11 +234,12 @@ def run_pair(rotation: str, variant: str, first: Fault, second: Fault) -> FaultR
 
 def pairs_of_faults(rotation: str, variant: str = "") -> Iterator[FaultRun]:
     """Run every ordered pair of faults. No pair loses a session outside the window."""
+    delays = ROW_DELAYS if variant == "row" else DELAYS
     for first in range(1, 20):
         reached = False
-        for fault in faults_at(first, DELAYS):
+        for fault in faults_at(first, delays):
             for second in range(first + 1, 60):
-                outcomes = injected_at(second, DELAYS, 2, partial(run_pair, rotation, variant, fault))
+                outcomes = injected_at(second, delays, 2, partial(run_pair, rotation, variant, fault))
                 if not outcomes:
                     break
                 reached = True
