@@ -35,7 +35,7 @@ BESIDE := .venv-beside/.ready
 
 # The words on make's own command line, as in `make run PORT=9000`. A variable of that name in the environment is
 # ignored.
-WORDS := PYTHON PORT APPS ISSUER ARIES ONCE CONFIG_ENV USERS REFRESHES SIGNINS PEAK ARGS PARTS ROUNDS
+WORDS := PYTHON PORT APPS ISSUER ARIES TOKEN_STORE ONCE CONFIG_ENV USERS REFRESHES SIGNINS PEAK ARGS PARTS ROUNDS
 given = $(findstring command line,$(origin $(1)))
 $(foreach word,$(WORDS),$(if $(call given,$(word)),,$(eval override $(word) :=)))
 unexport $(WORDS)
@@ -76,9 +76,10 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 SERVE = $(BIN)/python -m tests.local $(if $(PORT),--port "$(PORT)") $(if $(APPS),--apps "$(APPS)") \
-  $(if $(ISSUER),--issuer "$(ISSUER)") $(if $(ARIES),--aries "$(ARIES)") $(if $(filter-out 0,$(ONCE)),--once)
+  $(if $(ISSUER),--issuer "$(ISSUER)") $(if $(ARIES),--aries "$(ARIES)") \
+  $(if $(TOKEN_STORE),--token-store "$(TOKEN_STORE)") $(if $(filter-out 0,$(ONCE)),--once)
 
-run: $(READY) ## start the whole product here and show one sign-in (ONCE=1 stops after it; PORT=9000 is the first port; APPS=apps.json adds your apps)
+run: $(READY) ## start the whole product here and show one sign-in (ONCE=1 stops after it; PORT=9000 is the first port; APPS=apps.json adds your apps; TOKEN_STORE=row seals tokens in the table)
 	@$(SERVE)
 
 # The members of an event. make hands their values to the program in the environment, and their names on the command

@@ -10,6 +10,7 @@ from oauth_broker.clock import Clock, SystemClock
 from oauth_broker.operations.cleanup import BatchResponse
 from oauth_broker.operations.parts import Parts
 from oauth_broker.runtime.invocation import Invocation, LambdaContext, Telemetry
+from oauth_broker.runtime.start import started
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 
 Handler = Callable[[Mapping[str, Any], LambdaContext], BatchResponse]
@@ -25,4 +26,4 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
     return handle
 
 
-lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ))
+lambda_handler = started(make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ)))

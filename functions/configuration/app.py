@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from oauth_broker.operations.checked_configuration import CheckedConfiguration, put
+from oauth_broker.runtime.start import started
 
-lambda_handler = CheckedConfiguration(put)
+lambda_handler = started(CheckedConfiguration(put))

@@ -9,6 +9,7 @@ from oauth_broker.clock import Clock, SystemClock
 from oauth_broker.operator.actions import make_actions
 from oauth_broker.operator.endpoint import OperatorEndpoint
 from oauth_broker.runtime.invocation import Telemetry
+from oauth_broker.runtime.start import started
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 
 
@@ -17,4 +18,4 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
     return OperatorEndpoint(telemetry, make_actions(environment, clock))
 
 
-lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ))
+lambda_handler = started(make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ)))

@@ -11,6 +11,7 @@ from oauth_broker.operations.endpoint import Endpoint
 from oauth_broker.operations.parts import Parts
 from oauth_broker.runtime import snap_start
 from oauth_broker.runtime.invocation import Invocation, Telemetry
+from oauth_broker.runtime.start import started
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 from oauth_broker.web.http import HttpRequest, HttpResponse, json_response
 
@@ -29,4 +30,4 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
 
 
 snap_start.reseed_when_restored()
-lambda_handler = make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ))
+lambda_handler = started(make_handler(os.environ, SystemClock(), PowertoolsTelemetry(os.environ)))

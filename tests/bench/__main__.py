@@ -12,6 +12,7 @@ import sys
 import time
 
 from tests.bench import results
+from tests.bench.cost import table_of_sizes
 from tests.bench.parts import PARTS
 
 
@@ -31,6 +32,8 @@ def main() -> None:
         print(f"{sections[name].to_markdown()}\n", flush=True)
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     results.write({name: sections[name] for name in PARTS if name in sections})
+    # The table of costs uses the measured times.
+    results.write_cost(table_of_sizes())
 
 
 main()

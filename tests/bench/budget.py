@@ -1,34 +1,50 @@
-"""The budget of the design: the calls of each operation."""
+"""The budget of the design: the calls of each operation, for each store of tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+# The values of the parameter TokenStore: a secret for each session, or tokens sealed in the session's row.
+Store = Literal["secrets", "row"]
 
 
 @dataclass(frozen=True)
 class Calls:
-    """The calls of one operation: to DynamoDB and Secrets Manager by name, and the requests to Aries."""
+    """The calls of one operation: to the services of AWS by name, and the requests to Aries."""
 
     dynamodb: Mapping[str, int] = field(default_factory=dict)
     secretsmanager: Mapping[str, int] = field(default_factory=dict)
+    kms: Mapping[str, int] = field(default_factory=dict)
     aries: int = 0
 
     def to_aws(self) -> dict[str, int]:
         """Count the calls of AWS, as ``service:Operation``."""
-        named = {"dynamodb": self.dynamodb, "secretsmanager": self.secretsmanager}
+        named = {"dynamodb": self.dynamodb, "secretsmanager": self.secretsmanager, "kms": self.kms}
         return {f"{service}:{name}": times for service, calls in named.items() for name, times in calls.items()}
 
 
 # A warm process also reads the control item every five seconds, and the Aries client secret every five minutes.
-BUDGET: Mapping[str, Calls] = {
-    "authorize": Calls({"PutItem": 1}),
-    "callback": Calls({"UpdateItem": 2}, {"CreateSecret": 1}, aries=1),
-    "redeem": Calls({"GetItem": 1, "UpdateItem": 1}, {"GetSecretValue": 1}),
-    "refresh": Calls({"UpdateItem": 2}, {"GetSecretValue": 1, "PutSecretValue": 1}, aries=1),
-    "replay": Calls({"UpdateItem": 1}, {"GetSecretValue": 1}),
-    "revoke": Calls({"UpdateItem": 1}, {"DeleteSecret": 1}),
+BUDGETS: Mapping[Store, Mapping[str, Calls]] = {
+    "secrets": {
+        "authorize": Calls({"PutItem": 1}),
+        "callback": Calls({"UpdateItem": 2}, {"CreateSecret": 1}, aries=1),
+        "redeem": Calls({"GetItem": 1, "UpdateItem": 1}, {"GetSecretValue": 1}),
+        "refresh": Calls({"UpdateItem": 2}, {"GetSecretValue": 1, "PutSecretValue": 1}, aries=1),
+        "replay": Calls({"UpdateItem": 1}, {"GetSecretValue": 1}),
+        "revoke": Calls({"UpdateItem": 1}, {"DeleteSecret": 1}),
+    },
+    "row": {
+        "authorize": Calls({"PutItem": 1}),
+        "callback": Calls({"UpdateItem": 2}, kms={"Encrypt": 1}, aries=1),
+        "redeem": Calls({"GetItem": 1, "UpdateItem": 1}, kms={"Decrypt": 1}),
+        "refresh": Calls({"UpdateItem": 2}, kms={"Decrypt": 1, "Encrypt": 1}, aries=1),
+        "replay": Calls({"UpdateItem": 1}, kms={"Decrypt": 1}),
+        "revoke": Calls({"UpdateItem": 1}),
+    },
 }
+BUDGET = BUDGETS["secrets"]
 SIGN_IN = ("authorize", "callback", "redeem")
 
 

@@ -25,7 +25,7 @@ ARIES_PATH = "/v1/oauth2/token"
 # The services by the beginning of their X-Amz-Target.
 _SERVICES = {"DynamoDB": "dynamodb", "secretsmanager": "secretsmanager", "TrentService": "kms", "AmazonSQS": "sqs"}
 # These parameters distinguish two calls of an operation. The values of the others change from start to start.
-_TELLING = ("Key", "UpdateExpression", "IndexName", "SecretId")
+_TELLING = ("Key", "UpdateExpression", "IndexName", "SecretId", "CiphertextBlob")
 # Headers of a single connection, or of a single length.
 _NOT_PASSED_ON = {"connection", "content-length", "host", "keep-alive", "date", "server", "transfer-encoding"}
 

@@ -70,7 +70,12 @@ def floor(told: dict[str, Any]) -> Request:
     return request
 
 
-KINDS: dict[str, Callable[[dict[str, Any]], Request]] = {"ours": handler, "ordinary": ordinary, "floor": floor}
+KINDS: dict[str, Callable[[dict[str, Any]], Request]] = {
+    "ours": handler,
+    "row": handler,
+    "ordinary": ordinary,
+    "floor": floor,
+}
 
 
 def main() -> None:

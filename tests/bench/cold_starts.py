@@ -14,15 +14,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from tests.bench.budget import BUDGETS, Store
 from tests.bench.cold_sign_ins import GRACE, first_requests
 from tests.bench.cold_stand_in import ARIES_PATH, Asked, StandIn
 from tests.bench.interpreter import python3_13
 from tests.built.artifacts import BUILT, LAYERS, environment_of, folder_of, functions
 from tests.local.aws import REGION
+from tests.local.runner import InProcessRunner
 from tests.local.stack import LocalStack
 from tests.support.certificates import make_certificate
 
-Kind = Literal["ours", "floor", "ordinary"]
+# `row` is ours with the tokens sealed in the row. All others have secrets.
+Kind = Literal["ours", "row", "floor", "ordinary"]
 
 _SCRIPT = Path(__file__).with_name("cold_start.py")
 _SECONDS = 60
@@ -47,6 +50,8 @@ NEEDS: Mapping[str, Needs] = {
     "cleanup": Needs(("secretsmanager",)),
     "operator": Needs(("dynamodb", "secretsmanager"), requests=True),
 }
+# These functions make one more client at their start if the tokens lie in the row: the client of KMS.
+IN_ROW = ("callback", "token", "refresh")
 SUCCESS = {"authorize": 302, "callback": 302, "token": 200, "refresh": 200, "revoke": 200, "metadata": 200}
 
 
@@ -82,12 +87,14 @@ class ColdStarts:
 
     def __init__(self, python: str, stack: LocalStack, stand_in: StandIn, built: Path, ordinary: Path) -> None:
         self._python = python
+        assert isinstance(stack.runner, InProcessRunner)
         self._stack = stack
+        self._runner = stack.runner
         self._stand_in = stand_in
         self._built = built
         self._ordinary = ordinary
-        self._events: dict[str, dict[str, Any]] = {}
-        self._asked: dict[str, list[Asked]] = {}
+        self._events: dict[tuple[Store, str], dict[str, Any]] = {}
+        self._asked: dict[tuple[Store, str], list[Asked]] = {}
         self._prepared_at = -math.inf
 
     @property
@@ -98,13 +105,21 @@ class ColdStarts:
     def prepare(self, names: Sequence[str]) -> None:
         """Sign people in, and record the requests and answers of each function. Stored rows expire."""
         self._prepared_at = time.monotonic()
-        self._events = first_requests(self._stack)
+        for store in BUDGETS:
+            # The callback function chooses the store of a sign-in.
+            self._runner.restart(_logical("callback"), TOKEN_STORE=store)
+            self._events |= {(store, name): event for name, event in first_requests(self._stack).items()}
         self._stand_in.record()
         for name in names:
-            self._stand_in.asked = []
-            self._run("ours", name, warm=False)
-            self._asked[name] = self._stand_in.asked
+            self._record("ours", name)
+            if name in IN_ROW:
+                self._record("row", name)
         self._stand_in.replay()
+
+    def _record(self, kind: Kind, name: str) -> None:
+        self._stand_in.asked = []
+        self._run(kind, name, warm=False)
+        self._asked[_store(kind), name] = self._stand_in.asked
 
     def start(self, kind: Kind, name: str, *, depth: int = 0, extra: Path | None = None) -> ColdStart:
         """Start once, ``depth`` frames deep, with ``extra`` first on the path.
@@ -112,8 +127,8 @@ class ColdStarts:
         Raises WrongStart if the start does other work.
         """
         self._stand_in.asked = []
-        told = self._run(kind, name, warm=kind == "ours", depth=depth, extra=extra)
-        expected = [asked.key for asked in self._asked[name]]
+        told = self._run(kind, name, warm=kind in ("ours", "row"), depth=depth, extra=extra)
+        expected = [asked.key for asked in self._asked[_store(kind), name]]
         found = [asked.key for asked in self._stand_in.asked[: len(expected)]]
         if sorted(found) != sorted(expected):
             raise WrongStart(f"{kind} {name}: asked for {found}, expected {expected}")
@@ -126,26 +141,27 @@ class ColdStarts:
             peak_bytes=told["peak_bytes"],
         )
 
-    def asked(self, name: str) -> list[str]:
+    def asked(self, name: str, store: Store = "secrets") -> list[str]:
         """Return the calls of a function's first request in order."""
-        return [asked.name for asked in self._asked[name]]
+        return [asked.name for asked in self._asked[store, name]]
 
     def _run(self, kind: Kind, name: str, *, warm: bool, depth: int = 0, extra: Path | None = None) -> dict[str, Any]:
-        folders = self._folders(kind, name)
+        folders, store = self._folders(kind, name), _store(kind)
+        asked = self._asked.get((store, name), [])
         spec = {
             "kind": kind,
             "folders": [str(folder) for folder in ([extra] if extra else []) + folders],
-            "event": self._events[name],
+            "event": self._events[store, name],
             "clients": NEEDS[name].clients,
             "requests": NEEDS[name].requests,
-            "calls": [asked.as_call(self._stand_in.url + ARIES_PATH) for asked in self._asked.get(name, [])],
+            "calls": [it.as_call(self._stand_in.url + ARIES_PATH) for it in asked],
             "warm": warm,
             "depth": depth,
         }
         done = subprocess.run(
             [self._python, "-I", "-S", "-B", _SCRIPT],
             input=json.dumps(spec),
-            env=self._environment(name),
+            env=self._environment(name, store),
             cwd="/",
             capture_output=True,
             text=True,
@@ -164,14 +180,19 @@ class ColdStarts:
         copy = self._ordinary if kind == "ordinary" else self._built
         return [copy / folder.relative_to(BUILT) for folder in folders]
 
-    def _environment(self, name: str) -> dict[str, str]:
+    def _environment(self, name: str, store: Store) -> dict[str, str]:
         function = next(it for it in self._stack.template.functions.get_all() if it.name == _logical(name))
         return environment_of(function) | {
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": self._stand_in.url,
             "ARIES_TOKEN_URL": self._stand_in.url + ARIES_PATH,
+            "TOKEN_STORE": store,
         }
+
+
+def _store(kind: Kind) -> Store:
+    return "row" if kind == "row" else "secrets"
 
 
 def _logical(name: str) -> str:

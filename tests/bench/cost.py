@@ -1,6 +1,9 @@
 """``make cost USERS=50000 REFRESHES=8``: the cost of a month at AWS, from the price list and the measured times.
 
-If USERS is missing, the report shows the stack with no users, and three sizes beside each other.
+If USERS is missing, the report shows the stack with no users, and four sizes beside each other. Every report has both
+stores of tokens: a secret for each session (``secrets``), and tokens sealed in the session's row (``row``).
+
+``python -m tests.bench.cost --write`` puts the table of the four sizes into docs/performance.md.
 """
 
 from __future__ import annotations
@@ -14,12 +17,21 @@ from dataclasses import replace
 from typing import Any
 
 from tests.bench import results
+from tests.bench.budget import BUDGETS, Store
 from tests.bench.cost_limits import Bound, bounds, most_refreshes_a_day
 from tests.bench.cost_prices import Price, PriceList, Quota
-from tests.bench.cost_usage import Assumed, BadInput, Item, Load, Month, Stack
+from tests.bench.cost_usage import READ_UNIT, WRITE_UNIT, Assumed, BadInput, Item, Load, Month, Stack, units
 from tests.support.transformed import FUNCTIONS, of_type, properties
 
-SIZES = (1_000, 50_000, 500_000)
+SIZES = (1_000, 50_000, 500_000, 1_000_000)
+# The size for the cost of one session in the documents.
+_USUAL_SIZE = 50_000
+# Share of a row's size. Tokens, scopes and URIs of other lengths change a row by as much.
+_NEAR = 0.1
+_TITLES: Mapping[Store, str] = {
+    "secrets": "With a secret for each session (`TokenStore` is `secrets`):",
+    "row": "With the tokens sealed in the row (`TokenStore` is `row`):",
+}
 
 
 def stack() -> Stack:
@@ -80,8 +92,10 @@ def _shares(cost: float, month: Month, total: float) -> list[str]:
 
 def limits(month: Month, prices: PriceList) -> str:
     """List the quotas, and the number of users at which each one binds."""
-    rows = [["quota (AWS raises none of them)", "allows", "needed", "at the opening", "enough for"]]
-    for bound in bounds(month, prices.quotas):
+    found = bounds(month, prices.quotas)
+    raised = "AWS raises them if asked" if all(it.quota.adjustable for it in found) else "AWS raises none of them"
+    rows = [[f"quota ({raised})", "allows", "needed", "at the opening", "enough for"]]
+    for bound in found:
         rows.append(
             [
                 f"{bound.quota.what}{_doubt(bound.quota)}",
@@ -99,38 +113,77 @@ def _users(bound: Bound) -> str:
 
 
 def beyond(month: Month, prices: PriceList) -> str:
-    """Describe the cost of the design that seals tokens in the row."""
-    here, there = (cost_of(it.items(), prices) for it in (month, replace(month, sealed=True)))
+    """Describe the limit of refreshes with secrets."""
     refreshes = most_refreshes_a_day(month, prices.quotas["secret_updates"])
     enough = "any number of" if refreshes == math.inf else _count(refreshes)
     return (
         f"The load has {month.load.users:,} users and an opening of {month.load.peak:g} times the mean. For each user,"
         f" the writes of Secrets Manager are enough for {enough} refreshes a day. Beyond that, refreshes go on: after"
         " four seconds of trying, KMS seals the tokens into the row. Sign-ins are put off. AWS counts the quotas for an"
-        " account in a region, and a second stack needs another account or region. Another design, not built, always"
-        " keeps the tokens in the row, sealed by KMS. None of these quotas limits it. It would cost"
-        f" {_dollars(there)} dollars a month instead of {_dollars(here)}."
+        " account in a region, and a second stack needs another account or region."
     )
 
 
-def three_sizes(months: Sequence[Month], prices: PriceList) -> str:
-    """Show the bill by service, with the sizes beside each other."""
+def borders(of_stores: Mapping[Store, Month], prices: PriceList) -> str:
+    """Describe the size of each store's row, with a warning if it is near the border of a unit of DynamoDB."""
+    return "\n".join(_border(month, prices) for month in of_stores.values())
+
+
+def _border(month: Month, prices: PriceList) -> str:
+    size = month.row_bytes
+    count = units(size, WRITE_UNIT)
+    room = count * WRITE_UNIT - size
+    name = "row_bytes" if month.store == "secrets" else "sealed_row_bytes"
+    larger: dict[str, Any] = {name: size + room + 1}
+    more = replace(month.assumed, **larger)
+    extra = cost_of(replace(month, assumed=more).items(), prices) - cost_of(month.items(), prices)
+    also_read = ", and each read of the row another one" if (size + room) % READ_UNIT == 0 else ""
+    warning = "**Near the border:** " if room < _NEAR * size else ""
+    return (
+        f"- {warning}`{month.store}`: a row of {size:,} bytes takes {count} write unit{'s' * (count > 1)} of"
+        f" {WRITE_UNIT:,} bytes. If it has {room + 1:,} bytes more, each write takes another unit{also_read}:"
+        f" {_dollars(extra)} dollars a month for {month.load.users:,} users."
+    )
+
+
+def beside_each_other(months: Sequence[Month], prices: PriceList) -> str:
+    """Show the bill by service, with sizes and stores beside each other."""
     costs = [_by_service(month, prices) for month in months]
     totals = [sum(cost.values()) for cost in costs]
-    rows = [["dollars a month", *(f"{month.load.users:,} users" for month in months)]]
+    rows = [["dollars a month", *(f"{month.load.users:,} users, `{month.store}`" for month in months)]]
     rows += [[service, *(_dollars(cost[service]) for cost in costs)] for service in costs[0]]
     rows.append(["**all**", *(f"**{_dollars(total)}**" for total in totals)])
     users = [month.load.users for month in months]
     rows.append(["per user", *(_dollars(total / each) for total, each in zip(totals, users, strict=True))])
-    sealed = (cost_of(replace(month, sealed=True).items(), prices) for month in months)
-    rows.append(["tokens sealed in the row instead (not built)", *map(_dollars, sealed)])
-    held = [bounds(month, prices.quotas) for month in months]
-    for of_one in zip(*held, strict=True):
-        if any(bound.is_exceeded for bound in of_one):
-            quota = of_one[0].quota
-            name = f"{quota.what}, {quota.unit} at the opening (at most {quota.limit:,})"
-            rows.append([name, *(_count(bound.peak) + (" **too much**" * bound.is_exceeded) for bound in of_one)])
+    held = [{bound.quota.what: bound for bound in bounds(month, prices.quotas)} for month in months]
+    # Each quota once, in its order.
+    for what, of_one in {what: bound for of_month in held for what, bound in of_month.items()}.items():
+        of_all = [of_month.get(what) for of_month in held]
+        if any(bound is not None and bound.is_exceeded for bound in of_all):
+            name = f"{what}, {of_one.quota.unit} at the opening (at most {of_one.quota.limit:,})"
+            rows.append([name, *(_needed(bound) for bound in of_all)])
     return _table(rows)
+
+
+def _needed(bound: Bound | None) -> str:
+    return "" if bound is None else _count(bound.peak) + " **too much**" * bound.is_exceeded
+
+
+def sentences() -> list[str]:
+    """Return the sentences of the documents about the cost of a session."""
+    prices, what_stands, usual = PriceList.load(), stack(), assumed()
+
+    def of(users: int, store: Store) -> float:
+        return cost_of(Month(Load(users), what_stands, usual, store).items(), prices)
+
+    each: dict[Store, str] = {store: _dollars(of(_USUAL_SIZE, store) / _USUAL_SIZE) for store in BUDGETS}
+    of_secret = f"{prices.prices['secret'].price:.2f} of that is the price of its secret"
+    return [
+        f"A session with a secret costs {each['secrets']} dollars a month: {of_secret}.",
+        f"A session in the row costs {each['row']} dollars a month.",
+        f"A million users cost {_dollars(of(1_000_000, 'secrets'))} dollars a month with secrets, and"
+        f" {_dollars(of(1_000_000, 'row'))} with tokens in the row.",
+    ]
 
 
 def _by_service(month: Month, prices: PriceList) -> Mapping[str, float]:
@@ -141,27 +194,38 @@ def _by_service(month: Month, prices: PriceList) -> Mapping[str, float]:
 
 
 def report(load: Load | None) -> str:
-    """Return the whole report for this load, or for three sizes if there is no load."""
+    """Return the whole report for this load, or for four sizes if there is no load."""
     prices, what_stands, usual = PriceList.load(), stack(), assumed()
     head = (
         f"Prices of {prices.region} as of {prices.date}, in dollars, without free tiers and taxes. A (?) marks a price"
         f" to check first: see tests/bench/prices.json.{_not_measured()}"
     )
+    shown = load or Load(SIZES[-1])
+    of_stores: dict[Store, Month] = {store: Month(shown, what_stands, usual, store) for store in BUDGETS}
     if load is None:
         nobody = Month(Load(0), what_stands, usual)
-        months = [Month(Load(users), what_stands, usual) for users in SIZES]
         return "\n\n".join(
             [
                 head,
                 "The stack with no users:",
                 bill(nobody, prices),
-                _said(months[0].load),
-                three_sizes(months, prices),
+                _said(shown),
+                borders(of_stores, prices),
+                table_of_sizes(),
+                "\n".join(sentences()),
             ]
         )
-    month = Month(load, what_stands, usual)
-    parts = [f"{load.users:,} users. {_said(load)} {head}", bill(month, prices), limits(month, prices)]
-    return "\n\n".join([*parts, beyond(month, prices)])
+    parts = [f"{load.users:,} users. {_said(load)} {head}"]
+    for store, month in of_stores.items():
+        parts += [_TITLES[store], bill(month, prices), limits(month, prices)]
+    return "\n\n".join([*parts, beyond(of_stores["secrets"], prices), borders(of_stores, prices)])
+
+
+def table_of_sizes() -> str:
+    """Return the table of docs/performance.md: four sizes and both stores beside each other."""
+    what_stands, usual = stack(), assumed()
+    months = [Month(Load(users), what_stands, usual, store) for users in SIZES for store in BUDGETS]
+    return beside_each_other(months, PriceList.load())
 
 
 def _said(load: Load) -> str:
@@ -191,7 +255,7 @@ def _table(rows: list[list[str]]) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the report for the options on the command line."""
+    """Print the report for the options on the command line, or write the table."""
     # SAM's transform warns about a feature list. The list exists inside AWS alone.
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     parser = argparse.ArgumentParser(prog="make cost", description="What a month costs at AWS.")
@@ -201,7 +265,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--peak", type=_number, help="the load when the market opens, as a multiple of the mean; 10 (PEAK)"
     )
+    parser.add_argument("--write", action="store_true", help="put the table of four sizes into docs/performance.md")
     asked = parser.parse_args(arguments)
+    if asked.write:
+        results.write_cost(table_of_sizes())
+        return
     given: dict[str, Any] = {
         "refreshes_a_day": asked.refreshes,
         "sign_ins_a_month": asked.sign_ins,

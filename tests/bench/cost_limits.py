@@ -1,4 +1,4 @@
-"""The fixed quotas of AWS: the number of users, and of refreshes a day, at which each one binds."""
+"""The quotas of AWS: the number of users, and of refreshes a day, at which each one binds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,12 @@ class Bound:
 
 
 def bounds(month: Month, quotas: Mapping[str, Quota]) -> list[Bound]:
-    """Compare every quota of Secrets Manager with the load. If tokens lie in the row, no quota binds."""
+    """Compare the load with every quota of the service that has the tokens."""
+    if month.store == "row":
+        return [
+            _rate(quotas["kms_requests"], sum(month.calls("kms").values()) / MONTH_SECONDS, month),
+            _rate(quotas["table_writes"], month.write_units() / MONTH_SECONDS, month),
+        ]
     load, calls = month.load, month.calls("secretsmanager")
     rates = {
         "secret_updates": calls["PutSecretValue"],

@@ -6,12 +6,15 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tests.bench.budget import BUDGET
+from tests.bench.budget import BUDGETS, Calls, Store
 from tests.bench.waits import ARIES_MS, AWS_MS
 
 DAY_SECONDS = 86_400
 MONTH_DAYS = 365 / 12
 MONTH_SECONDS = MONTH_DAYS * DAY_SECONDS
+# Bytes of DynamoDB's units: one for writes, one for consistent reads. No call here is a transaction.
+WRITE_UNIT = 1024
+READ_UNIT = 4096
 _GB = 1024**3
 # KMS requests of Secrets Manager for one call. CreateSecret tries the key first (GenerateDataKey, Decrypt).
 _KMS_OF_SECRETS = {"CreateSecret": 3, "GetSecretValue": 1, "PutSecretValue": 1, "DeleteSecret": 0}
@@ -82,6 +85,10 @@ class Assumed:
     # Bytes of a leased row, of Aries' tokens, and of the rest of one answer.
     row_bytes: int = 950
     tokens_bytes: int = 3_000
+    # Bytes of a leased row with such tokens sealed in it, and of KMS' own part of a seal. A data key of 32 bytes has a
+    # ciphertext of 184 bytes, and the length of a longer plaintext takes a few bytes more.
+    sealed_row_bytes: int = 3_450
+    seal_overhead_bytes: int = 160
     answer_bytes: int = 1_000
     # Bytes of the function's log lines by operation, and of Lambda's lines and the access log by request.
     log_bytes: Mapping[str, int] = field(
@@ -119,12 +126,22 @@ class Item:
 
 @dataclass(frozen=True)
 class Month:
-    """A month of this load on this stack. If ``sealed``, tokens lie in the row instead of a secret."""
+    """A month of this load on this stack. ``store`` has the tokens of all sessions."""
 
     load: Load
     stack: Stack
     assumed: Assumed
-    sealed: bool = False
+    store: Store = "secrets"
+
+    @property
+    def budget(self) -> Mapping[str, Calls]:
+        """The calls of each operation."""
+        return BUDGETS[self.store]
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of a leased row."""
+        return self.assumed.sealed_row_bytes if self.store == "row" else self.assumed.row_bytes
 
     def items(self) -> list[Item]:
         """Return all lines of the bill."""
@@ -149,10 +166,10 @@ class Month:
         }
 
     def calls(self, service: str) -> dict[str, float]:
-        """Count the calls of a service, DynamoDB or Secrets Manager, by name."""
+        """Count the calls of a service by name. The service is ``dynamodb``, ``secretsmanager`` or ``kms``."""
         total: dict[str, float] = {}
         for operation, times in self.times().items():
-            for call, count in getattr(BUDGET[operation], service).items():
+            for call, count in getattr(self.budget[operation], service).items():
                 total[call] = total.get(call, 0) + count * times
         return total
 
@@ -165,10 +182,10 @@ class Month:
 
         A function starts on a whole core. Its first request runs on the share of a core for its memory size.
         """
-        assumed, calls = self.assumed, BUDGET[operation]
+        assumed, calls = self.assumed, self.budget[operation]
         share = min(1.0, self.stack.memory_mb[_FUNCTION_OF[operation]] / assumed.full_core_mb)
         waits = calls.aries * assumed.aries_ms
-        waits += (sum(calls.dynamodb.values()) + sum(calls.secretsmanager.values())) * assumed.aws_ms
+        waits += sum(calls.to_aws().values()) * assumed.aws_ms
         cpu_ms = assumed.cpu_ms[operation]
         cold_ms = assumed.init_ms + (assumed.first_ms - cpu_ms) / share
         return cpu_ms / share + waits + assumed.cold_share * cold_ms
@@ -193,28 +210,30 @@ class Month:
         return (serving + cleaning) / 1000 / 1024
 
     def _removals(self) -> float:
-        """Count the removed rows with a call of cleanup. Each is a sign-in back from Aries, removed by TTL."""
-        return self.times()["callback"]
+        """Count the removed rows with a call of cleanup. Each is a sign-in with a secret, removed by TTL."""
+        return self.times()["callback"] if self.store == "secrets" else 0
+
+    def write_units(self) -> float:
+        """Count the write units of the table without its index."""
+        calls = self.calls("dynamodb")
+        # The insertion and the claim write a small row in both stores, because it has no tokens yet.
+        small = calls["PutItem"] + self.load.sign_ins
+        large = calls["UpdateItem"] - self.load.sign_ins
+        return small * units(self.assumed.row_bytes, WRITE_UNIT) + large * units(self.row_bytes, WRITE_UNIT)
 
     def _dynamodb(self) -> Iterator[Item]:
-        calls, assumed = self.calls("dynamodb"), self.assumed
-        row_bytes = assumed.row_bytes + (assumed.tokens_bytes if self.sealed else 0)
-        # The insertion and the claim write a small row in both designs, because it has no tokens yet.
-        small = calls["PutItem"] + self.load.sign_ins
-        writes = small * _units(assumed.row_bytes, 1024) + (calls["UpdateItem"] - self.load.sign_ins) * _units(
-            row_bytes, 1024
-        )
+        calls = self.calls("dynamodb")
         # A process caches the control item for some seconds. This counts one read for every redemption and refresh.
-        reads = calls["GetItem"] * _units(row_bytes, 4096) + self.load.sign_ins + self.load.refreshes
-        stored = self.load.users * (row_bytes + 100) / _GB
-        yield Item("DynamoDB", "writes", "dynamodb_write", writes)
+        reads = calls["GetItem"] * units(self.row_bytes, READ_UNIT) + self.load.sign_ins + self.load.refreshes
+        stored = self.load.users * (self.row_bytes + 100) / _GB
+        yield Item("DynamoDB", "writes", "dynamodb_write", self.write_units())
         yield Item("DynamoDB", "writes of the index by_reference", "dynamodb_write", calls["PutItem"])
         yield Item("DynamoDB", "reads", "dynamodb_read", reads)
         yield Item("DynamoDB", "storage", "dynamodb_storage", stored)
         yield Item("DynamoDB", "point-in-time recovery", "dynamodb_recovery", stored)
 
     def _secrets(self) -> Iterator[Item]:
-        if not self.sealed:
+        if self.store == "secrets":
             calls = sum(self.calls("secretsmanager").values()) + self._removals()
             yield Item("Secrets Manager", "secrets of sessions", "secret", self.load.users)
             yield Item("Secrets Manager", "calls", "secret_call", calls)
@@ -223,9 +242,8 @@ class Month:
     def _kms(self) -> float:
         # Every five minutes, DynamoDB uses the table's key once for each caller. Five functions call it.
         table = 5 * MONTH_SECONDS / 300 if self.load.users else 0
-        if self.sealed:
-            return table + 2 * (self.load.sign_ins + self.load.refreshes) + self.times()["replay"]
-        return table + sum(times * _KMS_OF_SECRETS[call] for call, times in self.calls("secretsmanager").items())
+        of_secrets = sum(times * _KMS_OF_SECRETS[call] for call, times in self.calls("secretsmanager").items())
+        return table + of_secrets + sum(self.calls("kms").values())
 
     def _cloudwatch(self) -> Iterator[Item]:
         times, assumed = self.times(), self.assumed
@@ -251,5 +269,6 @@ class Month:
         return traced
 
 
-def _units(size: int, unit: int) -> int:
+def units(size: int, unit: int) -> int:
+    """Return the units of DynamoDB for a row of ``size`` bytes."""
     return math.ceil(size / unit)

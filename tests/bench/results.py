@@ -14,6 +14,7 @@ from tests.bench.figures import Section
 _FILE = Path(__file__).with_name("results.json")
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 _BETWEEN_MARKERS = re.compile(r"(?<=<!-- make bench -->\n).*?(?=\n<!-- /make bench -->)", re.DOTALL)
+_COST = re.compile(r"(?<=<!-- make cost -->\n).*?(?=\n<!-- /make cost -->)", re.DOTALL)
 
 
 def read() -> dict[str, Section]:
@@ -37,4 +38,15 @@ def to_markdown() -> str:
 def on_page() -> str:
     """Return the tables that docs/performance.md shows now."""
     (shown,) = _BETWEEN_MARKERS.findall(PAGE.read_text())
+    return str(shown)
+
+
+def write_cost(table: str) -> None:
+    """Put the table of ``make cost`` into docs/performance.md."""
+    PAGE.write_text(_COST.sub(lambda _: table, PAGE.read_text()))
+
+
+def cost_on_page() -> str:
+    """Return the table of ``make cost`` that docs/performance.md shows now."""
+    (shown,) = _COST.findall(PAGE.read_text())
     return str(shown)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.bench.cold import FLOOR_BARS, in_turns, to_section
 from tests.bench.cold_memory import MEMORY_SIZES, figures
-from tests.bench.cold_starts import NEEDS, ColdStart, ColdStarts, Kind, Rounds, WrongStart, cold_starts
+from tests.bench.cold_starts import NEEDS, ColdStart, ColdStarts, Kind, WrongStart, cold_starts
 from tests.built.artifacts import BUILT
 
 pytestmark = pytest.mark.bench
@@ -29,6 +30,15 @@ def test_each_function_is_asked_for_what_makes_it_call_all_that_it_needs(starts:
     assert {"GetItem", "UpdateItem", "GetSecretValue", "PutSecretValue", "aries"} == set(starts.asked("refresh"))
     assert sorted(starts.asked("revoke")) == ["DeleteSecret", "UpdateItem"]
     assert starts.asked("metadata") == []
+    assert sorted(starts.asked("callback", "row")) == ["Encrypt", "UpdateItem", "UpdateItem", "aries"]
+    assert {"GetItem", "Decrypt", "UpdateItem"} == set(starts.asked("token", "row"))
+    # The client secret of Aries stays a secret.
+    assert sorted({*starts.asked("refresh", "row")} - {"GetItem", "UpdateItem"}) == [
+        "Decrypt",
+        "Encrypt",
+        "GetSecretValue",
+        "aries",
+    ]
 
 
 def test_all_three_kinds_of_every_round_are_in_the_table(starts: ColdStarts) -> None:
@@ -40,6 +50,22 @@ def test_all_three_kinds_of_every_round_are_in_the_table(starts: ColdStarts) -> 
     assert all(comparison.is_met for comparison in section.comparisons[1:])
     assert all(limit.is_met for limit in section.limits)
     assert len(section.figures) == 2 + 3 * len(MEMORY_SIZES)
+
+
+def test_a_function_with_tokens_in_the_row_is_beside_the_same_with_secrets(starts: ColdStarts) -> None:
+    section = to_section(in_turns(starts, ["token"], rounds=1))
+    (limit,) = (limit for limit in section.limits if "tokens in the row" in limit.name)
+    assert limit.name.startswith("token ")
+    # One client more takes some time, and no other difference takes as much as its bar.
+    assert limit.is_met
+
+
+def test_a_slow_client_of_kms_is_noticed() -> None:
+    ours = ColdStart(init_cpu=0.2, first_cpu=0.01, warm_cpu=0.002, wall=0.3, peak_bytes=50 * 2**20)
+    for more, is_met in ((0.019, True), (0.021, False)):
+        found = rounds_of(ours, ours, ours, "token") | {("row", "token"): [[replace(ours, init_cpu=0.2 + more)]]}
+        (limit,) = (limit for limit in to_section(found).limits if "tokens in the row" in limit.name)
+        assert limit.is_met is is_met
 
 
 def test_a_slow_import_is_noticed(starts: ColdStarts, tmp_path: Path) -> None:
@@ -85,6 +111,8 @@ def test_more_memory_is_quicker_and_dearer() -> None:
     assert dollars == sorted(dollars)
 
 
-def rounds_of(ours: ColdStart, floor: ColdStart, ordinary: ColdStart, name: str = "authorize") -> Rounds:
+def rounds_of(
+    ours: ColdStart, floor: ColdStart, ordinary: ColdStart, name: str = "authorize"
+) -> dict[tuple[Kind, str], list[list[ColdStart]]]:
     kinds: dict[Kind, ColdStart] = {"ours": ours, "floor": floor, "ordinary": ordinary}
     return {(kind, name): [[start]] for kind, start in kinds.items()}

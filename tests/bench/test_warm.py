@@ -26,6 +26,18 @@ from oauth_broker.sessions.table import SignIns
 issue = SignIns.issue
 SignIns.issue = lambda self, row, now: [sum(range(1_000_000)), issue(self, row, now)][1]
 """
+_SEALS_SLOWLY = """
+from oauth_broker.sessions.seal import Seal
+
+seal = Seal.seal
+Seal.seal = lambda self, *of: [sum(range(1_000_000)), seal(self, *of)][1]
+"""
+_OPENS_TWICE = """
+from oauth_broker.sessions.seal import Seal
+
+open_seal = Seal.open
+Seal.open = lambda self, *of: [open_seal(self, *of), open_seal(self, *of)][1]
+"""
 _CONNECTS_ANEW = """
 from oauth_broker.runtime import aws
 from oauth_broker.sessions.table import SignIns
@@ -41,6 +53,33 @@ def test_each_operation_makes_the_calls_of_its_budget_on_connections_that_are_th
     assert all(comparison.other.median > 0 for comparison in section.comparisons)
     assert len(section.limits) == len(BUDGET) + 3
     assert not _missed(section)
+
+
+def test_each_operation_with_tokens_in_the_row_makes_its_calls_and_is_beside_a_secret() -> None:
+    section = warm.measure_row(1, times=3)
+    names = [comparison.name for comparison in section.comparisons]
+    assert names[: len(BUDGET)] == [f"{what}, and its bare calls" for what in BUDGET]
+    assert names[len(BUDGET) :] == [f"{what}, and with a secret" for what in BUDGET if what != "authorize"]
+    assert all(comparison.other.median > 0 for comparison in section.comparisons)
+    assert "calls of refresh: 2 UpdateItem, 1 Decrypt, 1 Encrypt, 1 Aries" in [limit.name for limit in section.limits]
+    assert not _missed(section)
+
+
+def test_a_slow_seal_and_a_call_too_many_are_noticed(tmp_path: Path) -> None:
+    functions = {
+        "callback": _changed("CallbackFunction", _SEALS_SLOWLY, tmp_path),
+        "token": _changed("TokenFunction", _OPENS_TWICE, tmp_path),
+    }
+    section = warm.measure_row(1, times=3, functions=functions)
+    slow = {comparison.name for comparison in section.comparisons if not comparison.is_met}
+    assert slow >= {"callback, and its bare calls", "callback, and with a secret"}
+    assert _missed(section) == [
+        "calls of redeem: 1 GetItem, 1 UpdateItem, 1 Decrypt",
+        "calls of refresh: 2 UpdateItem, 1 Decrypt, 1 Encrypt, 1 Aries",
+        "calls of replay: 1 UpdateItem, 1 Decrypt",
+        "other or missing calls",
+        "other or missing calls of the bare side",
+    ]
 
 
 def test_a_call_too_many_a_new_connection_and_wasted_time_are_noticed(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ operation, and the number of repetitions. It answers each command with the secon
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 import os
@@ -15,6 +16,10 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+_SERVICES = ("dynamodb", "secretsmanager", "kms")
+# Members with bytes. JSON has them in Base64.
+_BYTES = frozenset({"B", "Plaintext", "CiphertextBlob"})
 
 
 class Floor:
@@ -26,7 +31,7 @@ class Floor:
         settings = config.Config(
             connect_timeout=1, read_timeout=1.5, retries={"mode": "standard", "total_max_attempts": 2}
         )
-        self._clients = {name: boto3.client(name, config=settings) for name in ("dynamodb", "secretsmanager")}
+        self._clients = {name: boto3.client(name, config=settings) for name in _SERVICES}
         self._session = requests.Session()
         self._aries = os.environ["ARIES_TOKEN_URL"]
         self._refused = importlib.import_module("botocore.exceptions").ClientError
@@ -37,7 +42,7 @@ class Floor:
         if not operation:
             return lambda: self._post(body.encode())
         call = getattr(self._clients[service], re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower())
-        parameters = json.loads(body)
+        parameters = json.loads(body, object_hook=_with_bytes)
         return lambda: call(**parameters)
 
     def _post(self, body: bytes) -> Any:
@@ -56,6 +61,10 @@ class Floor:
                     assert refused, code
                     assert (place, code) == (0, "ConditionalCheckFailedException"), (place, code)
         return time.process_time() - began
+
+
+def _with_bytes(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: base64.b64decode(value) if name in _BYTES else value for name, value in members.items()}
 
 
 def main() -> None:

@@ -15,10 +15,14 @@ Handler = Callable[[Any, Any], dict[str, Any]]
 
 
 def warm_handlers(folders: dict[str, str], clock: VirtualClock) -> dict[str, Handler]:
-    """Put the function of each folder together, with one telemetry for all of them."""
+    """Put the function of each folder together, with one telemetry for all of them, and end the start as they do."""
     # The build has this module, and this process alone has the build on its path.
     telemetry = importlib.import_module("oauth_broker.runtime.telemetry").PowertoolsTelemetry(os.environ)
-    return {
-        name: load_module(Path(folder) / "app.py").make_handler(os.environ, clock, telemetry)
-        for name, folder in folders.items()
-    }
+    started = importlib.import_module("oauth_broker.runtime.start").started
+    handlers: dict[str, Handler] = started(
+        {
+            name: load_module(Path(folder) / "app.py").make_handler(os.environ, clock, telemetry)
+            for name, folder in folders.items()
+        }
+    )
+    return handlers

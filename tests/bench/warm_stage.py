@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
+from tests.bench.budget import Store
 from tests.bench.growth_aws import CLIENT_SECRET_ARN
 from tests.bench.growth_stage import Program
 from tests.bench.interpreter import python3_13
@@ -41,21 +43,27 @@ _CLIENT = {
     "redirect_uris": [CALLBACK_URI],
     "scopes": SCOPES,
 }
-_HOSTS = ("dynamodb.eu-west-1.amazonaws.com", "secretsmanager.eu-west-1.amazonaws.com", "api.aries.example")
+_HOSTS = (
+    *(f"{service}.eu-west-1.amazonaws.com" for service in ("dynamodb", "secretsmanager", "kms")),
+    "api.aries.example",
+)
 
 
 class Stage:
     """Three programs on loopback, under the host names of AWS and Aries."""
 
-    def __init__(self, services: Program, broker: Program, floor: Program) -> None:
+    def __init__(
+        self, services: Program, broker: Program, floor: Program, fresh: Callable[..., AbstractContextManager[Program]]
+    ) -> None:
         self._services = services
         self._broker = broker
         self._floor = floor
+        self._fresh = fresh
 
     @classmethod
     @contextmanager
-    def set(cls, functions: dict[str, Path] | None = None) -> Iterator[Self]:
-        """Start all programs. ``functions`` replaces some of the built functions."""
+    def set(cls, functions: dict[str, Path] | None = None, store: Store = "secrets") -> Iterator[Self]:
+        """Start all programs. ``functions`` replaces some of the built functions; ``store`` has the tokens."""
         with ExitStack() as started:
             certificate = make_certificate(Path(started.enter_context(TemporaryDirectory())), *_HOSTS)
             stand_in = json.dumps({"client": _CLIENT, "certificate": str(certificate)})
@@ -71,8 +79,9 @@ class Stage:
                 "port": services.told["port"],
                 "certificate": str(certificate),
             }
-            broker, floor = (started.enter_context(_bare(script, told)) for script in ("warm_broker", "warm_floor"))
-            yield cls(services, broker, floor)
+            fresh = partial(_bare, told, store)
+            broker, floor = (started.enter_context(fresh(script)) for script in ("warm_broker", "warm_floor"))
+            yield cls(services, broker, floor, fresh)
 
     def operate(self, what: str, given: list[dict[str, str]], later: float = 0.0) -> dict[str, Any]:
         """Let the broker do the operation once for each member of ``given``, ``later`` seconds on.
@@ -91,6 +100,14 @@ class Stage:
             told = self._services.command({})
         return {**done, "asked": told["made"], "calls": told["last"]}
 
+    def fresh_token_function(self, *, is_frozen: bool) -> AbstractContextManager[Program]:
+        """Start the token function in one more process. It follows the commands of the broker's process.
+
+        If not ``is_frozen``, it starts as outside Lambda: the garbage collector searches the objects of the start.
+        """
+        without = () if is_frozen else ("AWS_LAMBDA_INITIALIZATION_TYPE",)
+        return self._fresh("warm_broker", functions=("token",), without=without)
+
     def repeat(self, calls: list[tuple[str, str]], times: int, *, refused: bool) -> dict[str, Any]:
         """Make these bare calls ``times`` times. If ``refused``, AWS refuses the first call."""
         self._services.command({"repeating": True})
@@ -98,7 +115,12 @@ class Stage:
         return {**done, "asked": self._services.command({})["made"]}
 
 
-def _bare(script: str, told: dict[str, Any]) -> Program:
-    environment = LAMBDA | deployed_environment(ARIES_CLIENT_SECRET_ARN=CLIENT_SECRET_ARN)
+def _bare(
+    told: dict[str, Any], store: Store, script: str, functions: Iterable[str] = (), without: Iterable[str] = ()
+) -> Program:
+    if functions:
+        told = told | {"functions": {name: told["functions"][name] for name in functions}}
+    environment = LAMBDA | deployed_environment(ARIES_CLIENT_SECRET_ARN=CLIENT_SECRET_ARN, TOKEN_STORE=store)
+    environment = {name: value for name, value in environment.items() if name not in without}
     path = Path(__file__).with_name(f"{script}.py")
     return Program([python3_13(), "-I", "-S", "-B", str(path), json.dumps(told)], environment)

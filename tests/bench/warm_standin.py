@@ -10,6 +10,8 @@ first line has the port.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import socket
 import sys
@@ -28,6 +30,10 @@ from tests.local.aries import AriesCore
 from tests.support.certificates import server_context
 
 ARIES = "aries"
+# KMS' name in the header X-Amz-Target.
+_KMS = "TrentService"
+# Bytes of KMS' own part of a ciphertext.
+_OVERHEAD = 160
 _ROUTINE = (CLIENT_SECRET_ARN.encode(), b'"cut-offs"')
 
 Call = tuple[str, str]
@@ -52,7 +58,7 @@ class Services:
         """Answer one request and count it."""
         target = headers.get("x-amz-target", "")
         service, _, operation = target.partition(".")
-        service = "dynamodb" if service.startswith("DynamoDB") else service
+        service = "dynamodb" if service.startswith("DynamoDB") else "kms" if service == _KMS else service
         call = (f"{service}:{operation}" if target else ARIES, body.decode())
         with self._lock:
             if target and any(name in body for name in _ROUTINE):
@@ -73,6 +79,8 @@ class Services:
         if not target:
             status, tokens = self.aries.token(json.loads(body))
             return status, json.dumps(tokens).encode()
+        if target.startswith(_KMS):
+            return _answer_as_kms(target, json.loads(body))
         if target.endswith(".DeleteSecret"):
             return 200, json.dumps(self._delete_secret(json.loads(body))).encode()
         return self.aws.answer(Request("/", {"X-Amz-Target": target}, body))
@@ -92,6 +100,20 @@ class Services:
             told = {"made": dict(self.made), "last": self.last}
             self.made, self.last = Counter(), []
         return told
+
+
+def _answer_as_kms(target: str, asked: dict[str, Any]) -> tuple[int, bytes]:
+    """Seal or open a text. The ciphertext is the text behind a digest of its context, with the length of KMS' own."""
+    context = json.dumps(asked["EncryptionContext"], sort_keys=True).encode()
+    head = hashlib.sha256(context).digest().ljust(_OVERHEAD, b".")
+    if target.endswith(".Encrypt"):
+        name, data = "CiphertextBlob", head + base64.b64decode(asked["Plaintext"])
+    else:
+        sealed = base64.b64decode(asked["CiphertextBlob"])
+        if not sealed.startswith(head):
+            return 400, b'{"__type": "InvalidCiphertextException"}'
+        name, data = "Plaintext", sealed[_OVERHEAD:]
+    return 200, json.dumps({"KeyId": asked["KeyId"], name: base64.b64encode(data).decode()}).encode()
 
 
 class Server:

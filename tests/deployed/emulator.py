@@ -16,7 +16,7 @@ Resource = tuple[str, dict[str, str]]
 
 _create_secret = secretsmanager._create_secret
 _resource_of = iam_actions.extract_resource_arn
-_condition_keys = iam_actions.request_tag_context
+_keys_of_tags = iam_actions.request_tag_context
 
 
 def _create_secret_with_version(request: Mapping[str, Any]) -> Response:
@@ -38,13 +38,14 @@ def _resource_or_stream(service: str, method: str, path: str, headers: Any, body
     return str(request.get("StreamArn") or place.get("arn", "*"))
 
 
-def _condition_keys_of_kms_too(service: str, action: str, body: bytes, parameters: Any) -> dict[str, Any]:
-    """Tell IAM the encryption context of a call of KMS, by the condition keys of KMS in lower case."""
-    keys: dict[str, Any] = _condition_keys(service, action, body, parameters)
-    context = json.loads(body or b"{}").get("EncryptionContext", {}) if service == "kms" else {}
+def _keys_of_tags_and_context(service: str, action: str, body: bytes, *more: Any) -> dict[str, Any]:
+    """Tell IAM the encryption context of a call to KMS too. MiniStack evaluates conditions, but has no keys for it."""
+    keys: dict[str, Any] = _keys_of_tags(service, action, body, *more)
+    context = json.loads(body or b"{}").get("EncryptionContext") if service == "kms" else None
     if context:
-        keys["kms:encryptioncontextkeys"] = list(context)
-    return keys | {f"kms:encryptioncontext:{name}".lower(): value for name, value in context.items()}
+        keys["kms:EncryptionContextKeys"] = list(context)
+        keys |= {f"kms:EncryptionContext:{name}": value for name, value in context.items()}
+    return keys
 
 
 def _create_nothing(logical_id: str, properties: Mapping[str, Any], stack: str) -> Resource:
@@ -72,7 +73,7 @@ _create_api = provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"]["create"
 provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"]["create"] = _import_api
 secretsmanager._create_secret = _create_secret_with_version
 iam_actions.extract_resource_arn = _resource_or_stream
-iam_actions.request_tag_context = _condition_keys_of_kms_too
+iam_actions.request_tag_context = _keys_of_tags_and_context
 # In MiniStack's own filter, no rule holds for a field with an absent parent. The filter of tests/local is loaded by its
 # path, because this program can import from its own folder only.
 _lets_through = runpy.run_path(str(Path(__file__).parents[1] / "local" / "event_filter.py"))["lets_through"]

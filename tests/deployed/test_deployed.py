@@ -6,17 +6,24 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
+from botocore.exceptions import ClientError
 
-from oauth_broker.secret import session_reference
+from oauth_broker.errors import ServiceUnavailable
+from oauth_broker.secret import Secret, session_reference
+from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.seal import Purpose, Seal
+from oauth_broker.sessions.session_secret import SessionSecret
 from tests.deployed.account import Account, SamFailed
 from tests.local.aries import AriesCore, AriesSimulator
 from tests.support.deployment import APPS, ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, CALLBACK_URI, GRACE, ISSUER, SCOPES
 from tests.support.functions import http_event
 from tests.support.lambda_context import FUNCTION_SECONDS
 from tests.support.leaks import WATCH
+from tests.support.transformed import FUNCTIONS
 from tests.support.world import Answer, Phone, World
 
 pytestmark = pytest.mark.deployed
@@ -125,9 +132,24 @@ class Deployed(World):
         finally:
             iam.put_role_policy(**policy, PolicyDocument=json.dumps(document))
 
+    def kms_like(self, function: str) -> Any:
+        """Make a client of KMS for a user with the policy of the function's role."""
+        iam, policy = self.account.client("iam"), {"PolicyName": function.lower()}
+        document = iam.get_role_policy(**policy, RoleName=self.resources[f"{function}Role"])["PolicyDocument"]
+        key = new_user(iam, f"like-{function}")
+        iam.put_user_policy(**policy, UserName=f"like-{function}", PolicyDocument=json.dumps(document))
+        return self.account.client("kms", key)
+
     def secrets_of_sessions(self) -> set[str]:
         names = {secret["Name"] for secret in self.secretsmanager.list_secrets()["SecretList"]}
         return {name for name in names if name.startswith(f"{STACK}/session/")}
+
+
+def new_user(iam: Any, name: str) -> dict[str, str]:
+    """Make a user without any right. Return the access key."""
+    iam.create_user(UserName=name)
+    made = iam.create_access_key(UserName=name)["AccessKey"]
+    return {"aws_access_key_id": made["AccessKeyId"], "aws_secret_access_key": made["SecretAccessKey"]}
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +164,9 @@ class OnCall:
 
     def __init__(self, broker: Deployed) -> None:
         self._function = broker.resources["OperatorFunction"]
-        iam, user = broker.account.client("iam"), {"UserName": "on-call"}
-        iam.create_user(**user)
-        iam.attach_user_policy(**user, PolicyArn=broker.resources["OperatorPolicy"])
-        made = iam.create_access_key(**user)["AccessKey"]
-        self.key = {"aws_access_key_id": made["AccessKeyId"], "aws_secret_access_key": made["SecretAccessKey"]}
+        iam = broker.account.client("iam")
+        self.key = new_user(iam, "on-call")
+        iam.attach_user_policy(UserName="on-call", PolicyArn=broker.resources["OperatorPolicy"])
         self._lambda = broker.account.client("lambda", self.key)
 
     def ask(self, action: str, **members: Any) -> dict[str, Any]:
@@ -182,32 +202,6 @@ def test_a_whole_sign_in_needs_no_right_that_a_role_does_not_give(broker: Deploy
     assert phone.revoke().status == 200
     assert broker.secrets_of_sessions() == set()
     assert phone.refresh().json["error"] == "invalid_grant"
-
-
-@contextmanager
-def tokens_in_the_row(broker: Deployed) -> Iterator[None]:
-    broker.deploy(TokenStore="row", WarmThroughput="8000")
-    try:
-        yield
-    finally:
-        # A parameter that is not named keeps its value.
-        broker.deploy(TokenStore="secrets", WarmThroughput="0")
-
-
-def test_a_whole_sign_in_in_the_row_needs_no_right_that_a_role_does_not_give(broker: Deployed) -> None:
-    with tokens_in_the_row(broker):
-        phone = broker.signed_in()
-        first = phone.refresh_token
-        for function in ("token", "refresh"):
-            broker.let_the_grace_pass(phone)
-            assert phone.refresh(function=function).status == 200
-        assert broker.row(phone.session_id)["token_store"] == "row"  # type: ignore[index]
-        # Neither hash in the row is of this token, so revoke must open the seal to know it.
-        assert phone.revoke(first).status == 200
-        assert phone.refresh().json["error"] == "invalid_grant"
-        assert broker.secrets_of_sessions() == set()
-        with broker.without_rights("Revoke"):
-            assert broker.signed_in().revoke().status == 503
 
 
 def test_the_log_of_the_functions_is_searched_for_every_secret(broker: Deployed) -> None:
@@ -277,6 +271,39 @@ def test_the_operator_function_may_do_all_that_it_offers(broker: Deployed, on_ca
     assert on_call.ask("revoke_all", everyone=True)["finished"] is True
     assert broker.secrets_of_sessions() == set()
     assert {phone.refresh().json["error"] for phone in phones} == {"invalid_grant"}
+
+
+# The purposes of the seals that a function may make, and of those that it may open.
+SEALS = {"Callback": ["row"], "Token": ["escrow", "row"], "Refresh": ["escrow", "row"]}
+OPENS = {name: ["escrow", "row"] for name in ("Token", "Refresh", "Revoke")}
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+
+
+def allowed(call: Callable[..., object], *arguments: object) -> bool:
+    try:
+        call(*arguments)
+    except ServiceUnavailable as failure:
+        if failure.reason != "kms:AccessDeniedException":
+            raise
+        return False
+    return True
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_role_seals_and_opens_for_its_own_purposes_alone(broker: Deployed, function: str) -> None:
+    key, kms = broker.resources["Key"], broker.kms_like(function)
+    roots, own = Seal(lambda: broker.account.client("kms"), key), Seal(lambda: kms, key)
+    row = SignIn("session", "active", 0, client_id="app")
+    secret = SessionSecret(Secret("key"), "holder", Secret("access"), None, 0, "scope")
+    sealed = replace(row, escrow=roots.seal(row, secret, "escrow"), sealed=roots.seal(row, secret, "row"))
+    assert [purpose for purpose in PURPOSES if allowed(own.seal, row, secret, purpose)] == SEALS.get(function, [])
+    assert [purpose for purpose in PURPOSES if allowed(own.open, sealed, purpose)] == OPENS.get(function, [])
+    # Each of these differs in one member from a context that a role may have.
+    context = {"purpose": "row", "session": "digest", "client_id": "app", "fence": "0", "part": "1/1"}
+    incomplete = [{name: context[name] for name in context if name != missing} for missing in ("session", "fence")]
+    for wrong in (context | {"purpose": "other"}, context | {"more": "x"}, *incomplete, {}):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext=wrong)
 
 
 def reasons(broker: Deployed, stack: str) -> str:
@@ -352,10 +379,38 @@ def test_the_first_day_goes_well_as_far_as_this_aws_decides_it(broker: Deployed,
     assert [mapping["State"] for mapping in mappings["EventSourceMappings"]] == ["Enabled"]
 
 
-def test_a_new_value_of_a_parameter_reaches_the_requests(broker: Deployed) -> None:
+def test_a_new_token_store_reaches_the_requests_and_needs_no_right_that_a_role_does_not_give(
+    broker: Deployed, on_call: OnCall
+) -> None:
     functions, name = broker.account.client("lambda"), broker.resources["AuthorizeFunction"]
     before = functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"]
-    broker.deploy(SessionDays="7")
+    begun = broker.signed_in()
+    secrets = broker.secrets_of_sessions()
+    broker.deploy(TokenStore="row")
     assert functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"] != before
     served = functions.get_function_configuration(FunctionName=name, Qualifier="live")
-    assert served["Environment"]["Variables"]["SESSION_DAYS"] == "7"
+    assert served["Environment"]["Variables"]["TOKEN_STORE"] == "row"
+    phone, ended = broker.signed_in(), broker.signed_in()
+    for function in ("token", "refresh"):
+        for session in (begun, phone):
+            broker.let_the_grace_pass(session)
+            presented = session.refresh_token
+            assert session.refresh(function=function).status == 200
+            answered = session.access_token
+            # The answer was lost.
+            assert session.refresh(presented, function=function).json["access_token"] == answered
+    # The session that began before has its secret, and the others have none.
+    assert broker.secrets_of_sessions() == secrets
+    assert on_call.ask("revoke", session=session_reference(ended.session_id))["ended_now"] is True
+    for session in (begun, phone):
+        assert session.revoke().status == 200
+    assert broker.secrets_of_sessions() == set()
+    for session in (begun, phone, ended):
+        row = broker.row(session.session_id)
+        assert row is not None
+        assert (row["status"], row.get("token_store"), "sealed" in row) == (
+            "revoked",
+            None if session is begun else "row",
+            False,
+        )
+        assert session.refresh().json["error"] == "invalid_grant"

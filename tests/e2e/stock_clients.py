@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from unittest import mock
 from urllib.parse import parse_qsl, urlsplit
 
@@ -44,9 +44,13 @@ ARIES_FAILS = [
 class Broker(LocalStack):
     """The local stack with the grace of a deployment: tests move its clock instead of waiting."""
 
-    def __init__(self, apps: Mapping[str, Mapping[str, Any]] = APPS) -> None:
+    def __init__(
+        self, apps: Mapping[str, Mapping[str, Any]] = APPS, token_store: Literal["secrets", "row"] = "secrets"
+    ) -> None:
         """Register the apps."""
-        super().__init__(refresh_grace=GRACE_SECONDS, apps=apps, aries_options={"now": self._now})
+        super().__init__(
+            refresh_grace=GRACE_SECONDS, apps=apps, token_store=token_store, aries_options={"now": self._now}
+        )
         self._ahead = 0.0
         self._clock = mock.patch.object(SystemClock, "now", side_effect=self._now)
 

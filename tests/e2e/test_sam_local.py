@@ -6,12 +6,14 @@ import io
 import json
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from oauth_broker.web.http import HttpRequest
 from tests.local.containers import ContainersFailed, ContainerStack
@@ -130,6 +132,41 @@ def test_a_whole_sign_in_goes_through_the_containers(stack: ContainerStack, log:
     # Each function runs in a container of its own. (If SAM CLI makes the image at the start, it may give a function a
     # second container at its first request.)
     assert stack.contained_functions() == {function.name for function in stack.template.functions.get_all()}
+
+
+class TokensInRow(Transcript):
+    """A sign-in whose callback runs with TOKEN_STORE=row, in a container of its own. The rest knows the row's store."""
+
+    def __init__(self, stack: ContainerStack, out: TextIO, folder: Path) -> None:
+        super().__init__(stack, out)
+        self._containers = stack
+        self._folder = folder
+
+    def _send(
+        self, session: requests.Session, method: str, url: str, shown: Mapping[str, Any] | None = None, **more: Any
+    ) -> requests.Response:
+        parts = urlsplit(url)
+        if parts.path != "/oauth2/callback":
+            return super()._send(session, method, url, shown, **more)
+        cookies = str(session.prepare_request(requests.Request(method, url)).headers["Cookie"]).split("; ")
+        event = json.loads((ROOT / "events" / "callback_ok.json").read_text())
+        event_file, variables = self._folder / "callback.json", self._folder / "variables.json"
+        event_file.write_text(json.dumps(event | {"rawQueryString": parts.query, "cookies": cookies}))
+        variables.write_text(json.dumps({"Parameters": {"KEY_ID": self._containers.key, "TOKEN_STORE": "row"}}))
+        told = self._containers.invoke_with("CallbackFunction", event_file, variables)
+        answer = requests.Response()
+        answer.status_code = told["statusCode"]
+        answer.headers.update(told["headers"])
+        return answer
+
+
+def test_a_session_in_the_row_is_redeemed_refreshed_and_ended_in_the_containers(
+    stack: ContainerStack, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "token_store", "row")
+    told = io.StringIO()
+    assert TokensInRow(stack, told, tmp_path).play(), told.getvalue() + log.read_text()
+    assert told.getvalue().count("sealed in the session's row") == 2
 
 
 def test_each_function_has_an_event_each_event_a_function_and_an_answer(stack: ContainerStack) -> None:

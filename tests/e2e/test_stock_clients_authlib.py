@@ -45,10 +45,12 @@ EMPTY_SECRETS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Broker]:
-    with Broker() as broker:
+@pytest.fixture(scope="module", params=["secrets", "row"])
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    with Broker(token_store=request.param) as broker:
         yield broker
+        rows = broker.client("dynamodb").scan(TableName=broker.table)["Items"]
+        assert any("sealed" in row for row in rows) == (request.param == "row")
 
 
 @pytest.fixture(autouse=True)

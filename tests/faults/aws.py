@@ -23,6 +23,9 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
 }
 
+# JSON has no such byte.
+_END_OF_CONTEXT = b"\0"
+
 
 def _plain(value: dict[str, Any]) -> Any:
     ((kind, content),) = value.items()
@@ -165,13 +168,18 @@ def _set_to(item: Item, value: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 class MemorySecretsManager:
-    """Secrets with their versions. The client request token of a write is the version's id."""
+    """Secrets with their versions. The client request token of a write is the version's id.
+
+    ``touched`` has the name of every secret that anybody asked for.
+    """
 
     def __init__(self) -> None:
         self.secrets: dict[str, dict[str, str]] = {}
         self.current: dict[str, str] = {}
+        self.touched: set[str] = set()
 
     def create_secret(self, *, Name: str, ClientRequestToken: str, KmsKeyId: str, SecretString: str) -> Any:  # noqa: N803
+        self.touched.add(Name)
         if Name in self.secrets and self.secrets[Name] != {ClientRequestToken: SecretString}:
             raise client_error("ResourceExistsException")
         self.secrets[Name] = {ClientRequestToken: SecretString}
@@ -196,25 +204,42 @@ class MemorySecretsManager:
 
     def delete_secret(self, *, SecretId: str, ForceDeleteWithoutRecovery: bool) -> Any:  # noqa: N803
         assert ForceDeleteWithoutRecovery
+        self.touched.add(SecretId)
         self.secrets.pop(SecretId, None)
         self.current.pop(SecretId, None)
         return {}
 
     def _versions(self, name: str) -> dict[str, str]:
+        self.touched.add(name)
         if name not in self.secrets:
             raise client_error("ResourceNotFoundException")
         return self.secrets[name]
 
 
 class MemoryKms:
-    """Seals without secrecy: a ciphertext opens only under its own encryption context."""
+    """Seals without secrecy: a ciphertext opens only under its own encryption context.
+
+    ``asked`` has the purpose and the session of every call.
+    """
+
+    def __init__(self) -> None:
+        self.asked: set[tuple[str, str]] = set()
 
     def encrypt(self, *, KeyId: str, Plaintext: bytes, EncryptionContext: dict[str, str]) -> Any:  # noqa: N803
         assert len(Plaintext) <= 4096
-        return {"CiphertextBlob": json.dumps([EncryptionContext, Plaintext.decode("latin-1")], sort_keys=True).encode()}
+        return {"CiphertextBlob": self._bound_to(EncryptionContext) + Plaintext}
 
     def decrypt(self, *, KeyId: str, CiphertextBlob: bytes, EncryptionContext: dict[str, str]) -> Any:  # noqa: N803
-        context, plaintext = json.loads(CiphertextBlob)
-        if context != EncryptionContext:
+        bound_to = self._bound_to(EncryptionContext)
+        if not CiphertextBlob.startswith(bound_to):
             raise client_error("InvalidCiphertextException")
-        return {"Plaintext": plaintext.encode("latin-1")}
+        return {"Plaintext": CiphertextBlob[len(bound_to) :]}
+
+    def _bound_to(self, context: dict[str, str]) -> bytes:
+        self.asked.add((context.get("purpose", ""), context.get("session", "")))
+        return json.dumps(context, sort_keys=True).encode() + _END_OF_CONTEXT
+
+
+def plaintext_of(ciphertext: bytes) -> bytes:
+    """Return the plaintext of a ciphertext of MemoryKms."""
+    return ciphertext.partition(_END_OF_CONTEXT)[2]

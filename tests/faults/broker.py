@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from oauth_broker.aries.client import Provider
@@ -23,13 +23,13 @@ from oauth_broker.oauth.tokens import RefreshToken, secret_name, session_id_of
 from oauth_broker.operations.parts import Parts
 from oauth_broker.operations.token_response import TokenResponse
 from oauth_broker.runtime.invocation import Invocation
-from oauth_broker.secret import Secret
+from oauth_broker.secret import Secret, session_digest
 from oauth_broker.sessions.control_item import ControlItem
 from oauth_broker.sessions.row import SignIn, from_item, may_have_a_secret
 from oauth_broker.sessions.seal import _expanded
 from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.web.http import HttpRequest, HttpResponse
-from tests.faults.aws import Item, MemoryDynamoDb, MemoryKms, MemorySecretsManager
+from tests.faults.aws import Item, MemoryDynamoDb, MemoryKms, MemorySecretsManager, plaintext_of
 from tests.faults.seam import ProcessDied, Seam, SeamedClient
 from tests.local.aries import AriesCore
 from tests.support.clock import VirtualClock
@@ -53,10 +53,18 @@ from tests.support.telemetry import Recorded
 # Storms come from everywhere; here all of it would be one source.
 SETTINGS = Settings.from_environment(deployed_environment(SOURCE_LIMIT="0", SIGN_IN_LIMIT="0"))
 CLIENT = SETTINGS.registry.clients[0]
+# The value of TOKEN_STORE of a worker. A session's own store is the value at its sign-in.
+Store = Literal["secrets", "row"]
+STORES: tuple[Store, ...] = ("secrets", "row")
 # The same app after a deployment took its scopes away.
 DISALLOWED = replace(CLIENT, scopes=frozenset({"something:else"}))
 # Long enough for the previous token to be accepted again whenever a test retries, in a grace of Aries' own.
 ARIES_GRACE_SECONDS = 10_000
+
+
+def settings_of(store: Store, **changes: Any) -> Settings:
+    """Return the settings of a worker that begins sessions in this store."""
+    return replace(SETTINGS, tokens_in_row=store == "row", **changes)
 
 
 # A schedule reads the stored secrets after every answer and before every call to Aries. The cache parses a text once.
@@ -66,8 +74,11 @@ _read = lru_cache(maxsize=64)(SessionSecret.from_json)
 @lru_cache(maxsize=64)
 def _unsealed(parts: tuple[bytes, ...]) -> SessionSecret:
     """Open parts of MemoryKms without a call."""
-    plaintext = "".join(json.loads(part)[1] for part in parts)
-    return SessionSecret.from_json(_expanded(plaintext.encode("latin-1")))
+    return SessionSecret.from_json(_expanded(b"".join(plaintext_of(part) for part in parts)))
+
+
+# The row of a sign-in that got this far names the store of its tokens.
+_WAS_ISSUED = frozenset({"issued", "active", "dead", "revoked"})
 
 
 class Violation(AssertionError):
@@ -94,7 +105,9 @@ class Refusals:
 class SeamedAries:
     """The call to Aries, through the seam. A request is in flight while it is under way or may still arrive (G1)."""
 
-    def __init__(self, seam: Seam, core: AriesCore, is_newest_stored: Callable[[], bool], refusals: Refusals) -> None:
+    def __init__(
+        self, seam: Seam, core: AriesCore, is_newest_stored: Callable[[str], bool], refusals: Refusals
+    ) -> None:
         self._seam = seam
         self._refusals = refusals
         self._core = core
@@ -111,7 +124,8 @@ class SeamedAries:
         if refusal is not None:
             refused: Reply = self._seam.call("Aries", lambda: refusal)
             return refused
-        is_stored = self._is_newest_stored()
+        family = self._core.family_of(request.get("refresh_token"))
+        is_stored = family is None or self._is_newest_stored(family)
         reply: Reply = self._seam.call("Aries", lambda: self._processed(request))
         if reply.status != HTTPStatus.OK and "refresh_token" in request:
             self.refused_what_was_lost = not is_stored
@@ -169,20 +183,27 @@ class Broker:
         # A separate table, because the log of the other one must hold only accesses to sessions.
         self.control_table = MemoryDynamoDb()
         self.refusals = Refusals(self.clock.now)
+        self.aries = SeamedAries(self.seam, self.core, self.is_aries_newest_stored_anywhere, self.refusals)
         self._compose()
 
-    def another_process(self) -> Broker:
-        """Return one more process over the same stores. Its caches are empty."""
+    def another_process(self, settings: Settings | None = None) -> Broker:
+        """Return one more process over the same stores, perhaps with other settings. Its caches are empty."""
         other = copy.copy(self)
+        other.settings = settings or self.settings
         other._compose()
         return other
+
+    def beside(self, store: Store) -> Broker:
+        """Return a process of the same deployment that begins sessions in ``store``. It may be this one."""
+        if self.settings.tokens_in_row == (store == "row"):
+            return self
+        return self.another_process(replace(self.settings, tokens_in_row=store == "row"))
 
     def _compose(self) -> None:
         seam, clock, settings = self.seam, self.clock, self.settings
         self.client_secret = ClientSecret(
             SeamedClient(seam, self.secrets, "client secret"), settings.aries_client_secret_arn, clock
         )
-        self.aries = SeamedAries(seam, self.core, self.is_aries_newest_stored_anywhere, self.refusals)
         self.provider = Provider(settings, self.aries, self.client_secret, clock)
         parts = _SeamedParts(self)
         self.sign_ins, self.secret_store, self.store = parts.sign_ins, parts.secret_store, parts.token_store
@@ -224,17 +245,34 @@ class Broker:
 
     def is_aries_newest_stored(self, session_id: str) -> bool:
         """Tell whether our stores hold the newest refresh token that Aries committed for the session."""
-        stored = list(self.versions(session_id).values())
-        committed = self.committed(session_id)
-        if committed is not None:
-            stored.append(committed)
         newest = {self.core.newest_refresh_token(family) for family in self.core.families()}
-        return any(secret.refresh_token and secret.refresh_token.reveal() in newest for secret in stored)
+        return not newest.isdisjoint(self.stored(session_id))
 
-    def is_aries_newest_stored_anywhere(self) -> bool:
-        return any(self.is_aries_newest_stored(session_id) for session_id in self.dynamodb.items)
+    def is_aries_newest_stored_anywhere(self, family: str) -> bool:
+        """Tell whether our stores hold the newest refresh token of one grant of Aries."""
+        newest = self.core.newest_refresh_token(family)
+        return any(newest in self.stored(session_id) for session_id in self.dynamodb.items)
 
-    def assert_every_secret_has_a_row(self) -> None:
+    def stored(self, session_id: str) -> list[str]:
+        """Return Aries' refresh tokens of the session in our stores."""
+        secrets = [*self.versions(session_id).values(), self.committed(session_id)]
+        return [secret.refresh_token.reveal() for secret in secrets if secret and secret.refresh_token]
+
+    def assert_stores_are_in_order(self) -> None:
+        """Check that no session has touched both stores, and that cleanup would find every secret."""
+        self._assert_every_session_has_one_store()
+        self._assert_every_secret_has_a_row()
+
+    def _assert_every_session_has_one_store(self) -> None:
+        for session_id, item in self.dynamodb.items.items():
+            asked_for_secret = secret_name(PREFIX, session_id) in self.secrets.touched
+            sealed = ("row", session_digest(session_id)) in self.kms.asked
+            if asked_for_secret and (sealed or "token_store" in item):
+                raise Violation("a session in the row, or without tokens, touched Secrets Manager")
+            if ("sealed" in item or item["status"]["S"] in _WAS_ISSUED) and sealed != ("token_store" in item):
+                raise Violation("the row does not name the store of its tokens")
+
+    def _assert_every_secret_has_a_row(self) -> None:
         """Check every secret: it must belong to a row, and the removal of this row must call cleanup."""
         expected = {
             secret_name(PREFIX, session_id) for session_id, row in self.dynamodb.items.items() if may_have_a_secret(row)

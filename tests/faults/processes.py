@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import boto3
 
+from tests.faults.broker import Store
 from tests.local.aries import AriesCore, AriesSimulator
 from tests.local.aws import CREDENTIALS, REGION, LocalAws
 from tests.local.serving import HOST
@@ -100,16 +101,23 @@ class Workers:
 class RealWorld(World):
     """A broker of several processes, with moto and the Aries simulator over HTTP: a World for any Phone.
 
-    ``dynamodb_url`` is a DynamoDB in place of moto's.
+    ``dynamodb_url`` is a DynamoDB in place of moto's. ``store`` is the TOKEN_STORE of all processes.
     """
 
     moved: SharedClock
 
     def __init__(
-        self, folder: Path, *, processes: int, dynamodb_url: str | None = None, skip_sleeps: bool = False
+        self,
+        folder: Path,
+        *,
+        processes: int,
+        store: Store = "secrets",
+        dynamodb_url: str | None = None,
+        skip_sleeps: bool = False,
     ) -> None:
         self._folder = folder
         self._processes = processes
+        self.store = store
         self._dynamodb_url = dynamodb_url
         self._skip_sleeps = skip_sleeps
         self._turn = itertools.count()
@@ -139,6 +147,7 @@ class RealWorld(World):
         self.aws_url = aws.url
         self.dynamodb = _client("dynamodb", self._dynamodb_url or aws.url)
         self.secretsmanager = _client("secretsmanager", aws.url)
+        self.kms = _client("kms", aws.url)
         self.dynamodb.create_table(
             TableName=TABLE,
             KeySchema=[{"AttributeName": "session_id", "KeyType": "HASH"}],
@@ -153,6 +162,7 @@ class RealWorld(World):
             ARIES_CLIENT_SECRET_ARN=aws.create_secret("aries/client-secret", ARIES_CLIENT_SECRET),
             ARIES_TOKEN_URL=self.aries.token_url,
             KEY_ID=aws.create_key(),
+            TOKEN_STORE=self.store,
         )
         around = {
             "PATH": os.environ.get("PATH", ""),

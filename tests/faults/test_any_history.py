@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.faults.broker import Broker, Session, signed_in
+from tests.faults.broker import STORES, Broker, Session, Store, settings_of, signed_in
 from tests.faults.seam import Fault, Kind
 from tests.support.deployment import GRACE
 from tests.support.leases import LEASE_SECONDS
@@ -20,6 +20,8 @@ SHORT = st.sampled_from([0.5, 5, GRACE - 1, GRACE + 1, LEASE_SECONDS, 10 * GRACE
 # An ending is rare, because otherwise few histories would be long.
 ENDINGS = st.sampled_from(["none"] * 14 + ["sign out", "Aries withdraws the grant"])
 FAULTS = st.builds(Fault, at=st.integers(1, 8), kind=st.sampled_from(list(Kind)), delay=st.integers(0, 12))
+ROTATIONS = st.sampled_from(["strict", "grace", "family", "same", "none"])
+STORE = st.sampled_from(STORES)
 
 
 class History(RuleBasedStateMachine):
@@ -31,10 +33,13 @@ class History(RuleBasedStateMachine):
     broker: Broker
     session: Session
 
-    @initialize(rotation=st.sampled_from(["strict", "grace", "family", "same", "none"]))
+    @initialize(rotation=ROTATIONS)
     def sign_in(self, rotation: str) -> None:
-        self.broker = Broker(rotation)
-        self.session = signed_in(self.broker)
+        self._begin(Broker(rotation))
+
+    def _begin(self, broker: Broker) -> None:
+        self.broker = broker
+        self.session = signed_in(broker)
         self.revoked = self.withdrawn = self.over = False
         self.first = self.session.token
 
@@ -86,7 +91,7 @@ class History(RuleBasedStateMachine):
     @invariant()
     def nothing_is_left_that_cleanup_would_not_find(self) -> None:
         if hasattr(self, "broker"):
-            self.broker.assert_every_secret_has_a_row()
+            self.broker.assert_stores_are_in_order()
 
     def teardown(self) -> None:
         if not hasattr(self, "broker"):
@@ -98,9 +103,44 @@ class History(RuleBasedStateMachine):
         self._refreshed(kind)
 
 
+class HistoryOfADeployment(History):
+    """TOKEN_STORE differs from worker to worker, and the table has a session of each store.
+
+    The session keeps its store, whichever workers it meets, and so does the bystander, which refreshes at the end.
+    """
+
+    bystander: Session
+
+    # The name of the rule that it replaces, because a history begins once.
+    @initialize(rotation=ROTATIONS, store=STORE, at_once=STORE)
+    def sign_in(self, rotation: str, store: Store, at_once: Store) -> None:
+        broker = Broker(rotation, settings=settings_of(store))
+        (other,) = (broker.beside(name) for name in STORES if name != store)
+        self.workers = {store: broker, STORES[1 - STORES.index(store)]: other}
+        self.bystander = signed_in(other)
+        self._begin(broker)
+        self.meet(at_once)
+
+    @rule(store=STORE)
+    def meet(self, store: Store) -> None:
+        """Let the session meet a worker with this TOKEN_STORE from now on."""
+        self.session.broker = self.workers[store]
+
+    def teardown(self) -> None:
+        super().teardown()
+        if not hasattr(self, "bystander"):
+            return
+        self.broker.let_pass(GRACE + 1)
+        kind = self.bystander.refresh().kind
+        assert kind == ("invalid_grant" if self.withdrawn else "200"), kind
+        self.broker.assert_stores_are_in_order()
+
+
 pytestmark = pytest.mark.long
 
 History.TestCase.settings = settings(
     max_examples=600, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestAnyHistory = History.TestCase
+HistoryOfADeployment.TestCase.settings = settings(History.TestCase.settings, max_examples=250)
+TestAnyHistoryOfADeployment = HistoryOfADeployment.TestCase

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import Any
 
 import boto3
@@ -11,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from tests.faults.aws import MemoryDynamoDb, MemoryKms, MemorySecretsManager
+from tests.faults.aws import MemoryDynamoDb, MemoryKms, MemorySecretsManager, plaintext_of
 from tests.faults.broker import Broker, Browser, code_in, in_turn, signed_in
 from tests.faults.seam import Fault, Kind, SeamedClient
 from tests.support.client_error import client_error
@@ -138,7 +137,7 @@ def test_one_version_id_holds_one_value() -> None:
 def test_a_sealed_text_opens_under_its_own_context_only() -> None:
     kms = MemoryKms()
     sealed = kms.encrypt(KeyId="k", Plaintext=b"x", EncryptionContext={"a": "1"})["CiphertextBlob"]
-    assert json.loads(sealed)
+    assert plaintext_of(sealed) == b"x"
     with pytest.raises(ClientError):
         kms.decrypt(KeyId="k", CiphertextBlob=sealed, EncryptionContext={"a": "2"})
     with contextlib.suppress(ClientError):

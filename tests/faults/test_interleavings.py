@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -22,7 +23,18 @@ import pytest
 
 from oauth_broker.errors import PageError, RedirectError
 from oauth_broker.web.http import HttpResponse
-from tests.faults.broker import DISALLOWED, Broker, Browser, Result, Violation, code_in, in_turn, signed_in
+from tests.faults.broker import (
+    DISALLOWED,
+    Broker,
+    Browser,
+    Result,
+    Store,
+    Violation,
+    code_in,
+    in_turn,
+    settings_of,
+    signed_in,
+)
 from tests.faults.scheduler import Scheduler, every_schedule
 from tests.faults.seam import Fault, Kind, faults_at
 from tests.faults.test_refresh_faults import ROTATIONS, recovers
@@ -57,16 +69,24 @@ def all_single_faults(run: Callable[[dict[int, Fault], tuple[int, ...]], Schedul
 
 
 class Pair(ABC):
-    """Two operations side by side. Every run has a new ``broker``."""
+    """Two operations side by side. Every run has a new ``broker``.
 
-    def __init__(self, rotation: str = "strict") -> None:
-        self.rotation = rotation
+    The process of the first one begins sessions in the store ``first``, and so does the sign-in before them. The
+    process of the second one begins sessions in ``second``: if this differs, a deployment is under way.
+    """
+
+    def __init__(self, rotation: str = "strict", first: Store = "secrets", second: Store = "secrets") -> None:
+        self.rotation, self.stores = rotation, (first, second)
         self.schedules = self.lost = 0
 
     def run(self, faults: dict[int, Fault], given: tuple[int, ...]) -> Scheduler:
-        broker = Broker(self.rotation)
-        operations = self.prepare(broker)
+        first, second = self.stores
+        broker = Broker(self.rotation, settings=settings_of(first))
+        other = broker.beside(second)
+        operations = self.prepare(broker, other)
         broker.warm_up()
+        if other is not broker:
+            other.warm_up()
         broker.seam.calls.clear()
         broker.dynamodb.log.clear()
         broker.seam.faults = faults
@@ -80,7 +100,7 @@ class Pair(ABC):
             return scheduler
         self.schedules += 1
         self.check(broker, *results)
-        broker.assert_every_secret_has_a_row()
+        broker.assert_stores_are_in_order()
         return scheduler
 
     @staticmethod
@@ -94,7 +114,7 @@ class Pair(ABC):
         return bool(ended)
 
     @abstractmethod
-    def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]: ...
+    def prepare(self, broker: Broker, other: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]: ...
 
     @abstractmethod
     def check(self, broker: Broker, first: Any, second: Any, /) -> None: ...
@@ -103,10 +123,10 @@ class Pair(ABC):
 class TwoRefreshes(Pair):
     """Two refreshes with one token get the same answer. A session is lost only in the window."""
 
-    def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    def prepare(self, broker: Broker, other: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
         self.session = signed_in(broker)
-        token = self.session.token
-        return (lambda: self.session.refresh(token)), (lambda: self.session.refresh(token))
+        token, at_other = self.session.token, replace(self.session, broker=other)
+        return (lambda: self.session.refresh(token)), (lambda: at_other.refresh(token))
 
     def check(self, broker: Broker, first: Result, second: Result) -> None:
         if first.answer and second.answer and first.answer != second.answer:
@@ -121,10 +141,10 @@ class TwoRefreshes(Pair):
 class RefreshAndRevoke(Pair):
     """If a refresh commits, or reads the row for a replay, after the sign-out's update, it must not answer 200 (G3)."""
 
-    def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    def prepare(self, broker: Broker, other: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
         self.session = signed_in(broker)
-        token = self.session.token
-        return (lambda: self.session.refresh(token)), (lambda: self.session.revoke(token))
+        token, at_other = self.session.token, replace(self.session, broker=other)
+        return (lambda: self.session.refresh(token)), (lambda: at_other.revoke(token))
 
     def check(self, broker: Broker, refreshed: Result, revoked: Result) -> None:
         if not self.check_end(broker, refreshed, "revoked") and revoked.kind == "200":
@@ -134,17 +154,17 @@ class RefreshAndRevoke(Pair):
         if again.kind != "200" or self.session.refresh().kind != "invalid_grant":
             raise Violation("a sign-out after all faults did not end the session")
         broker.seam.land_all()
-        if broker.versions(self.session.session_id):
-            raise Violation("a secret outlived the sign-out")
+        if broker.stored(self.session.session_id):
+            raise Violation("the tokens outlived the sign-out")
 
 
 class RefreshAndRemovedScope(Pair):
     """The second worker already knows that the app may not have the scope: the session ends in every order."""
 
-    def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    def prepare(self, broker: Broker, other: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
         self.session = signed_in(broker)
-        token = self.session.token
-        return (lambda: self.session.refresh(token)), (lambda: self.session.refresh(token, client=DISALLOWED))
+        token, at_other = self.session.token, replace(self.session, broker=other)
+        return (lambda: self.session.refresh(token)), (lambda: at_other.refresh(token, client=DISALLOWED))
 
     def check(self, broker: Broker, refreshed: Result, disallowed: Result) -> None:
         if disallowed.kind == "200":
@@ -164,10 +184,11 @@ class RefreshAndRemovedScope(Pair):
 class TwoCallbacks(Pair):
     """Two callbacks of one browser make at most one code exchange and get one redirect. A new sign-in always works."""
 
-    def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    def prepare(self, broker: Broker, other: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
         browser = self.browser = Browser(broker)
         query = self.query = browser.approve(browser.authorize())
-        return (lambda: browser.callback(query)), (lambda: browser.callback(query))
+        at_other = replace(browser, broker=other)
+        return (lambda: browser.callback(query)), (lambda: at_other.callback(query))
 
     def check(self, broker: Broker, *answers: HttpResponse | RedirectError | PageError | None) -> None:
         if broker.seam.calls.count("Aries") > 1:
@@ -195,10 +216,11 @@ def assert_sign_in_ends_well(broker: Broker, browser: Browser, query: str, codes
 class TwoRedemptions(Pair):
     """Two redemptions of one code: at most one succeeds. If the code is not redeemed, it stays good."""
 
-    def prepare(self, broker: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    def prepare(self, broker: Broker, other: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
         browser = self.browser = Browser(broker)
         code = self.code = code_in(browser.callback(browser.approve(browser.authorize())))
-        return (lambda: browser.redeem(code)), (lambda: browser.redeem(code))
+        at_other = replace(browser, broker=other)
+        return (lambda: browser.redeem(code)), (lambda: at_other.redeem(code))
 
     def check(self, broker: Broker, first: Result, second: Result) -> None:
         kinds = [first.kind, second.kind]
@@ -223,19 +245,41 @@ def pairs() -> list[Pair]:
     return [*refreshes, RefreshAndRevoke(), RefreshAndRemovedScope(), TwoCallbacks(), TwoRedemptions()]
 
 
+IN_ROW: tuple[Store, Store] = ("row", "row")
+# A table with sessions of both stores, while a deployment changes TOKEN_STORE in one process after the other.
+MIXED: tuple[tuple[Store, Store], ...] = (("secrets", "row"), ("row", "secrets"))
+
+
+def more_pairs() -> list[Pair]:
+    """Return each pair of processes of which one or both begin sessions in the row."""
+    kinds = (RefreshAndRevoke, RefreshAndRemovedScope, TwoCallbacks, TwoRedemptions)
+    refreshes = [TwoRefreshes(rotation, *stores) for stores in (IN_ROW, *MIXED) for rotation in ROTATIONS]
+    return [*refreshes, *(pair("strict", *stores) for stores in (IN_ROW, *MIXED) for pair in kinds)]
+
+
+def pairs_under_faults() -> list[Pair]:
+    """Return those of them that run with every fault too. In a mixed deployment, two workers do no other calls."""
+    kinds = (TwoRefreshes, RefreshAndRevoke, TwoCallbacks, TwoRedemptions)
+    return [pair("strict", *IN_ROW) for pair in kinds]
+
+
 def by_name(pair: Pair) -> str:
-    return f"{type(pair).__name__}-{pair.rotation}"
+    """Name the stores too if one of them is the row."""
+    stores = " beside ".join(dict.fromkeys(pair.stores))
+    return "-".join((type(pair).__name__, pair.rotation, *([] if stores == "secrets" else [stores])))
 
 
-@pytest.mark.parametrize("pair", pairs(), ids=by_name)
+@pytest.mark.parametrize("pair", [*pairs(), *more_pairs()], ids=by_name)
 def test_two_workers_in_every_order(pair: Pair) -> None:
     assert sum(1 for _ in every_schedule(partial(pair.run, {}))) == pair.schedules > 10
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("pair", pairs(), ids=by_name)
+@pytest.mark.parametrize("pair", [*pairs(), *pairs_under_faults()], ids=by_name)
 def test_two_workers_in_every_order_and_with_every_fault(numbers: Callable[[str], None], pair: Pair) -> None:
     undisturbed = sum(not scheduler.broker.seam.injected for scheduler in all_single_faults(pair.run))
-    numbers(f"{type(pair).__name__}, {pair.rotation}: {pair.schedules} schedules ({undisturbed} without a fault)")
+    numbers(
+        f"{by_name(pair)}: {pair.schedules} schedules ({undisturbed} without a fault), {pair.lost} lost in the window"
+    )
     assert undisturbed > 10
     assert pair.schedules > 20 * undisturbed

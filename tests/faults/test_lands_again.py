@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from tests.faults.broker import Broker, Browser, Session, Violation, code_in, in_turn
+import pytest
+
+from tests.faults.broker import (
+    STORES,
+    Broker,
+    Browser,
+    Session,
+    Store,
+    Violation,
+    code_in,
+    in_turn,
+    settings_of,
+)
 from tests.faults.seam import Fault, Kind, may_befall
 from tests.support.deployment import GRACE
 
@@ -51,30 +63,42 @@ UNDISTURBED = [
 ]
 
 
-def live(fault: Fault | None = None) -> Broker:
+def live(store: Store, fault: Fault | None = None) -> Broker:
     """Live this life under a fault; raises Violation if any result differs from the undisturbed life."""
-    broker = Broker()
+    broker = Broker(settings=settings_of(store))
     broker.seam.faults = in_turn([fault] if fault else [])
     lived = list(steps(broker))
     if lived != UNDISTURBED:
         raise Violation(f"{broker.seam.injected} landed once more, {fault and fault.delay} calls later: {lived}")
-    broker.assert_every_secret_has_a_row()
+    broker.assert_stores_are_in_order()
+    (session_id,) = broker.dynamodb.items
+    if broker.stored(session_id):
+        raise Violation("the tokens outlived the sign-out")
     return broker
 
 
-def every_landing() -> Counter[str]:
+def every_landing(store: Store = "secrets") -> Counter[str]:
     """Let every call land once more after every possible number of later calls; return the counts by call."""
     landed: Counter[str] = Counter()
-    calls = live().seam.calls
+    calls = live(store).seam.calls
     for at, call in enumerate(calls, 1):
         if not may_befall(Kind.AGAIN, call):
             continue
         for delay in range(len(calls) - at + 1):
-            landed.update(name for name, _ in live(Fault(at, Kind.AGAIN, delay)).seam.injected)
+            landed.update(name for name, _ in live(store, Fault(at, Kind.AGAIN, delay)).seam.injected)
     return landed
 
 
-def test_a_write_that_lands_once_more_later_undoes_nothing_of_a_whole_life(numbers: Callable[[str], None]) -> None:
-    landed = every_landing()
-    assert landed.keys() == {"put_item", "update_item", "create_secret", "put_secret_value", "delete_secret"}
-    numbers(f"one life: {sum(landed.values())} schedules of a write that lands once more ({dict(landed)})")
+WRITES: dict[Store, set[str]] = {
+    "secrets": {"put_item", "update_item", "create_secret", "put_secret_value", "delete_secret"},
+    "row": {"put_item", "update_item"},
+}
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_write_that_lands_once_more_later_undoes_nothing_of_a_whole_life(
+    numbers: Callable[[str], None], store: Store
+) -> None:
+    landed = every_landing(store)
+    assert landed.keys() == WRITES[store]
+    numbers(f"one life, {store}: {sum(landed.values())} schedules of a write that lands once more ({dict(landed)})")

@@ -6,7 +6,9 @@ Every mutant is the real broker with one error. Its hunt stops at the first sche
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -24,22 +26,25 @@ from oauth_broker.operations.callback import Callback
 from oauth_broker.operations.pause import Pause
 from oauth_broker.operations.renewal import Renewal
 from oauth_broker.secret import Secret
+from oauth_broker.sessions import seal as seal_module
 from oauth_broker.sessions import secret_store, verdict
+from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.control_item import ControlItem
 from oauth_broker.sessions.leases import Leases
-from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.row import IN_ROW, SignIn
 from oauth_broker.sessions.seal import Seal
 from oauth_broker.sessions.secret_store import SecretsManagerStore
 from oauth_broker.sessions.token_store import TokenStore
 from oauth_broker.sessions.verdict import Verdict
-from tests.faults.aws import MemoryDynamoDb
-from tests.faults.broker import Broker, Session, Violation, in_turn, signed_in
+from tests.faults.aws import MemoryDynamoDb, MemorySecretsManager
+from tests.faults.broker import Broker, Session, Violation, in_turn, settings_of, signed_in
 from tests.faults.scheduler import every_schedule
 from tests.faults.seam import Fault, Kind
 from tests.faults.test_holders import beside_a_refresh, play
-from tests.faults.test_interleavings import TwoCallbacks, TwoRefreshes
+from tests.faults.test_interleavings import IN_ROW as BOTH_IN_ROW
+from tests.faults.test_interleavings import Pair, RefreshAndRevoke, TwoCallbacks, TwoRefreshes
 from tests.faults.test_lands_again import every_landing
-from tests.faults.test_refresh_faults import REFRESH, WINDOW, run, single_faults
+from tests.faults.test_refresh_faults import REFRESH, ROW_WINDOW, WINDOW, run, single_faults
 from tests.faults.test_refusals import (
     asking_for_a_thousand_sessions,
     asking_for_one_session,
@@ -55,12 +60,17 @@ pytestmark = pytest.mark.long
 Patch = pytest.MonkeyPatch
 
 
-def single(rotation: str = "strict") -> None:
+def single(rotation: str = "strict", variant: str = "") -> None:
     """Try every single fault of a refresh: exactly the faults of the window lose the session."""
-    outcomes = single_faults(rotation, LEASE_SECONDS)
+    outcomes = single_faults(rotation, LEASE_SECONDS, variant)
     lost = {outcome.name for outcome in outcomes if outcome.lost}
-    if lost != (set() if rotation == "grace" else WINDOW):
+    window = ROW_WINDOW if variant == "row" else WINDOW
+    if lost != (set() if rotation == "grace" else window):
         raise Violation(f"G4: lost: {lost}")
+
+
+def single_in_the_row() -> None:
+    single(variant="row")
 
 
 def single_of_every_rotation() -> None:
@@ -181,10 +191,39 @@ def two_refreshes() -> None:
             raise Violation("G1: two refreshes asked Aries twice")
 
 
-def two_callbacks() -> None:
-    pair = TwoCallbacks()
+def in_every_order(pair: Pair) -> None:
     for _ in every_schedule(lambda given: pair.run({}, given)):
         pass
+
+
+def a_refresh_and_a_sign_out_in_the_row() -> None:
+    in_every_order(RefreshAndRevoke("strict", *BOTH_IN_ROW))
+
+
+def two_refreshes_while_a_deployment_chooses_the_row() -> None:
+    in_every_order(TwoRefreshes("strict", "secrets", "row"))
+
+
+def two_refreshes_while_a_deployment_chooses_secrets() -> None:
+    in_every_order(TwoRefreshes("strict", "row", "secrets"))
+
+
+def a_seal_in_the_row_of_another_session() -> None:
+    """Somebody copies a seal to the row of another session of the app. It does not open there, and ends nothing."""
+    broker = Broker(settings=settings_of("row"))
+    session, other = signed_in(broker), signed_in(broker)
+    items = broker.dynamodb.items
+    own = items[session.session_id]
+    items[session.session_id] = own | {"sealed": items[other.session_id]["sealed"]}
+    if session.refresh().kind != "503":
+        raise Violation("a seal opened in the row of another session")
+    items[session.session_id] = items[session.session_id] | {"sealed": own["sealed"]}
+    if session.refresh().kind != "200":
+        raise Violation("G4: a seal that did not open ended a session")
+
+
+def two_callbacks() -> None:
+    in_every_order(TwoCallbacks())
 
 
 def a_thief() -> None:
@@ -413,6 +452,69 @@ def pausing_before_a_success_is_known(patch: Patch) -> None:
     patch.setattr(pause_module, "CACHE_SECONDS", 0)
 
 
+def sealing_under_the_committed_fence(patch: Patch) -> None:
+    seal = Seal.seal
+    patch.setattr(Seal, "seal", lambda self, row, *given: seal(self, replace(row, fence=row.committed_fence), *given))
+
+
+def sealing_for_any_session(patch: Patch) -> None:
+    context = seal_module._context
+
+    def without_the_session(*given: Any) -> dict[str, str]:
+        return {name: value for name, value in context(*given).items() if name != "session"}
+
+    patch.setattr(seal_module, "_context", without_the_session)
+
+
+def answering_before_the_one_write(patch: Patch) -> None:
+    commit = Leases.commit
+
+    def hopefully(self: Leases, row: SignIn, *given: Any) -> None:
+        with suppress(ServiceUnavailable, ConditionFailed):
+            commit(self, row, *given)
+
+    patch.setattr(Leases, "commit", hopefully)
+
+
+def answering_although_the_session_has_ended(patch: Patch) -> None:
+    commit = Leases.commit
+
+    def hopefully(self: Leases, row: SignIn, *given: Any) -> None:
+        with suppress(ConditionFailed):
+            commit(self, row, *given)
+
+    patch.setattr(Leases, "commit", hopefully)
+
+
+def choosing_the_store_anew_at_a_refresh(patch: Patch) -> None:
+    """Move the session whole: its row names the new store, and the new store has its tokens."""
+    renew, commit = Renewal._renew, Renewal._commit
+    update_item, put_secret_value = MemoryDynamoDb.update_item, MemorySecretsManager.put_secret_value
+
+    def chosen(renewal: Renewal, row: SignIn) -> SignIn:
+        return replace(row, token_store=IN_ROW if renewal._settings.tokens_in_row else "")
+
+    def naming_the_store(self: MemoryDynamoDb, **parameters: Any) -> Any:
+        result = update_item(self, **parameters)
+        if COMMIT in parameters["UpdateExpression"]:
+            item = self.items[parameters["Key"]["session_id"]["S"]]
+            item.pop("token_store", None)
+            if "sealed = " in parameters["UpdateExpression"]:
+                item["token_store"] = {"S": IN_ROW}
+            else:
+                item.pop("sealed", None)
+        return result
+
+    def creating(self: MemorySecretsManager, **parameters: Any) -> Any:
+        self.secrets.setdefault(parameters["SecretId"], {})
+        return put_secret_value(self, **parameters)
+
+    patch.setattr(Renewal, "_renew", lambda self, row, *given: renew(self, chosen(self, row), *given))
+    patch.setattr(Renewal, "_commit", lambda self, row, *given: commit(self, chosen(self, row), *given))
+    patch.setattr(MemoryDynamoDb, "update_item", naming_the_store)
+    patch.setattr(MemorySecretsManager, "put_secret_value", creating)
+
+
 A_MOMENT = Reply(429, b"", "3")
 
 
@@ -458,10 +560,22 @@ MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], object]]] = [
     (no_end_of_a_pause, a_thousand_sessions_that_aries_refuses),
     (pausing_for_one_refusal, a_refused_session_in_a_small_deployment),
     (pausing_before_a_success_is_known, refused_sessions_in_a_larger_one),
+    (sealing_under_the_committed_fence, single_in_the_row),
+    (sealing_for_any_session, a_seal_in_the_row_of_another_session),
+    (answering_before_the_one_write, single_in_the_row),
+    (answering_although_the_session_has_ended, a_refresh_and_a_sign_out_in_the_row),
+    (choosing_the_store_anew_at_a_refresh, two_refreshes_while_a_deployment_chooses_the_row),
+    (choosing_the_store_anew_at_a_refresh, two_refreshes_while_a_deployment_chooses_secrets),
 ]
 
 
-@pytest.mark.parametrize(("mutate", "hunt"), MUTANTS, ids=[mutate.__name__ for mutate, _ in MUTANTS])
+def mutant_names() -> list[str]:
+    """Name every mutant, and its hunt too if it has several."""
+    several = Counter(mutate for mutate, _ in MUTANTS)
+    return [mutate.__name__ + (f" {hunt.__name__}" if several[mutate] > 1 else "") for mutate, hunt in MUTANTS]
+
+
+@pytest.mark.parametrize(("mutate", "hunt"), MUTANTS, ids=mutant_names())
 def test_a_mutant_is_caught(
     mutate: Callable[[Patch], None], hunt: Callable[[], object], numbers: Callable[[str], None]
 ) -> None:

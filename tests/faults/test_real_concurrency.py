@@ -1,11 +1,12 @@
 """Fifty threads use one session over real HTTP, against four real processes.
 
 The table is moto's, behind moto's lock, and then MiniStack's, with conditional writes atomic by themselves. If
-``DYNAMODB_LOCAL_URL`` names an Amazon DynamoDB Local, the tests run on it too. Every round proves:
+``DYNAMODB_LOCAL_URL`` names an Amazon DynamoDB Local, the tests run on it too. On MiniStack's, they run once more with
+the tokens sealed in the row, in fewer rounds. Every round proves:
 
 - fifty refreshes with one token make one call to Aries and get the same tokens, under one new generation. Aries never
   has two calls at once (G1, G2);
-- fifty callbacks of one browser exchange one code, make one secret and get the same redirect;
+- fifty callbacks of one browser exchange one code, seal or store its tokens once, and get the same redirect;
 - fifty redemptions of one code make one session, and 49 of them get ``invalid_grant``;
 - a refresh sent after the answer to a sign-out never gets tokens (G3).
 
@@ -27,6 +28,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.faults.broker import Store
 from tests.faults.processes import RealWorld, ministack
 from tests.support.deployment import GRACE
 from tests.support.world import Answer, Phone, generation_of
@@ -37,25 +39,31 @@ T = TypeVar("T")
 
 THREADS = 50
 PROCESSES = 4
-ROUNDS = 30
-SIGN_OUTS = 10
+ROUNDS: dict[Store, int] = {"secrets": 30, "row": 10}
+SIGN_OUTS: dict[Store, int] = {"secrets": 10, "row": 4}
 # An app repeats a request for so long after a 503; a worker by itself waits for six seconds.
 PATIENCE_SECONDS = 30
 # Without the variable, these tests do not exist; no test is skipped.
 DYNAMODB_LOCAL = [name for name in ("DYNAMODB_LOCAL_URL",) if os.environ.get(name)]
-TABLES = ("moto", "MiniStack", *DYNAMODB_LOCAL)
+TABLES: list[tuple[str, Store]] = [
+    *((table, "secrets") for table in ("moto", "MiniStack", *DYNAMODB_LOCAL)),
+    ("MiniStack", "row"),
+]
 
 
-@pytest.fixture(scope="module", params=TABLES)
+@pytest.fixture(
+    scope="module", params=TABLES, ids=[table if store == "secrets" else f"{table}-{store}" for table, store in TABLES]
+)
 def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealWorld]:
+    table, store = request.param
     folder: Path = tmp_path_factory.mktemp("processes")
     with ExitStack() as running:
         url: str | None = None
-        if request.param == "MiniStack":
+        if table == "MiniStack":
             url = running.enter_context(ministack(folder))
-        elif request.param in DYNAMODB_LOCAL:
-            url = os.environ[request.param]
-        yield running.enter_context(RealWorld(folder, processes=PROCESSES, dynamodb_url=url))
+        elif table in DYNAMODB_LOCAL:
+            url = os.environ[table]
+        yield running.enter_context(RealWorld(folder, processes=PROCESSES, store=store, dynamodb_url=url))
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +103,12 @@ def tokens_in(answer: Answer) -> tuple[str, str, str]:
     return answer.json["access_token"], answer.json["refresh_token"], answer.json["scope"]
 
 
+def assert_one_store(real: RealWorld) -> None:
+    """Check that the sessions have touched one store. A sealed session has no secret, and the other way round."""
+    sealed = any("sealed" in row for row in real.rows())
+    assert (sealed, bool(real.session_secrets())) == (real.store == "row", real.store == "secrets")
+
+
 def report(what: str, rounds: int, started: float, crowd: Crowd) -> None:
     print(f"\n{what}: {rounds} rounds of {THREADS}, {crowd.unavailable} times 503, {time.monotonic() - started:.1f} s")
     crowd.unavailable = 0
@@ -103,8 +117,8 @@ def report(what: str, rounds: int, started: float, crowd: Crowd) -> None:
 def test_fifty_refreshes_at_once_are_one_call_to_aries_and_fifty_identical_answers(
     real: RealWorld, crowd: Crowd
 ) -> None:
-    started, phone = time.monotonic(), real.signed_in()
-    for round_number in range(ROUNDS):
+    started, phone, rounds = time.monotonic(), real.signed_in(), ROUNDS[real.store]
+    for round_number in range(rounds):
         real.moved.advance(GRACE + 1)
         before, token = real.aries.refresh_calls, phone.refresh_token
 
@@ -121,12 +135,13 @@ def test_fifty_refreshes_at_once_are_one_call_to_aries_and_fifty_identical_answe
         phone.refresh_token = answers[0].json["refresh_token"]
         assert generation_of(phone.refresh_token) == round_number + 2
         assert phone.refresh().json["access_token"] == answers[0].json["access_token"]
-    report("refresh", ROUNDS, started, crowd)
+    assert_one_store(real)
+    report("refresh", rounds, started, crowd)
 
 
 def test_fifty_callbacks_are_one_exchange_and_fifty_redemptions_one_session(real: RealWorld, crowd: Crowd) -> None:
-    started, ended = time.monotonic(), 0
-    for _ in range(ROUNDS):
+    started, ended, rounds = time.monotonic(), 0, ROUNDS[real.store]
+    for _ in range(rounds):
         phone = real.phone()
         query = phone.approve(phone.authorize())
         exchanged = real.aries.code_calls
@@ -153,7 +168,8 @@ def test_fifty_callbacks_are_one_exchange_and_fifty_redemptions_one_session(real
         ended += status == "dead"
         phone.refresh_token = winner.json["refresh_token"]
         assert phone.refresh().status == (200 if status == "active" else 400)
-    report(f"callback and redeem ({ended} sessions ended by a late redemption)", 2 * ROUNDS, started, crowd)
+    assert_one_store(real)
+    report(f"callback and redeem ({ended} sessions ended by a late redemption)", 2 * rounds, started, crowd)
 
 
 def sign_out_against_refreshes(real: RealWorld, crowd: Crowd, phone: Phone, pause: float) -> tuple[int, int]:
@@ -183,8 +199,8 @@ def sign_out_against_refreshes(real: RealWorld, crowd: Crowd, phone: Phone, paus
 
 
 def test_a_refresh_sent_after_a_sign_out_was_answered_gets_no_tokens(real: RealWorld, crowd: Crowd) -> None:
-    started, refreshed, refused = time.monotonic(), 0, 0
-    for round_number in range(SIGN_OUTS):
+    started, refreshed, refused, rounds = time.monotonic(), 0, 0, SIGN_OUTS[real.store]
+    for round_number in range(rounds):
         phone = real.signed_in()
         real.moved.advance(GRACE + 1)
         before = real.aries.refresh_calls
@@ -193,4 +209,4 @@ def test_a_refresh_sent_after_a_sign_out_was_answered_gets_no_tokens(real: RealW
         refreshed, refused = refreshed + counts[0], refused + counts[1]
         assert real.aries.refresh_calls <= before + 1
         assert phone.row()["status"] == "revoked"
-    report(f"sign-out against refresh ({refreshed} refreshed, {refused} refused)", SIGN_OUTS, started, crowd)
+    report(f"sign-out against refresh ({refreshed} refreshed, {refused} refused)", rounds, started, crowd)

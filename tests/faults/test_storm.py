@@ -5,6 +5,10 @@ seconds, and no write in the minute after them. The test proves (case 41c): all 
 to Aries each. The broker seals every refused secret into its row. During the outage, a repeated request gets the
 identical answer from there. The next refresh replaces the sealed secrets, and leaves nothing in any row.
 
+Three hundred sessions in the row refresh at once too, while KMS takes 120 requests a second, and then none. If the
+outage is shorter than a function's run, no session is lost. If it is longer, the lost sessions are those that Aries had
+answered: KMS refused every seal of them until the function's end. All others wait for KMS, and go on.
+
 Every call takes time, so all workers run side by side: each is a thread, one thread runs at a time, and the clock
 jumps to the next one to wake up. Every run is the same. Run with ``-s`` to see the numbers.
 """
@@ -14,19 +18,24 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Semaphore, Thread, current_thread
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from tests.faults.aws import MemorySecretsManager
-from tests.faults.broker import Broker, Browser, Result, Session, code_in
+from oauth_broker.aries.client import ARIES_CALL_SECONDS
+from oauth_broker.runtime.aws import AWS_CALL_SECONDS
+from oauth_broker.secret import session_digest
+from tests.faults.aws import MemoryKms, MemorySecretsManager
+from tests.faults.broker import SETTINGS, Broker, Browser, Result, Session, code_in, settings_of
 from tests.support.client_error import client_error
 from tests.support.clock import VirtualClock
 from tests.support.deployment import GRACE
+from tests.support.lambda_context import FUNCTION_SECONDS
 
 SESSIONS = 1000
 WRITES_A_SECOND = 50
@@ -35,6 +44,9 @@ OUTAGE_SECONDS = 60.0
 AWS_SECONDS = (0.004, 0.03)
 ARIES_SECONDS = (0.05, 0.4)
 MOST_TRIES = 20
+SESSIONS_IN_ROW = 300
+KMS_REQUESTS_A_SECOND = 120
+KMS_OUTAGE_STARTS = 1.5
 
 
 class Concurrent(VirtualClock):
@@ -110,14 +122,54 @@ class LimitedSecretsManager(MemorySecretsManager):
         return super().put_secret_value(**parameters)
 
 
+class LimitedKms(MemoryKms):
+    """Takes ``KMS_REQUESTS_A_SECOND``, and none in an outage. ``refused`` has the times of the refused seals."""
+
+    def __init__(self, clock: VirtualClock, outage_seconds: float) -> None:
+        super().__init__()
+        self._clock = clock
+        self._in_second: Counter[int] = Counter()
+        self.outage_seconds = outage_seconds
+        self.storm_starts = float("inf")
+        self.throttled = 0
+        # By the digest of the session.
+        self.refused: defaultdict[str, list[float]] = defaultdict(list)
+
+    def encrypt(self, *, EncryptionContext: dict[str, str], **parameters: Any) -> Any:  # noqa: N803
+        try:
+            self._admit()
+        except ClientError:
+            self.refused[EncryptionContext["session"]].append(self._clock.now())
+            raise
+        self.refused.pop(EncryptionContext["session"], None)
+        return super().encrypt(EncryptionContext=EncryptionContext, **parameters)
+
+    def decrypt(self, **parameters: Any) -> Any:
+        self._admit()
+        return super().decrypt(**parameters)
+
+    def _admit(self) -> None:
+        since = self._clock.now() - self.storm_starts
+        if since < 0:
+            return
+        second = int(self._clock.now())
+        if KMS_OUTAGE_STARTS <= since < KMS_OUTAGE_STARTS + self.outage_seconds:
+            raise client_error("KMSInternalException")
+        if self._in_second[second] >= KMS_REQUESTS_A_SECOND:
+            self.throttled += 1
+            raise client_error("ThrottlingException")
+        self._in_second[second] += 1
+
+
 @dataclass
 class Storm:
     """The broker and its thousand sessions. ``unavailable`` counts the 503s."""
 
     broker: Broker
     clock: Concurrent
-    limited: LimitedSecretsManager
     sessions: list[Session]
+    # An app repeats its request so long after a 503.
+    pause: float = 2
     unavailable: int = 0
 
     def refreshed(self, index: int) -> Result:
@@ -127,7 +179,7 @@ class Storm:
             if result.kind != "503":
                 return result
             self.unavailable += 1
-            self.clock.sleep(2)
+            self.clock.sleep(self.pause)
         raise AssertionError("an app was kept waiting for too long")
 
     def wave(self, refresh: Callable[[int], Result], spread: float) -> list[Result]:
@@ -149,12 +201,11 @@ class Storm:
         return sum("escrow" in item for item in self.broker.dynamodb.items.values())
 
 
-def gathering() -> Storm:
-    broker, clock = Broker("strict"), Concurrent()
-    limited = LimitedSecretsManager(broker.secrets, clock)
-    broker.clock, broker.secrets = clock, limited
+def gathering(broker: Broker, clock: Concurrent, apps: int) -> Storm:
+    """Let so many apps sign in to this broker."""
+    broker.clock = clock
     broker._compose()
-    sessions = [signed_in(broker) for _ in range(SESSIONS)]
+    sessions = [signed_in(broker) for _ in range(apps)]
     clock.time += GRACE + 1
     pace = random.Random(2)
 
@@ -163,7 +214,7 @@ def gathering() -> Storm:
         clock.sleep(pace.uniform(*seam_call))
 
     broker.seam.switch = take_time
-    return Storm(broker, clock, limited, sessions)
+    return Storm(broker, clock, sessions)
 
 
 def signed_in(broker: Broker) -> Session:
@@ -177,8 +228,9 @@ def signed_in(broker: Broker) -> Session:
 
 @pytest.mark.long
 def test_a_thousand_refreshes_while_secrets_manager_refuses_lose_nothing_and_heal() -> None:
-    storm = gathering()
-    broker, clock, limited, calls = storm.broker, storm.clock, storm.limited, storm.broker.seam.calls
+    broker, clock = Broker("strict"), Concurrent()
+    limited = broker.secrets = LimitedSecretsManager(broker.secrets, clock)
+    storm, calls = gathering(broker, clock, SESSIONS), broker.seam.calls
     tokens = [session.token for session in storm.sessions]
 
     calls.clear()
@@ -217,3 +269,34 @@ def test_a_thousand_refreshes_while_secrets_manager_refuses_lose_nothing_and_hea
         assert broker.core.is_refresh_token_live(committed.refresh_token.reveal())
     assert broker.telemetry.counted("ReuseDetected") == 0
     print(f"next refresh: all answered, {storm.unavailable} times 503, {storm.escrowed} left in escrow")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("outage_seconds", [12, 60])
+def test_many_refreshes_in_the_row_lose_those_that_kms_refuses_to_the_end_and_no_others(
+    outage_seconds: float,
+) -> None:
+    broker, clock = Broker("strict", settings=settings_of("row")), Concurrent()
+    kms = broker.kms = LimitedKms(clock, outage_seconds)
+    storm = gathering(broker, clock, SESSIONS_IN_ROW)
+    storm.pause = max(storm.pause, outage_seconds / 6)
+
+    kms.storm_starts = clock.now()
+    results = storm.wave(storm.refreshed, spread=1.0)
+    lost = [session for session, result in zip(storm.sessions, results, strict=True) if result.kind == "invalid_grant"]
+    kinds = Counter(result.kind for result in results)
+    print(
+        f"\nstorm in the row, KMS refuses all for {outage_seconds} s: {dict(kinds)} after"
+        f" {clock.now() - kms.storm_starts:.1f} s, {storm.unavailable} times 503, {kms.throttled} requests throttled"
+    )
+    assert kinds.keys() <= {"200", "invalid_grant"}
+    assert kms.throttled > 0
+    # KMS served the same requests before, and has refused every seal of the lost sessions since Aries' answer.
+    assert {session_digest(session.session_id) for session in lost} == kms.refused.keys()
+    tried = [times[-1] - times[0] for times in kms.refused.values()]
+    assert all(seconds > FUNCTION_SECONDS - ARIES_CALL_SECONDS - AWS_CALL_SECONDS for seconds in tried)
+    assert bool(lost) is (outage_seconds > FUNCTION_SECONDS)
+    assert len(lost) < SESSIONS_IN_ROW / 10
+    assert broker.telemetry.counted("ReuseDetected") == 0
+    assert broker.secrets.touched <= {SETTINGS.aries_client_secret_arn}
+    broker.assert_stores_are_in_order()

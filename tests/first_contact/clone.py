@@ -90,7 +90,21 @@ _OTHERS = {
 }
 # The Makefile's own words, set for other programs.
 _WORDS = dict.fromkeys(
-    ("PORT", "APPS", "ISSUER", "ARIES", "ONCE", "CONFIG_ENV", "USERS", "PEAK", "ARGS", "PYTHON", "ACTION"), "nonsense"
+    (
+        "PORT",
+        "APPS",
+        "ISSUER",
+        "ARIES",
+        "TOKEN_STORE",
+        "ONCE",
+        "CONFIG_ENV",
+        "USERS",
+        "PEAK",
+        "ARGS",
+        "PYTHON",
+        "ACTION",
+    ),
+    "nonsense",
 )
 NO_INDEX = {
     "PIP_INDEX_URL": f"{CLOSED}/simple",

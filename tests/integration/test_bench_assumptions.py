@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import logging
+import math
+import secrets
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
@@ -12,12 +17,15 @@ from typing import Any
 import pytest
 
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
-from tests.bench.budget import BUDGET
+from tests.bench.budget import BUDGETS, Store
 from tests.bench.cost_usage import Assumed
+from tests.local.aries import tokens as aries_tokens
 from tests.support.deployment import GRACE, TABLE, deployed_environment
-from tests.support.world import World
+from tests.support.world import World, running_world
 
 ASSUMED = Assumed()
+# moto's ciphertext has its key's id, a nonce and a tag before the data.
+_MOTO_OVERHEAD_BYTES = 36 + 12 + 16
 
 
 def size_of(row: Mapping[str, Mapping[str, Any]]) -> int:
@@ -31,12 +39,22 @@ def _size(value: Mapping[str, Any]) -> int:
             return len(text.encode())
         case {"N": number}:
             return len(number.replace(".", "")) // 2 + 2
+        case {"B": sealed}:
+            return len(sealed)
         case {"L": parts}:
             return 3 + sum(1 + _size(part) for part in parts)
     raise AssertionError(value)
 
 
-def test_every_operation_makes_the_calls_of_the_budget_by_name(world: World) -> None:
+@pytest.mark.parametrize("store", BUDGETS)
+def test_every_operation_makes_the_calls_of_the_budget_by_name(store: Store) -> None:
+    with running_world(TOKEN_STORE=store) as world:
+        assert _calls_by_operation(world) == {
+            name: [calls.to_aws(), calls.aries] for name, calls in BUDGETS[store].items()
+        }
+
+
+def _calls_by_operation(world: World) -> dict[str, Any]:
     # A warm process has read the Aries client secret already.
     earlier = world.signed_in()
     world.clock.time += GRACE + 1
@@ -57,7 +75,7 @@ def test_every_operation_makes_the_calls_of_the_budget_by_name(world: World) -> 
     _, *refresh = made_by(phone.refresh)
     _, *replay = made_by(phone.refresh)
     _, *revoke = made_by(phone.revoke)
-    measured = {
+    return {
         "authorize": authorize,
         "callback": callback,
         "redeem": redeem,
@@ -65,7 +83,6 @@ def test_every_operation_makes_the_calls_of_the_budget_by_name(world: World) -> 
         "replay": replay,
         "revoke": revoke,
     }
-    assert measured == {name: [calls.to_aws(), calls.aries] for name, calls in BUDGET.items()}
 
 
 def test_a_row_takes_one_write_unit_and_is_of_the_size_that_is_assumed(world: World) -> None:
@@ -83,6 +100,110 @@ def test_a_row_takes_one_write_unit_and_is_of_the_size_that_is_assumed(world: Wo
             assert phone.refresh().status == 200
     assert max(sizes) == pytest.approx(ASSUMED.row_bytes, rel=0.1)
     assert max(sizes) <= 1024
+
+
+# Bytes of Aries' access token and refresh token: the usual ones, and small and large ones.
+TOKENS = {"usual": (1_600, 1_400), "small": (1_200, 400), "large": (2_000, 2_200)}
+
+
+def access_token(size: int) -> str:
+    """Return a JWT of ``size`` bytes: its claims are words and ids, and its signature is random."""
+    names = ["account", "market", "order", "user"]
+    claims: dict[str, Any] = {
+        "iss": "https://app.aries.com",
+        "aud": "https://api.aries.com",
+        "sub": str(uuid.uuid4()),
+        "jti": secrets.token_hex(16),
+        "iat": 1_790_000_000,
+        "exp": 1_790_003_600,
+        "scope": " ".join(f"{name}:information" for name in names),
+        "entitlements": [],
+    }
+    head = encoded({"alg": "RS256", "typ": "at+jwt", "kid": secrets.token_urlsafe(20)})
+    signature = secrets.token_urlsafe(256)
+    while len(f"{head}.{encoded(claims)}.{signature}") < size:
+        claims["entitlements"].append({"account": str(uuid.uuid4()), "role": names[len(claims["entitlements"]) % 4]})
+    # The last claim may be too long.
+    return f"{head}.{encoded(claims)[: size - len(head) - len(signature) - 2]}.{signature}"
+
+
+def encoded(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).rstrip(b"=").decode()
+
+
+def refresh_token(size: int) -> str:
+    """Return an encrypted JWT of ``size`` bytes, and so random characters."""
+    head = encoded({"cty": "JWT", "enc": "A256GCM", "alg": "RSA-OAEP"})
+    return f"{head}.{secrets.token_urlsafe(size)}"[:size]
+
+
+@pytest.fixture
+def tokens(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let the simulator issue tokens of these sizes. Return the bytes of both tokens."""
+    access, refresh = TOKENS[request.param]
+    monkeypatch.setattr(aries_tokens, "new_access_token", lambda *_: access_token(access))
+    monkeypatch.setattr(aries_tokens, "new_refresh_token", lambda: refresh_token(refresh))
+    return access + refresh
+
+
+def writes_of_a_session() -> dict[str, list[int]]:
+    """Return the bytes of the row at each write of a session in the row, by operation.
+
+    DynamoDB bills a write by the larger one of the row before and the row after. A refused write costs as much.
+    """
+    sizes: dict[str, list[int]] = {}
+    with running_world(TOKEN_STORE="row") as world:
+        phone, before, operation = world.phone(), 0, ""
+
+        def size_now() -> int:
+            (row,) = (row for row in world.rows() if "status" in row)
+            parts = len(row.get("sealed", {"L": []})["L"])
+            return size_of(row) + parts * (ASSUMED.seal_overhead_bytes - _MOTO_OVERHEAD_BYTES)
+
+        def look(event_name: str, **_: Any) -> None:
+            nonlocal before
+            if event_name.endswith(("PutItem", "UpdateItem")):
+                now = size_now()
+                sizes.setdefault(operation, []).append(max(before, now))
+                before = now
+
+        world.aws.after = look  # type: ignore[method-assign]
+        operation = "authorize"
+        authorized = phone.authorize()
+        operation = "callback"
+        code = phone.callback(phone.approve(authorized)).query["code"]
+        operation = "redeem"
+        assert phone.redeem(code).status == 200
+        operation = "refresh"
+        for _ in range(12):
+            world.clock.time += GRACE + 1
+            assert phone.refresh().status == 200
+        operation = "replay"
+        assert phone.refresh().status == 200
+    return sizes
+
+
+@pytest.mark.parametrize("tokens", ["usual"], indirect=True)
+def test_a_row_with_sealed_tokens_is_of_the_size_that_is_assumed(tokens: int) -> None:
+    assert tokens == ASSUMED.tokens_bytes
+    sizes = writes_of_a_session()
+    # A row is largest while it is leased.
+    assert max(sizes["refresh"]) == pytest.approx(ASSUMED.sealed_row_bytes, rel=0.03)
+    units = {operation: [math.ceil(size / 1024) for size in written] for operation, written in sizes.items()}
+    sealed = math.ceil(ASSUMED.sealed_row_bytes / 1024)
+    assert units == {
+        "authorize": [1],
+        # The claim has no tokens yet.
+        "callback": [1, sealed],
+        "redeem": [sealed],
+        "refresh": [sealed] * 24,
+        "replay": [sealed],
+    }
+
+
+@pytest.mark.parametrize(("tokens", "units"), [("small", 3), ("large", 5)], indirect=["tokens"])
+def test_tokens_of_other_sizes_cost_a_unit_less_or_more(tokens: int, units: int) -> None:
+    assert math.ceil(max(writes_of_a_session()["refresh"]) / 1024) == units
 
 
 def test_the_functions_log_as_much_as_is_assumed(world: World) -> None:

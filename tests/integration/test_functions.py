@@ -70,11 +70,16 @@ def test_a_folder_of_functions_holds_one_short_module_and_nothing_else(function:
 
 def loaded(function: str, environment: dict[str, str]) -> set[str]:
     """Return the modules that a fresh interpreter has loaded after the start of the function."""
+    return set(after_the_start(function, environment, "sorted(sys.modules)"))
+
+
+def after_the_start(function: str, environment: dict[str, str], expression: str) -> Any:
+    """Return the value of the expression in a fresh interpreter after the start of the function."""
     program = (
-        "import json, pathlib, sys\n"
+        "import gc, json, pathlib, sys\n"
         "from tests.support.bootstrap import load_module\n"
-        f"load_module(pathlib.Path({str(ROOT / 'functions' / function / 'app.py')!r}))\n"
-        "print(json.dumps(sorted(sys.modules)))\n"
+        f"app = load_module(pathlib.Path({str(ROOT / 'functions' / function / 'app.py')!r}))\n"
+        f"print(json.dumps({expression}))\n"
     )
     path = os.pathsep.join([str(ROOT / "layers/oauth_broker"), *(entry for entry in sys.path if entry)])
     output = subprocess.run(
@@ -84,7 +89,21 @@ def loaded(function: str, environment: dict[str, str]) -> set[str]:
         check=True,
         cwd="/",
     ).stdout
-    return set(json.loads(output))
+    return json.loads(output)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_search_for_garbage_visits_the_objects_of_the_start(function: str) -> None:
+    environment = deployed_environment(AWS_LAMBDA_INITIALIZATION_TYPE="on-demand")
+    frozen, others, is_found = after_the_start(
+        function,
+        environment,
+        "[gc.get_freeze_count(), len(gc.get_objects()), any(it is app.lambda_handler for it in gc.get_objects())]",
+    )
+    assert frozen > 10_000
+    # The handler is there before the last step, and so everything that it has is.
+    assert others < 100
+    assert not is_found
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

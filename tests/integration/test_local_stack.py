@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from botocore.client import BaseClient
 
 from tests.local.apps import PHONE
 from tests.local.aries import Fault, approve
@@ -103,7 +104,33 @@ def stack() -> Iterator[LocalStack]:
 def test_a_complete_sign_in_succeeds_and_its_transcript_shows_no_secret(stack: LocalStack) -> None:
     transcript = play(stack)
     assert "invalid_grant" in transcript
+    assert "in the session's secret" in transcript
+    assert "sealed" not in transcript
     assert SECRET.findall(transcript) == []
+
+
+def test_a_complete_sign_in_with_its_tokens_in_the_row_asks_secrets_manager_for_the_client_secret_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[tuple[str, Any]] = []
+    clients: Any = BaseClient
+    call = clients._make_api_call
+
+    def record(client: BaseClient, operation: str, parameters: Any) -> Any:
+        # The transcript lists the secrets; no function has the right to do so.
+        if client.meta.service_model.service_name == "secretsmanager" and operation != "ListSecrets":
+            made.append((operation, parameters))
+        return call(client, operation, parameters)
+
+    with LocalStack(refresh_grace=1, token_store="row") as stack:
+        monkeypatch.setattr(clients, "_make_api_call", record)
+        transcript = play(stack)
+        assert made == [("GetSecretValue", {"SecretId": stack.parameters["AriesClientSecretArn"]})]
+        (row,) = rows(stack)
+    assert transcript.count("the session has no secret") == 2
+    assert "in the session's secret" not in transcript
+    assert SECRET.findall(transcript) == []
+    assert (row["status"], row["token_store"], "sealed" in row) == ({"S": "revoked"}, {"S": "row"}, False)
 
 
 @pytest.mark.parametrize(
@@ -387,15 +414,17 @@ def test_a_file_of_apps_that_is_missing_or_wrong_ends_the_command_with_one_line(
         (["--issuer", "https://tunnel.example:443"], "without a default port"),
         (["--port", "abc"], "must be a number from 0 to 65531"),
         (["--port", "65532"], "must be a number from 0 to 65531"),
+        (["--token-store", "rows"], "must be secrets or row"),
         (["--containers", "--issuer", "https://tunnel.example"], "--containers allows neither"),
         (["--containers", "--aries", "https://tunnel.example"], "--containers allows neither"),
     ],
 )
-def test_an_origin_that_the_stack_cannot_have_ends_the_command(options: list[str], said: str) -> None:
+def test_an_option_that_the_stack_cannot_have_ends_the_command_with_one_line(options: list[str], said: str) -> None:
     with command("--port", "0", *options) as process:
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (2, "")
     assert said in errors
+    assert errors.count("\n") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

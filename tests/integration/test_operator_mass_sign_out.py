@@ -5,25 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from math import ceil
 from typing import Any
 from unittest import mock
 
 import pytest
 
 from oauth_broker.oauth.tokens import secret_name
+from oauth_broker.operator.admin_sign_out import RESERVED_SECONDS
 from oauth_broker.operator.mass_sign_out import IN_EFFECT_SECONDS
 from oauth_broker.operator.search import PAGE_ROWS
-from oauth_broker.operator.sweep import ROWS_PER_SECOND
+from oauth_broker.operator.sweep import DELETIONS_PER_SECOND, UPDATES_PER_SECOND
 from oauth_broker.secret import session_reference
 from oauth_broker.sessions.control_item import CACHE_SECONDS
 from oauth_broker.sessions.row import LEASE_MARGIN_SECONDS
 from tests.support.aws_calls import NOT_APPLIED, ProcessDied
 from tests.support.deployment import CLIENT_ID, GRACE, OTHER_CLIENT_ID, PREFIX, TABLE
+from tests.support.functions import ROOT
 from tests.support.lambda_context import FUNCTION_SECONDS
 from tests.support.operator import (
     EVERYONE,
     KINDS,
     OPERATOR,
+    OPERATOR_SECONDS,
     assert_none_is_seen,
     at_call,
     audited,
@@ -44,10 +48,14 @@ def other_app(world: World) -> Phone:
     )
 
 
+# More attributes of a session that keeps its tokens in the row.
+IN_ROW: dict[str, Any] = {"token_store": {"S": "row"}, "sealed": {"L": [{"B": b"sealed" * 100}]}}
+
+
 def populate(world: World, count: int, *, client_id: str = CLIENT_ID, **attributes: Any) -> list[str]:
     """Make unused sessions quickly, and return their ids."""
-    now = int(world.clock.time)
-    ids = [f"{client_id}-{number:05}".rjust(43, "x") for number in range(count)]
+    now, store = int(world.clock.time), "-row" * ("token_store" in attributes)
+    ids = [f"{client_id}{store}-{number:05}".rjust(43, "x") for number in range(count)]
     for session_id in ids:
         item = {
             "session_id": {"S": session_id},
@@ -59,7 +67,8 @@ def populate(world: World, count: int, *, client_id: str = CLIENT_ID, **attribut
             "reference": {"S": session_reference(session_id)},
         } | attributes
         world.dynamodb.put_item(TableName=TABLE, Item={name: value for name, value in item.items() if value})
-        world.secretsmanager.create_secret(Name=secret_name(PREFIX, session_id), SecretString="canary")
+        if "token_store" not in attributes:
+            world.secretsmanager.create_secret(Name=secret_name(PREFIX, session_id), SecretString="canary")
     return ids
 
 
@@ -248,7 +257,59 @@ def test_secrets_are_deleted_no_faster_than_sign_outs_and_cleanup_can_bear(world
     populate(world, 200)
     begun = world.clock.time + IN_EFFECT_SECONDS
     assert operate(world, **EVERYONE)["finished"] is True
-    assert world.clock.time - begun == pytest.approx(199 / ROWS_PER_SECOND)
+    assert world.clock.time - begun == pytest.approx(199 / DELETIONS_PER_SECOND)
+
+
+def test_sessions_in_the_row_take_no_call_of_secrets_manager_and_have_a_pace_of_their_own(world: World) -> None:
+    populate(world, 60, **IN_ROW)
+    begun = world.clock.time + IN_EFFECT_SECONDS
+    answer = operate(world, **EVERYONE)
+    assert (answer["ended"], answer["secrets_deleted"], answer["secrets_denied"]) == (60, 0, 0)
+    assert (answer["failed"], answer["finished"]) == (0, True)
+    assert "warning" not in answer
+    assert "secrets-manager" not in world.aws.counted()
+    assert world.clock.time - begun == pytest.approx(59 / UPDATES_PER_SECOND)
+    assert [row for row in world.rows() if "sealed" in row] == []
+    assert statuses(world) == ["revoked"] * 60
+
+
+def test_in_a_table_with_both_kinds_of_sessions_the_pace_of_the_deletions_counts_deletions_alone(world: World) -> None:
+    populate(world, 60, **IN_ROW)
+    populate(world, 10)
+    begun = world.clock.time + IN_EFFECT_SECONDS
+    answer = operate(world, **EVERYONE)
+    assert (answer["ended"], answer["secrets_deleted"], answer["finished"]) == (70, 10, True)
+    assert world.aws.made.count("secrets-manager:DeleteSecret") == 10
+    assert world.clock.time - begun <= 10 / DELETIONS_PER_SECOND + 60 / UPDATES_PER_SECOND
+    assert session_secrets(world) == []
+
+
+def test_a_table_under_load_gets_no_more_of_a_sweep_than_one_partition_can_bear(world: World) -> None:
+    """A scan goes through one partition after the other. A partition takes 1,000 write units a second."""
+    units = 5 * UPDATES_PER_SECOND
+    assert units <= 1000 / 2
+    assert units <= 4000 / 8
+
+
+# The pace, and the words of docs/operate.md.
+PACES = [(DELETIONS_PER_SECOND, {}, "14 hours", 57), (UPDATES_PER_SECOND, IN_ROW, "3 hours", 12)]
+
+
+@pytest.mark.parametrize(("pace", "attributes", "hours", "invocations"), PACES, ids=["secrets", "row"])
+def test_a_million_sessions_take_as_long_as_the_page_says(
+    world: World, pace: int, attributes: dict[str, Any], hours: str, invocations: int
+) -> None:
+    """A short invocation shows how many rows one second does."""
+    seconds = 2
+    populate(world, seconds * pace + 20, **attributes)
+    operate(world, **EVERYONE, within=IN_EFFECT_SECONDS + RESERVED_SECONDS)
+    done = operate(world, **EVERYONE, **{"continue": True}, within=RESERVED_SECONDS + seconds)["ended"]
+    assert done == pytest.approx(seconds * pace, abs=1)
+    million = 1_000_000 / pace
+    assert ceil(million / (OPERATOR_SECONDS - RESERVED_SECONDS)) == invocations
+    assert f"{round(million / 3600)} hours" == hours
+    page = " ".join((ROOT / "docs" / "operate.md").read_text().split())
+    assert f"{hours}, {invocations} invocations" in page
 
 
 @pytest.mark.long
@@ -293,13 +354,16 @@ def test_it_goes_on_where_a_process_died(world: World) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("store", ["secrets", "row"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_whatever_happens_at_whatever_call_a_repetition_finishes_it(kind: str, numbers: Callable[[str], None]) -> None:
+def test_whatever_happens_at_whatever_call_a_repetition_finishes_it(
+    kind: str, store: str, numbers: Callable[[str], None]
+) -> None:
     number = 0
     while True:
         number += 1
-        with running_world() as world:
-            populate(world, 3)
+        with running_world(TOKEN_STORE=store) as world:
+            populate(world, 3, **IN_ROW if store == "row" else {})
             phone = world.signed_in()
             with at_call(world, number, kind) as hit, suppress(ProcessDied):
                 answer = operate(world, **EVERYONE)
@@ -318,8 +382,9 @@ def test_whatever_happens_at_whatever_call_a_repetition_finishes_it(kind: str, n
             assert len(session_secrets(world)) == answer["secrets_denied"] <= 4 * (kind == "access_denied")
             assert phone.refresh().json["error"] == "invalid_grant"
             assert phone.sign_in().status == 200
-    assert number > 12
-    numbers(f"a mass sign-out, each of {number - 1} calls {kind}: all completed by a repetition")
+    # Each of four sessions has an update, and a deletion if it has a secret.
+    assert number > (12 if store == "secrets" else 8)
+    numbers(f"a mass sign-out ({store}), each of {number - 1} calls {kind}: all completed by a repetition")
 
 
 def test_a_row_that_fails_holds_up_no_other_and_comes_again(world: World) -> None:
@@ -561,7 +626,17 @@ def test_one_that_found_nothing_at_all_does_not_finish_in_silence(world: World) 
     assert (answer["finished"], answer["secrets_deleted"]) == (True, 0)
     assert "right one" in answer["warning"]
     populate(world, 1)
-    assert "warning" not in operate(world, **EVERYONE)
+    populate(world, 1, **IN_ROW)
+    for found in (2, 0):
+        answer = operate(world, **EVERYONE)
+        assert answer["ended"] == found
+        assert "warning" not in answer
+        world.clock.time += 60
+    for row in world.rows():
+        if "status" in row and "token_store" not in row:
+            world.dynamodb.delete_item(TableName=TABLE, Key={"session_id": row["session_id"]})
+    # If the tokens of all rows were sealed in them, then nothing is left of the sessions that were over already.
+    assert "over already" in operate(world, **EVERYONE)["warning"]
 
 
 @pytest.mark.parametrize("step", ["continue", "status"])

@@ -16,10 +16,12 @@ from oauth_broker.operator.dead_letters import Redriven
 from oauth_broker.sessions.table import ENDED_ROW_SECONDS, SIGN_IN_SECONDS
 from tests.support.aws_calls import FAILURES
 from tests.support.deployment import PREFIX
+from tests.support.lambda_context import Context
 from tests.support.long import long_but
+from tests.support.operator import EVERYONE, operate
 from tests.support.removals import Removals, add_stream, template_trigger
 from tests.support.stages import is_signed_out
-from tests.support.world import Phone, World, own_client
+from tests.support.world import Phone, World, own_client, running_world
 
 DAY = 24 * 60 * 60
 SESSION = 30 * DAY
@@ -156,6 +158,73 @@ def test_no_end_of_a_sign_in_or_a_session_leaves_a_secret_behind(
     assert removals.calls == ([] if ends in WITHOUT_A_SECRET else [[phone.session_id]])
     assert world.session_secrets() == []
     assert removals.letters() == []
+
+
+def dies_when_refreshed_in_the_row(world: World) -> Phone:
+    phone = world.signed_in()
+    world.clock.sleep(2000)
+    with world.aws.dying_after("Encrypt"):
+        phone.refresh()
+    return phone
+
+
+def is_ended_for_reuse(world: World) -> Phone:
+    phone = world.phone()
+    code = phone.code()
+    phone.redeem(code)
+    phone.redeem(code)
+    assert phone.row()["status"] == "dead"
+    return phone
+
+
+def is_ended_by_a_mass_sign_out(world: World) -> Phone:
+    phone = world.signed_in()
+    assert operate(world, **EVERYONE)["finished"] is True
+    assert phone.row()["status"] == "revoked"
+    return phone
+
+
+# The ends of a session that keeps its tokens in the row.
+ENDS_IN_ROW: list[tuple[Callable[[World], Phone], int]] = [
+    (never_comes_back, SIGN_IN_SECONDS),
+    (is_declined, DAY),
+    (brings_a_code_that_aries_does_not_know, SIGN_IN_SECONDS),
+    (is_not_redeemed, SIGN_IN_SECONDS),
+    (dies_when_redeemed, SESSION),
+    (is_left_alone, SESSION),
+    (is_refreshed, SESSION),
+    (dies_when_refreshed_in_the_row, SESSION),
+    (is_signed_out, ENDED_ROW_SECONDS),
+    (is_ended_for_reuse, ENDED_ROW_SECONDS),
+    (is_ended_by_a_mass_sign_out, ENDED_ROW_SECONDS),
+]
+
+
+@pytest.mark.parametrize(("ends", "seconds"), ENDS_IN_ROW, ids=lambda value: getattr(value, "__name__", None))
+def test_no_end_of_a_session_in_the_row_calls_cleanup_or_deletes_a_secret(
+    ends: Callable[[World], Phone], seconds: int
+) -> None:
+    with running_world(TOKEN_STORE="row") as world:
+        removals = Removals(world)
+        phone = ends(world)
+        removals.expire(seconds + 60)
+        assert world.row(phone.session_id) is None
+        removals.deliver()
+        assert removals.calls == []
+        assert "secrets-manager:DeleteSecret" not in world.aws.made
+
+
+def test_without_old_images_cleanup_is_called_for_a_session_in_the_row_and_finds_nothing_to_delete(
+    world: World,
+) -> None:
+    """A restored table may get such a stream by mistake, and a record then tells the key alone."""
+    world.environment |= {"TOKEN_STORE": "row"}
+    phone = is_signed_out(world)
+    keys = {"session_id": {"S": phone.session_id}}
+    record = {"eventName": "REMOVE", "dynamodb": {"Keys": keys, "SequenceNumber": "1"}}
+    answer = world.handler("cleanup")({"Records": [record]}, Context(now=world.clock.now))
+    assert answer == {"batchItemFailures": []}
+    assert world.aws.made[-1] == "secrets-manager:DeleteSecret"
 
 
 @pytest.mark.parametrize("begins", long_but(WITHOUT_A_SECRET[:1], WITHOUT_A_SECRET), ids=lambda value: value.__name__)

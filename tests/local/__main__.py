@@ -11,7 +11,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from oauth_broker.config.clients import ORIGIN
 from oauth_broker.errors import ConfigurationError
@@ -44,8 +44,15 @@ def main() -> int:
         return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses an option in one line. A caller of `make` never sees the options in the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{message}\n")
+
+
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.local", description=__doc__)
+    parser = _Parser(prog="python -m tests.local", description=__doc__)
     parser.add_argument(
         "--port",
         type=_port,
@@ -55,6 +62,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--apps", type=Path, help="a JSON file of more apps, in the form of the parameter Apps")
     parser.add_argument("--issuer", type=_origin, help="the issuer's origin, if a tunnel leads to it")
     parser.add_argument("--aries", type=_origin, help="the origin of Aries, if a tunnel leads to it")
+    parser.add_argument(
+        "--token-store", type=_token_store, default="secrets", help="where sign-ins keep their tokens: secrets or row"
+    )
     parser.add_argument("--containers", action="store_true", help="run the functions in Lambda's containers")
     parser.add_argument("--once", action="store_true", help="stop after the sign-in")
     options = parser.parse_args()
@@ -75,6 +85,12 @@ def _origin(text: str) -> str:
         raise argparse.ArgumentTypeError(
             "must be https://HOST, or http on loopback, without a default port and without a slash at the end"
         )
+    return text
+
+
+def _token_store(text: str) -> str:
+    if text not in ("secrets", "row"):
+        raise argparse.ArgumentTypeError("must be secrets or row")
     return text
 
 
@@ -100,9 +116,16 @@ def _run(options: argparse.Namespace) -> int:
         sink = sys.stderr if _is_set("VERBOSE") else resources.enter_context(log.open("w", buffering=1))
         stack: LocalStack
         if options.containers:
-            stack = ContainerStack(port=options.port, log=sink, apps=apps)
+            stack = ContainerStack(port=options.port, log=sink, apps=apps, token_store=options.token_store)
         else:
-            stack = LocalStack(port=options.port, issuer=options.issuer, aries=options.aries, log=sink, apps=apps)
+            stack = LocalStack(
+                port=options.port,
+                issuer=options.issuer,
+                aries=options.aries,
+                log=sink,
+                apps=apps,
+                token_store=options.token_store,
+            )
         try:
             resources.enter_context(stack)
         except ContainersFailed as failure:

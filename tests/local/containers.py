@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 from urllib.parse import urlsplit
 
 import docker
@@ -53,21 +53,30 @@ class ContainerStack(LocalStack):
         *,
         port: int = 0,
         apps: Mapping[str, Mapping[str, Any]] | None = None,
+        token_store: Literal["secrets", "row"] = "secrets",
         config: Path = CONFIG,
     ) -> None:
         """Note the options.
 
-        ``port`` and ``apps`` are LocalStack's. SAM CLI writes to ``log``; it must be a real file. This class writes the
-        configuration file ``config`` for SAM CLI: ``sam local ... --config-file`` takes all parameters from it.
+        ``port``, ``apps`` and ``token_store`` are LocalStack's. SAM CLI writes to ``log``; it must be a real file.
+        This class writes the configuration file ``config`` for SAM CLI: ``sam local ... --config-file`` takes all
+        parameters from it.
         """
         # The engine must emulate containers of another architecture than the machine's.
         architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
-        super().__init__(port=port, apps=apps, parameters={"Architecture": architecture}, log=log)
+        super().__init__(
+            port=port, apps=apps, token_store=token_store, parameters={"Architecture": architecture}, log=log
+        )
         self._config = config
 
-    def invoke_with(self, function: str, event: Path) -> Any:
-        """Run ``sam local invoke``, log its output, and return the function's answer. Raises ContainersFailed."""
+    def invoke_with(self, function: str, event: Path, variables: Path | None = None) -> Any:
+        """Run ``sam local invoke``, log its output, and return the function's answer. Raises ContainersFailed.
+
+        ``variables`` is a file for SAM CLI's ``--env-vars``, in place of this stack's.
+        """
         command = ["local", "invoke", function, "--event", str(event), "--config-file", str(self._config)]
+        if variables:
+            command += ["--env-vars", str(variables)]
         done = subprocess.run(
             [*_SAM, *command],
             cwd=ROOT,

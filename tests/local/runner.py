@@ -8,8 +8,9 @@ import sys
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from samcli.lib.providers.provider import Function
@@ -79,11 +80,17 @@ class InProcessRunner(Runner):
         """Import the handlers of all functions, each after its own variables were set in the process's environment."""
         super().__init__(template)
         self._log = log
+        self._environment = environment
         self._handlers: dict[str, Handler] = {}
         _forget_loggers(self.functions.values())
         for name, function in self.functions.items():
             with output_to(log):
                 self._handlers[name] = _load(function, environment)
+
+    def restart(self, name: str, **variables: str) -> None:
+        """Import the handler of one function again, with these variables in place of its own."""
+        with output_to(self._log):
+            self._handlers[name] = _load(self.functions[name], self._environment, variables)
 
     def close(self) -> None:
         """Remove the functions' loggers from this process, for the next stack."""
@@ -112,8 +119,10 @@ def _forget_loggers(functions: Iterable[Function]) -> None:
         logging.Logger.manager.loggerDict.pop(_variables(function).get("POWERTOOLS_SERVICE_NAME", ""), None)
 
 
-def _load(function: Function, environment: ProcessEnvironment) -> Handler:
-    environment.set(_variables(function))
+def _load(
+    function: Function, environment: ProcessEnvironment, variables: Mapping[str, str] = MappingProxyType({})
+) -> Handler:
+    environment.set({**_variables(function), **variables})
     for layer in function.layers:
         _make_importable(str(layer.codeuri))
     module_name, _, attribute = str(function.handler).rpartition(".")

@@ -65,6 +65,7 @@ class LocalStack:
         aries: str | None = None,
         refresh_grace: int = 2,
         late_retry: Literal["allow", "revoke"] = "allow",
+        token_store: Literal["secrets", "row"] = "secrets",
         dialect: Literal["aries", "standard"] = "aries",
         rotation: Rotation = "strict",
         client_secret: bool = True,
@@ -81,12 +82,14 @@ class LocalStack:
         servers stay on loopback. ``refresh_grace`` (seconds) is short: a person can then see a refresh reach Aries. If
         ``client_secret`` is false, the broker issues no refresh tokens. ``apps`` are added to the local ones; an app
         with the same client id replaces the local one. ``rotation`` is Aries' rule for refresh tokens.
-        ``aries_options`` are more arguments of its simulator, and ``parameters`` more parameters of the template.
-        ``gateway_app`` explains ``like_aws``. The functions' output goes to ``log``.
+        ``aries_options`` are more arguments of its simulator, and ``parameters`` more parameters of the template. The
+        template explains ``token_store``, and ``gateway_app`` explains ``like_aws``. The functions' output goes to
+        ``log``.
         """
         self.refresh_grace = refresh_grace
         self.log: TextIO = log or io.StringIO()
         self.scope = " ".join(SCOPES)
+        self.token_store = token_store
         self._port = port
         self._issuer = issuer
         self._aries = aries
@@ -99,6 +102,7 @@ class LocalStack:
             "ProviderDialect": dialect,
             "RefreshGraceSeconds": str(refresh_grace),
             "LateRetry": late_retry,
+            "TokenStore": token_store,
             **(parameters or {}),
         }
         self._running = ExitStack()

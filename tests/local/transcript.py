@@ -8,11 +8,12 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
 
+from oauth_broker.oauth.tokens import secret_name
 from oauth_broker.secret import session_reference
 from tests.local.apps import PHONE
 from tests.local.aries import approve
@@ -45,6 +46,11 @@ _PUBLIC = frozenset(
     ]
 )
 _TIMEOUT_SECONDS = 30
+_PLACES = {
+    "secrets": "Aries' tokens are in the session's secret",
+    "row": "Aries' tokens are sealed in the session's row; the session has no secret",
+    "nothing": "the broker has no tokens of Aries any more",
+}
 
 
 class StepFailed(Exception):
@@ -155,8 +161,8 @@ class Transcript:
             redirect_uri=self._redirect_uri,
             code_verifier=self._verifier,
         )
-        session_id, _, _ = self._tokens["refresh_token"].partition(".")
-        self._out.write(f"    the log and the operator call this session {session_reference(session_id)}\n")
+        self._expect_tokens_in(self._stack.token_store)
+        self._out.write(f"    the log and the operator call this session {session_reference(self._session_id())}\n")
 
     def _who_am_i(self) -> None:
         bearer = {"Authorization": f"Bearer {self._tokens['access_token']}"}
@@ -172,6 +178,7 @@ class Transcript:
             if self._tokens[name] == self._before[name]:
                 raise StepFailed(f"{name}: expected a new one, got the old one")
         self._checked("both tokens are new; Aries was asked once")
+        self._expect_tokens_in(self._stack.token_store)
 
     def _refresh_again(self) -> None:
         again = self._refresh_with(self._before["refresh_token"], calls_to_aries=0)
@@ -191,6 +198,7 @@ class Transcript:
         answer = self._send(self._app, "POST", self._server["revocation_endpoint"], shown=form, data=form)
         expect("body", _json(answer, 200), {})
         self._show(answer.status_code, {"body": answer.text})
+        self._expect_tokens_in("nothing")
 
     def _refresh_after_revoke(self) -> None:
         form = self._token_request(grant_type="refresh_token", refresh_token=self._tokens["refresh_token"])
@@ -198,6 +206,22 @@ class Transcript:
         refusal = _json(answer, 400)
         expect("error", refusal.get("error"), "invalid_grant")
         self._show(answer.status_code, refusal)
+
+    def _expect_tokens_in(self, place: Literal["secrets", "row", "nothing"]) -> None:
+        """Check the place of Aries' tokens, and say it."""
+        key = {"session_id": {"S": self._session_id()}}
+        row = self._stack.client("dynamodb").get_item(TableName=self._stack.table, Key=key)["Item"]
+        listed = self._stack.client("secretsmanager").get_paginator("list_secrets").paginate()
+        # The name of a session's secret does not show the session id.
+        name = secret_name("", self._session_id())
+        made = sum(secret["Name"].endswith(name) for page in listed for secret in page["SecretList"])
+        expect("secrets of the session", made, int(place == "secrets"))
+        expect("seals in its row", int("sealed" in row), int(place == "row"))
+        self._checked(_PLACES[place])
+
+    def _session_id(self) -> str:
+        session_id, _, _ = self._tokens["refresh_token"].partition(".")
+        return str(session_id)
 
     def _token_request(self, **fields: str) -> dict[str, str]:
         return {"client_id": PHONE, **fields}

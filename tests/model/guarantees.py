@@ -11,7 +11,8 @@ Every move is checked (`broken` in `moves.Move`):
 * **G4**, first half: a worker ends a session after Aries' refusal only if the newest grant was *lost in the window*. A
   grant is lost there if, before it was durable, Aries' reply was lost, or Aries processed the request late, after its
   worker gave it up, or the worker died, or neither Secrets Manager nor KMS nor the table took the answer to the end. A
-  grant that becomes durable by a late landing, before the next worker looks, is not lost.
+  grant that becomes durable by a late landing, before the next worker looks, is not lost. A session in the row has one
+  durable write, the commit, so KMS alone can lose a grant, if it fails to the end. One failure of it loses nothing.
 * **G6**, first half: no session ends for reuse while the app alone has ever had its tokens.
 * **G7**: a *turn* is a committed refresh of one holder, with its answer delivered. If one holder gets the answer to the
   other's commit, the two are within each other's grace, and the count starts anew. The third change of hands among the

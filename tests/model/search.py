@@ -10,7 +10,7 @@ from time import perf_counter
 from tests.model.guarantees import Quiescence
 from tests.model.moves import Moves
 from tests.model.state import CURRENT, NEWEST, NO_TOKEN, OLDEST, Row, State, Step, canonical
-from tests.model.variant import Scenario, Variant
+from tests.model.variant import Scenario, Store, Variant
 from tests.model.worker import Workers
 from tests.model.world import World
 
@@ -21,7 +21,7 @@ AS_BUILT = Variant()
 class Result:
     """The result of a search: `broken` and `trace` are empty if every guarantee holds in every state.
 
-    `steps` are the steps that some worker reached.
+    `steps` are the steps that some worker reached. `losses` are the moves that lost Aries' newest grant.
     """
 
     states: int
@@ -29,6 +29,8 @@ class Result:
     broken: str = ""
     trace: tuple[str, ...] = ()
     steps: frozenset[Step] = frozenset()
+    losses: frozenset[str] = frozenset()
+    store: Store = "secrets"
 
     def __str__(self) -> str:
         """Return the result as text, with one step a line."""
@@ -42,10 +44,11 @@ class Search:
     def __init__(self, scenario: Scenario, variant: Variant = AS_BUILT) -> None:
         self._scenario = scenario
         self._variant = variant
-        self._workers = Workers(variant, scenario.rotation)
+        self._workers = Workers(variant, scenario)
         self._world = World(variant, scenario)
         self._quiescence = Quiescence(self._workers, variant)
         self._came_from: dict[State, State | None] = {}
+        self._losses: set[str] = set()
 
     def run(self, guarantee: str = "G", limit: int = 2_000_000) -> Result:
         """Visit every state; stop at the first breach of `guarantee`. "G" stands for every guarantee."""
@@ -70,6 +73,8 @@ class Search:
             for move in self.moves(state):
                 if move.broken.startswith(guarantee):
                     return self._result(began, move.broken, [*self._trace(state), move.label])
+                if move.state.is_lost and not state.is_lost:
+                    self._losses.add(move.label)
                 after = canonical(move.state)
                 if after not in self._came_from:
                     self._came_from[after] = state
@@ -85,7 +90,15 @@ class Search:
 
     def _result(self, began: float, broken: str = "", trace: list[str] | None = None) -> Result:
         steps = frozenset(worker.step for state in self._came_from for worker in state.workers)
-        return Result(len(self._came_from), perf_counter() - began, broken, tuple(trace or ()), steps)
+        return Result(
+            len(self._came_from),
+            perf_counter() - began,
+            broken,
+            tuple(trace or ()),
+            steps,
+            frozenset(self._losses),
+            self._scenario.store,
+        )
 
     def _trace(self, state: State) -> list[str]:
         labels: list[str] = []

@@ -18,8 +18,8 @@ from typing import NamedTuple
 CURRENT, PREVIOUS, SUPERSEDED, AHEAD = range(4)
 NO_TOKEN = -1
 NEWEST, OLDEST = 0, 2
-# Takes the place of a version's fence: the commit itself seals the answer into the row.
-ESCROW = -1
+# Takes the place of a version's fence: the answer is sealed, and the commit itself carries it.
+SEALED = -1
 
 
 class Status(IntEnum):
@@ -70,6 +70,7 @@ class Row(NamedTuple):
     is_leased: bool = False  # the lease has not lapsed; with lease 0, a pause
     grant: int = NEWEST
     is_skewed: bool = False  # the generation is ahead of the hash, by a mutant only
+    seal: int = 0  # the fence that the seal in the row is bound to, less the committed one: a seal opens only with 0
 
 
 class Worker(NamedTuple):
@@ -82,7 +83,8 @@ class Worker(NamedTuple):
     lease: int = 0
     fence: int = 0
     grant: int = 0  # the Aries token in hand
-    found: int = 0  # fence of its version, 0 for the committed one, or ESCROW
+    found: int = 0  # fence of its version, 0 for the committed one, or SEALED
+    seal: int = 0  # the fence that its seal is bound to, less its own fence
 
     @property
     def has_lease(self) -> bool:
@@ -117,6 +119,7 @@ class Late(NamedTuple):
     token: int = 0
     grant: int = 0
     found: int = 0
+    seal: int = 0
     giving_back: Step = Step.RELEASING
 
 
@@ -174,4 +177,4 @@ def canonical(state: State) -> State:
 
 def _forgetful(worker: Worker) -> Worker:
     # After the end of a session, only the answers under way matter.
-    return worker._replace(predates=False, lease=0, fence=0, grant=0, found=0)
+    return worker._replace(predates=False, lease=0, fence=0, grant=0, found=0, seal=0)

@@ -67,7 +67,13 @@ def commit(state: State, write: Late | Worker, holder: Holder, variant: Variant)
     state = state if keeps_tokens else _with_new_tokens(state, write.token)
     fence = write.fence
     row = state.row._replace(
-        grant=write.grant, fence=state.row.fence - fence, lease=0, is_leased=False, is_fresh=True, is_skewed=False
+        grant=write.grant,
+        fence=state.row.fence - fence,
+        lease=0,
+        is_leased=False,
+        is_fresh=True,
+        is_skewed=False,
+        seal=write.seal,
     )
     return state._replace(
         row=row,

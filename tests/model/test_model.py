@@ -1,8 +1,8 @@
 """The refresh protocol, checked in every reachable state; and the breach of each near miss of it.
 
-`state` defines a state. `work`, `worker` and `table` are the protocol. `world` is everything around it and states the
-premises. `guarantees` defines G1 to G7. An app may send any number of refreshes: states are relative to the last
-commit, and the faults alone are counted.
+`state` defines a state. `work`, `work_in_row`, `worker` and `table` are the protocol. `world` is everything around it
+and states the premises. `guarantees` defines G1 to G7. An app may send any number of refreshes: states are relative to
+the last commit, and the faults alone are counted.
 
 The scenarios are exhaustive, with every fault of their budgets at every step that can fail:
 
@@ -11,7 +11,9 @@ The scenarios are exhaustive, with every fault of their budgets at every step th
 * one app that gives up on requests in progress, two or four at once: two deaths and a late landing (or, for four under
   an Aries that kills families, two deaths and an error), and a death, a late landing and an error;
 * an app and a thief, two workers: a death, or a late landing, or an error; four workers: lost answers alone;
-* in all of them an app that signs out at any moment and, save with a thief, stored answers that grow stale.
+* in all of them an app that signs out at any moment and, save with a thief, stored answers that grow stale;
+* a session in the row, whose answers KMS seals and the commit stores: the same with one or two workers, and with a
+  second error for one worker.
 
 An error is a call to Aries, Secrets Manager, KMS or the table that fails, applied or not. Any answer to the app may be
 lost.
@@ -23,12 +25,14 @@ than the grace.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.model.conftest import VisitedStates
 from tests.model.search import Search
 from tests.model.state import Budget, Step
-from tests.model.variant import Rotation, Scenario, Variant
+from tests.model.variant import Rotation, Scenario, Store, Variant
 from tests.support.long import long_but
 
 
@@ -40,7 +44,11 @@ def with_thief(rotation: Rotation, workers: int, budget: Budget) -> Scenario:
     return Scenario(rotation, workers, budget, revoke=True, thief=True)
 
 
-SCENARIOS = {
+def in_row(scenario: Scenario) -> Scenario:
+    return replace(scenario, store="row")
+
+
+SECRETS = {
     # An Aries that kills families forgives no missed version: see the premises below.
     "one worker, strict": app("strict", 1, Budget(crashes=2, lates=2, lags=1)),
     "one worker, grace": app("grace", 1, Budget(crashes=2, lates=2, lags=1)),
@@ -63,6 +71,29 @@ SCENARIOS = {
     "a thief, four workers": with_thief("strict", 4, Budget()),
 }
 
+# A session in the row has no version that a look-up could miss.
+ROW = {
+    "one worker, strict": app("strict", 1, Budget(crashes=2, lates=2)),
+    "one worker, grace": app("grace", 1, Budget(crashes=2, lates=2)),
+    "one worker, family": app("family", 1, Budget(crashes=2, lates=2)),
+    "one worker with errors, strict": app("strict", 1, Budget(crashes=2, lates=1, errors=2)),
+    "one worker with errors, grace": app("grace", 1, Budget(crashes=2, lates=1, errors=2)),
+    "one worker with errors, family": app("family", 1, Budget(crashes=2, lates=1, errors=2)),
+    "two workers, strict": app("strict", 2, Budget(crashes=2, lates=1)),
+    "two workers, grace": app("grace", 2, Budget(crashes=2, lates=1)),
+    "two workers, family": app("family", 2, Budget(crashes=2, lates=1)),
+    "two workers with errors, strict": app("strict", 2, Budget(crashes=1, lates=1, errors=1)),
+    "two workers with errors, grace": app("grace", 2, Budget(crashes=1, lates=1, errors=1)),
+    "two workers with errors, family": app("family", 2, Budget(crashes=1, lates=1, errors=1)),
+    "a thief, a death, strict": with_thief("strict", 2, Budget(crashes=1)),
+    "a thief, a death, grace": with_thief("grace", 2, Budget(crashes=1)),
+    "a thief, a death, family": with_thief("family", 2, Budget(crashes=1)),
+    "a thief, a late landing": with_thief("strict", 2, Budget(lates=1)),
+    "a thief, an error": with_thief("strict", 2, Budget(errors=1)),
+}
+
+SCENARIOS = {**SECRETS, **{f"in the row, {name}": in_row(scenario) for name, scenario in ROW.items()}}
+
 MUTANTS = [
     ("lease_shorter_than_the_work", "G1", app("strict", 2, Budget())),
     ("lease_shorter_than_the_work", "G4", app("strict", 2, Budget())),
@@ -82,11 +113,20 @@ MUTANTS = [
     ("gives_the_fence_back_after_an_unknown_put", "G4", app("strict", 1, Budget(errors=2))),
     ("no_escrow", "G4", app("strict", 1, Budget(errors=1))),
     ("lease_never_lapses", "G5", app("strict", 1, Budget(crashes=1))),
+    ("seals_under_the_old_fence", "G5", in_row(app("strict", 1, Budget()))),
+    ("answers_before_the_commit", "G2", in_row(app("strict", 1, Budget()))),
+    ("answers_before_the_commit", "G5", in_row(app("strict", 1, Budget(crashes=1)))),
+    ("stores_anew_at_a_refresh", "G4", in_row(app("strict", 1, Budget(crashes=1)))),
+    ("seals_once", "G4", in_row(app("strict", 1, Budget(errors=1)))),
+    ("commits_without_storing", "G2", in_row(app("strict", 1, Budget()))),
+    ("commits_without_the_fence", "G4", in_row(app("strict", 1, Budget(lates=1)))),
+    ("commits_without_the_status", "G3", in_row(app("strict", 1, Budget()))),
 ]
 
 
-# The quick run has the scenarios with one and two workers, and no errors.
-QUICK = [name for name in SCENARIOS if name.startswith(("one worker,", "two workers,"))]
+# The quick run has the scenarios with one and two workers, and no errors. Of the row it has two small ones.
+QUICK = [name for name in SECRETS if name.startswith(("one worker,", "two workers,"))]
+QUICK += ["in the row, one worker, strict", "in the row, two workers with errors, strict"]
 
 
 @pytest.mark.parametrize("name", long_but(QUICK, SCENARIOS))
@@ -96,13 +136,32 @@ def test_every_guarantee_holds_in_every_state(name: str, visited: VisitedStates)
     assert not result.broken, str(result)
 
 
-def test_every_step_of_the_protocol_is_reached(visited: VisitedStates) -> None:
-    result = Search(with_thief("strict", 2, Budget(errors=1))).run()
+@pytest.mark.parametrize("store", ["secrets", "row"])
+def test_every_step_of_the_protocol_is_reached(store: Store, visited: VisitedStates) -> None:
+    result = Search(replace(with_thief("strict", 2, Budget(errors=1)), store=store)).run()
     visited.add(result.states, result)
     assert result.steps == set(Step) - {Step.WAITING_BLINDLY}
 
 
-@pytest.mark.parametrize(("mutant", "guarantee", "scenario"), MUTANTS, ids=[f"{m}-{g}" for m, g, _ in MUTANTS])
+def test_a_session_in_the_row_is_lost_in_the_window_of_g4_alone(visited: VisitedStates) -> None:
+    result = Search(in_row(app("strict", 1, Budget(crashes=1, lates=1, errors=1)))).run()
+    visited.add(result.states, result)
+    assert result.losses == {
+        "Aries' answer is lost",
+        "late: Aries accepts the request",
+        "the worker dies while ACCEPTED",
+        "the worker dies while STORING",
+        "the worker dies while COMMITTING",
+        "KMS fails to the end: 503",
+        "cannot commit, to the end: 503",
+    }
+
+
+@pytest.mark.parametrize(
+    ("mutant", "guarantee", "scenario"),
+    MUTANTS,
+    ids=["-".join([mutant, guarantee, *(["row"] if of.store == "row" else [])]) for mutant, guarantee, of in MUTANTS],
+)
 def test_a_mutant_breaks_the_guarantee(mutant: str, guarantee: str, scenario: Scenario, visited: VisitedStates) -> None:
     assert not Search(scenario).run(guarantee).broken
     result = Search(scenario, Variant(**{mutant: True})).run(guarantee)

@@ -8,6 +8,7 @@ from typing import Literal
 from tests.model.state import Budget
 
 Rotation = Literal["strict", "grace", "family"]
+Store = Literal["secrets", "row"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Variant:
     releases_after_an_ambiguous_outcome: bool = False
     gives_the_fence_back_after_an_unknown_put: bool = False
     no_escrow: bool = False
+    seals_under_the_old_fence: bool = False
+    seals_once: bool = False
+    stores_anew_at_a_refresh: bool = False
+    answers_before_the_commit: bool = False
     lease_never_lapses: bool = False
     replay_prolongs_the_grace: bool = False
 
@@ -42,7 +47,8 @@ class Scenario:
     `rotation` is Aries' reaction to a refresh token older than its newest: `strict` refuses it; `grace` may answer the
     token before the newest with the newest; `family` ends the whole token family. `workers` is the number of requests
     at once: the app (or the thief) waits for one and gave up the others. `access_tokens_expire` lets the access tokens
-    of stored, uncommitted answers expire. `grace_may_end_early` drops a premise of G6: see `world`.
+    of stored, uncommitted answers expire. `grace_may_end_early` drops a premise of G6: see `world`. `store` has the
+    session's tokens: `secrets` is Secrets Manager, `row` is the row itself, with its tokens sealed by KMS.
     """
 
     rotation: Rotation
@@ -52,3 +58,4 @@ class Scenario:
     thief: bool = False
     access_tokens_expire: bool = False
     grace_may_end_early: bool = False
+    store: Store = "secrets"

@@ -7,9 +7,10 @@ from tests.model.moves import Move, Moves, gives_up, plus, plus_late, spend
 from tests.model.state import (
     AHEAD,
     CURRENT,
-    ESCROW,
     NEWEST,
     PREVIOUS,
+    SEALED,
+    Holder,
     Kind,
     Late,
     State,
@@ -28,7 +29,12 @@ _GIVING_BACK = {
 
 
 class Work:
-    """Moves of a worker with the lease. `rest` is the state without the worker throughout."""
+    """Moves of a worker with the lease. `rest` is the state without the worker throughout.
+
+    This class is the work for a session with a secret. `WorkInRow` is the work for a session in the row.
+    """
+
+    store = "Secrets Manager"
 
     def __init__(self, variant: Variant, rotation: Rotation) -> None:
         self._variant = variant
@@ -56,9 +62,11 @@ class Work:
         if versions and (lagging := spend(rest, lags=1)):
             label, state = self._looked(lagging, worker, versions[:-1])
             yield Move(f"(the newest version cannot be read yet) {label}", state)
-        yield from self._fails(rest, worker, Step.RELEASING, "Secrets Manager cannot be read")
+        yield from self._fails(rest, worker, Step.RELEASING, f"{self.store} fails")
 
     def _looked(self, rest: State, worker: Worker, versions: list[Version]) -> tuple[str, State]:
+        if not versions and rest.row.seal:
+            return "cannot open the seal", plus(rest, worker._replace(step=Step.RELEASING))
         if not versions:
             grant = rest.last_put if self._variant.reads_the_current_version else rest.row.grant
             return "finds nothing to roll forward", plus(rest, worker._replace(step=Step.POSTING, grant=grant))
@@ -127,7 +135,7 @@ class Work:
             yield Move(f"finds the answer of fence {versions[-1].fence} after all", plus(rest, newer))
         else:
             yield Move("finds nothing newer", plus(rest, worker._replace(step=Step.ENDING, grant=0, found=0)))
-        yield from self._fails(rest, worker, Step.RELEASING, "Secrets Manager cannot be read")
+        yield from self._fails(rest, worker, Step.RELEASING, f"{self.store} fails")
 
     def _ending(self, rest: State, worker: Worker) -> Moves:
         if rest.row.status is not Status.ACTIVE:
@@ -148,7 +156,7 @@ class Work:
 
     def _storing(self, rest: State, worker: Worker) -> Moves:
         by_version = worker._replace(step=Step.COMMITTING, found=worker.fence)
-        sealed = worker._replace(step=Step.COMMITTING, found=ESCROW)
+        sealed = self._sealed(worker)
         stored = table.put(rest, worker.fence, worker.grant, self._variant)
         late = Late(Kind.PUT, fence=worker.fence, grant=worker.grant)
         if stored is None:
@@ -166,6 +174,11 @@ class Work:
                     yield Move(f"{label}: seals the answer", plus(failed, sealed))
                 yield from self._loses(failed, worker, label, errors=0 if self._variant.no_escrow else 1)
 
+    def _sealed(self, worker: Worker) -> Worker:
+        """Seal the answer for the commit of the worker's fence. A mutant takes fence 0, the one of the last commit."""
+        fence = 0 if self._variant.seals_under_the_old_fence else worker.fence
+        return worker._replace(step=Step.COMMITTING, found=SEALED, seal=fence - worker.fence)
+
     def _loses(self, rest: State, worker: Worker, why: str, *, errors: int) -> Moves:
         """Answer 503, because neither Secrets Manager nor KMS takes the answer.
 
@@ -182,6 +195,10 @@ class Work:
     # Step 6: commit.
 
     def _committing(self, rest: State, worker: Worker) -> Moves:
+        if self._variant.answers_before_the_commit and worker.holder is not Holder.NOBODY:
+            answering = self._finished(worker, AHEAD)
+            yield Move("answers", plus(plus(rest, answering), worker._replace(holder=Holder.NOBODY)))
+            return
         committed = table.commit(rest, worker, worker.holder, self._variant)
         if committed is None:
             yield from self._refused_commit(rest, worker)
@@ -192,10 +209,10 @@ class Work:
         if failed := spend(committed, errors=1):
             yield from self._unknown_commit(failed, worker, broken)
         if failed := spend(rest, lates=1):
-            late = Late(Kind.COMMIT, worker.lease, worker.fence, worker.token, worker.grant, worker.found)
+            late = Late(Kind.COMMIT, worker.lease, worker.fence, worker.token, worker.grant, worker.found, worker.seal)
             yield Move("commits, which may land late", plus(plus_late(failed, late), worker))
         if failed := spend(rest, errors=1):
-            if worker.found == ESCROW:
+            if worker.found == SEALED:
                 failed = aries.lose(failed)
             yield Move("cannot commit, to the end: 503", failed, answer="503 failed")
 
@@ -220,7 +237,7 @@ class Work:
         if rest.row.status is Status.REVOKED:
             return "G3: a refresh commits after the sign-out"
         stored = any(version.fence == worker.found for version in rest.secrets)
-        return "" if stored or worker.found == ESCROW else "G2: the answer is not durable"
+        return "" if stored or worker.found == SEALED else "G2: the answer is not durable"
 
     @staticmethod
     def _finished(worker: Worker, answered: int) -> Worker:

@@ -12,9 +12,9 @@ from tests.model.moves import Move, Moves, gives_up, plus, plus_late, spend, wit
 from tests.model.state import (
     AHEAD,
     CURRENT,
-    ESCROW,
     NO_TOKEN,
     PREVIOUS,
+    SEALED,
     SUPERSEDED,
     Holder,
     Kind,
@@ -24,19 +24,23 @@ from tests.model.state import (
     Step,
     Worker,
 )
-from tests.model.variant import Rotation, Variant
+from tests.model.variant import Scenario, Store, Variant
 from tests.model.work import Work
+from tests.model.work_in_row import WorkInRow
 
+_WORK: dict[Store, type[Work]] = {"secrets": Work, "row": WorkInRow}
 TOKENS = ("the current", "the previous", "a superseded", "an unknown")
 
 
 class Workers:
     """Moves of one worker: its arrival, its answer, its death. `rest` is the state without the worker throughout."""
 
-    def __init__(self, variant: Variant, rotation: Rotation) -> None:
+    def __init__(self, variant: Variant, scenario: Scenario) -> None:
         self._variant = variant
+        work = _WORK[scenario.store](variant, scenario.rotation)
+        self._store = work.store
         self._steps = {
-            **Work(variant, rotation).steps,
+            **work.steps,
             Step.ARRIVED: self._arrived,
             Step.ANSWERING: self._answering,
             Step.REPLAYING: self._replaying,
@@ -49,7 +53,7 @@ class Workers:
         rest = without(state, worker)
         yield from self._steps[worker.step](rest, worker)
         if worker.has_lease and (crashed := spend(rest, crashes=1)):
-            in_memory = worker.step in (Step.ACCEPTED, Step.STORING) or worker.found == ESCROW
+            in_memory = worker.step in (Step.ACCEPTED, Step.STORING) or worker.found == SEALED
             yield Move(f"the worker dies while {worker.step.name}", aries.lose(crashed) if in_memory else crashed)
 
     # Step 1: the lease, or the verdict on the row (`sessions/verdict.py`).
@@ -115,8 +119,10 @@ class Workers:
 
     def _replaying(self, rest: State, worker: Worker) -> Moves:
         yield Move("its answer is lost", rest)
-        yield from gives_up(rest, "Secrets Manager cannot be read")
-        if worker.holder is not Holder.NOBODY:
+        yield from gives_up(rest, f"{self._store} fails")
+        if rest.row.seal:
+            yield Move("cannot open the seal: 503", rest, answer="503 failed")
+        elif worker.holder is not Holder.NOBODY:
             # If another holder's request made the commit, the two are within each other's grace.
             turn = rest.turn if rest.committer is worker.holder else Holder.NOBODY
             yield self._delivered(rest, worker, turn=turn)
@@ -129,6 +135,8 @@ class Workers:
         changes = 0 if turn is Holder.NOBODY else min(rest.changes + changed, 3)
         state = rest._replace(tokens=(tokens[0], tokens[1]), turn=turn, changes=changes)
         broken = "G7: a third change of hands goes unnoticed" if changes == 3 else ""
+        if worker.token == AHEAD:
+            broken = "G2: tokens are answered that no row has committed"
         return Move(f"200: {worker.holder.name} gets {TOKENS[worker.token]} token", state, broken, "200")
 
     def _reusing(self, rest: State, worker: Worker) -> Moves:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -105,6 +106,8 @@ def _texts(content: Any) -> Iterable[str]:
     match content:
         case str():
             return [content] if content else []
+        case bytes():
+            return [urlsafe_b64encode(content).decode()]
         case dict():
             return [text for value in content.values() for text in _texts(value)]
         case list() | tuple():

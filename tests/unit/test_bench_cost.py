@@ -118,11 +118,52 @@ class TestByHand:
         )
 
     def test_tokens_in_the_row_cost_writes_and_no_secrets(self) -> None:
-        month = Month(LOAD, STACK, PLAIN, sealed=True)
+        month = Month(LOAD, STACK, replace(PLAIN, sealed_row_bytes=3_950), "row")
         # 3,950 bytes: four units for all but the insertion and the claim of a row.
         assert counted(month)["DynamoDB: writes"] == pytest.approx(2_000 * (1 + 1 + 4 + 4) + 365_000 * 8)
+        # One unit for the row at the redemption, and one for each reading of the control item.
+        assert counted(month)["DynamoDB: reads"] == pytest.approx(2_000 + 2_000 + 365_000)
+        assert counted(month)["DynamoDB: storage"] == pytest.approx(1_000 * 4_050 / 1024**3)
+        assert counted(month)["DynamoDB: point-in-time recovery"] == pytest.approx(1_000 * 4_050 / 1024**3)
+        # Sealed at the callback and opened at the redemption; opened and sealed at each refresh.
         assert counted(month)["KMS: requests"] == pytest.approx(2 * 2_000 + 2 * 365_000 + 5 * 8_760)
-        assert "Secrets Manager: secrets of sessions" not in counted(month)
+        # No row that TTL removes has a secret, so nobody calls cleanup.
+        assert counted(month)["Lambda: invocations"] == counted(month)["API Gateway: requests"]
+        assert {name for name in counted(month) if name.startswith("Secrets Manager")} == {
+            "Secrets Manager: the Aries client secret"
+        }
+
+    def test_a_replay_of_tokens_in_the_row_costs_a_whole_refused_write(self) -> None:
+        assumed = replace(PLAIN, repeated=0.1)
+        once, repeated = (counted(Month(LOAD, STACK, it, "row")) for it in (PLAIN, assumed))
+        assert repeated["DynamoDB: writes"] - once["DynamoDB: writes"] == pytest.approx(36_500 * 4)
+        assert repeated["KMS: requests"] - once["KMS: requests"] == pytest.approx(36_500)
+
+    def test_a_row_of_more_than_four_kilobytes_is_read_at_twice_the_price(self) -> None:
+        month = Month(LOAD, STACK, replace(PLAIN, sealed_row_bytes=4_097), "row")
+        assert counted(month)["DynamoDB: reads"] == pytest.approx(2 * 2_000 + 2_000 + 365_000)
+        assert counted(month)["DynamoDB: writes"] == pytest.approx(2_000 * (1 + 1 + 5 + 5) + 365_000 * 10)
+
+
+class TestBorders:
+    @pytest.mark.parametrize(
+        ("sealed", "units", "room", "is_near"), [(3_450, 4, 647, False), (3_900, 4, 197, True), (3_072, 3, 1, True)]
+    )
+    def test_a_row_near_the_border_of_a_unit_has_a_warning(
+        self, sealed: int, units: int, room: int, is_near: bool
+    ) -> None:
+        month = Month(LOAD, STACK, replace(PLAIN, sealed_row_bytes=sealed), "row")
+        told = cost.borders({"row": month}, PRICES)
+        assert f"a row of {sealed:,} bytes takes {units} write units of 1,024 bytes." in told
+        assert f"If it has {room:,} bytes more," in told
+        assert ("**Near the border:**" in told) is is_near
+        assert ("each read of the row another one" in told) is (units == 4)
+
+    def test_the_price_of_the_next_unit_is_told(self) -> None:
+        # A sign-in writes a row with its tokens twice, and so does a refresh.
+        extra = (2 * 2_000 + 2 * 365_000) * 0.625 / 1_000_000
+        told = cost.borders({"row": Month(LOAD, STACK, replace(PLAIN, sealed_row_bytes=3_000), "row")}, PRICES)
+        assert told.endswith(f"another unit: {extra:.2f} dollars a month for 1,000 users.")
 
 
 class TestLimits:
@@ -152,6 +193,15 @@ class TestLimits:
         month = Month(Load(0), STACK, PLAIN)
         assert not any(bound.is_exceeded for bound in bounds(month, PRICES.quotas))
         assert most_refreshes_a_day(month, PRICES.quotas["secret_updates"]) == math.inf
+
+    def test_tokens_in_the_row_are_limited_by_quotas_that_aws_raises(self) -> None:
+        requests, writes = bounds(Month(Load(54_000), STACK, PLAIN, "row"), PRICES.quotas)
+        assert requests.quota.adjustable
+        assert writes.quota.adjustable
+        # 5 refreshes a second ask KMS twice each and write four units twice each; at the opening, ten times that.
+        assert requests.peak == pytest.approx(100, rel=0.02)
+        assert writes.peak == pytest.approx(400, rel=0.02)
+        assert not any(bound.is_exceeded for bound in (requests, writes))
 
 
 class TestPrices:
@@ -195,11 +245,26 @@ class TestCommand:
         pages = " ".join(" ".join(page.read_text().split()) for page in (ROOT / "docs").glob("*.md"))
         assert set(re.findall(r"([0-9.]+) dollars a month before the first user", pages)) == {total}
 
-    def test_without_users_it_prints_three_sizes(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_without_users_it_prints_four_sizes_with_both_stores(self, capsys: pytest.CaptureFixture[str]) -> None:
         cost.main([])
         printed = capsys.readouterr().out
-        assert "| dollars a month | 1,000 users | 50,000 users | 500,000 users |" in printed
+        (head,) = (line for line in printed.splitlines() if line.startswith("| dollars a month |"))
+        assert head.split(" | ")[1:3] == ["1,000 users, `secrets`", "1,000 users, `row`"]
+        assert head.split(" | ")[-2:] == ["1,000,000 users, `secrets`", "1,000,000 users, `row` |"]
         assert "The stack with no users:" in printed
+        assert "**Near the border:** `secrets`: a row of 950 bytes takes 1 write unit of" in printed
+
+    def test_with_users_it_prints_the_bill_and_the_quotas_of_both_stores(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        cost.main(["--users", "1,000,000"])
+        printed = capsys.readouterr().out
+        of_secrets, of_row = printed.split("With the tokens sealed in the row")
+        assert "| Secrets Manager: secrets of sessions | 1,000,000 |" in of_secrets
+        assert "| secrets (?) | 500,000 in a region | 1,000,001 | 1,000,001 **too much** |" in of_secrets
+        assert "secrets of sessions" not in of_row
+        assert "| quota (AWS raises them if asked) |" in of_row
+        assert "**too much**" not in of_row
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -120,7 +121,23 @@ def test_the_page_shows_the_last_results() -> None:
     assert results.on_page() == results.to_markdown()
 
 
-def test_the_page_shows_what_three_sizes_cost_by_the_last_results() -> None:
-    table = cost.report(None).rpartition("\n\n")[2].strip()
+def test_the_page_shows_what_four_sizes_cost_by_the_last_results() -> None:
+    table = cost.table_of_sizes()
     assert "| **all** |" in table
-    assert table in results.PAGE.read_text()
+    assert table in cost.report(None)
+    assert results.cost_on_page() == table
+
+
+@pytest.mark.parametrize("page", ["performance.md", "deploy.md"])
+def test_the_pages_say_what_a_session_costs_by_the_last_results(page: str) -> None:
+    text = " ".join((results.PAGE.parent / page).read_text().split())
+    for sentence in cost.sentences():
+        assert sentence in text
+
+
+def test_the_table_of_costs_is_written_by_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text(results.PAGE.read_text().replace(results.cost_on_page(), "an old table"))
+    monkeypatch.setattr(results, "PAGE", page)
+    cost.main(["--write"])
+    assert results.cost_on_page() == cost.table_of_sizes()

@@ -141,6 +141,7 @@ def test_the_parts_that_a_reader_looks_for_stand_in_order() -> None:
     assert headings == [
         "Threat model",
         "The threats one by one",
+        "Tokens in the row",
         "Out of scope",
         "What each function may do",
         "Floods and limits",

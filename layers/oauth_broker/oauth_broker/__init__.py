@@ -24,5 +24,5 @@ VERSION = "1.0.0"
 
 # A cold start makes some hundred thousand objects. They live as long as the process. Repeated searches for cyclic
 # garbage among them took a tenth of a cold start. A request leaves some hundred objects in cycles, so a later search
-# leaves a few megabytes in memory until then.
+# leaves a few megabytes in memory until then. That search skips the objects of the start: see ``runtime/start.py``.
 gc.set_threshold(100_000)

@@ -29,6 +29,11 @@ class Ended:
     row: SignIn | None
     by_this: bool
 
+    @property
+    def may_have_a_secret(self) -> bool:
+        """Tell whether there may be a secret to delete. If the row is gone, nobody knows where the tokens were."""
+        return self.row is None or not self.row.token_store
+
 
 class AdminSignOut:
     """Ends rows for the operator, one at a time.
@@ -60,10 +65,11 @@ class AdminSignOut:
         invocation.log("session_ended", level="warning", reason=reason)
         return Ended(row, by_this=True)
 
-    def delete_secret(self, session_id: str, row: SignIn | None, invocation: Invocation) -> bool:
+    def delete_secret(self, session_id: str, ended: Ended, invocation: Invocation) -> bool:
         """Delete the secret of a row that is over, for good, if it may have one. Return False if a right is missing."""
-        if row is not None and row.token_store:
+        if not ended.may_have_a_secret:
             return True
+        row = ended.row
         if row is not None and not row.secret_version:
             self._outwait_callback(row.lease_until, invocation)
         return delete_secret(self._secret_store, session_id, invocation)

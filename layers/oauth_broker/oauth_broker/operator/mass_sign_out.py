@@ -138,9 +138,10 @@ class MassSignOut:
             report["next"] = _CONTINUE
         elif progress.secrets_denied:
             report["warning"] = _DENIED
-        elif not progress.secrets_deleted:
+        elif not progress.ended and not progress.secrets_deleted:
+            # A session that was over already counts here only if its secret was deleted once more.
             report["warning"] = (
-                'No session that began up to "cut_off" was found. If the command has a "client_id", check that it is '
-                "the right one."
+                'No session that began up to "cut_off" was found, or all of them were over already. If the command has '
+                'a "client_id", check that it is the right one.'
             )
         return report

@@ -49,7 +49,7 @@ class SessionActions:
         """
         found = self._found(reference)
         ended = self._sign_out.end(found.session_id, _REASON, invocation.request_id, invocation)
-        deleted = self._sign_out.delete_secret(found.session_id, ended.row, invocation)
+        deleted = self._sign_out.delete_secret(found.session_id, ended, invocation)
         done = {"found": found.status, "ended_now": ended.by_this, "secret_deleted": deleted}
         return done | self._report(ended.row or found, 0)
 

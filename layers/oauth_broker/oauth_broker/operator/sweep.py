@@ -1,17 +1,27 @@
 """The sweep after a mass sign-out: it ends every row that began before it, and deletes the secrets.
 
-A million sessions, with rows of 2 KB, take this:
+Safety does not depend on its pace: the not-before time is in effect after the first seconds, and no sign-in or refresh
+waits for a sweep.
 
-- Time: an update and then a deletion a row, together some 50 ms. ROWS_PER_SECOND keeps the same pace. All rows take 14
-  hours, or 57 invocations of 15 minutes. Safety does not depend on it: the not-before time is in effect after the first
-  seconds, and no sign-in or refresh waits for a sweep.
+A million sessions that keep their tokens in a secret, with rows of 2 KB, take this:
+
+- Time: an update and then a deletion a row, together some 50 ms. DELETIONS_PER_SECOND keeps the same pace. All rows
+  take 14 hours, or 57 invocations of 15 minutes.
 - Secrets Manager: it takes 50 deletions a second in a region. The sweep uses 20, and leaves most of them to sign-outs
   and cleanup. A million calls cost 5 dollars.
 - DynamoDB, on demand: consistent reads of 2 GB are 500,000 read units. Each row takes 2 write units (2 million), and
-  each page takes one. The cost is about 1.5 dollars. Twenty rows a second are far below the limit of a table, or of one
-  partition.
+  each page takes one. The cost is about 1.5 dollars.
 - A day later: the ended rows expire, and cleanup deletes each secret once more, at its own pace.
-- An app with few sessions among a million: ten thousand pages of a scan, some minutes.
+
+A million sessions that keep their tokens in the row, with rows of some 4 KB, take this:
+
+- Time: an update a row, and no call of Secrets Manager. UPDATES_PER_SECOND lets all rows take 2.8 hours, or 12
+  invocations of 15 minutes. If an update takes 20 ms, then they take twice that.
+- DynamoDB, on demand: consistent reads of 4 GB are a million read units. Each row takes up to 5 write units (5
+  million). The cost is about 3.5 dollars.
+- A day later: the ended rows expire, and Lambda does not call cleanup for them.
+
+An app with few sessions among a million: ten thousand pages of a scan, some minutes.
 """
 
 from __future__ import annotations
@@ -31,7 +41,12 @@ from oauth_broker.secret import base64url
 Result = TypeVar("Result")
 
 REASON = "mass_sign_out"
-ROWS_PER_SECOND = 20
+# Secrets Manager takes 50 deletions a second in a region. Most of them are for sign-outs and cleanup.
+DELETIONS_PER_SECOND = 20
+# A scan goes through one partition after the other. All updates of a moment therefore meet one partition, which takes
+# 1,000 write units a second. The update of a row of some 4 KB takes up to 5 units. The sweep leaves half of the
+# partition to the API, and seven eighths of a new table on demand (4,000 units).
+UPDATES_PER_SECOND = 100
 # One row, or one page, is retried for this long.
 RETRY_SECONDS = 10
 # If this many rows fail one after another, AWS fails and not the rows.
@@ -89,17 +104,34 @@ class Sweeper:
 class _Tally:
     """The results for the first ``handled`` of some rows.
 
-    Every row that did not fail has lost its secret, except ``denied`` ones: AWS refused, because a right is missing.
+    Every row that did not fail has no secret any more, except ``denied`` ones: AWS refused, because a right is missing.
     """
 
     handled: int = 0
     ended: int = 0
+    secrets_deleted: int = 0
     denied: int = 0
     failed: tuple[str, ...] = ()
 
     @property
-    def secrets_deleted(self) -> int:
-        return self.handled - len(self.failed) - self.denied
+    def is_without_success(self) -> bool:
+        return self.handled == len(self.failed) + self.denied
+
+
+class _Pace:
+    """Keeps calls apart, so that there are at most ``per_second``."""
+
+    def __init__(self, clock: Clock, per_second: int) -> None:
+        self._clock = clock
+        self._between = 1 / per_second
+        self._next_at = 0.0
+
+    def keep(self) -> None:
+        """Wait until the next call may go out."""
+        pause = self._next_at - self._clock.now()
+        if pause > 0:
+            self._clock.sleep(pause)
+        self._next_at = self._clock.now() + self._between
 
 
 class _Run:
@@ -113,7 +145,8 @@ class _Run:
         self._clock = sweeper.clock
         self._failures_in_a_row = 0
         self._last_failure = ""
-        self._next_at = 0.0
+        self._updates = _Pace(sweeper.clock, UPDATES_PER_SECOND)
+        self._deletions = _Pace(sweeper.clock, DELETIONS_PER_SECOND)
 
     def time_left(self) -> float:
         """Return the seconds left in which the run may begin one more row."""
@@ -126,7 +159,7 @@ class _Run:
         """Do one page of the table or, after the last page, the failed rows. Return the progress, not saved yet."""
         if progress.is_scanned or len(progress.left) >= _MOST_LEFT:
             tally = self._work_off(progress.left)
-            if tally.failed and not tally.secrets_deleted and not self.trouble:
+            if tally.failed and tally.is_without_success and not self.trouble:
                 # Another try in this invocation would fail again.
                 self.trouble = f"The sessions that are left cannot be done yet ({self._last_failure})."
             return self._advanced(progress, tally, left=(*tally.failed, *progress.left[tally.handled :]))
@@ -164,7 +197,6 @@ class _Run:
         for session_id in session_ids:
             if self.trouble or self.time_left() <= 0:
                 break
-            self._keep_pace()
             tally.handled += 1
             try:
                 self._sign_out(session_id, tally)
@@ -174,17 +206,16 @@ class _Run:
                 self._note(unavailable, session_id)
         return tally
 
-    def _keep_pace(self) -> None:
-        pause = self._next_at - self._clock.now()
-        if pause > 0:
-            self._clock.sleep(pause)
-        self._next_at = self._clock.now() + 1 / ROWS_PER_SECOND
-
     def _sign_out(self, session_id: str, tally: _Tally) -> None:
         sign_out, by = self._sweeper.sign_out, self._new_id()
+        self._updates.keep()
         ended = self._with_retries(lambda: sign_out.end(session_id, REASON, by, self._invocation))
         tally.ended += ended.by_this
-        deleted = self._with_retries(lambda: sign_out.delete_secret(session_id, ended.row, self._invocation))
+        if not ended.may_have_a_secret:
+            return
+        self._deletions.keep()
+        deleted = self._with_retries(lambda: sign_out.delete_secret(session_id, ended, self._invocation))
+        tally.secrets_deleted += deleted
         tally.denied += not deleted
 
     def _new_id(self) -> str:

@@ -46,6 +46,8 @@ _NOT_OPENED = frozenset(
         "KMSInvalidStateException",
         "NotFoundException",
         "AccessDeniedException",
+        # The ciphertext is empty, or longer than any of KMS.
+        "ValidationException",
     }
 )
 

@@ -1,0 +1,24 @@
+"""The last step of a function's start."""
+
+from __future__ import annotations
+
+import gc
+import os
+from typing import TypeVar
+
+Handler = TypeVar("Handler")
+
+
+def started(handler: Handler) -> Handler:
+    """Return the handler of a function that has everything it needs. Later searches for garbage skip what is there.
+
+    The start makes some hundred thousand objects, and they live as long as the process. Without this step, the first
+    search among them came after some 450 refreshes and made that refresh six times as slow. A snapshot of AWS Lambda
+    SnapStart is taken after this step. A restored process therefore has the same exception, and a search reads no page
+    of the snapshot.
+
+    Outside Lambda this does nothing: on one machine the stand-ins share the process, and their garbage must go.
+    """
+    if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
+        gc.freeze()
+    return handler
