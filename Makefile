@@ -79,7 +79,7 @@ SERVE = $(BIN)/python -m tests.local $(if $(PORT),--port "$(PORT)") $(if $(APPS)
   $(if $(ISSUER),--issuer "$(ISSUER)") $(if $(ARIES),--aries "$(ARIES)") \
   $(if $(TOKEN_STORE),--token-store "$(TOKEN_STORE)") $(if $(filter-out 0,$(ONCE)),--once)
 
-run: $(READY) ## start the whole product here and show one sign-in (ONCE=1 stops after it; PORT=9000 is the first port; APPS=apps.json adds your apps; TOKEN_STORE=row seals tokens in the table)
+run: $(READY) ## start the whole product here and show one sign-in (ONCE=1 stops after it; PORT=9000 is the first port; APPS=apps.json adds your apps; TOKEN_STORE=row keeps tokens sealed in their rows)
 	@$(SERVE)
 
 # The members of an event. make hands their values to the program in the environment, and their names on the command

@@ -60,6 +60,7 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
     "settings": ("ISSUER=http://127.0.0.1:80\nSESSION_DAYS=7", "PROVIDER_DIALECT=standard\nLATE_RETRY=revoke"),
     "apps": (json.dumps({"app": _APP}),),
     "stored_secret": (json.dumps(_STORED), '{"client_secret":"x"}', "plain"),
+    "sealed_secret": (json.dumps(_STORED), "x"),
     "operator_command": (
         '{"action":"session","operator":"me","session":"0123456789abcdef"}',
         '{"action":"revoke_all","operator":"me","client_id":"app","continue":true,"seconds":900}',

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from oauth_broker.aries.client import Provider, ProviderFailure
 from oauth_broker.aries.client_secret import ClientSecret
@@ -31,6 +34,8 @@ from oauth_broker.operator.commands import parse_command
 from oauth_broker.operator.errors import InvalidCommand
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret
+from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.seal import Seal
 from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.web.cookies import BrowserCookies
 from oauth_broker.web.parameters import parse_form_or_json, parse_query, raw_query_value
@@ -49,6 +54,7 @@ _SETTINGS = settings_with(
 )
 _REGISTRY = _SETTINGS.registry
 _SESSION = "S" * 43
+_IN_ROW = SignIn(_SESSION, "active", 0, token_store="row", sealed=(b"sealed",))
 _PORTS = frozenset(str(port) for port in range(1, 65536))
 
 
@@ -176,6 +182,26 @@ def stored_secret(data: bytes) -> None:
         assert ClientSecret(FakeSecretsManager(_text(data)), "arn", VirtualClock()).current().reveal()
 
 
+class _Opening:
+    """KMS, if it opens every ciphertext to this plaintext."""
+
+    def __init__(self, plaintext: bytes) -> None:
+        self._plaintext = plaintext
+
+    def encrypt(self, **_: Any) -> Any:
+        raise AssertionError("nothing is sealed here")
+
+    def decrypt(self, **_: Any) -> Any:
+        return {"Plaintext": self._plaintext}
+
+
+def sealed_secret(data: bytes) -> None:
+    """Parse the plaintext of a seal: the JSON itself, and the compressed form with any JSON or any compressed bytes."""
+    for plaintext in (data, b"\x01" + zlib.compress(data), b"\x01" + data):
+        with suppress(ServiceUnavailable):
+            Seal(partial(_Opening, plaintext), "key").open(_IN_ROW, "row")
+
+
 def operator_command(data: bytes) -> None:
     """Parse an event of the operator function: any JSON."""
     try:
@@ -200,6 +226,7 @@ PARSERS: Mapping[str, Target] = {
         settings,
         apps,
         stored_secret,
+        sealed_secret,
         operator_command,
         any_request,
     )
