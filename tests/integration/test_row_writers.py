@@ -16,6 +16,7 @@ from tests.support import stages
 from tests.support.attacker import GUESS, Attacker
 from tests.support.deployment import GRACE, OTHER_CLIENT_ID, TABLE
 from tests.support.long import long_but
+from tests.support.operator import EVERYONE, operate, reference
 from tests.support.row_writer import Item, Right, RowWriter, forgeries, made_up_token
 from tests.support.stages import is_active, is_escrowed, is_issued, is_leased, is_refreshed, is_signed_out
 from tests.support.world import Phone, World
@@ -251,3 +252,42 @@ def test_the_row_alone_cannot_make_a_token_but_an_old_token_and_the_row_open_the
     world.clock.time += GRACE + 1
     RowWriter(world, ("UpdateItem",)).update(victim.session_id, {"handle_hash": {"S": old.hash}})
     assert victim.refresh(old.text.reveal()).status == 200
+
+
+# Even the beginning of a sign-in, which may write a few attributes only, may write any value of them.
+OF_ANOTHER_FORM: dict[str, Item] = {
+    "a text that is true": {"scope": {"BOOL": True}},
+    "a text that is null": {"token_store": {"NULL": True}},
+    "a text that is a number": {"redirect_uri": {"N": "5"}},
+    "a list that is a number": {"sealed": {"N": "5"}},
+    "a list that is null": {"escrow": {"NULL": True}},
+    "a list of numbers": {"sealed": {"L": [{"N": "5"}]}},
+    "a list of lists": {"escrow": {"L": [{"L": []}]}},
+    "a number that is a text": {"generation": {"S": "two"}},
+    "a time that is a list": {"access_expires_at": {"L": []}},
+}
+
+
+@pytest.mark.parametrize("changes", OF_ANOTHER_FORM.values(), ids=OF_ANOTHER_FORM)
+def test_a_row_of_another_form_ends_nothing_and_does_not_hold_up_a_mass_sign_out(world: World, changes: Item) -> None:
+    victim, *others = [world.signed_in() for _ in range(3)]
+    world.clock.time += GRACE + 1
+    before, called = item_of(world, victim), len(world.token_requests())
+    RowWriter(world, ("UpdateItem",)).update(victim.session_id, changes)
+    assert victim.refresh().status == 503
+    assert operate(world, action="session", session=reference(victim))["error"] == "temporary_failure"
+    assert world.telemetry.counted("InternalErrors") == 0
+    assert len(world.token_requests()) == called
+    world.dynamodb.put_item(TableName=TABLE, Item=before)
+    assert victim.refresh().status == 200
+    RowWriter(world, ("UpdateItem",)).update(victim.session_id, changes)
+    answer = operate(world, **EVERYONE)
+    assert [phone.row()["status"] for phone in (victim, *others)] == ["revoked"] * 3
+    assert answer["ended"] + answer["failed"] == 3
+    if not answer["finished"]:
+        # The end of the session removes a seal. Any other attribute is for a person to mend.
+        assert "row:malformed" in answer["trouble"]
+        world.dynamodb.put_item(TableName=TABLE, Item=before)
+        answer = operate(world, **EVERYONE, **{"continue": True})
+    assert (answer["failed"], answer["finished"]) == (0, True)
+    assert world.session_secrets() == []

@@ -31,8 +31,16 @@ class Ended:
 
     @property
     def may_have_a_secret(self) -> bool:
-        """Tell whether there may be a secret to delete. If the row is gone, nobody knows where the tokens were."""
-        return self.row is None or not self.row.token_store
+        """Tell whether there may be a secret to delete. If the row is gone, nobody knows where the tokens were.
+
+        Anybody may begin sign-ins, so a sign-in that nobody claimed must cost no deletion. It has neither a version nor
+        a lease, and a later claim is refused.
+        """
+        row = self.row
+        if row is None:
+            return True
+        is_unclaimed = row.status in ("pending", "revoked") and not row.secret_version and not row.lease_until
+        return not row.token_store and not is_unclaimed
 
 
 class AdminSignOut:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from oauth_broker.errors import ServiceUnavailable
+
 # Where the tokens of a row are. An unset attribute token_store means: in a secret, or not stored yet.
 TokensIn = Literal["", "none", "row"]
 # The sign-in failed before the broker asked for a secret.
@@ -92,22 +94,34 @@ class SignIn:
 
 
 _FRACTIONAL = frozenset({"rotated_at", "lease_until"})
+# DynamoDB's type of each attribute, by the default of its field. The fields without a default stand apart.
+_TYPES = {
+    name: {int: "N", str: "S", tuple: "L"}[type(field.default)]
+    for name, field in SignIn.__dataclass_fields__.items()
+    if name not in ("session_id", "status", "expires_at")
+} | {"session_id": "S", "status": "S", "expires_at": "N"}
 
 
 def from_item(item: dict[str, Any]) -> SignIn:
-    """Read a DynamoDB item. The row leaves out attributes of a later version."""
+    """Read a DynamoDB item. The row leaves out attributes of a later version.
+
+    Raises ServiceUnavailable if the item is no row of this table, because somebody has written it by other means. Such
+    a row must neither end a session nor hold up a mass sign-out.
+    """
 
     def plain(name: str, value: dict[str, Any]) -> Any:
-        match value:
-            case {"N": number}:
-                return float(number) if name in _FRACTIONAL else int(number)
-            case {"L": parts}:
-                return tuple(part["S"] if "S" in part else bytes(part["B"]) for part in parts)
-            case _:
-                return value["S"]
+        kind = _TYPES[name]
+        found = value[kind]
+        if kind == "N":
+            return float(found) if name in _FRACTIONAL else int(found)
+        if kind == "L":
+            return tuple(part["S"] if "S" in part else bytes(part["B"]) for part in found)
+        return found
 
-    known = SignIn.__dataclass_fields__
-    return SignIn(**{name: plain(name, value) for name, value in item.items() if name in known})
+    try:
+        return SignIn(**{name: plain(name, value) for name, value in item.items() if name in _TYPES})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServiceUnavailable("row:malformed", retriable=False) from error
 
 
 def may_have_a_secret(old_image: object) -> bool:
