@@ -24,7 +24,7 @@ from tests.bench.cost_usage import READ_UNIT, WRITE_UNIT, Assumed, BadInput, Ite
 from tests.support.transformed import FUNCTIONS, of_type, properties
 
 SIZES = (1_000, 50_000, 500_000, 1_000_000)
-# The size for the cost of one session in the documents.
+# Users. The documents say what one session costs at this size.
 _USUAL_SIZE = 50_000
 # Share of a row's size. Tokens, scopes and URIs of other lengths change a row by as much.
 _NEAR = 0.1
@@ -170,20 +170,27 @@ def _needed(bound: Bound | None) -> str:
 
 
 def sentences() -> list[str]:
-    """Return the sentences of the documents about the cost of a session."""
+    """Return the sentences of the documents about the cost of a session.
+
+    Their numbers are round, so that the times of another measurement do not change them.
+    """
     prices, what_stands, usual = PriceList.load(), stack(), assumed()
 
     def of(users: int, store: Store) -> float:
         return cost_of(Month(Load(users), what_stands, usual, store).items(), prices)
 
-    each: dict[Store, str] = {store: _dollars(of(_USUAL_SIZE, store) / _USUAL_SIZE) for store in BUDGETS}
+    secrets, row = (of(_USUAL_SIZE, store) / _USUAL_SIZE for store in BUDGETS)
     of_secret = f"{prices.prices['secret'].price:.2f} of that is the price of its secret"
     return [
-        f"A session with a secret costs {each['secrets']} dollars a month: {of_secret}.",
-        f"A session in the row costs {each['row']} dollars a month.",
-        f"A million users cost {_dollars(of(1_000_000, 'secrets'))} dollars a month with secrets, and"
-        f" {_dollars(of(1_000_000, 'row'))} with tokens in the row.",
+        f"A session with a secret costs {secrets:.2f} dollars a month: {of_secret}.",
+        f"A session in the row costs {row:.1g} dollars a month.",
+        f"A million users cost some {_round(of(1_000_000, 'secrets'))} dollars a month with secrets, and some"
+        f" {_round(of(1_000_000, 'row'))} with tokens in the row.",
     ]
+
+
+def _round(amount: float) -> str:
+    return f"{float(f'{amount:.2g}'):,.0f}"
 
 
 def _by_service(month: Month, prices: PriceList) -> Mapping[str, float]:
