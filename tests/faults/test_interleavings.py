@@ -7,6 +7,10 @@ of a refresh and a sign-out, 10,359 of a refresh and a removed scope, 1,816 of t
 Every run prints its own numbers. If a fault does not fit its call, the schedule is the same as one without a fault; it
 is neither run nor counted a second time.
 
+The same pairs run for sessions in the row, and while TOKEN_STORE differs between the two workers. The last count with
+every single fault in the row was 13,688 schedules: 8,036 of two refreshes, 1,208 of a refresh and a sign-out, 1,744 of
+two callbacks, 2,700 of two redemptions. A session in the row has no pair of a removed scope under faults.
+
 The quick run takes the interleavings without a fault.
 """
 
@@ -41,11 +45,14 @@ from tests.faults.test_refresh_faults import ROTATIONS, recovers
 from tests.support.leases import LEASE_SECONDS
 
 DELAYS = (0, 4)
+ROW_DELAYS = (4,)
 # Stands for the call that began the sign-in, long before the two workers. Its write of the row lands again beside them.
 BEGINNING = 0
 
 
-def all_single_faults(run: Callable[[dict[int, Fault], tuple[int, ...]], Scheduler]) -> Iterator[Scheduler]:
+def all_single_faults(
+    run: Callable[[dict[int, Fault], tuple[int, ...]], Scheduler], delays: tuple[int, ...]
+) -> Iterator[Scheduler]:
     """Yield every schedule without a fault, and then every schedule with each fault at each call."""
     yield from every_schedule(lambda given: run({}, given))
     for delay in count():
@@ -58,7 +65,7 @@ def all_single_faults(run: Callable[[dict[int, Fault], tuple[int, ...]], Schedul
         if not reached:
             return
         reached = False
-        for fault in faults_at(at, DELAYS):
+        for fault in faults_at(at, delays):
             for scheduler in every_schedule(partial(run, in_turn([fault]))):
                 if not scheduler.broker.seam.injected:
                     # The fault does not fit the call, or both workers ended before it.
@@ -277,7 +284,8 @@ def test_two_workers_in_every_order(pair: Pair) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("pair", [*pairs(), *pairs_under_faults()], ids=by_name)
 def test_two_workers_in_every_order_and_with_every_fault(numbers: Callable[[str], None], pair: Pair) -> None:
-    undisturbed = sum(not scheduler.broker.seam.injected for scheduler in all_single_faults(pair.run))
+    delays = ROW_DELAYS if "row" in pair.stores else DELAYS
+    undisturbed = sum(not scheduler.broker.seam.injected for scheduler in all_single_faults(pair.run, delays))
     numbers(
         f"{by_name(pair)}: {pair.schedules} schedules ({undisturbed} without a fault), {pair.lost} lost in the window"
     )

@@ -8,7 +8,8 @@ waits until all work at AWS and Aries has ended, and looks for Aries' newest tok
 The process, its death, its connections, AWS and Aries are real. Waiting is not: worker, Aries and app share a clock,
 and they move it instead of waiting (the app for ``Retry-After``, a worker for Secrets Manager to catch up). Kills come
 at seeded random moments within the duration of a refresh on this machine; half of them come after the request has
-reached Aries. Run with ``-s`` to see the numbers.
+reached Aries. The test runs again, in fewer rounds, with the tokens sealed in the row. Run with ``-s`` to see the
+numbers.
 """
 
 from __future__ import annotations
@@ -204,4 +205,4 @@ def test_a_killed_worker_loses_a_session_in_the_one_window_and_nowhere_else(deat
     assert counts["recovered"] > (counts["lost in the window"] if death.store == "secrets" else 0)
     # A session in the row has nothing to roll forward.
     assert (events["rolled_forward"] > 0) is (death.store == "secrets")
-    assert len(death.real.session_secrets()) == 0 or death.store == "secrets"
+    assert bool(death.real.session_secrets()) is (death.store == "secrets")

@@ -1,7 +1,7 @@
 """Every fault, and every ordered pair of faults, at every call of a refresh loses a session only in one window.
 
 The window is G4's: Aries has committed a new refresh token, and the process dies, or Aries' reply is lost, before this
-token is durable with us.
+token is durable with us. For a session in the row, it is durable with the one write that stores and commits it.
 """
 
 from __future__ import annotations
@@ -60,14 +60,18 @@ def run(rotation: str, faults: tuple[Fault, ...], time_left: float, variant: str
 
     In the variant ``revoke`` a late retry ends the session; in ``limited`` the app's address is beyond its limit; in
     ``paused`` Aries has refused five other sessions, and this one is the first to ask again; in ``row`` the session
-    keeps its tokens in the row.
+    keeps its tokens in the row. ``row elsewhere`` and ``secrets elsewhere`` name the store of the session, and all its
+    workers have the other TOKEN_STORE by now.
     """
     broker = Broker(
-        rotation, settings=settings_of("row" if variant == "row" else "secrets", late_retry=variant != "revoke")
+        rotation,
+        settings=settings_of("row" if variant.startswith("row") else "secrets", late_retry=variant != "revoke"),
     )
     if variant == "limited":
         broker.refresh._limits = broker.revoke._limits = Spent(1, MINUTE, broker.clock)
     session = signed_in(broker)
+    if variant.endswith("elsewhere"):
+        session.broker = broker.beside("secrets" if variant.startswith("row") else "row")
     if variant == "paused":
         noted = {f"aries_refused_{place}": {"N": f"{broker.clock.time - GRACE:.0f}"} for place in range(5)}
         broker.control_table.items["cut-offs"] = {"session_id": {"S": "cut-offs"}, **noted}
@@ -228,13 +232,28 @@ def test_a_single_fault_loses_a_session_in_the_row_before_its_one_write_and_nowh
     )
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("variant", "window", "calls"),
+    [("row elsewhere", ROW_WINDOW, ROW_REFRESH), ("secrets elsewhere", WINDOW, REFRESH)],
+    ids=["row", "secrets"],
+)
+def test_a_single_fault_finds_the_same_calls_and_window_if_the_workers_begin_sessions_in_the_other_store(
+    numbers: Callable[[str], None], variant: str, window: set[str], calls: tuple[str, ...]
+) -> None:
+    outcomes = single_faults("strict", LEASE_SECONDS, variant)
+    assert {outcome.name for outcome in outcomes if outcome.lost} == window
+    assert {name.partition(":")[0] for name in (outcome.name for outcome in outcomes)} == set(calls)
+    numbers(f"{variant}: {len(outcomes)} schedules of one fault, {sum(o.lost for o in outcomes)} lost in the window")
+
+
 def run_pair(rotation: str, variant: str, first: Fault, second: Fault) -> FaultRun:
     return run(rotation, (first, second), LEASE_SECONDS, variant)
 
 
 def pairs_of_faults(rotation: str, variant: str = "") -> Iterator[FaultRun]:
     """Run every ordered pair of faults. No pair loses a session outside the window."""
-    delays = ROW_DELAYS if variant == "row" else DELAYS
+    delays = ROW_DELAYS if variant.startswith("row") else DELAYS
     for first in range(1, 20):
         reached = False
         for fault in faults_at(first, delays):
