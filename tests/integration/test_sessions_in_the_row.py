@@ -12,6 +12,7 @@ import pytest
 
 from tests.local.aries import Fault
 from tests.support.deployment import APPS, CLIENT_ID, GRACE, TABLE
+from tests.support.long import long_but
 from tests.support.operator import EVERYONE, assert_none_is_seen, operate, reference, secrets_of
 from tests.support.world import Phone, World, running_world
 
@@ -50,7 +51,7 @@ def long_token(length: int) -> str:
 
 
 @pytest.mark.parametrize("at_callback", STORES)
-@pytest.mark.parametrize("at_begin", STORES)
+@pytest.mark.parametrize("at_begin", long_but(["secrets"], STORES))
 @pytest.mark.parametrize("later", STORES)
 def test_the_callback_chooses_the_store_and_no_later_deployment_changes_it(
     world: World, at_begin: str, at_callback: str, later: str
@@ -143,7 +144,7 @@ def test_a_session_whose_app_was_removed_is_left_alone_and_goes_on_with_the_app(
     assert phone.refresh().status == 200
 
 
-@pytest.mark.parametrize("operation", ["Decrypt", "Encrypt"])
+@pytest.mark.parametrize("operation", long_but(["Encrypt"], ["Decrypt", "Encrypt"]))
 @pytest.mark.parametrize("ends", ["the app", "the person on call", "a mass sign-out"])
 def test_a_sign_out_during_a_refresh_wins_and_leaves_no_seal(world: World, operation: str, ends: str) -> None:
     phone = world.signed_in()
