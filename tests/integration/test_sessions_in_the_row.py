@@ -164,6 +164,24 @@ def test_a_sign_out_during_a_refresh_wins_and_leaves_no_seal(world: World, opera
     assert world.session_secrets() == []
 
 
+@pytest.mark.parametrize("ends", ["the person on call", "a mass sign-out"])
+def test_a_sign_out_during_a_callback_wins_and_leaves_no_seal(world: World, ends: str) -> None:
+    phone = world.phone()
+    returning = phone.approve(phone.authorize())
+    acts: dict[str, Callable[[], object]] = {
+        "the person on call": lambda: operate(world, action="revoke", session=reference(phone)),
+        "a mass sign-out": lambda: operate(world, **EVERYONE),
+    }
+    with world.aws.visited("Encrypt", acts[ends]):
+        answer = phone.callback(returning)
+    assert "code" not in answer.query
+    row = item_of(world, phone)
+    assert row["status"] == {"S": "revoked"}
+    assert "sealed" not in row
+    assert len(world.token_requests()) == 1
+    assert "location" not in phone.callback(returning).headers
+
+
 # The longest tokens.
 
 
