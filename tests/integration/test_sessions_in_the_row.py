@@ -12,6 +12,7 @@ import pytest
 
 from tests.local.aries import Fault
 from tests.support.deployment import APPS, CLIENT_ID, GRACE, TABLE
+from tests.support.long import long_but
 from tests.support.operator import EVERYONE, assert_none_is_seen, operate, reference, secrets_of
 from tests.support.world import Phone, World, running_world
 
@@ -50,7 +51,7 @@ def long_token(length: int) -> str:
 
 
 @pytest.mark.parametrize("at_callback", STORES)
-@pytest.mark.parametrize("at_begin", STORES)
+@pytest.mark.parametrize("at_begin", long_but(["secrets"], STORES))
 @pytest.mark.parametrize("later", STORES)
 def test_the_callback_chooses_the_store_and_no_later_deployment_changes_it(
     world: World, at_begin: str, at_callback: str, later: str
@@ -143,7 +144,7 @@ def test_a_session_whose_app_was_removed_is_left_alone_and_goes_on_with_the_app(
     assert phone.refresh().status == 200
 
 
-@pytest.mark.parametrize("operation", ["Decrypt", "Encrypt"])
+@pytest.mark.parametrize("operation", long_but(["Encrypt"], ["Decrypt", "Encrypt"]))
 @pytest.mark.parametrize("ends", ["the app", "the person on call", "a mass sign-out"])
 def test_a_sign_out_during_a_refresh_wins_and_leaves_no_seal(world: World, operation: str, ends: str) -> None:
     phone = world.signed_in()
@@ -161,6 +162,24 @@ def test_a_sign_out_during_a_refresh_wins_and_leaves_no_seal(world: World, opera
     assert row["status"] == {"S": "revoked"}
     assert "sealed" not in row
     assert world.session_secrets() == []
+
+
+@pytest.mark.parametrize("ends", ["the person on call", "a mass sign-out"])
+def test_a_sign_out_during_a_callback_wins_and_leaves_no_seal(world: World, ends: str) -> None:
+    phone = world.phone()
+    returning = phone.approve(phone.authorize())
+    acts: dict[str, Callable[[], object]] = {
+        "the person on call": lambda: operate(world, action="revoke", session=reference(phone)),
+        "a mass sign-out": lambda: operate(world, **EVERYONE),
+    }
+    with world.aws.visited("Encrypt", acts[ends]):
+        answer = phone.callback(returning)
+    assert "code" not in answer.query
+    row = item_of(world, phone)
+    assert row["status"] == {"S": "revoked"}
+    assert "sealed" not in row
+    assert len(world.token_requests()) == 1
+    assert "location" not in phone.callback(returning).headers
 
 
 # The longest tokens.

@@ -21,7 +21,8 @@ A million sessions that keep their tokens in the row, with rows of some 4 KB, ta
   million). The cost is about 3.5 dollars.
 - A day later: the ended rows expire, and Lambda does not call cleanup for them.
 
-An app with few sessions among a million: ten thousand pages of a scan, some minutes.
+A sign-in that nobody claimed takes an update alone, too, because anybody may begin sign-ins. An app with few sessions
+among a million takes ten thousand pages of a scan, some minutes.
 """
 
 from __future__ import annotations
