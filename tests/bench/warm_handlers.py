@@ -15,14 +15,13 @@ Handler = Callable[[Any, Any], dict[str, Any]]
 
 
 def warm_handlers(folders: dict[str, str], clock: VirtualClock) -> dict[str, Handler]:
-    """Put the function of each folder together, with one telemetry for all of them, and end the start as they do."""
+    """Put the function of each folder together, with one telemetry for all of them.
+
+    Its import has done the last step of its start in Lambda already.
+    """
     # The build has this module, and this process alone has the build on its path.
     telemetry = importlib.import_module("oauth_broker.runtime.telemetry").PowertoolsTelemetry(os.environ)
-    started = importlib.import_module("oauth_broker.runtime.start").started
-    handlers: dict[str, Handler] = started(
-        {
-            name: load_module(Path(folder) / "app.py").make_handler(os.environ, clock, telemetry)
-            for name, folder in folders.items()
-        }
-    )
-    return handlers
+    return {
+        name: load_module(Path(folder) / "app.py").make_handler(os.environ, clock, telemetry)
+        for name, folder in folders.items()
+    }
