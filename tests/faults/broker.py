@@ -306,12 +306,14 @@ class Session:
     token: str
     redeemed: TokenResponse | None = None
 
-    def refresh(self, token: str | None = None, *, adopt: bool = True, client: Client = CLIENT) -> Result:
+    def refresh(
+        self, token: str | None = None, *, adopt: bool = True, client: Client = CLIENT, via: Broker | None = None
+    ) -> Result:
         """Refresh once, as the app does. The answer must be durable; only a good answer replaces the token.
 
-        ``client`` is the app in the configuration of the asked worker.
+        ``client`` is the app in the configuration of the asked worker. ``via`` is another worker than the app's own.
         """
-        broker = self.broker
+        broker = via or self.broker
         parsed = RefreshToken.parse(Secret(token or self.token))
         assert parsed is not None
         result = observe(lambda: broker.refresh(RefreshTokenGrant(client, parsed, None), broker.invocation()))
@@ -321,8 +323,8 @@ class Session:
                 self.token = result.answer.refresh_token.reveal()
         return result
 
-    def revoke(self, token: str | None = None) -> Result:
-        broker = self.broker
+    def revoke(self, token: str | None = None, *, via: Broker | None = None) -> Result:
+        broker = via or self.broker
         parsed = RefreshToken.parse(Secret(token or self.token))
 
         def sign_out() -> None:

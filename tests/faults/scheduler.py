@@ -28,6 +28,8 @@ class Scheduler:
     A sleeping worker may wake because time passes. This is a choice only if another worker has written since the
     sleep began, or if no other worker can go on: another look at unchanged data leads to nothing new.
 
+    If several workers wake at the same time, the first of them goes on. With ``any_of_equals``, this is a choice too.
+
     ``misfit_after`` is the number of choices made before the planned fault turned out not to fit its call. Every
     schedule with this beginning has no fault.
     """
@@ -36,6 +38,7 @@ class Scheduler:
     given: tuple[int, ...] = ()
     choices: list[tuple[int, int]] = field(default_factory=list)
     misfit_after: int | None = None
+    any_of_equals: bool = False
 
     def __post_init__(self) -> None:
         self._hub = greenlet.getcurrent()
@@ -75,7 +78,11 @@ class Scheduler:
         alive = [worker for worker in self._workers if not worker.run.dead]
         writes = self.broker.dynamodb.writes
         awake = [worker for worker in alive if not worker.wakes_at or worker.seen < writes]
-        return awake or sorted(alive, key=lambda worker: worker.wakes_at)[:1]
+        if awake or not alive:
+            return awake
+        first = min(worker.wakes_at for worker in alive)
+        equals = [worker for worker in alive if worker.wakes_at == first]
+        return equals if self.any_of_equals else equals[:1]
 
     def _switch(self) -> None:
         if self._current is not None:
@@ -94,13 +101,14 @@ class Scheduler:
         self._hub.switch()
 
 
-def every_schedule(run: Callable[[tuple[int, ...]], Scheduler]) -> Iterator[Scheduler]:
+def every_schedule(run: Callable[[tuple[int, ...]], Scheduler], *, first_begins: bool = False) -> Iterator[Scheduler]:
     """Yield the scheduler of every run with different choices, depth first. Each run begins at the start.
 
-    If a fault did not fit, the other schedules with the same beginning are left out: they have no fault either.
+    If a fault did not fit, the other schedules with the same beginning are left out: they have no fault either. If
+    ``first_begins``, so are the schedules in which another worker than the first one begins.
     """
     given: tuple[int, ...] | None = ()
-    while given is not None:
+    while given is not None and not (first_begins and given[:1] > (0,)):
         scheduler = run(given)
         yield scheduler
         given = _next(scheduler.choices[: scheduler.misfit_after])
