@@ -1,4 +1,4 @@
-"""The table's stream: delete the secret of every removed row."""
+"""The table's stream: delete the secret of every removed row that may have one."""
 
 from __future__ import annotations
 

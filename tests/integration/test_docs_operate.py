@@ -32,7 +32,9 @@ def logical_ids(kind: str) -> list[str]:
     return [name for name, resource in source()["Resources"].items() if resource["Type"] == kind]
 
 
-@pytest.mark.parametrize("reason", ["provider", "dynamodb", "secretsmanager", "kms", "client_secret", "vault", "seal"])
+@pytest.mark.parametrize(
+    "reason", ["provider", "dynamodb", "secretsmanager", "kms", "client_secret", "vault", "seal", "row"]
+)
 def test_the_reasons_of_a_failing_refresh_are_told_by_the_runbook_the_alarm_and_the_dashboard(reason: str) -> None:
     (row,) = re.findall(r"^\| `RefreshesFailAlarm`.*$", PAGE, flags=re.MULTILINE)
     assert f"`{reason}`" in row

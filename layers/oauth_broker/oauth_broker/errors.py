@@ -152,7 +152,7 @@ class Paused(ServiceUnavailable):
 
 
 class SealNotOpened(ServiceUnavailable):
-    """KMS does not open tokens sealed in a row: another row's, another key's, or the key does not serve.
+    """Tokens sealed in a row do not open: another row's, another key's or another form's, or the key does not serve.
 
     The cause does not pass by itself, so an alarm hears of it. The session goes on once the operator has mended it.
     """

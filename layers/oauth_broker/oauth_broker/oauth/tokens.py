@@ -49,7 +49,7 @@ def request_mac(browser_secret: Secret, asked: tuple[str, ...]) -> str:
 
 
 def app_digest(client_id: str, redirect_uri: str, code_challenge: str) -> str:
-    """Return the digest of the app with the right to redeem the code: the member ``holder`` of the session's secret.
+    """Return the digest of the app with the right to redeem the code: ``holder`` in the session's secret or seal.
 
     The row names the same app, but an attacker with write access to rows could name any other app there.
     """
@@ -100,7 +100,7 @@ def secret_name(prefix: str, session_id: str) -> str:
     """Return the name of the session's secret.
 
     The name is hexadecimal, because Secrets Manager misreads names ending in a hyphen and six characters. It derives
-    from the row's key, because cleanup must delete the secret of every removed row, recorded or not.
+    from the row's key, because cleanup must delete the secret of a removed row, recorded or not.
     """
     return prefix + sha256(b"secret" + session_id.encode()).hexdigest()
 

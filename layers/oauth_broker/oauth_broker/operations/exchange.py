@@ -107,7 +107,7 @@ class Exchange:
             raise self._fail(row, InvalidScope.code, "scope_removed", invocation, may_have_a_secret=False)
 
     def _refuse_floods(self, row: SignIn, invocation: Invocation) -> None:
-        """Fail the sign-in if its app and source have finished too many, because each one makes a secret.
+        """Fail the sign-in if its app and source have finished too many, because each makes a secret or a larger row.
 
         The check comes after the claim, because the row alone names the app. Reading the row before the claim would
         cost every sign-in one more call.
@@ -172,7 +172,7 @@ class Exchange:
         return issued
 
     def _fail_after_storing(self, row: SignIn, error: str, reason: str, invocation: Invocation) -> RedirectError:
-        # The secret may be there even if the answer of its creation was lost. A row needs no secret.
+        # The secret may be there even if the answer of its creation was lost. A session in the row has none.
         return self._fail(row, error, reason, invocation, may_have_a_secret=not self._stores_in_row)
 
     def _fail(

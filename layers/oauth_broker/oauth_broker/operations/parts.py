@@ -67,7 +67,7 @@ class Parts:
         return aws.secretsmanager()
 
     def kms(self) -> KmsClient:
-        """Make a KMS client. Hardly any process needs one: it seals an answer if Secrets Manager refuses it."""
+        """Make a KMS client. If each session has a secret, then hardly any process needs one: see `sessions.seal`."""
         from oauth_broker.runtime import aws
 
         return aws.kms()

@@ -102,7 +102,7 @@ class Redeem:
 
     def _activate(self, row: SignIn, token: RefreshToken, secret: SessionSecret, *, refreshable: bool) -> None:
         now = self._clock.now()
-        # A session without refresh ends with its access token, because no token leads to its secret any more.
+        # A session without refresh ends with its access token, because no token leads to it any more.
         expires_at = int(now) + self._settings.session_days * _DAY_SECONDS if refreshable else secret.access_expires_at
         lease_id = base64url(self._random_bytes(16))
         try:

@@ -78,7 +78,7 @@ class Revoke:
         if row is None or row.client_id != client_id:
             return False
         if row.status in ENDED_STATES or not row.is_live(self._clock.now()):
-            # The session has ended. Its secret may still be there after a failed try, and may be deleted.
+            # The session has ended. If it has a secret, the secret may still be there after a failed try.
             return True
         if row.status != "active":
             return False
@@ -87,7 +87,7 @@ class Revoke:
                 return False
         except InvalidGrant:
             return True  # The session ended a moment ago.
-        # The write fails if the session ended a moment ago. Its secret is deleted all the same.
+        # The write fails if the session ended a moment ago. A secret of it is deleted all the same.
         with suppress(ConditionFailed):
             self._end(token, _CLIENT, client_id)
         return True

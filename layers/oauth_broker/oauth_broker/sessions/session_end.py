@@ -1,4 +1,4 @@
-"""The end of a session: the row becomes ``dead``, and the secret is deleted."""
+"""The end of a session: the row becomes ``dead``, and the secret is deleted if there is one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def note_not_allowed(refusal: NotAllowed, invocation: Invocation) -> None:
 
 
 class SessionEnd:
-    """Moves active sessions to ``dead`` and deletes their secrets.
+    """Moves active sessions to ``dead``, and deletes the secrets of those that have one.
 
     Every method returns a failure, and its caller raises it. Every method raises ServiceUnavailable if it cannot write
     the row.
@@ -66,8 +66,8 @@ class SessionEnd:
     ) -> InvalidGrant:
         """End the session.
 
-        The row alone ends the session. Its secret is useless from then on. This method tries to delete it at once, and
-        cleanup deletes it in any case.
+        The row alone ends the session. If the session has a secret, the secret is useless from then on. This method
+        tries to delete it at once, and cleanup deletes it in any case. A seal goes with the update of the row.
         """
         now = self._clock.now()
         try:

@@ -111,8 +111,8 @@ class TokenStore:
         """Return the newest answer stored since the last commit under a fence before the row's, or None.
 
         A session in the row has none, because one write stores and commits its tokens. A read may miss a new version
-        for a moment. A version therefore counts as missing after READ_LAG_SECONDS and no
-        sooner. An older version counts once every newer one is missing.
+        for a moment. A version therefore counts as missing after READ_LAG_SECONDS and no sooner. An older version
+        counts once every newer one is missing.
         """
         fences = range(row.fence - 1, row.committed_fence, -1)
         if not fences or row.token_store == IN_ROW:
