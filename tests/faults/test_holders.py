@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise, product
 
 import pytest
 
-from tests.faults.broker import Broker, Session, Violation, signed_in
+from tests.faults.broker import STORES, Broker, Session, Store, Violation, settings_of, signed_in
 from tests.faults.scheduler import Scheduler, every_schedule
 from tests.support.deployment import GRACE
 
@@ -18,12 +19,12 @@ def changes_of_hands(turns: tuple[int, ...]) -> int:
     return sum(one != other for one, other in pairwise(turns))
 
 
-def play(turns: tuple[int, ...], lost: tuple[bool, ...]) -> None:
+def play(store: Store, turns: tuple[int, ...], lost: tuple[bool, ...]) -> None:
     """Let two holders of one token refresh in turn, each time past the other's grace; some answers are lost.
 
     Raises Violation if neither is refused after three changes of hands between answered refreshes.
     """
-    broker = Broker()
+    broker = Broker(settings=settings_of(store))
     session = signed_in(broker)
     held = [session.token, session.token]
     answered: list[int] = []
@@ -43,8 +44,9 @@ def play(turns: tuple[int, ...], lost: tuple[bool, ...]) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("store", STORES)
 def test_two_holders_outside_each_others_grace_are_found_at_the_third_change_of_hands_at_the_latest(
-    numbers: Callable[[str], None],
+    numbers: Callable[[str], None], store: Store
 ) -> None:
     played = 0
     for turns in product((0, 1), repeat=TURNS):
@@ -54,19 +56,20 @@ def test_two_holders_outside_each_others_grace_are_found_at_the_third_change_of_
             # The serial app loses answers; the thief keeps every answer.
             if any(is_lost and holder == 1 for is_lost, holder in zip(lost, turns, strict=True)):
                 continue
-            play(turns, lost)
+            play(store, turns, lost)
             played += 1
     numbers(f"two holders: {played} sequences of {TURNS} refreshes")
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("store", STORES)
 def test_one_serial_app_is_never_signed_out_by_lost_answers_however_late_it_retries(
-    numbers: Callable[[str], None],
+    numbers: Callable[[str], None], store: Store
 ) -> None:
     played = 0
     for waits in product((1, GRACE - 1, GRACE + 1, 10 * GRACE), repeat=4):
         for lost in product((False, True), repeat=len(waits)):
-            broker = Broker()
+            broker = Broker(settings=settings_of(store))
             session = signed_in(broker)
             for wait, is_lost in zip(waits, lost, strict=True):
                 result = session.refresh(adopt=not is_lost)
@@ -74,7 +77,7 @@ def test_one_serial_app_is_never_signed_out_by_lost_answers_however_late_it_retr
                     raise Violation(f"G6: {result.kind} after waits {waits}, lost {lost}")
                 broker.let_pass(wait)
             played += 1
-    numbers(f"one serial app: {played} sequences of 4 refreshes with lost answers")
+    numbers(f"{store}: one serial app: {played} sequences of 4 refreshes with lost answers")
 
 
 def superseded(broker: Broker) -> tuple[Session, str]:
@@ -87,8 +90,8 @@ def superseded(broker: Broker) -> tuple[Session, str]:
     return session, first
 
 
-def beside_a_refresh(given: tuple[int, ...]) -> Scheduler:
-    broker = Broker()
+def beside_a_refresh(store: Store, given: tuple[int, ...]) -> Scheduler:
+    broker = Broker(settings=settings_of(store))
     session, first = superseded(broker)
     scheduler = Scheduler(broker, given)
     _, intruder = scheduler.run(session.refresh, lambda: session.refresh(first, adopt=False))
@@ -98,7 +101,10 @@ def beside_a_refresh(given: tuple[int, ...]) -> Scheduler:
 
 
 @pytest.mark.long
-def test_a_superseded_token_gets_nothing_whenever_it_comes_in_beside_a_refresh(numbers: Callable[[str], None]) -> None:
-    schedules = sum(1 for _ in every_schedule(beside_a_refresh))
-    numbers(f"a superseded token beside a refresh: {schedules} schedules")
+@pytest.mark.parametrize("store", STORES)
+def test_a_superseded_token_gets_nothing_whenever_it_comes_in_beside_a_refresh(
+    numbers: Callable[[str], None], store: Store
+) -> None:
+    schedules = sum(1 for _ in every_schedule(partial(beside_a_refresh, store)))
+    numbers(f"{store}: a superseded token beside a refresh: {schedules} schedules")
     assert schedules > 5

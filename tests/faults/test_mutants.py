@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -228,12 +229,12 @@ def two_callbacks() -> None:
 
 def a_thief() -> None:
     # The app loses an answer and retries late; the thief holds the lost answer.
-    play((0, 1, 0, 1, 0, 1), (False, False, False, False, False, False))
-    play((0, 0, 1, 0, 1, 0), (True, False, False, False, False, False))
+    play("secrets", (0, 1, 0, 1, 0, 1), (False, False, False, False, False, False))
+    play("secrets", (0, 0, 1, 0, 1, 0), (True, False, False, False, False, False))
 
 
 def a_superseded_token_beside_a_refresh() -> None:
-    for _ in every_schedule(beside_a_refresh):
+    for _ in every_schedule(partial(beside_a_refresh, "secrets")):
         pass
 
 

@@ -65,14 +65,16 @@ def run(rotation: str, faults: tuple[Fault, ...], time_left: float, variant: str
     """
     broker = Broker(
         rotation,
-        settings=settings_of("row" if variant.startswith("row") else "secrets", late_retry=variant != "revoke"),
+        settings=settings_of(
+            "row" if variant.startswith("row") else "secrets", late_retry=not variant.endswith("revoke")
+        ),
     )
-    if variant == "limited":
+    if variant.endswith("limited"):
         broker.refresh._limits = broker.revoke._limits = Spent(1, MINUTE, broker.clock)
     session = signed_in(broker)
     if variant.endswith("elsewhere"):
         session.broker = broker.beside("secrets" if variant.startswith("row") else "row")
-    if variant == "paused":
+    if variant.endswith("paused"):
         noted = {f"aries_refused_{place}": {"N": f"{broker.clock.time - GRACE:.0f}"} for place in range(5)}
         broker.control_table.items["cut-offs"] = {"session_id": {"S": "cut-offs"}, **noted}
     broker.seam.calls.clear()
@@ -229,6 +231,21 @@ def test_a_single_fault_loses_a_session_in_the_row_before_its_one_write_and_nowh
     assert {name.partition(":")[0] for name in (outcome.name for outcome in outcomes)} == set(ROW_REFRESH)
     numbers(
         f"row, {rotation}: {len(outcomes)} schedules of one fault, {sum(o.lost for o in outcomes)} lost in the window"
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("variant", "more"), [("revoke", set()), ("limited", {"get_item"}), ("paused", {"cut-offs update_item"})]
+)
+def test_a_single_fault_loses_no_more_in_the_row_either_if_retries_or_addresses_are_limited_or_aries_refused_others(
+    numbers: Callable[[str], None], variant: str, more: set[str]
+) -> None:
+    outcomes = single_faults("strict", LEASE_SECONDS, f"row {variant}")
+    assert {outcome.name for outcome in outcomes if outcome.lost} == ROW_WINDOW
+    assert {name.partition(":")[0] for name in (outcome.name for outcome in outcomes)} == set(ROW_REFRESH) | more
+    numbers(
+        f"row, {variant}: {len(outcomes)} schedules of one fault, {sum(o.lost for o in outcomes)} lost in the window"
     )
 
 

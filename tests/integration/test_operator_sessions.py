@@ -94,6 +94,7 @@ def test_a_session_is_told_with_its_timeline_and_nothing_secret(world: World) ->
         "lease_held": False,
         "paused_by_aries_until": None,
         "secret_in_escrow": False,
+        "tokens_in_row": False,
         "timeline": [
             {"at": START, "event": "started", "reason": None},
             {"at": START, "event": "claimed", "reason": None},

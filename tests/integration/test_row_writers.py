@@ -291,3 +291,17 @@ def test_a_row_of_another_form_ends_nothing_and_does_not_hold_up_a_mass_sign_out
         answer = operate(world, **EVERYONE, **{"continue": True})
     assert (answer["failed"], answer["finished"]) == (0, True)
     assert world.session_secrets() == []
+
+
+def test_neighbours_of_another_form_do_not_look_like_an_outage_to_a_mass_sign_out(world: World) -> None:
+    phones = [world.signed_in() for _ in range(8)]
+    # More rows one after another than an outage would need, whatever their order in the table is.
+    order = [row["session_id"]["S"] for row in world.rows()]
+    malformed = set(order[:5])
+    for session_id in malformed:
+        RowWriter(world, ("UpdateItem",)).update(session_id, {"generation": {"S": "two"}})
+    answer = operate(world, **EVERYONE)
+    assert (answer["ended"], answer["failed"], answer["finished"]) == (3, 5, False)
+    assert "row:malformed" in answer["trouble"]
+    good = [phone for phone in phones if phone.session_id not in malformed]
+    assert [phone.row()["status"] for phone in good] == ["revoked"] * 3

@@ -243,6 +243,7 @@ def test_the_person_on_call_sees_and_ends_a_session_in_the_row_without_a_secret_
     world.aws.made.clear()
     shown = operate(world, action="session", session=reference(phones[0]))
     assert (shown["signed_in"], shown["generation"], shown["secret_in_escrow"]) == (True, 2, False)
+    assert shown["tokens_in_row"] is True
     ended = operate(world, action="revoke", session=reference(phones[0]))
     assert (ended["ended_now"], ended["secret_deleted"], ended["status"]) == (True, True, "revoked")
     again = operate(world, action="revoke", session=reference(phones[0]))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from oauth_broker.sessions.control_item import ControlItem
     from oauth_broker.sessions.leases import Leases
     from oauth_broker.sessions.not_before import NotBefore
+    from oauth_broker.sessions.seal import Seal
     from oauth_broker.sessions.secret_store import SecretStore
     from oauth_broker.sessions.session_end import SessionEnd
     from oauth_broker.sessions.table import SignIns
@@ -110,14 +111,26 @@ class Parts:
     @cached_property
     def token_store(self) -> TokenStore:
         """The tokens of sessions, in Secrets Manager or sealed in the row."""
-        from oauth_broker.sessions.seal import Seal
         from oauth_broker.sessions.token_store import TokenStore
 
-        seal = Seal(self.kms, self.settings.key_id)
+        return TokenStore(self.sign_ins, self.secret_store, self.seal, self.clock, self.random_bytes)
+
+    @cached_property
+    def seal(self) -> Seal:
+        """The seal of tokens in a row."""
+        from oauth_broker.sessions.seal import Seal
+
+        return Seal(self.kms, self.settings.key_id)
+
+    @cached_property
+    def ready_token_store(self) -> TokenStore:
+        """The tokens of sessions, for an operation that needs them every time.
+
+        With the tokens in the row, the client of KMS is made now, because the process has a whole core while it starts.
+        """
         if self.settings.tokens_in_row:
-            # Every sign-in and every refresh needs the client, so the start makes it, with a whole core.
-            seal.client()
-        return TokenStore(self.sign_ins, self.secret_store, seal, self.clock, self.random_bytes)
+            self.seal.client()
+        return self.token_store
 
     @cached_property
     def session_end(self) -> SessionEnd:
@@ -166,7 +179,9 @@ class Parts:
         """The work on a sign-in under its claim."""
         from oauth_broker.operations.exchange import Exchange
 
-        return Exchange(self.settings, self.sign_ins, self.token_store, self.provider, self.clock, self.random_bytes)
+        return Exchange(
+            self.settings, self.sign_ins, self.ready_token_store, self.provider, self.clock, self.random_bytes
+        )
 
     @cached_property
     def callback(self) -> Callback:
@@ -184,7 +199,7 @@ class Parts:
             self.settings,
             self.sign_ins,
             self.not_before,
-            self.token_store,
+            self.ready_token_store,
             self.session_end,
             self.clock,
             self.random_bytes,
@@ -198,7 +213,7 @@ class Parts:
         return Renewal(
             self.settings,
             self.leases,
-            self.token_store,
+            self.ready_token_store,
             self.provider,
             self.pause,
             self.session_end,
@@ -211,7 +226,7 @@ class Parts:
         """The answers to a refresh without a lease."""
         from oauth_broker.operations.resolution import Resolution
 
-        return Resolution(self.settings, self.token_store, self.session_end, self.clock)
+        return Resolution(self.settings, self.ready_token_store, self.session_end, self.clock)
 
     @cached_property
     def refresh(self) -> Refresh:

@@ -11,7 +11,7 @@ from oauth_broker.operator.search import SessionSearch
 from oauth_broker.operator.utc import utc
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.not_before import NotBefore
-from oauth_broker.sessions.row import SignIn, timeline_entries
+from oauth_broker.sessions.row import IN_ROW, SignIn, timeline_entries
 from oauth_broker.sessions.table import SignIns
 
 _REASON = "operator"
@@ -82,6 +82,7 @@ class SessionActions:
             "lease_held": row.is_leased(now),
             "paused_by_aries_until": utc(row.lease_until) if row.is_paused(now) else None,
             "secret_in_escrow": bool(row.escrow),
+            "tokens_in_row": row.token_store == IN_ROW,
             "timeline": [
                 {"at": utc(entry.at), "event": entry.event, "reason": entry.reason or None}
                 for entry in timeline_entries(row.timeline)

@@ -38,6 +38,7 @@ from oauth_broker.operator.search import SessionSearch
 from oauth_broker.operator.sweep_progress import Overtaken, Progress, Sweeps
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url
+from oauth_broker.sessions.row import MALFORMED_ROW
 
 Result = TypeVar("Result")
 
@@ -226,7 +227,9 @@ class _Run:
         self._last_failure = failure.reason
         if failure.reason == SIGN_IN_UNDER_WAY:
             return
-        self._failures_in_a_row += 1
+        if failure.reason != MALFORMED_ROW:
+            # Somebody wrote a malformed row. It says nothing about AWS, even if its neighbours are malformed too.
+            self._failures_in_a_row += 1
         if self._failures_in_a_row >= _OUTAGE_ROWS:
             self.trouble = f"Several sessions in a row failed ({failure.reason})."
         if isinstance(failure, Throttled):

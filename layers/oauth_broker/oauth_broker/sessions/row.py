@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from oauth_broker.errors import ServiceUnavailable
 
+# The reason of a row that the broker cannot have written.
+MALFORMED_ROW = "row:malformed"
 # Where the tokens of a row are. An unset attribute token_store means: in a secret, or not stored yet.
 TokensIn = Literal["", "none", "row"]
 # The sign-in failed before the broker asked for a secret.
@@ -121,7 +123,7 @@ def from_item(item: dict[str, Any]) -> SignIn:
     try:
         return SignIn(**{name: plain(name, value) for name, value in item.items() if name in _TYPES})
     except (KeyError, TypeError, ValueError) as error:
-        raise ServiceUnavailable("row:malformed", retriable=False) from error
+        raise ServiceUnavailable(MALFORMED_ROW, retriable=False) from error
 
 
 def may_have_a_secret(old_image: object) -> bool:

@@ -99,7 +99,11 @@ class Seal:
             if failure.retriable:
                 raise
             raise SealNotOpened(failure.reason, retriable=False) from failure
-        return SessionSecret.from_json(_expanded(data))
+        expanded = _expanded(data)
+        try:
+            return SessionSecret.from_json(expanded)
+        except ServiceUnavailable as failure:
+            raise SealNotOpened("seal:malformed") from failure
 
     def client(self) -> KmsClient:
         """Return the client of KMS, made once."""
