@@ -18,8 +18,8 @@ from tests.support import account_settings
 REGION = "us-east-1"
 CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 
-# The first is set by a separate call, the second has no use here, and SAM CLI's reader adds the third.
-# A table of moto needs no warm throughput, and SAM CLI does not resolve its condition.
+# The first is set by a separate call, the second has no use here, and SAM CLI's reader adds the third. moto's table
+# needs no warm throughput, and the reader does not resolve its condition.
 _NOT_AT_CREATION = {"TimeToLiveSpecification", "PointInTimeRecoverySpecification", "Metadata", "WarmThroughput"}
 
 
