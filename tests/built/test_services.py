@@ -79,7 +79,7 @@ def test_every_client_knows_where_its_service_is(
     python3_13: BarePython, tmp_path: Path, service: str, region: str
 ) -> None:
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    prefix = {"dynamodbstreams": "streams.dynamodb"}.get(service, service)
+    prefix = {"dynamodbstreams": "streams.dynamodb", "service-quotas": "servicequotas"}.get(service, service)
     run(
         python3_13,
         tmp_path,
