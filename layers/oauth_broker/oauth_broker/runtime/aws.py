@@ -181,6 +181,8 @@ class Write(NamedTuple):
 
     If the write was applied, ``item`` has the attributes chosen by ``ReturnValues``. If the condition failed, ``item``
     is the item as DynamoDB found it. An absent item is ``{}``.
+
+    It is a named tuple, because a frozen dataclass with slots costs the start of every function 0.3 to 0.5 ms.
     """
 
     is_applied: bool

@@ -18,7 +18,8 @@ NO_TOKENS: TokensIn = "none"
 IN_ROW: TokensIn = "row"
 
 # A lease, and the claim of a sign-in, outlive their worker by this much, so that the worker of an expired one is dead.
-# Clocks differ, and Aries may work a moment longer on an abandoned request.
+# Clocks differ, and Aries may work a moment longer on an abandoned request. It stands here because ``callback``
+# needs it and loads no leases.
 LEASE_MARGIN_SECONDS = 10
 
 # The broker ended a `dead` session. The app or the operator signed out a `revoked` one.
