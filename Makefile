@@ -107,6 +107,7 @@ test-coverage: $(READY) $(MINISTACK) ## run the tests of make test and the long 
 # target.
 MARKED.check-bench := bench tests/bench
 MARKED.check-build := built tests/built
+MARKED.test-exhaustive := exhaustive tests/faults $(IN_PARALLEL)
 MARKED.fuzz := fuzz tests/fuzz
 MARKED.test-audit := audit tests/audit
 MARKED.test-clients := clients tests/e2e
@@ -121,6 +122,7 @@ fuzz: $(READY) $(FUZZ) ## fuzz all parsers and endpoints, led by their coverage,
 test-audit: npm-is-there $(READY) $(AUDIT) ## hold audit and sbom against services that know of holes, fail or lie, and the schema (needs npm)
 test-clients: npm-is-there $(READY) $(CLIENTS) ## let OAuth clients and a browser use the broker (needs Node.js and Chromium: see .ci/browser)
 test-deploy: build $(MINISTACK) ## deploy the stack to an AWS on this machine, and sign in with the stack's own rights only
+test-exhaustive: $(READY) ## run the pairs and orders of faults that test-coverage leaves out; no part of test-all
 test-first-contact: $(READY) ## install a clone and try it in hostile environments (needs git and npm, about 3 minutes)
 test-openapi: $(READY) $(OPENAPI) ## hold the OpenAPI document against the standard and the running stack
 test-sam: build ## run the sign-in and all events in Lambda's containers (needs Docker or the like: see .ci/containers)
@@ -146,7 +148,7 @@ can_run = $(or $(filter-out 0,$(EVERY_TEST_MUST_RUN)),$(shell { $(or $(LOOK.$(1)
 present = $(foreach part,$(1),$(if $(call can_run,$(part)),$(part)))
 missing = $(filter-out $(call present,$(1)),$(1))
 
-test-all: ## run every test and check there is, part by part; a part without its tools is named and left out
+test-all: ## run every test and check of a commit, part by part; a part without its tools is named and left out
 	@+$(MAKE) --jobs=1 $(call present,$(ONE_BY_ONE))
 	@+$(MAKE) --jobs=2 --output-sync=target $(call present,$(TWO_AT_ONCE))
 	@+$(if $(call present,$(THEN)),$(MAKE) --jobs=1 $(call present,$(THEN)))

@@ -11,7 +11,9 @@ The same pairs run for sessions in the row, and while TOKEN_STORE differs betwee
 fault, the last count in the row was 8,553 schedules: 5,123 of two refreshes, 1,208 of a refresh and a sign-out, 872 of
 two callbacks, 1,350 of two redemptions. There, if two workers are alike, the first one begins.
 
-The quick run takes the interleavings without a fault.
+The quick run takes the interleavings without a fault. `make test-exhaustive` takes what is left: with every single
+fault also each other kind of Aries in the row, a removed scope there, and workers of which one begins sessions in the
+row.
 """
 
 from __future__ import annotations
@@ -285,9 +287,20 @@ def more_pairs() -> list[Pair]:
 
 
 def pairs_under_faults() -> list[Pair]:
-    """Return those of them that run with every fault too. In a mixed deployment, two workers do no other calls."""
+    """Return those of them that `make test-coverage` runs with every fault. `make test-exhaustive` runs the others."""
     kinds = (TwoRefreshes, RefreshAndRevoke, TwoCallbacks, TwoRedemptions)
     return [pair("strict", *IN_ROW) for pair in kinds]
+
+
+def under_faults() -> list[Any]:
+    """Return every pair, for a test that runs it with every fault, and by their marks what runs them."""
+    often = [*pairs(), *pairs_under_faults()]
+    names = {by_name(pair) for pair in often}
+    others = [pair for pair in more_pairs() if by_name(pair) not in names]
+    return [
+        *(pytest.param(pair, id=by_name(pair), marks=pytest.mark.long) for pair in often),
+        *(pytest.param(pair, id=by_name(pair), marks=pytest.mark.exhaustive) for pair in others),
+    ]
 
 
 def by_name(pair: Pair) -> str:
@@ -301,8 +314,7 @@ def test_two_workers_in_every_order(pair: Pair) -> None:
     assert sum(1 for _ in pair.every_schedule({})) == pair.schedules > 10
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("pair", [*pairs(), *pairs_under_faults()], ids=by_name)
+@pytest.mark.parametrize("pair", under_faults())
 def test_two_workers_in_every_order_and_with_every_fault(numbers: Callable[[str], None], pair: Pair) -> None:
     undisturbed = sum(not scheduler.broker.seam.injected for scheduler in all_single_faults(pair))
     numbers(

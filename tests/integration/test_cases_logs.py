@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -14,7 +15,7 @@ from tests.support.deployment import ARIES_CLIENT_SECRET, GRACE, OTHER_CLIENT_ID
 from tests.support.lambda_context import Context
 from tests.support.streams import stream_record
 from tests.support.telemetry import Recorded
-from tests.support.world import Answer, Phone, World
+from tests.support.world import Answer, Phone, World, running_world
 
 HOSTILE = "a\r\nb\x1b[31m\u2028\u2029\x85{}"
 LEASE_SECONDS = 60
@@ -54,6 +55,10 @@ class Story:
         self.phone = world.phone(verifier="canary-verifier-" * 3, state="canary-state-of-the-app")
         self.secrets = {ARIES_CLIENT_SECRET, self.phone.verifier, self.phone.state}
         self.refused: list[Answer] = []
+        # The calls that read and write tokens, and a call of a sign-out.
+        in_row = world.environment["TOKEN_STORE"] == "row"
+        self.read, self.write = ("Decrypt", "Encrypt") if in_row else ("GetSecretValue", "PutSecretValue")
+        self.end_by = "UpdateItem" if in_row else "DeleteSecret"
 
     def refuse(self, answer: Answer) -> None:
         assert answer.status >= 400
@@ -72,7 +77,7 @@ class Story:
         self.refuse(phone.redeem(code, code_verifier="canary-verifier-" * 4))
         self.refuse(phone.redeem(code, client_id=OTHER_CLIENT_ID))
         self.refuse(phone.redeem(code, client_secret=ARIES_CLIENT_SECRET))
-        with world.aws.failing("GetSecretValue", "access_denied"):
+        with world.aws.failing(self.read, "access_denied"):
             self.refuse(phone.redeem(code))
         assert phone.redeem(code).status == 200
         self._learn()
@@ -83,7 +88,7 @@ class Story:
             world.clock.time += GRACE + LEASE_SECONDS
             world.aries.faults.append(fault)
             self.refuse(phone.refresh())
-        for operation in ("PutSecretValue", "GetSecretValue"):
+        for operation in (self.write, self.read):
             world.clock.time += GRACE + LEASE_SECONDS
             with world.aws.failing(operation, "access_denied", times=1):
                 phone.refresh()
@@ -101,7 +106,7 @@ class Story:
 
     def end(self) -> None:
         oldest = min(token for token in self.secrets if token.startswith(f"{self.phone.session_id}.1."))
-        with self.world.aws.failing("DeleteSecret", "throttled"):
+        with self.world.aws.failing(self.end_by, "throttled"):
             self.refuse(self.phone.revoke())
         assert self.phone.revoke().status == 200
         self.refuse(self.phone.refresh(oldest))
@@ -113,15 +118,22 @@ class Story:
         for body in world.token_requests():
             named = ("code", "code_verifier", "refresh_token", "client_secret")
             self.secrets |= {str(body[name]) for name in named if name in body and body[name] != "code"}
-        for name in world.session_secrets():
-            stored = json.loads(world.secretsmanager.get_secret_value(SecretId=name)["SecretString"])
-            self.secrets |= {value for value in stored.values() if isinstance(value, str) and len(value) >= 40}
+        stored = json.loads(world.tokens(phone.session_id).to_json())
+        self.secrets |= {value for value in stored.values() if isinstance(value, str) and len(value) >= 40}
+
+
+@pytest.fixture(params=["secrets", "row"])
+def world_of(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A world whose sessions keep their tokens in either store."""
+    with running_world(TOKEN_STORE=request.param) as running:
+        yield running
 
 
 def test_no_secret_is_in_any_log_metric_or_error_whatever_goes_wrong(
-    world: World, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    world_of: World, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.telemetry = Written("canaries-of-this-test")
+    world = world_of
+    world.telemetry = Written(f"canaries-of-this-test-{world.environment['TOKEN_STORE']}")
     caplog.set_level("DEBUG", logger="oauth_broker")
     story = Story(world)
     for step in (story.sign_in, story.live, story.end):

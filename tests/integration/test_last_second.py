@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from oauth_broker.oauth.tokens import RefreshToken, secret_name
-from oauth_broker.secret import Secret
+from oauth_broker.oauth.tokens import RefreshToken
 from tests.local.aries import Fault
 from tests.support.clock import VirtualClock
-from tests.support.deployment import APPS, CLIENT_ID, GRACE, PREFIX
+from tests.support.deployment import APPS, CLIENT_ID, GRACE
+from tests.support.long import long_but
 from tests.support.operator import operate, reference
 from tests.support.world import Answer, Phone, World, running_world
 
@@ -47,9 +47,9 @@ def clock() -> ExpiringClock:
     return ExpiringClock()
 
 
-@pytest.fixture
-def world(clock: ExpiringClock) -> Iterator[World]:
-    with running_world(clock=clock, SESSION_DAYS="1") as running:
+@pytest.fixture(params=long_but(["secrets"], ["secrets", "row"]))
+def world(clock: ExpiringClock, request: pytest.FixtureRequest) -> Iterator[World]:
+    with running_world(clock=clock, SESSION_DAYS="1", TOKEN_STORE=request.param) as running:
         yield running
 
 
@@ -87,9 +87,7 @@ def told(answer: Answer) -> tuple[int, str]:
 
 def older_token(world: World, phone: Phone) -> str:
     """Return the session's own token of the first generation, made with its key."""
-    name = secret_name(PREFIX, phone.session_id)
-    key = json.loads(world.secretsmanager.get_secret_value(SecretId=name)["SecretString"])["session_key"]
-    return RefreshToken.mint(phone.session_id, 1, Secret(key)).text.reveal()
+    return RefreshToken.mint(phone.session_id, 1, world.tokens(phone.session_id).session_key).text.reveal()
 
 
 def refreshed_twice(world: World) -> Phone:
@@ -258,6 +256,7 @@ def test_a_reused_code_of_a_session_that_has_expired_reads_no_secret(world: Worl
     assert world.aws.made == ["dynamodb:GetItem"]
 
 
+@pytest.mark.parametrize("world", ["secrets"], indirect=True)
 def test_a_refresh_of_a_session_whose_secret_goes_as_it_expires_is_refused_and_not_put_off(
     world: World, clock: ExpiringClock
 ) -> None:

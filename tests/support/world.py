@@ -14,8 +14,11 @@ import boto3
 from moto import mock_aws
 
 from oauth_broker.oauth.pkce import challenge_of
-from oauth_broker.oauth.tokens import RefreshToken, session_id_of
+from oauth_broker.oauth.tokens import RefreshToken, secret_name, session_id_of
 from oauth_broker.secret import Secret
+from oauth_broker.sessions.row import from_item
+from oauth_broker.sessions.seal import Seal
+from oauth_broker.sessions.session_secret import SessionSecret
 from tests.local.aries import AriesCore, AriesSimulator
 from tests.support.aws_calls import AwsCalls
 from tests.support.clock import VirtualClock
@@ -174,6 +177,15 @@ class World:
     def session_secrets(self) -> list[str]:
         """Return the names of the existing session secrets."""
         return [s["Name"] for s in self.secretsmanager.list_secrets()["SecretList"] if s["Name"].startswith(PREFIX)]
+
+    def tokens(self, session_id: str) -> SessionSecret:
+        """Return what the session has stored, wherever it keeps its tokens."""
+        item = self.dynamodb.get_item(TableName=TABLE, Key={"session_id": {"S": session_id}})["Item"]
+        row = from_item(item)
+        if row.token_store:
+            return Seal(lambda: self.kms, self.environment["KEY_ID"]).open(row, "row")
+        stored = self.secretsmanager.get_secret_value(SecretId=secret_name(PREFIX, session_id))
+        return SessionSecret.from_json(stored["SecretString"].encode())
 
     @contextmanager
     def hidden_secrets(self) -> Iterator[None]:

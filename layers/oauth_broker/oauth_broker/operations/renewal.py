@@ -96,6 +96,7 @@ class Renewal:
             with self._given_back(row, invocation):
                 if current.refresh_token is None:
                     raise InvalidGrant("not_refreshable")
+                self._token_store.refuse_unless_it_can_seal(row, current)
                 self._pause.admit(was_refused=was_refused(row.timeline))
                 tokens = self._provider.refresh(current.refresh_token, row.provider_redirect_uri, invocation)
         except ProviderFailure as failure:

@@ -59,6 +59,8 @@ class TokenStore:
         self._seal = seal
         self._clock = clock
         self._backoff = Backoff(clock, random_bytes)
+        # Whether KMS refused to seal the last answer for a row, in this process.
+        self._cannot_seal = False
 
     def create(self, row: SignIn, secret: SessionSecret) -> StoredTokens:
         """Store the first tokens of a claimed sign-in, in the secret store. Repeating it is safe."""
@@ -130,6 +132,15 @@ class TokenStore:
 
         return self._repeatedly(newest) or (found[max(found)] if found else None)
 
+    def refuse_unless_it_can_seal(self, row: SignIn, secret: SessionSecret) -> None:
+        """Seal ``secret`` for nothing if KMS refused this process' last sealing. Call it before Aries is asked.
+
+        If KMS may open and not seal, a refresh would lose its session. So a process loses one, and no more.
+        """
+        if row.token_store == IN_ROW and self._cannot_seal:
+            self._seal.seal(row, secret, "row")
+            self._cannot_seal = False
+
     def store(self, row: SignIn, secret: SessionSecret, invocation: Invocation) -> StoredTokens:
         """Make Aries' answer durable under the row's fence: in the secret store, or sealed for the commit to carry.
 
@@ -137,9 +148,11 @@ class TokenStore:
         For a session in the row, the commit always carries the answer.
         """
         if row.token_store == IN_ROW:
+            self._cannot_seal = True
             sealed = self._backoff.until_done(
                 lambda: self._seal.seal(row, secret, "row"), lambda: invocation.remaining() - AWS_CALL_SECONDS
             )
+            self._cannot_seal = False
             return StoredTokens(secret, row.secret_version, sealed=sealed)
         seal_at = self._clock.now() + _SECRET_STORE_SECONDS
         store_may_take_it = True
