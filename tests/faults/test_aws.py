@@ -168,12 +168,9 @@ def test_one_version_id_holds_one_value() -> None:
         secrets.put_secret_value(SecretId="s", ClientRequestToken="1", SecretString="b")
 
 
+@mock_aws
 def test_a_sealed_text_opens_under_its_own_context_only() -> None:
-    with mock_aws():
-        opens_under_its_own_context_only(BothKms(MemoryKms(), boto3.client("kms")))
-
-
-def opens_under_its_own_context_only(kms: BothKms) -> None:
+    kms = BothKms(MemoryKms(), boto3.client("kms"))
     sealed = kms.encrypt(KeyId="k", Plaintext=b"x", EncryptionContext={"a": "1"})["CiphertextBlob"]
     assert plaintext_of(sealed) == b"x"
     with pytest.raises(ClientError):
