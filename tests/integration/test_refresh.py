@@ -16,6 +16,7 @@ from tests.support.clock import RunningClock
 from tests.support.deployment import ARIES_CLIENT_SECRET, CALLBACK_URI, GRACE, OTHER_CLIENT_ID, PREFIX, SCOPE, TABLE
 from tests.support.leases import LEASE_SECONDS
 from tests.support.long import long_but
+from tests.support.long_tokens import long_token
 from tests.support.world import Answer, Phone, World, assert_unavailable, generation_of, running_world
 
 
@@ -568,12 +569,13 @@ def test_an_escrow_can_be_followed_by_another(world: World, phone: Phone) -> Non
 
 
 def test_a_long_answer_is_sealed_in_parts(world: World, phone: Phone) -> None:
-    world.aries.faults.append(Fault("members", members={"access_token": "a" * 9000}))
+    long = long_token(12_000)
+    world.aries.faults.append(Fault("members", members={"access_token": long}))
     token = phone.refresh_token
     with world.aws.failing("PutSecretValue", "throttled"):
-        assert phone.refresh().json["access_token"] == "a" * 9000
+        assert phone.refresh().json["access_token"] == long
     assert len(phone.row()["escrow"]) > 2
-    assert phone.refresh(token).json["access_token"] == "a" * 9000
+    assert phone.refresh(token).json["access_token"] == long
 
 
 def test_a_sealed_answer_opens_for_no_other_session(world: World, phone: Phone) -> None:

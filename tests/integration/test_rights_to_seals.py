@@ -84,7 +84,8 @@ def allows(role: str, action: str, context: Mapping[str, str], via: str = "") ->
     values |= {"kms:EncryptionContextKeys": list(context)} | ({"kms:ViaService": [via]} if via else {})
     for statement in statements(f"{role}Role"):
         assert statement["Effect"] == "Allow"
-        if action not in listed(statement["Action"]) or KEY not in listed(statement["Resource"]):
+        names_action = any(fnmatchcase(action.lower(), one.lower()) for one in listed(statement["Action"]))
+        if not names_action or not {KEY, "*"} & set(listed(statement["Resource"])):
             continue
         conditions = statement.get("Condition", {})
         if all(

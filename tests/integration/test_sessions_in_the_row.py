@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable, Iterator
-from string import ascii_letters, digits
 from typing import Any
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from tests.local.aries import Fault
 from tests.support.deployment import APPS, CLIENT_ID, GRACE, TABLE
 from tests.support.long import long_but
+from tests.support.long_tokens import long_token
 from tests.support.operator import EVERYONE, assert_none_is_seen, operate, reference, secrets_of
 from tests.support.world import Phone, World, running_world
 
@@ -40,11 +39,6 @@ def choose_store(world: World, store: str) -> None:
     """Deploy with another TokenStore: every function starts anew."""
     world.environment["TOKEN_STORE"] = store
     world._handlers.clear()
-
-
-def long_token(length: int) -> str:
-    """Return a token that compresses as badly as any."""
-    return "".join(random.Random(length).choices(ascii_letters + digits + "-._~", k=length))
 
 
 # The store changes while a sign-in is under way.

@@ -124,7 +124,7 @@ MUTANTS = [
 ]
 
 
-# The quick run has the scenarios with one and two workers, and no errors. Of the row it has two small ones.
+# The quick run has the scenarios with one and two workers, and no errors. It has two small ones of the row.
 QUICK = [name for name in SECRETS if name.startswith(("one worker,", "two workers,"))]
 QUICK += ["in the row, one worker, strict", "in the row, two workers with errors, strict"]
 

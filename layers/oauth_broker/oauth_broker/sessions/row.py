@@ -10,7 +10,7 @@ from oauth_broker.errors import ServiceUnavailable
 
 # The reason of a row that the broker cannot have written.
 MALFORMED_ROW = "row:malformed"
-# Where the tokens of a row are. An unset attribute token_store means: in a secret, or not stored yet.
+# The place of a row's tokens. An unset attribute token_store means: in a secret, or not stored yet.
 TokensIn = Literal["", "none", "row"]
 # The sign-in failed before the broker asked for a secret.
 NO_TOKENS: TokensIn = "none"

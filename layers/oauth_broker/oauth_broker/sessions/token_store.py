@@ -135,7 +135,7 @@ class TokenStore:
     def refuse_unless_it_can_seal(self, row: SignIn, secret: SessionSecret) -> None:
         """Seal ``secret`` for nothing if KMS refused this process' last sealing. Call it before Aries is asked.
 
-        If KMS may open and not seal, a refresh would lose its session. So a process loses one, and no more.
+        If KMS opens and does not seal, each refresh would lose its session. Each process therefore loses one at most.
         """
         if row.token_store == IN_ROW and self._cannot_seal:
             self._seal.seal(row, secret, "row")
