@@ -15,9 +15,9 @@ import pytest
 
 from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
-from tests.faults.aws import client_error
 from tests.faults.broker import Broker, Session, Violation, in_turn, settings_of, signed_in
 from tests.faults.seam import Fault, Kind, Seam, faults_at, may_befall
+from tests.support.client_error import client_error
 from tests.support.deployment import GRACE
 from tests.support.lambda_context import FUNCTION_SECONDS
 from tests.support.leases import LEASE_SECONDS
