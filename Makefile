@@ -107,14 +107,16 @@ test-coverage: $(READY) $(MINISTACK) ## run the tests of make test and the long 
 # target.
 MARKED.check-bench := bench tests/bench
 MARKED.check-build := built tests/built
-MARKED.test-exhaustive := exhaustive tests/faults $(IN_PARALLEL)
 MARKED.fuzz := fuzz tests/fuzz
 MARKED.test-audit := audit tests/audit
 MARKED.test-clients := clients tests/e2e
 MARKED.test-deploy := deployed tests/deployed
+MARKED.test-exhaustive := exhaustive tests/faults
 MARKED.test-first-contact := first_contact tests/first_contact
 MARKED.test-openapi := openapi tests/openapi
 MARKED.test-sam := sam tests/e2e
+
+OPTIONS.test-exhaustive := $(IN_PARALLEL)
 
 check-bench: build $(BESIDE) ## see that everything can be measured, and that a slow part is noticed; needs a python3.13
 check-build: build ## test the built layers, and import them too if a python3.13 is at hand
@@ -128,7 +130,7 @@ test-openapi: $(READY) $(OPENAPI) ## hold the OpenAPI document against the stand
 test-sam: build ## run the sign-in and all events in Lambda's containers (needs Docker or the like: see .ci/containers)
 
 $(patsubst MARKED.%,%,$(filter MARKED.%,$(.VARIABLES))):
-	@PYTHON3_13="$(PYTHON3_13)" $(PYTEST) -m $(MARKED.$@) $(ARGS)
+	@PYTHON3_13="$(PYTHON3_13)" $(PYTEST) -m $(MARKED.$@) $(OPTIONS.$@) $(ARGS)
 
 # The parts of `make test-all` in their order. Each part of TWO_AT_ONCE takes one core.
 ONE_BY_ONE := check audit test-coverage

@@ -358,7 +358,6 @@ MOVED: dict[str, Callable[[World, Item], Item]] = {
     "a part cut": parts(lambda found: [*found[:-1], {"B": found[-1]["B"][:20]}]),
     "an empty part": parts(lambda found: [*found[:-1], {"B": b""}]),
     "no part": parts(lambda found: []),
-    "a text": parts(lambda found: [{"S": "sealed"}]),
     "a part that is too long for KMS": parts(lambda found: [{"B": b"x" * 7000}]),
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from oauth_broker.oauth import tokens
 from oauth_broker.oauth.pkce import challenge_of
 from oauth_broker.oauth.tokens import RefreshToken, secret_version
 from oauth_broker.operations import redeem, renewal, resolution
+from oauth_broker.operator.mass_sign_out import IN_EFFECT_SECONDS
 from oauth_broker.secret import Secret, digest
 from tests.support import stages
 from tests.support.attacker import GUESS, Attacker
@@ -263,6 +266,8 @@ OF_ANOTHER_FORM: dict[str, Item] = {
     "a list that is null": {"escrow": {"NULL": True}},
     "a list of numbers": {"sealed": {"L": [{"N": "5"}]}},
     "a list of lists": {"escrow": {"L": [{"L": []}]}},
+    "a list of bytes for texts": {"timeline": {"L": [{"B": b"x"}]}},
+    "a list of texts for bytes": {"sealed": {"L": [{"S": "x"}]}},
     "a number that is a text": {"generation": {"S": "two"}},
     "a time that is a list": {"access_expires_at": {"L": []}},
 }
@@ -291,6 +296,60 @@ def test_a_row_of_another_form_ends_nothing_and_does_not_hold_up_a_mass_sign_out
         answer = operate(world, **EVERYONE, **{"continue": True})
     assert (answer["failed"], answer["finished"]) == (0, True)
     assert world.session_secrets() == []
+
+
+def write_a_timeline_that_is_a_text(world: World, session_id: str) -> None:
+    RowWriter(world, ("UpdateItem",)).update(session_id, {"timeline": {"S": "started"}})
+
+
+def fill_the_row(world: World, session_id: str) -> None:
+    """Leave no room for another entry of the timeline."""
+    for left in count(100, 10):
+        with suppress(world.dynamodb.exceptions.ClientError):
+            RowWriter(world, ("UpdateItem",)).update(session_id, {"app_state": {"S": "x" * (400 * 1024 - left)}})
+            return
+
+
+@pytest.mark.parametrize("write", [write_a_timeline_that_is_a_text, fill_the_row])
+def test_rows_that_dynamodb_cannot_update_do_not_look_like_an_outage_to_a_mass_sign_out(
+    world: World, write: Callable[[World, str], None]
+) -> None:
+    phones = [world.signed_in() for _ in range(8)]
+    world.clock.time += GRACE + 1
+    order = [row["session_id"]["S"] for row in world.rows()]
+    malformed, called = set(order[:5]), len(world.token_requests())
+    for session_id in malformed:
+        write(world, session_id)
+    began = world.clock.time
+    answer = operate(world, **EVERYONE)
+    assert (answer["ended"], answer["failed"], answer["finished"]) == (3, 5, False)
+    assert "row:malformed" in answer["trouble"]
+    # No row was tried again and again: there is the wait for every process, and the pace.
+    assert world.clock.time - began < IN_EFFECT_SECONDS + 5
+    for phone in phones:
+        assert phone.refresh().status in (400, 503)
+    assert len(world.token_requests()) == called
+    # Somebody deletes them by other means.
+    for session_id in malformed:
+        world.dynamodb.delete_item(TableName=TABLE, Key={"session_id": {"S": session_id}})
+    assert operate(world, **EVERYONE, **{"continue": True})["finished"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"timeline": {"L": [{"S": "garbage"}, {"S": ""}]}},
+        {"created_at": {"N": str(-(10**20))}},
+        {"rotated_at": {"N": str(-(10**20))}},
+    ],
+    ids=["a timeline without times", "a beginning before all times", "a use before all times"],
+)
+def test_a_person_on_call_sees_and_ends_a_session_with_times_that_are_none(world: World, changes: Item) -> None:
+    phone = world.signed_in()
+    RowWriter(world, ("UpdateItem",)).update(phone.session_id, changes)
+    assert operate(world, action="session", session=reference(phone))["status"] == "active"
+    assert operate(world, action="revoke", session=reference(phone))["ended_now"]
+    assert world.telemetry.counted("InternalErrors") == 0
 
 
 def test_neighbours_of_another_form_do_not_look_like_an_outage_to_a_mass_sign_out(world: World) -> None:

@@ -187,7 +187,7 @@ class TestTheAlarms:
         assert watched["Period"] == 60
         told = set(re.findall(r"kms:(\w+)", watched["AlarmDescription"]))
         # The function names the stack's key and no other, and the key's use never changes.
-        assert told == seal._NOT_OPENED - {"InvalidKeyUsageException"}
+        assert told == seal.FINAL - {"InvalidKeyUsageException"}
 
     def test_cleanup_alarms_long_before_its_records_are_given_up(self) -> None:
         (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()

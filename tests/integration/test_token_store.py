@@ -159,3 +159,26 @@ def test_a_sign_in_fails_without_a_trace_of_a_secret_if_kms_refuses(row_world: W
     assert answer.query["error"] == "temporarily_unavailable"
     (row,) = [row for row in row_world.rows() if row.get("status") == {"S": "failed"}]
     assert not may_have_a_secret(row)
+
+
+def test_nobody_waits_at_a_sign_in_for_a_right_that_is_missing(row_world: World) -> None:
+    phone = row_world.phone()
+    began = row_world.clock.time
+    with row_world.aws.failing("Encrypt", "access_denied"):
+        answer = phone.callback(phone.approve(phone.authorize()))
+    assert answer.query["error"] == "server_error"
+    assert row_world.clock.time - began < 1
+    assert row_world.aws.made.count("kms:Encrypt") == 1
+
+
+def test_a_sign_in_names_the_store_itself_whatever_its_row_said_before(world: World) -> None:
+    phone = world.phone()
+    returning = phone.approve(phone.authorize())
+    world.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"session_id": {"S": phone.session_id}},
+        UpdateExpression="SET token_store = :row",
+        ExpressionAttributeValues={":row": {"S": "row"}},
+    )
+    assert phone.redeem(phone.callback(returning).query["code"]).status == 200
+    assert "sealed" not in item(world, phone)

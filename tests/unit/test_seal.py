@@ -20,7 +20,7 @@ from moto import mock_aws
 from oauth_broker.errors import SealNotOpened, ServiceUnavailable
 from oauth_broker.secret import Secret, session_reference
 from oauth_broker.sessions.row import SignIn
-from oauth_broker.sessions.seal import _COMPRESSED, _NOT_OPENED, Purpose, Seal
+from oauth_broker.sessions.seal import _COMPRESSED, FINAL, Purpose, Seal
 from oauth_broker.sessions.session_secret import SessionSecret
 from tests.support.client_error import client_error
 from tests.support.drawn import secret_texts
@@ -201,6 +201,26 @@ def test_a_spoilt_part_is_busy(seal: Seal, purpose: Purpose, spoil: Any) -> None
         opened(seal, (spoil(part),), purpose)
 
 
+def test_a_sealing_goes_on_with_the_part_that_failed(seal: Seal, kms: Kms, purpose: Purpose) -> None:
+    secret = incompressible(8193)
+    sealed: list[bytes] = []
+    fails = iter([False, True, False, True, True, False])
+    encrypt = kms.encrypt
+
+    def sometimes(**parameters: Any) -> Any:
+        if next(fails):
+            raise client_error("ThrottlingException")
+        return encrypt(**parameters)
+
+    kms.encrypt = sometimes  # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(ServiceUnavailable):
+            seal.seal(ROW, secret, purpose, sealed)
+    parts = seal.seal(ROW, secret, purpose, sealed)
+    assert [name for name, _ in kms.calls] == ["encrypt"] * 3
+    assert opened(seal, parts, purpose) == secret
+
+
 def test_nothing_at_all_is_busy(seal: Seal, purpose: Purpose) -> None:
     with pytest.raises(ServiceUnavailable):
         opened(seal, (), purpose)
@@ -238,7 +258,7 @@ def test_every_failure_of_kms_is_busy(failure: Exception, purpose: Purpose) -> N
         assert "canary" not in str(raised.value)
 
 
-@pytest.mark.parametrize("code", sorted(_NOT_OPENED))
+@pytest.mark.parametrize("code", sorted(FINAL))
 def test_an_answer_that_no_repetition_changes_is_told_apart(code: str, purpose: Purpose) -> None:
     seal = Seal(lambda: Failing(client_error(code)), "key")
     with pytest.raises(SealNotOpened, match=f"kms:{code}") as raised:

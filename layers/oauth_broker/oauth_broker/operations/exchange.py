@@ -162,7 +162,7 @@ class Exchange:
             secret_version=stored.version,
             access_expires_at=stored.secret.access_expires_at,
             token_scope=row.scope,
-            token_store=IN_ROW if self._stores_in_row else row.token_store,
+            token_store=IN_ROW if self._stores_in_row else "",
             sealed=stored.sealed,
         )
         self._backoff.until_done(

@@ -203,9 +203,10 @@ def read_item(client: DynamoDbClient, table_name: str, key: dict[str, Any]) -> d
 def conditional_write(write: Callable[..., Any], **parameters: Any) -> Write:
     """Call ``write``, a client's ``put_item`` or ``update_item``, with a ``ConditionExpression``.
 
-    Raises ServiceUnavailable if DynamoDB fails. A failed condition is no failure of DynamoDB.
+    Raises ServiceUnavailable if DynamoDB fails. A failed condition is no failure of DynamoDB. Our own expressions never
+    change, so DynamoDB finds one invalid only for the item that it meets: no repetition helps.
     """
-    with translated("dynamodb"):
+    with translated("dynamodb", final=("ValidationException",)):
         try:
             answer = write(ReturnValuesOnConditionCheckFailure="ALL_OLD", **parameters)
         except ClientError as error:

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 from typing import Any, Literal
 
-from oauth_broker.errors import BrokerError
+from oauth_broker.errors import BrokerError, ServiceUnavailable
 from oauth_broker.runtime.aws import DynamoDbClient, Write, conditional_write, read_item
-from oauth_broker.sessions.row import SignIn, Value, from_item, to_item, to_value
+from oauth_broker.sessions.row import MALFORMED_ROW, SignIn, Value, from_item, to_item, to_value
 
 _ONE_MORE_ENTRY = "timeline = list_append(if_not_exists(timeline, :none), :entry)"
 
@@ -39,6 +39,20 @@ def _refuse_unless(already_applied: Callable[[SignIn], bool], write: Write) -> N
         raise ConditionFailed(found)
 
 
+def _written(write: Callable[..., Any], **parameters: Any) -> Write:
+    """Call ``write`` with a condition.
+
+    If DynamoDB cannot apply an update to a row of another form, or to one that would grow too long, then somebody has
+    written the row by other means. This must not look like an outage of DynamoDB.
+    """
+    try:
+        return conditional_write(write, **parameters)
+    except ServiceUnavailable as failure:
+        if failure.retriable:
+            raise
+        raise ServiceUnavailable(MALFORMED_ROW, retriable=False) from failure
+
+
 class Rows:
     """The rows of the table.
 
@@ -60,7 +74,7 @@ class Rows:
         The SDK may give up a write and repeat it, and the first attempt may land late, at any time of the sign-in or of
         its session. Over the row of that time it would bring an ended session back, or throw a live one away.
         """
-        write = conditional_write(
+        write = _written(
             self._client.put_item,
             TableName=self._table_name,
             Item=to_item(row),
@@ -125,7 +139,7 @@ class Rows:
         names = {f"#{name}": name for name in re.findall(r"#(\w+)", f"{update} {condition}")}
         # DynamoDB refuses an empty map of names.
         optional = {"ExpressionAttributeNames": names} if names else {}
-        write = conditional_write(
+        write = _written(
             self._client.update_item,
             TableName=self._table_name,
             Key={"session_id": {"S": session_id}},

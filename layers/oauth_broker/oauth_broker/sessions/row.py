@@ -118,7 +118,7 @@ def from_item(item: dict[str, Any]) -> SignIn:
         if kind == "N":
             return float(found) if name in _FRACTIONAL else int(found)
         if kind == "L":
-            return tuple(part["S"] if "S" in part else bytes(part["B"]) for part in found)
+            return tuple(part["S"] if name == "timeline" else bytes(part["B"]) for part in found)
         return found
 
     try:
@@ -203,8 +203,9 @@ class TimelineEntry:
 
 
 def timeline_entries(timeline: tuple[str, ...]) -> list[TimelineEntry]:
-    """Read a timeline, the oldest entry first."""
-    return [TimelineEntry(int(at), *_split(what)) for at, _, what in (text.partition(" ") for text in timeline)]
+    """Read a timeline, the oldest entry first. A text that the broker cannot have written is left out."""
+    parts = [text.partition(" ") for text in timeline]
+    return [TimelineEntry(int(at), *_split(what)) for at, _, what in parts if at.isascii() and at.isdecimal()]
 
 
 def _what(text: str) -> str:

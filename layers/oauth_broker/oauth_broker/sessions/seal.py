@@ -14,7 +14,7 @@ the encryption context of its sealing, so a seal opens in no other row, for no o
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Literal
 
 from oauth_broker.errors import SealNotOpened, ServiceUnavailable
@@ -35,9 +35,9 @@ _PLAIN = b"{"
 _LEVEL = 6
 # Secrets Manager's limit for one value, and so the longest secret that anybody stores.
 _MAX_SECRET_BYTES = 64 * 1024
-# KMS' answers to Decrypt that no repetition changes: the ciphertext or its context is another one, the key is another,
-# disabled, about to be deleted or gone, or the function has no right.
-_NOT_OPENED = frozenset(
+# KMS' answers that no repetition changes: the ciphertext or its context is another one, the key is another, disabled,
+# about to be deleted or gone, or the function has no right.
+FINAL = frozenset(
     {
         "InvalidCiphertextException",
         "IncorrectKeyException",
@@ -65,28 +65,35 @@ class Seal:
         self._made: KmsClient | None = None
         self._key_id = key_id
 
-    def seal(self, row: SignIn, secret: SessionSecret, purpose: Purpose) -> tuple[bytes, ...]:
+    def seal(
+        self,
+        row: SignIn,
+        secret: SessionSecret,
+        purpose: Purpose,
+        sealed: list[bytes] | None = None,
+        final: Container[str] = (),
+    ) -> tuple[bytes, ...]:
         """Return the sealed parts of ``secret``, for the write that commits the row's fence.
 
-        Each part is bound to its purpose, the session, its app, that fence, and its place among the parts.
+        Each part is bound to its purpose, the session, its app, that fence, and its place among the parts. ``sealed``
+        has the parts of earlier tries of this sealing, and this method adds to it. A failure is retriable unless its
+        error code is one of ``final``.
         """
         data = _COMPRESSED + zlib.compress(secret.to_json().encode(), _LEVEL)
         parts = [data[start : start + _PART_BYTES] for start in range(0, len(data), _PART_BYTES)]
-        with translated("kms"):
-            return tuple(
-                self.client().encrypt(
-                    KeyId=self._key_id,
-                    Plaintext=part,
-                    EncryptionContext=_context(row, purpose, row.fence, index, len(parts)),
-                )["CiphertextBlob"]
-                for index, part in enumerate(parts)
-            )
+        sealed = [] if sealed is None else sealed
+        with translated("kms", final):
+            for index in range(len(sealed), len(parts)):
+                context = _context(row, purpose, row.fence, index, len(parts))
+                answer = self.client().encrypt(KeyId=self._key_id, Plaintext=parts[index], EncryptionContext=context)
+                sealed.append(answer["CiphertextBlob"])
+        return tuple(sealed)
 
     def open(self, row: SignIn, purpose: Purpose) -> SessionSecret:
         """Open the parts in the row, bound to its committed fence. Raises SealNotOpened if no repetition can help."""
         sealed = row.sealed if purpose == "row" else row.escrow
         try:
-            with translated("kms", _NOT_OPENED):
+            with translated("kms", FINAL):
                 data = b"".join(
                     self.client().decrypt(
                         KeyId=self._key_id,

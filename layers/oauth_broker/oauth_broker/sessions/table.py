@@ -97,7 +97,9 @@ class SignIns(Rows):
             " secret_version = :secret_version, access_expires_at = :access_expires_at,"
             " token_scope = :token_scope, fence = :zero, committed_fence = :zero"
             + (", token_store = :token_store, sealed = :sealed" if in_row else "")
-            + " REMOVE code_verifier, lease_until",
+            + " REMOVE code_verifier, lease_until"
+            # Nobody else may have said where the tokens are: cleanup would leave the secret behind.
+            + ("" if in_row else ", token_store, sealed"),
             "#status = :claimed AND lease_id = :lease_id AND expires_at > :now",
             # Whatever the state of the row is by now, only this worker gives it this code.
             lambda found: found.code_hash == row.code_hash,

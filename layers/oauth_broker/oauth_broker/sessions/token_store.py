@@ -15,7 +15,7 @@ from oauth_broker.oauth.tokens import secret_version
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.row import IN_ROW, SignIn
-from oauth_broker.sessions.seal import Seal
+from oauth_broker.sessions.seal import FINAL, Seal
 from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.sessions.table import SignIns
@@ -69,11 +69,12 @@ class TokenStore:
     def create_in_row(self, row: SignIn, secret: SessionSecret) -> StoredTokens:
         """Seal the first tokens of a claimed sign-in for its row. Repeating it is safe.
 
+        The failure is not retriable if the key does not serve: the person need not wait for it to the end.
         Nobody ever writes the version of fence -1. A release that knows no seal therefore finds no tokens and answers
         503; it neither calls Aries nor ends the session.
         """
         version = secret_version(row.session_id, -1)
-        return StoredTokens(secret, version, sealed=self._seal.seal(row, secret, "row"))
+        return StoredTokens(secret, version, sealed=self._seal.seal(row, secret, "row", final=FINAL))
 
     def committed(self, row: SignIn) -> SessionSecret:
         """Return the tokens that the row committed.
@@ -147,10 +148,11 @@ class TokenStore:
         Tries both until the time left is short enough for the commit alone. Raises ServiceUnavailable if both fail.
         For a session in the row, the commit always carries the answer.
         """
+        parts: list[bytes] = []
         if row.token_store == IN_ROW:
             self._cannot_seal = True
             sealed = self._backoff.until_done(
-                lambda: self._seal.seal(row, secret, "row"), lambda: invocation.remaining() - AWS_CALL_SECONDS
+                lambda: self._seal.seal(row, secret, "row", parts), lambda: invocation.remaining() - AWS_CALL_SECONDS
             )
             self._cannot_seal = False
             return StoredTokens(secret, row.secret_version, sealed=sealed)
@@ -164,7 +166,7 @@ class TokenStore:
                     store_may_take_it, last = failure.retriable, failure
             if not store_may_take_it or self._clock.now() >= seal_at:
                 try:
-                    sealed = self._seal.seal(row, secret, "escrow")
+                    sealed = self._seal.seal(row, secret, "escrow", parts)
                 except ServiceUnavailable as failure:
                     last = failure
                 else:
