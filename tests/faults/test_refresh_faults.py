@@ -21,7 +21,7 @@ from tests.support.client_error import client_error
 from tests.support.deployment import GRACE
 from tests.support.lambda_context import FUNCTION_SECONDS
 from tests.support.leases import LEASE_SECONDS
-from tests.support.long import long_but
+from tests.support.long import long, long_but
 
 ROTATIONS = ("strict", "grace", "family")
 # The app comes back once a lease may have expired, within the grace, or well after the grace.
@@ -189,7 +189,8 @@ def test_a_single_fault_loses_the_session_in_the_one_window_and_nowhere_else(
 
 
 @pytest.mark.parametrize(
-    ("variant", "more"), [("revoke", set()), ("limited", {"get_item"}), ("paused", {"cut-offs update_item"})]
+    ("variant", "more"),
+    [("paused", {"cut-offs update_item"}), *long(("revoke", set()), ("limited", {"get_item"}))],
 )
 def test_a_single_fault_loses_no_more_where_late_retries_or_addresses_are_limited_or_aries_has_refused_others(
     numbers: Callable[[str], None], variant: str, more: set[str]

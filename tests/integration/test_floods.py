@@ -189,6 +189,7 @@ class TestFinishedSignIns:
         assert phone.callback(returning) == answer
         assert hourly.aries.token_calls == FINISHED
 
+    @pytest.mark.long
     def test_nobody_else_notices(self, hourly: World) -> None:
         active = hourly.signed_in()
         signs_in_by_script(hourly, FINISHED + 15)
@@ -198,6 +199,7 @@ class TestFinishedSignIns:
         assert active.refresh().status == 200
         assert active.revoke().status == 200
 
+    @pytest.mark.long
     def test_it_lets_go_one_sign_in_at_a_time_and_after_an_hour_altogether(self, hourly: World) -> None:
         signs_in_by_script(hourly, FINISHED + 15)
         hourly.clock.time += 3600 / FINISHED

@@ -165,6 +165,7 @@ def test_a_source_that_is_out_of_tries_gets_the_same_answer_as_a_session_expires
     assert set(answers) == {INVALID_GRANT}
 
 
+@pytest.mark.long
 def test_a_refresh_of_a_session_that_expires_is_answered_or_refused(world: World, clock: ExpiringClock) -> None:
     answers = answers_as_it_expires(world, clock, world.refreshable, lambda phone: told(phone.refresh()))
     assert set(answers) == {TOKENS, INVALID_GRANT}

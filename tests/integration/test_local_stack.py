@@ -273,6 +273,7 @@ def test_without_a_client_secret_a_sign_in_gets_no_refresh_token() -> None:
         assert "refresh_token" not in redeem(stack, *come_back(stack))
 
 
+@pytest.mark.long
 def test_a_stack_that_is_reached_by_other_names_is_the_issuer_and_aries_by_those() -> None:
     base = five_free_ports()
     with LocalStack(

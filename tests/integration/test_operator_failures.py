@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.aws_calls import ProcessDied
-from tests.support.deployment import ARIES_CLIENT_SECRET, TABLE
+from tests.support.deployment import ARIES_CLIENT_SECRET
 from tests.support.functions import ROOT
 from tests.support.long import long_but
 from tests.support.operator import KINDS, assert_none_is_seen, at_call, audited, operate, reference, secrets_of
@@ -99,13 +99,12 @@ def test_with_broken_settings_nothing_is_done_and_it_is_said_which_one_is_wrong(
 
 def test_a_bug_is_answered_without_its_words_and_noted(world: World) -> None:
     phone = world.signed_in()
-    world.dynamodb.update_item(
-        TableName=TABLE,
-        Key={"session_id": {"S": phone.session_id}},
-        UpdateExpression="SET timeline = :odd",
-        ExpressionAttributeValues={":odd": {"L": [{"S": "canary"}]}},
-    )
-    answer = operate(world, action="session", session=reference(phone))
+
+    def stumble() -> None:
+        raise KeyError("canary")
+
+    with world.aws.visited("Query", stumble):
+        answer = operate(world, action="session", session=reference(phone))
     assert answer["error"] == "internal_error"
     assert answer["request_id"]
     assert "canary" not in json.dumps([answer, world.telemetry.lines])

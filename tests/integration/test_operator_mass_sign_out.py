@@ -24,6 +24,7 @@ from tests.support.aws_calls import NOT_APPLIED, ProcessDied
 from tests.support.deployment import CLIENT_ID, GRACE, OTHER_CLIENT_ID, PREFIX, TABLE
 from tests.support.functions import ROOT
 from tests.support.lambda_context import FUNCTION_SECONDS
+from tests.support.long import long
 from tests.support.operator import (
     EVERYONE,
     KINDS,
@@ -274,6 +275,7 @@ def test_sessions_in_the_row_take_no_call_of_secrets_manager_and_have_a_pace_of_
     assert statuses(world) == ["revoked"] * 60
 
 
+@pytest.mark.long
 def test_in_a_table_with_both_kinds_of_sessions_the_pace_of_the_deletions_counts_deletions_alone(world: World) -> None:
     populate(world, 60, **IN_ROW)
     populate(world, 10)
@@ -285,6 +287,7 @@ def test_in_a_table_with_both_kinds_of_sessions_the_pace_of_the_deletions_counts
     assert session_secrets(world) == []
 
 
+@pytest.mark.long
 def test_a_flood_of_sign_ins_that_nobody_claimed_costs_a_sweep_no_deletion(world: World) -> None:
     """Anybody may begin sign-ins, and DynamoDB deletes the rows of the old ones late."""
     phone, now = world.signed_in(), world.clock.time
@@ -307,7 +310,7 @@ def test_the_pace_of_updates_leaves_half_of_a_partition_to_the_apps() -> None:
 
 
 # The pace, and the words of docs/operate.md.
-PACES = [(DELETIONS_PER_SECOND, {}, "14 hours", 57), (UPDATES_PER_SECOND, IN_ROW, "3 hours", 12)]
+PACES = [(DELETIONS_PER_SECOND, {}, "14 hours", 57), *long((UPDATES_PER_SECOND, IN_ROW, "3 hours", 12))]
 
 
 @pytest.mark.parametrize(("pace", "attributes", "hours", "invocations"), PACES, ids=["secrets", "row"])
@@ -352,6 +355,7 @@ def test_a_thousand_sessions_are_signed_out_by_commands_that_answer_before_their
 # Failures at any call.
 
 
+@pytest.mark.long
 def test_it_goes_on_where_a_process_died(world: World) -> None:
     populate(world, PAGE_ROWS + 20)
     # In the second page.
@@ -539,6 +543,7 @@ def test_the_next_command_takes_the_sign_ins_under_way_and_this_one_tries_each_r
 # Two sweeps at once.
 
 
+@pytest.mark.long
 def test_the_slower_of_two_workers_stops_and_does_no_harm(world: World) -> None:
     count = PAGE_ROWS + 10
     populate(world, count)

@@ -135,6 +135,7 @@ def test_every_combination_of_conditions_is_judged_as_it_should_be() -> None:
     assert seen == set(Verdict)
 
 
+@pytest.mark.long
 def test_only_a_holder_of_one_of_the_two_tokens_learns_of_a_lease_of_a_rotation_or_of_a_scope() -> None:
     told: dict[tuple[object, ...], set[Verdict]] = {}
     for case in every_case():
@@ -154,6 +155,7 @@ def test_only_a_holder_of_one_of_the_two_tokens_learns_of_a_lease_of_a_rotation_
     assert all(len(verdicts) == 1 for verdicts in outsiders)
 
 
+@pytest.mark.long
 def test_a_lease_never_keeps_a_replay_or_a_refusal_waiting() -> None:
     for case in every_case():
         if not case.leased and case.verdict is not Verdict.READY:
