@@ -305,7 +305,7 @@ def storing_under_a_version_that_no_fence_leads_to(patch: Patch) -> None:
 
 
 def nothing_sealed_if_secrets_manager_refuses(patch: Patch) -> None:
-    def refuse(self: Seal, *given: Any) -> Any:
+    def refuse(self: Seal, *given: Any, **final: Any) -> Any:
         raise ServiceUnavailable("kms:refused", retriable=False)
 
     patch.setattr(Seal, "seal", refuse)
@@ -455,7 +455,11 @@ def pausing_before_a_success_is_known(patch: Patch) -> None:
 
 def sealing_under_the_committed_fence(patch: Patch) -> None:
     seal = Seal.seal
-    patch.setattr(Seal, "seal", lambda self, row, *given: seal(self, replace(row, fence=row.committed_fence), *given))
+
+    def under_the_committed_fence(self: Seal, row: SignIn, *given: Any, **final: Any) -> tuple[bytes, ...]:
+        return seal(self, replace(row, fence=row.committed_fence), *given, **final)
+
+    patch.setattr(Seal, "seal", under_the_committed_fence)
 
 
 def sealing_for_any_session(patch: Patch) -> None:
