@@ -30,7 +30,7 @@ _SEALS_SLOWLY = """
 from oauth_broker.sessions.seal import Seal
 
 seal = Seal.seal
-Seal.seal = lambda self, *of: [sum(range(1_000_000)), seal(self, *of)][1]
+Seal.seal = lambda self, *of, **more: [sum(range(1_000_000)), seal(self, *of, **more)][1]
 """
 _OPENS_TWICE = """
 from oauth_broker.sessions.seal import Seal
