@@ -51,7 +51,7 @@ def in_turns(starts: ColdStarts, names: Sequence[str], rounds: int) -> Rounds:
     for number in range(rounds):
         for name in names:
             if starts.age > SIGN_IN_SECONDS:
-                starts.prepare(names)
+                starts.prepare()
             at_each_depth: tuple[Kind, ...] = ("ours", "row", "floor") if name in IN_ROW else ("ours", "floor")
             of_round: dict[Kind, list[ColdStart]] = {kind: [] for kind in at_each_depth}
             for depth in DEPTHS:

@@ -7,7 +7,7 @@ import math
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +102,7 @@ class ColdStarts:
         """Return the seconds since the sign-ins."""
         return time.monotonic() - self._prepared_at
 
-    def prepare(self, names: Sequence[str]) -> None:
+    def prepare(self) -> None:
         """Sign people in, and record the requests and answers of each function. Stored rows expire."""
         self._prepared_at = time.monotonic()
         for store in BUDGETS:
@@ -110,7 +110,7 @@ class ColdStarts:
             self._runner.restart(_logical("callback"), TOKEN_STORE=store)
             self._events |= {(store, name): event for name, event in first_requests(self._stack).items()}
         self._stand_in.record()
-        for name in names:
+        for name in NEEDS:
             self._record("ours", name)
             if name in IN_ROW:
                 self._record("row", name)

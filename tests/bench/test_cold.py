@@ -8,19 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.cold import FLOOR_BARS, in_turns, to_section
+from tests.bench.cold import FLOOR_BARS, SIGN_IN_SECONDS, in_turns, to_section
 from tests.bench.cold_memory import MEMORY_SIZES, figures
-from tests.bench.cold_starts import NEEDS, ColdStart, ColdStarts, Kind, WrongStart, cold_starts
+from tests.bench.cold_starts import ColdStart, ColdStarts, Kind, WrongStart, cold_starts
 from tests.built.artifacts import BUILT
 
 pytestmark = pytest.mark.bench
 
 
 @pytest.fixture(scope="module")
-def starts() -> Iterator[ColdStarts]:
+def shared() -> Iterator[ColdStarts]:
     with cold_starts() as made:
-        made.prepare(list(NEEDS))
         yield made
+
+
+@pytest.fixture
+def starts(shared: ColdStarts) -> ColdStarts:
+    if shared.age > SIGN_IN_SECONDS:
+        shared.prepare()
+    return shared
 
 
 def test_each_function_is_asked_for_what_makes_it_call_all_that_it_needs(starts: ColdStarts) -> None:
@@ -53,7 +59,8 @@ def test_all_three_kinds_of_every_round_are_in_the_table(starts: ColdStarts) -> 
 
 
 def test_a_function_with_tokens_in_the_row_is_beside_the_same_with_secrets(starts: ColdStarts) -> None:
-    section = to_section(in_turns(starts, ["token"], rounds=1))
+    # As many rounds as `make bench` has: another process can slow down one of them by more than the bar.
+    section = to_section(in_turns(starts, ["token"], rounds=5))
     (limit,) = (limit for limit in section.limits if "tokens in the row" in limit.name)
     assert limit.name.startswith("token ")
     # One client more takes some time, and no other difference takes as much as its bar.
