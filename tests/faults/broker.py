@@ -160,6 +160,8 @@ class Broker:
     rotation: Any = "strict"
     seam: Seam = field(default_factory=Seam)
     settings: Settings = SETTINGS
+    # The life of Aries' access tokens.
+    access_token_seconds: int = 3600
 
     def __post_init__(self) -> None:
         self.clock = VirtualClock()
@@ -172,6 +174,7 @@ class Broker:
             [CALLBACK_URI],
             scopes=SCOPES,
             rotation=self.rotation,
+            access_token_seconds=self.access_token_seconds,
             grace_seconds=ARIES_GRACE_SECONDS,
             now=self.clock.now,
         )
@@ -209,7 +212,7 @@ class Broker:
         self.sign_ins, self.secret_store, self.store = parts.sign_ins, parts.secret_store, parts.token_store
         self.session_end, self.not_before = parts.session_end, parts.not_before
         self.authorize, self.callback, self.redeem = parts.authorize, parts.callback, parts.redeem
-        self.refresh, self.revoke = parts.refresh, parts.revoke
+        self.refresh, self.revoke, self.access = parts.refresh, parts.revoke, parts.access
 
     def warm_up(self) -> None:
         """Fill the caches of the process: the not-before times and the client secret."""
@@ -237,11 +240,13 @@ class Broker:
     def committed(self, session_id: str) -> SessionSecret | None:
         """Return the secret that the row names as committed, or None if it is missing."""
         row = self.row(session_id)
-        if row is None:
-            return None
+        return self.tokens_of(row) if row else None
+
+    def tokens_of(self, row: SignIn) -> SessionSecret | None:
+        """Return the tokens that a row names as committed, or None if they are missing."""
         if sealed := row.sealed or row.escrow:
             return _unsealed(sealed)
-        return self.versions(session_id).get(row.secret_version)
+        return self.versions(row.session_id).get(row.secret_version)
 
     def is_aries_newest_stored(self, session_id: str) -> bool:
         """Tell whether our stores hold the newest refresh token that Aries committed for the session."""
@@ -293,6 +298,8 @@ class Result:
 
     kind: str
     answer: TokenResponse | None = None
+    # The answer to a caller that holds no refresh token.
+    tokens: SessionSecret | None = None
     # If ``kind`` is 503, the app comes back after so many seconds.
     retry_after: float = 0
 
@@ -322,6 +329,37 @@ class Session:
             if adopt and result.answer.refresh_token is not None:
                 self.token = result.answer.refresh_token.reveal()
         return result
+
+    def renew(
+        self,
+        enough_seconds: int = 3600,
+        *,
+        client: Client = CLIENT,
+        is_proof_of: Callable[[SessionSecret], bool] | None = None,
+        via: Broker | None = None,
+    ) -> Result:
+        """Ask for an access token as a caller does that holds no refresh token. Its right is the session's own key."""
+        broker = via or self.broker
+        proves = is_proof_of or self.has_key
+        result = observe(lambda: broker.access(client, self.session_id, enough_seconds, proves, broker.invocation()))
+        if result.tokens is not None:
+            self.assert_was_committed(result.tokens)
+        return result
+
+    def has_key(self, secret: SessionSecret) -> bool:
+        """Tell whether the secret has the key that made the app's token."""
+        parsed = RefreshToken.parse(Secret(self.token))
+        return parsed is not None and parsed.is_authentic(secret.session_key)
+
+    def assert_was_committed(self, tokens: SessionSecret) -> None:
+        """G2: some row has committed to the answer, unless the session has ended since."""
+        if self.broker.dynamodb.items[self.session_id]["status"]["S"] != "active":
+            return
+        rows = [access.item for access in self.broker.dynamodb.log]
+        items = [self.broker.dynamodb.items[self.session_id], *(item for item in rows if item)]
+        mine = (from_item(item) for item in items if item["session_id"]["S"] == self.session_id)
+        if not any(self.broker.tokens_of(row) == tokens for row in mine):
+            raise Violation("G2: something was answered that no row has committed")
 
     def revoke(self, token: str | None = None, *, via: Broker | None = None) -> Result:
         broker = via or self.broker
@@ -364,6 +402,8 @@ def observe(operation: Any) -> Result:
         return Result("503", retry_after=unavailable.retry_after)
     except OAuthError as error:
         return Result(error.code)
+    if isinstance(answer, SessionSecret):
+        return Result("200", tokens=answer)
     return Result("200", answer if isinstance(answer, TokenResponse) else None)
 
 
@@ -440,6 +480,11 @@ def signed_in(broker: Broker) -> Session:
     assert result.answer.refresh_token is not None
     broker.clock.time += GRACE + 1
     return Session(broker, browser.session_id, result.answer.refresh_token.reveal(), result.answer)
+
+
+def near_its_end(broker: Broker, *, before: float = 600) -> None:
+    """Let time pass until so many seconds are left of an access token that Aries has just granted."""
+    broker.clock.time += broker.access_token_seconds - before
 
 
 def in_turn(faults: Iterable[Any]) -> dict[int, Any]:

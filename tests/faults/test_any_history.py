@@ -6,12 +6,14 @@ every history that contradicts the reference: the session is alive, or it ended 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.faults.broker import STORES, Broker, Session, Store, settings_of, signed_in
+from tests.faults.broker import STORES, Broker, Result, Session, Store, settings_of, signed_in
 from tests.faults.seam import Fault, Kind
 from tests.support.deployment import GRACE
 from tests.support.leases import LEASE_SECONDS
@@ -60,12 +62,24 @@ class History(RuleBasedStateMachine):
 
     @rule(fault=FAULTS, lost=st.booleans())
     def refresh_under_a_fault(self, fault: Fault, lost: bool) -> None:
+        self._refreshed(self._under(fault, lambda: self.session.refresh(adopt=not lost)))
+
+    def _under(self, fault: Fault, operation: Callable[[], Result]) -> str:
         seam = self.broker.seam
         at = len(seam.calls) + fault.at
         seam.faults = {at: Fault(at, fault.kind, fault.delay)}
-        kind = self.session.refresh(adopt=not lost).kind
+        kind = operation().kind
         seam.faults = {}
-        self._refreshed(kind)
+        return kind
+
+    @rule()
+    def renew(self) -> None:
+        """A caller without a token asks for an access token. The session may end for the same reasons."""
+        self._refreshed(self.session.renew().kind)
+
+    @rule(fault=FAULTS)
+    def renew_under_a_fault(self, fault: Fault) -> None:
+        self._refreshed(self._under(fault, self.session.renew))
 
     @rule(seconds=SHORT)
     def wait(self, seconds: float) -> None:

@@ -22,22 +22,25 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
 
 from oauth_broker.errors import PageError, RedirectError
+from oauth_broker.sessions.row import from_item
 from oauth_broker.web.http import HttpResponse
 from tests.faults.broker import (
     DISALLOWED,
     Broker,
     Browser,
     Result,
+    Session,
     Store,
     Violation,
     code_in,
     in_turn,
+    near_its_end,
     settings_of,
     signed_in,
 )
@@ -84,6 +87,7 @@ class Pair(ABC):
 
     # True if both operations are the same.
     are_alike = False
+    access_token_seconds = 3600
 
     def __init__(self, rotation: str = "strict", first: Store = "secrets", second: Store = "secrets") -> None:
         self.rotation, self.stores = rotation, (first, second)
@@ -103,7 +107,7 @@ class Pair(ABC):
 
     def run(self, faults: dict[int, Fault], given: tuple[int, ...]) -> Scheduler:
         first, second = self.stores
-        broker = Broker(self.rotation, settings=settings_of(first))
+        broker = Broker(self.rotation, settings=settings_of(first), access_token_seconds=self.access_token_seconds)
         other = broker.beside(second)
         operations = self.prepare(broker, other)
         broker.warm_up()
@@ -269,10 +273,113 @@ class TwoRedemptions(Pair):
             raise Violation("after all faults a new sign-in did not work")
 
 
+class TwoRenewals(Pair):
+    """Two renewals by callers without a token get the same tokens, by one call to Aries."""
+
+    are_alike = True
+
+    def prepare(self, broker: Broker, other: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        self.session = signed_in(broker)
+        near_its_end(broker)
+        return self.session.renew, (lambda: self.session.renew(via=other))
+
+    def check(self, broker: Broker, first: Result, second: Result) -> None:
+        check_rotations(broker, self.session)
+        undisturbed = not broker.seam.injected
+        kinds = (first.kind, second.kind)
+        if undisturbed and (kinds != ("200", "200") or first.tokens != second.tokens):
+            raise Violation(f"two renewals at once were answered {kinds}")
+        if undisturbed and broker.seam.calls.count("Aries") != 1:
+            raise Violation("two renewals at once were not one")
+        broker.let_pass(LEASE_SECONDS)
+        self.check_life(broker)
+
+    def check_life(self, broker: Broker) -> None:
+        """Renew and refresh after all faults. A session is lost only in the window."""
+        renewed = self.session.renew().kind
+        if renewed not in ("200", "invalid_grant"):
+            raise Violation(f"G5: a renewal after all faults ended in {renewed}")
+        if not recovers(broker, self.session):
+            self.lost += 1
+            if not broker.aries.refused_what_was_lost or self.rotation == "grace":
+                raise Violation(f"G4: lost outside the window: {broker.seam.injected}")
+
+
+class RenewalAndRefresh(TwoRenewals):
+    """A renewal and the app's refresh: at most two calls to Aries, and the app's tokens are as without the renewal."""
+
+    are_alike = False
+
+    def prepare(self, broker: Broker, other: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        self.session = signed_in(broker)
+        near_its_end(broker)
+        token = self.session.token
+        return self.session.renew, (lambda: self.session.refresh(token, via=other))
+
+    def check(self, broker: Broker, renewed: Result, refreshed: Result) -> None:
+        check_rotations(broker, self.session)
+        if not broker.seam.injected and (renewed.kind, refreshed.kind) != ("200", "200"):
+            raise Violation(f"a renewal beside a refresh: {renewed.kind}, {refreshed.kind}")
+        if not broker.seam.injected and broker.seam.calls.count("Aries") > 2:
+            raise Violation("a renewal beside a refresh asked Aries more than twice")
+        broker.let_pass(LEASE_SECONDS)
+        self.check_life(broker)
+
+
+class RenewalAndReplay(RenewalAndRefresh):
+    """A renewal and a repeated refresh, within the grace of a rotation, of tokens that live for seconds."""
+
+    access_token_seconds = 3
+
+    def prepare(self, broker: Broker, other: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        self.session = signed_in(broker)
+        token = self.session.token
+        rotated = self.session.refresh()
+        assert rotated.answer is not None
+        self.rotated = rotated.answer
+        broker.let_pass(2)
+        return self.session.renew, (lambda: self.session.refresh(token, adopt=False, via=other))
+
+    def check(self, broker: Broker, renewed: Result, refreshed: Result) -> None:
+        if refreshed.answer is not None:
+            again, before = refreshed.answer, self.rotated
+            if again.refresh_token != before.refresh_token:
+                raise Violation("G6: a repeated refresh was answered with another refresh token")
+            if again.secret.access_expires_at < before.secret.access_expires_at:
+                raise Violation("G6: a repeated refresh was answered with an older access token")
+        super().check(broker, renewed, refreshed)
+
+
+class RenewalAndRevoke(RefreshAndRevoke):
+    """If a renewal commits, or reads the row, after the sign-out's update, it must not answer with tokens (G3)."""
+
+    def prepare(self, broker: Broker, other: Broker) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        self.session = signed_in(broker)
+        near_its_end(broker)
+        token = self.session.token
+        return self.session.renew, (lambda: self.session.revoke(token, via=other))
+
+    def check(self, broker: Broker, refreshed: Result, revoked: Result) -> None:
+        super().check(broker, refreshed, revoked)
+        if self.session.renew().kind != "invalid_grant":
+            raise Violation("a session was renewed after its end")
+
+
+def check_rotations(broker: Broker, session: Session) -> None:
+    """G9: only a rotation by the app changes a token of the app's, and it changes them all."""
+    items = [access.item for access in broker.dynamodb.log if access.applied and access.item]
+    rows = [from_item(item) for item in items if item["session_id"]["S"] == session.session_id]
+    for before, after in pairwise(rows):
+        held = [(row.handle_hash, row.previous_hash, row.rotated_at) for row in (before, after)]
+        if (held[0] != held[1]) != (after.generation == before.generation + 1):
+            raise Violation("G9: a token of the app's changed without a rotation")
+
+
 def pairs() -> list[Pair]:
     """Return each pair once, new: a pair counts its own schedules."""
     refreshes = [TwoRefreshes(rotation) for rotation in ROTATIONS]
-    return [*refreshes, RefreshAndRevoke(), RefreshAndRemovedScope(), TwoCallbacks(), TwoRedemptions()]
+    renewals = [TwoRenewals(), RenewalAndRefresh(), RenewalAndReplay(), RenewalAndRevoke()]
+    return [*refreshes, RefreshAndRevoke(), RefreshAndRemovedScope(), TwoCallbacks(), TwoRedemptions(), *renewals]
 
 
 # A table with sessions of both stores, while a deployment changes TOKEN_STORE in one process after the other.
@@ -281,14 +388,17 @@ MIXED: tuple[tuple[Store, Store], ...] = (("secrets", "row"), ("row", "secrets")
 
 def more_pairs() -> list[Pair]:
     """Return each pair of processes of which one or both begin sessions in the row."""
-    kinds = (RefreshAndRevoke, RefreshAndRemovedScope, TwoCallbacks, TwoRedemptions)
-    refreshes = [TwoRefreshes(rotation, *stores) for stores in (IN_ROW, *MIXED) for rotation in ROTATIONS]
-    return [*refreshes, *(pair("strict", *stores) for stores in (IN_ROW, *MIXED) for pair in kinds)]
+    kinds = (RefreshAndRevoke, RefreshAndRemovedScope, TwoCallbacks, TwoRedemptions, RenewalAndRevoke, RenewalAndReplay)
+    rotating = (TwoRefreshes, TwoRenewals, RenewalAndRefresh)
+    stores_of = (IN_ROW, *MIXED)
+    others = [pair(rotation) for pair in rotating[1:] for rotation in ROTATIONS[1:]]
+    in_row = [pair(rotation, *stores) for stores in stores_of for pair in rotating for rotation in ROTATIONS]
+    return [*others, *in_row, *(pair("strict", *stores) for stores in stores_of for pair in kinds)]
 
 
 def pairs_under_faults() -> list[Pair]:
     """Return those of them that `make test-coverage` runs with every fault. `make test-exhaustive` runs the others."""
-    kinds = (TwoRefreshes, RefreshAndRevoke, TwoCallbacks, TwoRedemptions)
+    kinds = (TwoRefreshes, RefreshAndRevoke, TwoCallbacks, TwoRedemptions, TwoRenewals, RenewalAndRefresh)
     return [pair("strict", *IN_ROW) for pair in kinds]
 
 

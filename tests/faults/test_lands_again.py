@@ -20,6 +20,7 @@ from tests.faults.broker import (
     Violation,
     code_in,
     in_turn,
+    near_its_end,
     settings_of,
 )
 from tests.faults.seam import Fault, Kind, may_befall
@@ -39,6 +40,8 @@ def steps(broker: Broker) -> Iterator[tuple[str, str]]:
         raise Violation("a code was not redeemed")
     session = Session(broker, browser.session_id, result.answer.refresh_token.reveal(), result.answer)
     for _ in range(2):
+        near_its_end(broker)
+        yield "renew", session.renew().kind
         broker.clock.time += GRACE + 1
         before = session.token
         yield "refresh", session.refresh().kind
@@ -55,7 +58,7 @@ UNDISTURBED = [
     ("authorize", "sent to Aries"),
     ("callback", "code"),
     ("redeem", "200"),
-    *[("refresh", "200"), ("refresh repeated", "200")] * 2,
+    *[("renew", "200"), ("refresh", "200"), ("refresh repeated", "200")] * 2,
     ("revoke", "200"),
     ("refresh after it", "invalid_grant"),
     ("revoke repeated", "200"),

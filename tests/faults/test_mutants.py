@@ -22,16 +22,17 @@ from oauth_broker.config.dialect import Outcome
 from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.oauth.tokens import secret_version
 from oauth_broker.operations import pause as pause_module
-from oauth_broker.operations import refresh as refresh_module
+from oauth_broker.operations import turn as turn_module
 from oauth_broker.operations.callback import Callback
 from oauth_broker.operations.pause import Pause
 from oauth_broker.operations.renewal import Renewal
 from oauth_broker.secret import Secret
+from oauth_broker.sessions import renewers, secret_store, verdict
 from oauth_broker.sessions import seal as seal_module
-from oauth_broker.sessions import secret_store, verdict
 from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.control_item import ControlItem
 from oauth_broker.sessions.leases import Leases
+from oauth_broker.sessions.renewers import AppRenewer, Clause, Renewer, SessionRenewer
 from oauth_broker.sessions.row import IN_ROW, SignIn
 from oauth_broker.sessions.seal import Seal
 from oauth_broker.sessions.secret_store import SecretsManagerStore
@@ -43,14 +44,28 @@ from tests.faults.scheduler import every_schedule
 from tests.faults.seam import Fault, Kind
 from tests.faults.test_holders import beside_a_refresh, play
 from tests.faults.test_interleavings import IN_ROW as BOTH_IN_ROW
-from tests.faults.test_interleavings import Pair, RefreshAndRevoke, TwoCallbacks, TwoRefreshes
+from tests.faults.test_interleavings import Pair, RefreshAndRevoke, RenewalAndRefresh, TwoCallbacks, TwoRefreshes
 from tests.faults.test_lands_again import every_landing
-from tests.faults.test_refresh_faults import REFRESH, ROW_WINDOW, WINDOW, run, single_faults
+from tests.faults.test_refresh_faults import (
+    MAX_DELAY,
+    REFRESH,
+    ROW_WINDOW,
+    WINDOW,
+    every_single,
+    run,
+    single_faults,
+)
 from tests.faults.test_refusals import (
     asking_for_a_thousand_sessions,
     asking_for_one_session,
     refused_beside_served,
 )
+from tests.faults.test_renewal_faults import (
+    a_caller_without_a_right,
+    every_late_lease,
+    previous_tokens_beside_a_backend,
+)
+from tests.faults.test_renewal_faults import run as renewal_run
 from tests.support.client_error import client_error
 from tests.support.deployment import GRACE
 from tests.support.lambda_context import FUNCTION_SECONDS
@@ -77,6 +92,14 @@ def single_in_the_row() -> None:
 def single_of_every_rotation() -> None:
     for rotation in ("strict", "grace", "family"):
         single(rotation)
+
+
+def single_of_a_renewal() -> None:
+    """Try every single fault of a renewal: exactly the faults of the window lose the session."""
+    outcomes = every_single(range(MAX_DELAY), partial(renewal_run, "family", "secrets", LEASE_SECONDS))
+    lost = {outcome.name for outcome in outcomes if outcome.lost}
+    if lost != WINDOW:
+        raise Violation(f"G4: lost: {lost}")
 
 
 PUT = REFRESH.index("put_secret_value") + 1
@@ -259,11 +282,11 @@ WITHOUT_FENCE = "#status = :active AND expires_at > :now"
 
 
 def lease_shorter_than_the_work(patch: Patch) -> None:
-    patch.setattr(refresh_module, "LEASE_MARGIN_SECONDS", -29.0)
+    patch.setattr(turn_module, "LEASE_MARGIN_SECONDS", -29.0)
 
 
 def no_lease_margin(patch: Patch) -> None:
-    patch.setattr(refresh_module, "LEASE_MARGIN_SECONDS", 0.0)
+    patch.setattr(turn_module, "LEASE_MARGIN_SECONDS", 0.0)
 
 
 def taking_a_lease_that_is_held(patch: Patch) -> None:
@@ -377,15 +400,21 @@ def claiming_after_exchanging(patch: Patch) -> None:
 
 
 def a_late_retry_that_does_not_supersede(patch: Patch) -> None:
-    commit = Leases.commit
-
-    def keep_the_lost_token(self: Leases, row: SignIn, token_hash: str, now: float) -> None:
+    def keep_the_lost_token(self: AppRenewer, row: SignIn, now: float) -> Any:
         # The token of the lost answer stays good beside the new one.
-        before = row.previous_hash == token_hash
-        lost = self._rows.find(row.session_id)
-        commit(self, row, lost.handle_hash if before and lost else token_hash, now)
+        (sets, values), condition = clauses(self, row, now)
+        if self.grant.token.has_hash(row.previous_hash):
+            values["presented"] = lost[row.session_id]
+        return (sets, values), condition
 
-    patch.setattr(Leases, "commit", keep_the_lost_token)
+    def remember(self: AppRenewer, row: SignIn, *given: Any) -> SignIn:
+        lost[row.session_id] = row.handle_hash
+        return renewed(self, row, *given)
+
+    lost: dict[str, str] = {}
+    clauses, renewed = AppRenewer.commit_clauses, AppRenewer.renewed
+    patch.setattr(AppRenewer, "commit_clauses", keep_the_lost_token)
+    patch.setattr(AppRenewer, "renewed", remember)
 
 
 def waiting_before_classifying(patch: Patch) -> None:
@@ -399,7 +428,7 @@ def waiting_before_classifying(patch: Patch) -> None:
             return Verdict.WAIT
         return Verdict.REPLAY if found is Verdict.UNKNOWN_TOKEN and id(grant) in waited else found
 
-    patch.setattr(refresh_module, "judge", wait_first)
+    patch.setattr(renewers, "judge", wait_first)
 
 
 def a_commit_that_adds(patch: Patch) -> None:
@@ -520,6 +549,61 @@ def choosing_the_store_anew_at_a_refresh(patch: Patch) -> None:
     patch.setattr(MemorySecretsManager, "put_secret_value", creating)
 
 
+def renewals_clauses(patch: Patch, changed: Callable[[SignIn, float], Clause]) -> None:
+    """Let the commit of a renewal set something more."""
+    patch.setattr(SessionRenewer, "commit_clauses", lambda self, row, now: (changed(row, now), ("", {})))
+
+
+def a_renewal_that_begins_a_grace(patch: Patch) -> None:
+    renewals_clauses(patch, lambda row, now: ("rotated_at = :rotated_at", {"rotated_at": now}))
+
+
+def a_renewal_that_moves_a_hash(patch: Patch) -> None:
+    renewals_clauses(patch, lambda row, now: ("previous_hash = :hash", {"hash": row.handle_hash}))
+
+
+def a_renewal_that_looks_for_no_earlier_answer(patch: Patch) -> None:
+    call = Renewal.__call__
+
+    def blindly(self: Renewal, row: SignIn, renewer: Renewer, *given: Any) -> Any:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(TokenStore, "earlier", lambda *_: None)
+            return call(self, row, renewer, *given)
+
+    def by_kind(self: Renewal, row: SignIn, renewer: Renewer, *given: Any) -> Any:
+        return (blindly if isinstance(renewer, SessionRenewer) else call)(self, row, renewer, *given)
+
+    patch.setattr(Renewal, "__call__", by_kind)
+
+
+def a_renewal_under_a_lease_that_is_held(patch: Patch) -> None:
+    held = " AND (attribute_not_exists(lease_until) OR lease_until <= :now)"
+
+    def take(update: str, condition: str) -> tuple[str, str]:
+        return update, condition.replace(held, "") if ":seen" in condition else condition
+
+    rewritten(patch, "ADD fence :one", take)
+    judge = SessionRenewer.judge
+
+    def hopefully(self: SessionRenewer, row: SignIn | None, now: float) -> Verdict:
+        found = judge(self, row, now)
+        return Verdict.READY if found is Verdict.WAIT else found
+
+    patch.setattr(SessionRenewer, "judge", hopefully)
+
+
+def a_renewals_lease_that_is_not_bound(patch: Patch) -> None:
+    patch.setattr(SessionRenewer, "lease_condition", lambda self: ("fence > :less", {"less": -1}))
+
+
+def no_proof_of_a_caller_without_a_token(patch: Patch) -> None:
+    patch.setattr(SessionRenewer, "refuse_forged", lambda self, secret, invocation: None)
+
+
+def a_renewal_beside_a_refresh() -> None:
+    in_every_order(RenewalAndRefresh())
+
+
 A_MOMENT = Reply(429, b"", "3")
 
 
@@ -571,6 +655,12 @@ MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], object]]] = [
     (answering_although_the_session_has_ended, a_refresh_and_a_sign_out_in_the_row),
     (choosing_the_store_anew_at_a_refresh, two_refreshes_while_a_deployment_chooses_the_row),
     (choosing_the_store_anew_at_a_refresh, two_refreshes_while_a_deployment_chooses_secrets),
+    (a_renewal_that_begins_a_grace, previous_tokens_beside_a_backend),
+    (a_renewal_that_moves_a_hash, single_of_a_renewal),
+    (a_renewal_that_looks_for_no_earlier_answer, single_of_a_renewal),
+    (a_renewal_under_a_lease_that_is_held, a_renewal_beside_a_refresh),
+    (a_renewals_lease_that_is_not_bound, every_late_lease),
+    (no_proof_of_a_caller_without_a_token, a_caller_without_a_right),
 ]
 
 

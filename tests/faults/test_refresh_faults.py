@@ -123,12 +123,20 @@ def recovers(broker: Broker, session: Session) -> bool:
     return True
 
 
+Run = Callable[[tuple[Fault, ...]], FaultRun]
+
+
 def single_faults(rotation: str, time_left: float, variant: str = "") -> list[FaultRun]:
+    """Run a refresh with each kind of fault at each of its calls."""
+    return every_single(range(MAX_DELAY), lambda faults: run(rotation, faults, time_left, variant))
+
+
+def every_single(delays: Iterable[int], run: Run) -> list[FaultRun]:
     """Run each kind of fault at each call, until a run does not make the next call."""
     outcomes: list[FaultRun] = []
     at = 1
     while True:
-        found = injected_at(at, range(MAX_DELAY), 1, lambda fault: run(rotation, (fault,), time_left, variant))
+        found = injected_at(at, delays, 1, lambda fault: run((fault,)))
         if not found:
             return outcomes
         outcomes += found
@@ -267,26 +275,31 @@ def test_a_single_fault_finds_the_same_calls_and_window_if_the_workers_begin_ses
     numbers(f"{variant}: {len(outcomes)} schedules of one fault, {sum(o.lost for o in outcomes)} lost in the window")
 
 
-def run_pair(rotation: str, variant: str, first: Fault, second: Fault) -> FaultRun:
-    return run(rotation, (first, second), LEASE_SECONDS, variant)
-
-
 def pairs_of_faults(rotation: str, variant: str = "", delays: tuple[int, ...] = DELAYS) -> Iterator[FaultRun]:
-    """Run every ordered pair of faults. No pair loses a session outside the window."""
+    """Run every ordered pair of faults of a refresh. No pair loses a session outside the window."""
+    for outcome in every_pair(delays, lambda faults: run(rotation, faults, LEASE_SECONDS, variant)):
+        assert outcome.excused or not outcome.lost, outcome.name
+        assert rotation != "grace" or not outcome.lost or "LATE" in str(outcome.injected), outcome.name
+        yield outcome
+
+
+def every_pair(delays: tuple[int, ...], run: Run) -> Iterator[FaultRun]:
+    """Run every ordered pair of faults."""
     for first in range(1, 20):
         reached = False
         for fault in faults_at(first, delays):
             for second in range(first + 1, 60):
-                outcomes = injected_at(second, delays, 2, partial(run_pair, rotation, variant, fault))
+                outcomes = injected_at(second, delays, 2, partial(_after, run, fault))
                 if not outcomes:
                     break
                 reached = True
-                for outcome in outcomes:
-                    assert outcome.excused or not outcome.lost, outcome.name
-                    assert rotation != "grace" or not outcome.lost or "LATE" in str(outcome.injected), outcome.name
-                    yield outcome
+                yield from outcomes
         if not reached:
             break
+
+
+def _after(run: Run, first: Fault, second: Fault) -> FaultRun:
+    return run((first, second))
 
 
 @pytest.mark.parametrize("rotation", ROTATIONS)

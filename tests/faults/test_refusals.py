@@ -13,8 +13,9 @@ from math import ceil
 import pytest
 
 from oauth_broker.aries.transport import Reply
+from oauth_broker.config.settings import Settings
 from oauth_broker.sessions.control_item import CACHE_SECONDS
-from tests.faults.broker import Broker, Session
+from tests.faults.broker import SETTINGS, Broker, Session
 from tests.faults.test_storm import Concurrent, signed_in
 from tests.support.deployment import GRACE
 from tests.support.lambda_context import FUNCTION_SECONDS
@@ -40,9 +41,9 @@ REFUSALS = {
 }
 
 
-def gathering(sessions: int) -> tuple[Broker, Concurrent, list[Session]]:
+def gathering(sessions: int, settings: Settings = SETTINGS) -> tuple[Broker, Concurrent, list[Session]]:
     """Return sessions ready to refresh, each in a process of its own."""
-    broker, clock = Broker("strict"), Concurrent()
+    broker, clock = Broker("strict", settings=settings), Concurrent()
     broker.clock = clock
     broker.refusals.now = clock.now
     broker._compose()

@@ -36,6 +36,9 @@ _APP = {
     "origins": ["https://app.example.com"],
     "apple_app_ids": ["ABCDE12345.com.example"],
     "android_packages": {"com.example": [":".join(["AB"] * 32)]},
+    "session_days": 7,
+    "idle_days": 2,
+    "refresh": True,
 }
 
 SEEDS: Mapping[str, tuple[str, ...]] = {
@@ -57,7 +60,10 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
         "\n".join(f"signin-{letter * 16}=x" for letter in "STUVWX"),
     ),
     "aries_answer": (f"200\n{json.dumps(_GRANTED)}", '400\n{"error":"invalid_grant"}', "503\n<html>"),
-    "settings": ("ISSUER=http://127.0.0.1:80\nSESSION_DAYS=7", "PROVIDER_DIALECT=standard\nLATE_RETRY=revoke"),
+    "settings": (
+        "ISSUER=http://127.0.0.1:80\nSESSION_DAYS=7",
+        "PROVIDER_DIALECT=standard-basic\nLATE_RETRY=revoke\nPASS_ON=prompt",
+    ),
     "apps": (json.dumps({"app": _APP}),),
     "stored_secret": (json.dumps(_STORED), '{"client_secret":"x"}', "plain"),
     "sealed_secret": (json.dumps(_STORED), "x"),

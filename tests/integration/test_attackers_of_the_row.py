@@ -16,8 +16,9 @@ import pytest
 
 from oauth_broker.oauth.pkce import challenge_of
 from oauth_broker.oauth.tokens import RefreshToken, app_digest, secret_version
-from oauth_broker.operations import redeem, renewal, resolution
+from oauth_broker.operations import redeem, resolution
 from oauth_broker.secret import Secret, digest, session_digest
+from oauth_broker.sessions import renewers
 from oauth_broker.sessions import seal as seal_module
 from oauth_broker.sessions.row import from_item
 from oauth_broker.sessions.seal import Purpose, Seal
@@ -532,7 +533,7 @@ def test_without_the_check_of_the_key_or_of_the_holder_the_same_forgery_opens_th
 ) -> None:
     """The attack is real, and the key and the holder in the seal alone stop it."""
     victim = is_active(world)
-    for module in (renewal, resolution):
+    for module in (renewers, resolution):
         monkeypatch.setattr(module, "refuse_forged", lambda *_: None)
     true = app_digest(victim.client_id, victim.redirect_uri, challenge_of(Secret(victim.verifier)))
     monkeypatch.setattr(redeem, "app_digest", lambda *_: true)

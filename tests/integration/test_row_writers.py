@@ -12,9 +12,10 @@ import pytest
 from oauth_broker.oauth import tokens
 from oauth_broker.oauth.pkce import challenge_of
 from oauth_broker.oauth.tokens import RefreshToken, secret_version
-from oauth_broker.operations import redeem, renewal, resolution
+from oauth_broker.operations import redeem, resolution
 from oauth_broker.operator.mass_sign_out import IN_EFFECT_SECONDS
 from oauth_broker.secret import Secret, digest
+from oauth_broker.sessions import renewers
 from tests.support import stages
 from tests.support.attacker import GUESS, Attacker
 from tests.support.deployment import GRACE, OTHER_CLIENT_ID, TABLE
@@ -77,7 +78,7 @@ def test_without_the_check_of_the_token_or_of_the_holder_the_same_forgery_opens_
 ) -> None:
     """The attack is real, and the check alone stops it."""
     victim = is_active(world)
-    for module in (renewal, resolution):
+    for module in (renewers, resolution):
         monkeypatch.setattr(module, "refuse_forged", lambda *_: None)
     true = tokens.app_digest(victim.client_id, victim.redirect_uri, challenge_of(Secret(victim.verifier)))
     monkeypatch.setattr(redeem, "app_digest", lambda *_: true)

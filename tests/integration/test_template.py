@@ -36,6 +36,7 @@ ENVIRONMENT = {
     "ARIES_TOKEN_URL": "AriesTokenUrl",
     "ARIES_ISSUER": "AriesIssuer",
     "PROVIDER_DIALECT": "ProviderDialect",
+    "PASS_ON": "PassOn",
     "APPS": "Apps",
     "SESSION_DAYS": "SessionDays",
     "REFRESH_GRACE_SECONDS": "RefreshGraceSeconds",

@@ -50,6 +50,7 @@ CHANGES = {
     "LogLevel": "ERROR",
     "LogRetentionDays": "90",
     "ManySignIns": "500",
+    "PassOn": "prompt",
     "ProviderDialect": "standard",
     "RefreshGraceSeconds": "90",
     "SessionDays": "7",

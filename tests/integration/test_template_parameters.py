@@ -67,7 +67,11 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
             f"https://kc.example/{'x' * 128}",
         ],
     ),
-    "ProviderDialect": (["aries", "standard"], ["", "Aries", "other"]),
+    "ProviderDialect": (["aries", "standard", "standard-basic"], ["", "Aries", "other"]),
+    "PassOn": (
+        ["", "prompt", "login_hint,max_age", "max_age,login_hint,prompt"],
+        ["none", "prompt,", ",prompt", "prompt, max_age", "prompt max_age", "Prompt", "prompt,prompt,prompt,prompt"],
+    ),
     "Apps": (
         [
             '{"trader-ios": {"redirect_uris": ["https://app.example.com/callback"], "scopes": ["a"]}}',
@@ -203,6 +207,8 @@ class TestTheParameters:
             ({"DomainName": "a.example", "CertificateArn": "arn", "Issuer": "https://a.example"}, False),
             ({"ProviderDialect": "standard"}, False),
             ({"ProviderDialect": "standard", "AriesClientSecretArn": "arn"}, True),
+            ({"ProviderDialect": "standard-basic"}, False),
+            ({"ProviderDialect": "standard-basic", "AriesClientSecretArn": "arn"}, True),
         ],
     )
     def test_what_does_not_go_together_is_refused(self, given: dict[str, str], accepted: bool) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, TextIO
 
 from tests.local.apps import PHONE, SCOPES, local_apps
 from tests.local.aries import AriesCore, AriesSimulator
+from tests.local.aries.dialects import DialectName
 from tests.local.aries.tokens import Rotation
 from tests.local.aries.web import AUTHORIZE_PATH
 from tests.local.aws import REGION, LocalAws
@@ -66,7 +67,7 @@ class LocalStack:
         refresh_grace: int = 2,
         late_retry: Literal["allow", "revoke"] = "allow",
         token_store: Literal["secrets", "row"] = "secrets",
-        dialect: Literal["aries", "standard"] = "aries",
+        dialect: DialectName = "aries",
         rotation: Rotation = "strict",
         client_secret: bool = True,
         apps: Mapping[str, Mapping[str, Any]] | None = None,

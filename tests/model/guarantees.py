@@ -18,11 +18,15 @@ Every move is checked (`broken` in `moves.Move`):
   other's commit, the two are within each other's grace, and the count starts anew. The third change of hands among the
   turns never happens: before it, a holder has presented a superseded token. A superseded token never gets tokens. (The
   bound is tight: two changes of hands can happen.)
+* **G8**: a previous token is answered again only within the grace of its own rotation, however often others renew.
+* **G9**: a renewal by another caller changes no token of the app's.
 
 Every state without a worker is checked, for every way in which the faults may stop there (`Quiescence`). Requests under
-way are dropped (their landing is another state), the lease lapses, and the app retries without a fault:
+way are dropped (their landing is another state), the lease lapses, and the app retries without a fault. In a
+scenario with backends, this is tried without a renewal before it, and after one:
 
-* **G5**: there is an answer, 200 or 400, never 503.
+* **G5**: there is an answer, 200 or 400, never 503. (While faults last, no lease is taken that was asked for before a
+  commit: it would have no worker.)
 * **G6**, second half: within the grace the answer is 200 with the committed token. Later it is not the 400 of reuse
   (while the app alone has the tokens).
 * **G4**, second half: if nothing was lost in the window, the retry after the grace and the next refresh after it both
@@ -44,8 +48,9 @@ Outcome = tuple[str, State]
 class Quiescence:
     """The fate of the app after the faults stop."""
 
-    def __init__(self, workers: Workers, variant: Variant) -> None:
+    def __init__(self, workers: Workers, variant: Variant, *, has_backends: bool) -> None:
         self._workers = workers
+        self._has_backends = has_backends
         self._lease_lapses = not variant.lease_never_lapses
         self._known: dict[State, tuple[str, ...]] = {}
 
@@ -70,6 +75,11 @@ class Quiescence:
             for answer, after in self._retry(calm):
                 if answer != "200" or after.tokens[Holder.APP] != CURRENT:
                     yield f"G6: within the grace a retry is answered {answer}"
+        for answer, after in self._renewals(calm):
+            yield from self._judge(answer, calm, alone=alone)
+            if after.row.status is Status.ACTIVE:
+                for next_answer, _ in self._retry(_later(after)):
+                    yield from self._judge(next_answer, calm, alone=alone)
         for answer, after in self._retry(_later(calm)):
             yield from self._judge(answer, calm, alone=alone)
             if answer == "200" and calm.tokens[Holder.APP] != SUPERSEDED:
@@ -85,9 +95,17 @@ class Quiescence:
         elif not answer.startswith(("200", "400")):
             yield f"G5: a retry is answered {answer}"
 
+    def _renewals(self, calm: State) -> Iterator[Outcome]:
+        if self._has_backends:
+            yield from self._run(plus(calm, Worker(Step.ARRIVED, Holder.BACKEND, NO_TOKEN)))
+
     def _retry(self, calm: State) -> Iterator[Outcome]:
         """Send the app's token without a fault; yield every possible answer, and the state after."""
-        waiting = [plus(calm, Worker(Step.ARRIVED, Holder.APP, calm.tokens[Holder.APP]))]
+        yield from self._run(plus(calm, Worker(Step.ARRIVED, Holder.APP, calm.tokens[Holder.APP])))
+
+    def _run(self, begun: State) -> Iterator[Outcome]:
+        """Let the one worker go on to its answer."""
+        waiting = [begun]
         while waiting:
             state = waiting.pop()
             for move in self._workers.moves(state, state.workers[0]):
@@ -104,4 +122,4 @@ def _calm(state: State, *, lapses: bool) -> State:
 
 
 def _later(state: State) -> State:
-    return state._replace(row=state.row._replace(is_fresh=False))
+    return state._replace(row=state.row._replace(is_fresh=False, is_old=True))

@@ -46,7 +46,7 @@ class Search:
         self._variant = variant
         self._workers = Workers(variant, scenario)
         self._world = World(variant, scenario)
-        self._quiescence = Quiescence(self._workers, variant)
+        self._quiescence = Quiescence(self._workers, variant, has_backends=scenario.backends > 0)
         self._came_from: dict[State, State | None] = {}
         self._losses: set[str] = set()
 

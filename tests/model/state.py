@@ -31,11 +31,16 @@ class Status(IntEnum):
 
 
 class Holder(IntEnum):
-    """The party that waits for an answer. `NOBODY`: the app gave up, but its request goes on."""
+    """The party that waits for an answer.
+
+    `NOBODY`: the app gave up, but its request goes on. `BACKEND` holds no token: it renews, and its commit rotates
+    nothing.
+    """
 
     APP = 0
     THIEF = 1
     NOBODY = 2
+    BACKEND = 3
 
 
 class Step(IntEnum):
@@ -64,13 +69,14 @@ class Row(NamedTuple):
     """The row in DynamoDB. `grant` is the age of its committed Aries token."""
 
     status: Status = Status.ACTIVE
-    is_fresh: bool = False  # within the grace of the last commit
+    is_fresh: bool = False  # within the grace of the last rotation, as the row tells it
     fence: int = 0
     lease: int = 0
     is_leased: bool = False  # the lease has not lapsed; with lease 0, a pause
     grant: int = NEWEST
     is_skewed: bool = False  # the generation is ahead of the hash, by a mutant only
     seal: int = 0  # the fence that the seal in the row is bound to, less the committed one: a seal opens only with 0
+    is_old: bool = True  # the grace of the last rotation is over in truth
 
 
 class Worker(NamedTuple):
@@ -121,6 +127,8 @@ class Late(NamedTuple):
     found: int = 0
     seal: int = 0
     giving_back: Step = Step.RELEASING
+    is_renewal: bool = False
+    is_stale: bool = False  # a backend's request for a lease, from before a commit: by a mutant only
 
 
 class Budget(NamedTuple):

@@ -32,6 +32,14 @@ def take(state: State, token: int, lease: int) -> State | None:
     return state._replace(row=row._replace(fence=row.fence + 1, lease=lease, is_leased=True))
 
 
+def take_to_renew(state: State, lease: int, variant: Variant) -> State | None:
+    """Take the lease for a caller without a token. The grace of a rotation is no hindrance."""
+    row = state.row
+    if row.status is not Status.ACTIVE or (row.is_leased and not variant.renewal_ignores_the_lease):
+        return None
+    return state._replace(row=row._replace(fence=row.fence + 1, lease=lease, is_leased=True))
+
+
 def give_back(state: State, fence: int, lease: int, how: Step) -> State | None:
     """Give the fence back, and the lease unless `how` is `KEEPING_LEASE`. `PAUSING` then blocks it for a while."""
     row = state.row
@@ -63,28 +71,42 @@ def commit(state: State, write: Late | Worker, holder: Holder, variant: Variant)
     """
     if not _may_commit(state, write, variant):
         return None
+    renews = write.is_renewal if isinstance(write, Late) else write.holder is Holder.BACKEND
     keeps_tokens = variant.late_retry_does_not_supersede and write.token == PREVIOUS
-    state = state if keeps_tokens else _with_new_tokens(state, write.token)
+    if renews:
+        state = _with_new_tokens(state, CURRENT) if variant.renewal_moves_a_hash else state
+    else:
+        state = state if keeps_tokens else _with_new_tokens(state, write.token)
+    begins_grace = not renews or variant.renewal_begins_a_grace
     fence = write.fence
     row = state.row._replace(
         grant=write.grant,
         fence=state.row.fence - fence,
         lease=0,
         is_leased=False,
-        is_fresh=True,
+        is_fresh=begins_grace or state.row.is_fresh,
+        is_old=renews and state.row.is_old,
         is_skewed=False,
         seal=write.seal,
     )
     return state._replace(
         row=row,
         secrets=tuple(_from(version, fence) for version in state.secrets if version.fence > fence),
-        late=tuple(_late_from(late, fence) for late in state.late if _may_matter(late, fence, variant)),
+        late=tuple(
+            _late_from(late, fence)
+            for late in state.late
+            if _may_matter(late, fence, variant, begins_grace=begins_grace)
+        ),
         workers=tuple(
-            worker._replace(fence=worker.fence - fence if worker.has_lease else 0, predates=True)
+            worker._replace(
+                # A lease that is lost is lost, however many commits ago.
+                fence=max(worker.fence - fence, -1) if worker.has_lease else 0,
+                predates=worker.predates or (begins_grace and worker.holder is not Holder.BACKEND),
+            )
             for worker in state.workers
         ),
         is_lost=state.is_lost and not (write.grant == NEWEST and state.family_lives),
-        committer=holder,
+        committer=state.committer if renews else holder,
     )
 
 
@@ -118,20 +140,23 @@ def _from(version: Version, fence: int) -> Version:
 
 
 def _late_from(late: Late, fence: int) -> Late:
-    return late if late.kind in (Kind.POST, Kind.TAKE) else late._replace(fence=late.fence - fence)
+    if late.kind is Kind.TAKE:
+        return late._replace(is_stale=late.is_renewal)
+    return late if late.kind is Kind.POST else late._replace(fence=late.fence - fence)
 
 
-def _may_matter(late: Late, fence: int, variant: Variant) -> bool:
+def _may_matter(late: Late, fence: int, variant: Variant, *, begins_grace: bool) -> bool:
     """Leave out requests without an effect after the commit under `fence`.
 
-    Three kinds have none: a request for a lease from before the commit (`rotated_at` refuses it), an update under an
-    old fence, and a version out of sight of every worker.
+    Three kinds have none: a request for a lease from before the commit, an update under an old fence, and a version out
+    of sight of every worker. An app's request for a lease is bound to `rotated_at`, which a rotation alone moves. A
+    backend's is bound to the commit that it saw.
     """
     match late.kind:
         case Kind.POST:
             return True
         case Kind.TAKE:
-            return False
+            return variant.renewals_lease_is_not_bound if late.is_renewal else not begins_grace
         case Kind.PUT:
             return late.fence > fence or variant.reads_the_current_version
         case _:

@@ -1,7 +1,7 @@
 """The refresh protocol, checked in every reachable state; and the breach of each near miss of it.
 
 `state` defines a state. `work`, `work_in_row`, `worker` and `table` are the protocol. `world` is everything around it
-and states the premises. `guarantees` defines G1 to G7. An app may send any number of refreshes: states are relative to
+and states the premises. `guarantees` defines G1 to G9. An app may send any number of refreshes: states are relative to
 the last commit, and the faults alone are counted.
 
 The scenarios are exhaustive, with every fault of their budgets at every step that can fail:
@@ -13,7 +13,9 @@ The scenarios are exhaustive, with every fault of their budgets at every step th
 * an app and a thief, two workers: a death, or a late landing, or an error; four workers: lost answers alone;
 * in all of them an app that signs out at any moment and, save with a thief, stored answers that grow stale;
 * a session in the row, whose answers KMS seals and the commit stores: the same with one or two workers, and with a
-  second error for one worker.
+  second error for one worker;
+* a backend, or two, that renew without a token beside one app or an app and a thief, for both stores: a death and a
+  late landing, a late landing and an error, or a death.
 
 An error is a call to Aries, Secrets Manager, KMS or the table that fails, applied or not. Any answer to the app may be
 lost.
@@ -34,6 +36,9 @@ from tests.model.search import Search
 from tests.model.state import Budget, Step
 from tests.model.variant import Rotation, Scenario, Store, Variant
 from tests.support.long import long_but
+
+STORES: tuple[Store, ...] = ("secrets", "row")
+ROTATIONS: tuple[Rotation, ...] = ("strict", "grace", "family")
 
 
 def app(rotation: Rotation, workers: int, budget: Budget) -> Scenario:
@@ -92,7 +97,31 @@ ROW = {
     "a thief, an error": with_thief("strict", 2, Budget(errors=1)),
 }
 
-SCENARIOS = {**SECRETS, **{f"in the row, {name}": in_row(scenario) for name, scenario in ROW.items()}}
+
+def with_backend(scenario: Scenario, backends: int = 1) -> Scenario:
+    return replace(scenario, backends=backends)
+
+
+# A backend renews beside the app's requests.
+BACKENDS = {
+    f"{kind}, {rotation}{', in the row' if store == 'row' else ''}": replace(
+        with_backend(app(rotation, 1, budget), backends), store=store
+    )
+    for store in STORES
+    for rotation in ROTATIONS
+    for kind, budget, backends in (
+        ("a backend, a death and a late landing", Budget(crashes=1, lates=1), 1),
+        ("a backend, an error", Budget(lates=1, errors=1), 1),
+        ("two backends, a death", Budget(crashes=1), 2),
+    )
+}
+BACKENDS |= {
+    "a backend, two workers, a death": with_backend(app("strict", 2, Budget(crashes=1))),
+    "a backend, a thief": with_backend(with_thief("strict", 2, Budget())),
+    "a backend, a thief, in the row": in_row(with_backend(with_thief("strict", 2, Budget()))),
+}
+
+SCENARIOS = {**SECRETS, **{f"in the row, {name}": in_row(scenario) for name, scenario in ROW.items()}, **BACKENDS}
 
 MUTANTS = [
     ("lease_shorter_than_the_work", "G1", app("strict", 2, Budget())),
@@ -112,6 +141,7 @@ MUTANTS = [
     ("releases_after_an_ambiguous_outcome", "G4", app("family", 1, Budget(lates=1))),
     ("gives_the_fence_back_after_an_unknown_put", "G4", app("strict", 1, Budget(errors=2))),
     ("no_escrow", "G4", app("strict", 1, Budget(errors=1))),
+    ("sits_out_with_the_same_lease", "G4", app("strict", 1, Budget(lates=1, errors=1))),
     ("lease_never_lapses", "G5", app("strict", 1, Budget(crashes=1))),
     ("seals_under_the_old_fence", "G5", in_row(app("strict", 1, Budget()))),
     ("answers_before_the_commit", "G2", in_row(app("strict", 1, Budget()))),
@@ -121,6 +151,18 @@ MUTANTS = [
     ("commits_without_storing", "G2", in_row(app("strict", 1, Budget()))),
     ("commits_without_the_fence", "G4", in_row(app("strict", 1, Budget(lates=1)))),
     ("commits_without_the_status", "G3", in_row(app("strict", 1, Budget()))),
+    *(
+        (mutant, guarantee, replace(with_backend(scenario), store=store))
+        for store in STORES
+        for mutant, guarantee, scenario in (
+            ("renewal_begins_a_grace", "G8", with_thief("strict", 2, Budget())),
+            ("renewal_moves_a_hash", "G6", app("strict", 1, Budget())),
+            ("renewal_moves_a_hash", "G9", app("strict", 1, Budget())),
+            ("renewal_ignores_the_lease", "G1", app("strict", 1, Budget())),
+            ("renewals_lease_is_not_bound", "G5", app("strict", 1, Budget(lates=1))),
+        )
+    ),
+    ("renewal_does_not_roll_forward", "G4", with_backend(app("family", 1, Budget(crashes=1)))),
 ]
 
 

@@ -36,6 +36,12 @@ class Variant:
     seals_once: bool = False
     stores_anew_at_a_refresh: bool = False
     answers_before_the_commit: bool = False
+    sits_out_with_the_same_lease: bool = False
+    renewal_begins_a_grace: bool = False
+    renewal_moves_a_hash: bool = False
+    renewal_does_not_roll_forward: bool = False
+    renewal_ignores_the_lease: bool = False
+    renewals_lease_is_not_bound: bool = False
     lease_never_lapses: bool = False
     replay_prolongs_the_grace: bool = False
 
@@ -48,7 +54,8 @@ class Scenario:
     token before the newest with the newest; `family` ends the whole token family. `workers` is the number of requests
     at once: the app (or the thief) waits for one and gave up the others. `access_tokens_expire` lets the access tokens
     of stored, uncommitted answers expire. `grace_may_end_early` drops a premise of G6: see `world`. `store` has the
-    session's tokens: `secrets` is Secrets Manager, `row` is the row itself, with its tokens sealed by KMS.
+    session's tokens: `secrets` is Secrets Manager, `row` is the row itself, with its tokens sealed by KMS. `backends`
+    is the number of callers without a token that renew at once, beside the workers.
     """
 
     rotation: Rotation
@@ -59,3 +66,4 @@ class Scenario:
     access_tokens_expire: bool = False
     grace_may_end_early: bool = False
     store: Store = "secrets"
+    backends: int = 0

@@ -8,6 +8,7 @@ from tests.model.state import (
     AHEAD,
     CURRENT,
     NEWEST,
+    NO_TOKEN,
     PREVIOUS,
     SEALED,
     Holder,
@@ -77,7 +78,8 @@ class Work:
 
     def _in_sight(self, rest: State, worker: Worker) -> list[Version]:
         """Return the versions since the last commit under fences before the worker's, the newest last."""
-        if self._variant.no_roll_forward:
+        renews_blindly = self._variant.renewal_does_not_roll_forward and worker.holder is Holder.BACKEND
+        if self._variant.no_roll_forward or renews_blindly:
             return []
         earliest = worker.fence - 1 if self._variant.looks_back_one_fence_only else 1
         return sorted(version for version in rest.secrets if earliest <= version.fence < worker.fence)
@@ -203,13 +205,22 @@ class Work:
         if committed is None:
             yield from self._refused_commit(rest, worker)
             return
-        broken = self._broken_by_commit(rest, worker)
+        broken = self._broken_by_commit(rest, committed, worker)
         answering = self._finished(worker, CURRENT)
         yield Move("commits", plus(committed, answering), broken)
         if failed := spend(committed, errors=1):
             yield from self._unknown_commit(failed, worker, broken)
         if failed := spend(rest, lates=1):
-            late = Late(Kind.COMMIT, worker.lease, worker.fence, worker.token, worker.grant, worker.found, worker.seal)
+            late = Late(
+                Kind.COMMIT,
+                worker.lease,
+                worker.fence,
+                worker.token,
+                worker.grant,
+                worker.found,
+                worker.seal,
+                is_renewal=worker.holder is Holder.BACKEND,
+            )
             yield Move("commits, which may land late", plus(plus_late(failed, late), worker))
         if failed := spend(rest, errors=1):
             if worker.found == SEALED:
@@ -222,7 +233,9 @@ class Work:
             again = plus(committed._replace(row=row), self._finished(worker, AHEAD))
             yield Move("commits; the SDK repeats it, and it is applied again", again, broken)
             return
-        own = worker._replace(fence=0, token=PREVIOUS, predates=True)
+        own = worker._replace(fence=0)
+        if worker.holder is not Holder.BACKEND:
+            own = own._replace(token=PREVIOUS, predates=True)
         yield Move("commits, and does not learn of it", plus(committed, own), broken)
 
     def _refused_commit(self, rest: State, worker: Worker) -> Moves:
@@ -233,7 +246,9 @@ class Work:
             arrived = Worker(Step.ARRIVED, worker.holder, worker.token, worker.predates)
             yield Move("may not commit: is judged afresh", plus(aries.lose(rest), arrived))
 
-    def _broken_by_commit(self, rest: State, worker: Worker) -> str:
+    def _broken_by_commit(self, rest: State, committed: State, worker: Worker) -> str:
+        if worker.holder is Holder.BACKEND and committed.tokens != rest.tokens:
+            return "G9: a renewal changes a token of the app's"
         if rest.row.status is Status.REVOKED:
             return "G3: a refresh commits after the sign-out"
         stored = any(version.fence == worker.found for version in rest.secrets)
@@ -241,6 +256,8 @@ class Work:
 
     @staticmethod
     def _finished(worker: Worker, answered: int) -> Worker:
+        if worker.holder is Holder.BACKEND:
+            return Worker(Step.ANSWERING, worker.holder, NO_TOKEN)
         return Worker(Step.ANSWERING, worker.holder, answered, predates=True)
 
     # Give back: `Leases.release`, `Leases.pause` and `Leases.give_back_fence`, each with one try.
@@ -256,3 +273,16 @@ class Work:
         if failed := spend(rest, lates=1):
             late = Late(Kind.GIVE_BACK, worker.lease, worker.fence, giving_back=worker.step)
             yield Move(f"{what}, which may land late: 503", plus_late(failed, late), answer="503 failed")
+        if worker.step is Step.PAUSING:
+            yield from self._sitting_out(rest, given, worker)
+
+    def _sitting_out(self, rest: State, given: State, worker: Worker) -> Moves:
+        """Wait for the end of a short pause, and ask for a lease again, under another id."""
+        lease = worker.lease if self._variant.sits_out_with_the_same_lease else 0
+        again = Worker(Step.ARRIVED, worker.holder, worker.token, worker.predates, lease)
+        late = Late(Kind.GIVE_BACK, worker.lease, worker.fence, giving_back=worker.step)
+        yield Move("sits the pause out", plus(given, again))
+        if failed := spend(rest, lates=1):
+            yield Move("sits out a pause that is written late", plus(plus_late(failed, late), again))
+        if repeated := spend(given, lates=1):
+            yield Move("sits out a pause that is written once more, late", plus(plus_late(repeated, late), again))

@@ -62,6 +62,8 @@ class Workers:
         row = rest.row
         if row.status is not Status.ACTIVE:
             yield Move("the session has ended: 400", rest, answer="400 ended")
+        elif worker.holder is Holder.BACKEND:
+            yield from self._arrived_without_a_token(rest, worker)
         elif worker.lease and worker.lease == row.lease:
             yield Move("asks for the lease again and finds its own", self._with_lease(rest, worker))
             yield from gives_up(rest, "DynamoDB fails to the end")
@@ -74,11 +76,37 @@ class Workers:
         elif row.is_fresh:
             answered = AHEAD if row.is_skewed else CURRENT
             replay = worker._replace(step=Step.REPLAYING, token=answered, lease=0)
-            yield Move("within the grace: is to be answered again", plus(self._prolonged(rest, worker), replay))
+            is_late = row.is_old and worker.token == PREVIOUS
+            broken = "G8: a previous token is answered again after the grace of its rotation" if is_late else ""
+            yield Move("within the grace: is to be answered again", plus(self._prolonged(rest, worker), replay), broken)
         elif row.is_leased:
             yield Move("waits in vain for the holder of the lease: 503", rest, answer="503 lease_held")
         else:
             yield from self._takes(rest, worker)
+
+    def _arrived_without_a_token(self, rest: State, worker: Worker) -> Moves:
+        """Renew for a caller that holds no token. Its tokens are too old to serve it, or it would ask for nothing."""
+        if worker.lease and worker.lease == rest.row.lease:
+            yield Move("BACKEND asks for the lease again and finds its own", self._with_lease(rest, worker))
+            yield from gives_up(rest, "DynamoDB fails to the end")
+            return
+        lease = worker.lease or 1 + max(self._known_leases(rest))
+        taken = table.take_to_renew(rest, lease, self._variant)
+        if taken is None:
+            yield Move("BACKEND waits in vain for the holder of the lease: 503", rest, answer="503 lease_held")
+            return
+        asking = worker._replace(lease=lease)
+        what = f"BACKEND takes the lease (fence {taken.row.fence})"
+        yield Move(what, self._with_lease(taken, asking))
+        if failed := spend(taken, errors=1):
+            yield Move(f"{what}, and does not learn of it", plus(failed, asking))
+        if failed := spend(rest, lates=1):
+            late = Late(Kind.TAKE, lease, token=NO_TOKEN, is_renewal=True)
+            yield Move("BACKEND asks for the lease, which may land late", plus(plus_late(failed, late), asking))
+
+    @staticmethod
+    def _known_leases(rest: State) -> list[int]:
+        return [rest.row.lease, *(other.lease for other in rest.workers), *(late.lease for late in rest.late)]
 
     def _prolonged(self, rest: State, worker: Worker) -> State:
         """Start the grace anew at a replay for the previous token: no earlier request outlasts it. Not built."""
@@ -87,8 +115,7 @@ class Workers:
         return rest._replace(workers=tuple(other._replace(predates=True) for other in rest.workers))
 
     def _takes(self, rest: State, worker: Worker) -> Moves:
-        known = [rest.row.lease, *(other.lease for other in rest.workers), *(late.lease for late in rest.late)]
-        lease = worker.lease or 1 + max(known)
+        lease = worker.lease or 1 + max(self._known_leases(rest))
         taken = table.take(rest, worker.token, lease)
         assert taken is not None
         asking = worker._replace(lease=lease)
@@ -113,6 +140,9 @@ class Workers:
     # Step 7: answer. Any answer may be lost, at no cost.
 
     def _answering(self, rest: State, worker: Worker) -> Moves:
+        if worker.holder is Holder.BACKEND:
+            yield Move("200: BACKEND gets an access token", rest, answer="200")
+            return
         yield Move("its answer is lost", rest)
         if worker.holder is not Holder.NOBODY:
             yield self._delivered(rest, worker, turn=worker.holder)

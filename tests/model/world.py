@@ -39,7 +39,7 @@ class World:
         if row.is_leased and self._may_lapse(state):
             yield Move("time: the lease lapses", state._replace(row=row._replace(is_leased=False)))
         if row.is_fresh and self._grace_may_end(state):
-            yield Move("time: the grace is over", state._replace(row=row._replace(is_fresh=False)))
+            yield Move("time: the grace is over", state._replace(row=row._replace(is_fresh=False, is_old=True)))
         if self._scenario.access_tokens_expire and any(not version.is_stale for version in state.secrets):
             stale = tuple(version._replace(is_stale=True) for version in state.secrets)
             yield Move("time: the access tokens in Secrets Manager expire", state._replace(secrets=stale))
@@ -66,7 +66,10 @@ class World:
         return True
 
     def _holders(self, state: State) -> Moves:
-        has_room = len(state.workers) < self._scenario.workers
+        backends = sum(worker.holder is Holder.BACKEND for worker in state.workers)
+        if backends < self._scenario.backends:
+            yield Move("BACKEND asks for an access token", plus(state, Worker(Step.ARRIVED, Holder.BACKEND, NO_TOKEN)))
+        has_room = len(state.workers) - backends < self._scenario.workers
         for holder in (Holder.APP, Holder.THIEF):
             waiting = [worker for worker in state.workers if worker.holder is holder]
             if state.tokens[holder] == NO_TOKEN or not has_room:
@@ -98,8 +101,13 @@ class World:
             case Kind.PUT:
                 yield Move(f"late: the version of fence {late.fence} is stored", self._stored(rest, late))
             case Kind.TAKE:
-                if taken := table.take(rest, late.token, late.lease):
-                    yield Move(f"late: the lease is taken (fence {taken.row.fence})", taken)
+                if late.is_renewal:
+                    taken = table.take_to_renew(rest, late.lease, self._variant)
+                else:
+                    taken = table.take(rest, late.token, late.lease)
+                if taken:
+                    broken = "G5: a lease of before a commit has no worker" if late.is_stale else ""
+                    yield Move(f"late: the lease is taken (fence {taken.row.fence})", taken, broken)
             case Kind.COMMIT:
                 if committed := table.commit(rest, late, Holder.NOBODY, self._variant):
                     yield Move("late: the commit is applied", committed)

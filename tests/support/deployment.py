@@ -49,6 +49,7 @@ _SETTINGS = {
     "ARIES_TOKEN_URL": "https://api.aries.example/v1/oauth2/token",
     "ARIES_ISSUER": "",
     "PROVIDER_DIALECT": "aries",
+    "PASS_ON": "",
     "APPS": json.dumps(APPS),
     "SESSION_DAYS": "30",
     "REFRESH_GRACE_SECONDS": str(GRACE),

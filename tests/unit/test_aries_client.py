@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -181,6 +182,20 @@ def test_a_standard_provider_gets_a_refresh_as_a_form_without_a_redirect_uri() -
         "grant_type": "refresh_token",
         "refresh_token": REFRESH_TOKEN.reveal(),
     }
+
+
+@pytest.mark.parametrize("grant", ["code", "refresh"])
+def test_a_provider_that_takes_basic_gets_the_client_in_the_header_alone(grant: str) -> None:
+    setup = Setup(ok(), PROVIDER_DIALECT="standard-basic", ARIES_CLIENT_ID="aries:client")
+    setup.secrets.value = "canary secret+/%:1"
+    setup.exchange() if grant == "code" else setup.refresh()
+    (sent,) = setup.transport.sent
+    assert sent.headers.keys() == {"authorization", "content-type"}
+    scheme, _, encoded = sent.headers["authorization"].partition(" ")
+    # RFC 6749 section 2.3.1: each part is encoded as in a form, so that a colon can stand in it.
+    assert (scheme, base64.b64decode(encoded)) == ("Basic", b"aries%3Aclient:canary+secret%2B%2F%25%3A1")
+    assert not {"client_id", "client_secret"} & form(sent.body).keys()
+    assert form(sent.body)["grant_type"] == ("authorization_code" if grant == "code" else "refresh_token")
 
 
 def test_a_call_is_bounded_and_leaves_time_to_keep_its_answer() -> None:

@@ -11,7 +11,22 @@ import pytest
 
 from tests.support.functions import ROOT
 
-CASES = [str(number) for number in range(1, 51)] + ["35a", "41a", "41b", "41c", "41d", "41e", "42a", "42b", "45a"]
+CASES = [str(number) for number in range(1, 51)] + [
+    "10a",
+    "33a",
+    "33b",
+    "35a",
+    "38a",
+    "38b",
+    "41a",
+    "41b",
+    "41c",
+    "41d",
+    "41e",
+    "42a",
+    "42b",
+    "45a",
+]
 # The number of requirements in each section of OWASP ASVS 5.0, chapter V10.
 REQUIREMENTS = {1: 2, 2: 3, 3: 5, 4: 16, 5: 5, 6: 2, 7: 3}
 ASVS = [f"V10.{section}.{number}" for section, most in REQUIREMENTS.items() for number in range(1, most + 1)]

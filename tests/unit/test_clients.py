@@ -394,6 +394,9 @@ def test_a_complete_app_is_read_with_all_that_it_names() -> None:
         origins=["https://app.example.com", "http://localhost:3000"],
         apple_app_ids=["ABCDE12345.com.example.app"],
         android_packages={"com.example.app": [FINGERPRINT, FINGERPRINT.replace("AB", "0F")]},
+        session_days=365,
+        idle_days=1,
+        refresh=False,
     )
     assert client.client_id == "app"
     assert client.redirect_uris == REGISTERED
@@ -401,11 +404,13 @@ def test_a_complete_app_is_read_with_all_that_it_names() -> None:
     assert client.origins == {"https://app.example.com", "http://localhost:3000"}
     assert client.apple_app_ids == ("ABCDE12345.com.example.app",)
     assert client.android_packages == {"com.example.app": (FINGERPRINT, FINGERPRINT.replace("AB", "0F"))}
+    assert (client.session_seconds, client.idle_seconds, client.may_refresh) == (365 * 86_400, 86_400, False)
 
 
 def test_the_optional_members_of_an_app_are_empty() -> None:
     client = parsed()
     assert (client.origins, client.apple_app_ids, dict(client.android_packages)) == (frozenset(), (), {})
+    assert (client.session_seconds, client.idle_seconds, client.may_refresh) == (0, 0, True)
 
 
 def test_apps_are_found_by_their_exact_id_and_their_origins_together() -> None:
@@ -515,6 +520,9 @@ MALFORMED: dict[str, list[Any]] = {
         *({name: [FINGERPRINT]} for name in ("", "app", "1a.b", "a..b", "a.b\n", "a-b.c")),
         *({"a.b": [value]} for value in ("", FINGERPRINT.lower(), FINGERPRINT[3:], FINGERPRINT + ":AB", "AB" * 32)),
     ],
+    "session_days": [None, 0, -1, 366, 1.5, "30", True, [], {}],
+    "idle_days": [None, 0, -1, 366, 1.5, "30", True, [], {}],
+    "refresh": [None, 0, 1, "true", [], {}],
 }
 
 
@@ -576,7 +584,8 @@ def test_the_rule_that_an_android_package_breaks_is_told(packages: Any, rule: st
 def test_the_error_for_a_misspelt_member_lists_the_right_ones() -> None:
     misspelt = {"redirect_uris": [HTTPS], "scope": ["read"]}
     assert refusal({"bad": misspelt}).endswith(
-        "unknown member 'scope': the members are redirect_uris, scopes, origins, apple_app_ids, android_packages"
+        "unknown member 'scope': the members are redirect_uris, scopes, origins, apple_app_ids, android_packages, "
+        "session_days, idle_days, refresh"
     )
 
 
@@ -658,7 +667,7 @@ json_values = st.recursive(
 
 @given(
     st.dictionaries(st.text(max_size=4), json_values, max_size=2),
-    st.sampled_from([*APP, "origins", "android_packages"]),
+    st.sampled_from([*APP, "origins", "android_packages", "session_days", "refresh"]),
 )
 def test_any_apps_are_read_or_refused(apps: dict[str, Any], member: str) -> None:
     for value in (apps, *({"app": {**APP, member: entry}} for entry in apps.values())):

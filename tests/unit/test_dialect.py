@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.config.dialect import ARIES, DIALECTS, STANDARD, Outcome, ProviderDialect
+from oauth_broker.config.dialect import ARIES, DIALECTS, STANDARD, STANDARD_BASIC, Outcome, ProviderDialect
 
-every_dialect = pytest.mark.parametrize("dialect", [ARIES, STANDARD])
+every_dialect = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
 errors = st.sampled_from(["invalid_grant", "invalid_client", "invalid_request", "unauthorized_client", "INVALID_GRANT"])
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -19,7 +20,7 @@ json_values = st.recursive(
 
 
 def test_the_dialects_are_found_by_name() -> None:
-    assert dict(DIALECTS) == {"aries": ARIES, "standard": STANDARD}
+    assert dict(DIALECTS) == {"aries": ARIES, "standard": STANDARD, "standard-basic": STANDARD_BASIC}
 
 
 def test_aries_dialect_is_the_documented_one() -> None:
@@ -34,6 +35,11 @@ def test_the_standard_dialect_is_rfc_6749s() -> None:
     assert STANDARD.code_grant_type == "authorization_code"
     assert STANDARD.code_sends_secret
     assert not STANDARD.refresh_sends_redirect_uri
+
+
+def test_the_one_with_basic_differs_in_the_place_of_the_secret_alone() -> None:
+    assert not STANDARD.secret_by_basic
+    assert replace(STANDARD, name="standard-basic", secret_by_basic=True) == STANDARD_BASIC
 
 
 @every_dialect
@@ -87,7 +93,7 @@ def test_an_error_of_another_type_is_no_error_that_is_known(dialect: ProviderDia
     assert dialect.outcome(503, error) is Outcome.AMBIGUOUS
 
 
-@given(st.sampled_from([ARIES, STANDARD]), st.integers(100, 999), errors | json_values)
+@given(st.sampled_from(list(DIALECTS.values())), st.integers(100, 999), errors | json_values)
 def test_only_invalid_grant_from_a_server_that_answers_properly_ends_a_session(
     dialect: ProviderDialect, status: int, error: object
 ) -> None:

@@ -92,5 +92,5 @@ def test_no_failure_shows_more_than_its_reason(name: str) -> None:
 def test_the_row_the_request_and_the_answer_name_only_what_is_harmless() -> None:
     assert repr(SignIn("id", "active", 1, code_verifier=CANARY)) == "SignIn(status='active')"
     assert "GET" in repr(HttpRequest("GET", "/", CANARY, {}, (), "", body_is_base64=False, domain_name=""))
-    assert "***" in repr(TokenResponse(filled(DATACLASSES["SessionSecret"]), Secret(CANARY)))
+    assert "***" in repr(TokenResponse(filled(DATACLASSES["SessionSecret"]), Secret(CANARY), 0))
     assert "200" in repr(HttpResponse(HTTPStatus.OK, CANARY))

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_broker.config.dialect import ARIES, STANDARD
+from oauth_broker.config.dialect import ARIES, STANDARD, STANDARD_BASIC
 from oauth_broker.config.settings import Settings, refuse_two_registrations
 from oauth_broker.errors import ConfigurationError
+from oauth_broker.oauth.authorization import PASSED_ON
 from tests.support.parameters import ISSUERS_WITH_A_PATH
 from tests.unit.fakes import ENVIRONMENT, failure_of, settings_with
 
-OPTIONAL = ("ISSUER", "DOMAIN_NAME", "ARIES_CLIENT_SECRET_ARN", "ARIES_ISSUER")
+OPTIONAL = ("ISSUER", "DOMAIN_NAME", "ARIES_CLIENT_SECRET_ARN", "ARIES_ISSUER", "PASS_ON")
 REQUIRED = tuple(name for name in ENVIRONMENT if name not in OPTIONAL)
 URLS = ("ARIES_AUTHORIZE_URL", "ARIES_TOKEN_URL")
 
@@ -77,7 +78,22 @@ def test_a_dialect_that_sends_the_client_secret_is_refused_without_one() -> None
 
 def test_the_dialect_and_the_late_retry_are_chosen_by_name() -> None:
     assert settings_with(PROVIDER_DIALECT="standard").dialect is STANDARD
+    assert settings_with(PROVIDER_DIALECT="standard-basic").dialect is STANDARD_BASIC
     assert settings_with(LATE_RETRY="revoke").late_retry is False
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [("", ()), ("prompt", ("prompt",)), ("max_age,login_hint,prompt", ("max_age", "login_hint", "prompt"))],
+)
+def test_what_is_passed_on_is_named_with_commas_between(value: str, names: tuple[str, ...]) -> None:
+    assert settings_with(PASS_ON=value).pass_on == names
+    assert set(names) <= set(PASSED_ON)
+
+
+@pytest.mark.parametrize("value", ["nonce", "prompt,prompt", "prompt, max_age", "prompt max_age", "Prompt"])
+def test_nothing_else_is_passed_on(value: str) -> None:
+    assert refusal(PASS_ON=value).startswith("PASS_ON must be some of prompt, login_hint, max_age")
 
 
 @pytest.mark.parametrize("name", ["PROVIDER_DIALECT", "LATE_RETRY"])

@@ -36,6 +36,30 @@ def test_a_timeline_holds_the_last_entries_in_their_order_and_never_more(entries
     assert timeline_entries(timeline) == different[-TIMELINE_LENGTH:]
 
 
+SIGN_IN = ("1 started", "2 claimed", "3 issued", "4 redeemed")
+LATER = st.sampled_from(["refreshed", "renewed", "refreshed late_retry", "refresh_failed a", "refresh_failed b"])
+
+
+def test_a_month_of_refreshes_and_renewals_in_turn_keeps_what_matters() -> None:
+    timeline: tuple[str, ...] = (*SIGN_IN, "5 refresh_failed provider:x")
+    for hour in range(10, 730, 2):
+        timeline = extended(extended(timeline, entry(hour, "refreshed")), entry(hour + 1, "renewed"))
+    assert timeline == (*SIGN_IN, "5 refresh_failed provider:x", "728 refreshed", "729 renewed")
+
+
+@given(st.lists(LATER, max_size=60))
+def test_nothing_pushes_out_the_sign_in_and_the_newest_entries_stay(events: list[str]) -> None:
+    timeline: tuple[str, ...] = SIGN_IN
+    for at, event in enumerate(events, start=10):
+        timeline = extended(timeline, f"{at} {event}")
+    assert timeline[: len(SIGN_IN)] == SIGN_IN
+    assert len(timeline) <= TIMELINE_LENGTH
+    assert timeline[-1] == (f"{9 + len(events)} {events[-1]}" if events else SIGN_IN[-1])
+    later = [text.partition(" ")[2] for text in timeline[len(SIGN_IN) :]]
+    assert later.count("refreshed") <= 1
+    assert later.count("renewed") <= 1
+
+
 def test_a_repeated_entry_takes_the_place_of_the_last_one() -> None:
     timeline = extended(("1 redeemed", "2 refresh_failed provider:x"), "3 refresh_failed provider:x")
     assert timeline == ("1 redeemed", "3 refresh_failed provider:x")

@@ -13,8 +13,9 @@ from oauth_broker.config.clients import Client
 from oauth_broker.oauth.requests import RefreshTokenGrant
 from oauth_broker.oauth.tokens import RefreshToken
 from oauth_broker.secret import Secret
+from oauth_broker.sessions.renewers import SessionRenewer
 from oauth_broker.sessions.row import SignIn
-from oauth_broker.sessions.verdict import Terms, Verdict, judge
+from oauth_broker.sessions.verdict import Terms, Verdict, end_reason, judge
 from tests.support.clock import NOW
 
 SESSION = "S" * 43
@@ -132,7 +133,8 @@ def test_every_combination_of_conditions_is_judged_as_it_should_be() -> None:
     for case in every_case():
         assert {case.verdict} == expected(case), case
         seen.add(case.verdict)
-    assert seen == set(Verdict)
+    # The verdict on a caller without a token has one more.
+    assert seen == set(Verdict) - {Verdict.SERVED}
 
 
 @pytest.mark.long
@@ -230,3 +232,136 @@ def test_a_request_that_came_within_the_grace_stays_within_it_however_long_it_wa
     row = replace(ROW, rotated_at=NOW - 50)
     assert judge(row, GRANT, TERMS, NOW + 20) is Verdict.REPLAY
     assert judge(row, GRANT, replace(TERMS, replay_after=NOW + 20 - GRACE), NOW + 20) is not Verdict.REPLAY
+
+
+# Sessions that idle.
+
+IDLE = 24 * 60 * 60
+IDLING = replace(CLIENT, idle_seconds=IDLE)
+
+
+@pytest.mark.parametrize(
+    ("used", "left", "ended"),
+    [
+        (IDLE - 1, 1_000, False),
+        (IDLE, 1_000, True),
+        (IDLE + 1, 1_000, True),
+        # The session is over before it idles.
+        (1, 0, True),
+        (1, 1, False),
+    ],
+)
+def test_a_session_ends_when_it_was_unused_for_as_long_as_its_app_says(used: int, left: int, *, ended: bool) -> None:
+    row = replace(ROW, rotated_at=NOW - used, ends_at=int(NOW) + left)
+    row = replace(row, expires_at=row.expiry(IDLE))
+    assert (judge(row, replace(GRANT, client=IDLING), TERMS, NOW) is Verdict.ENDED) is ended
+    # A registration of today that knows no idle sessions lets it go on, until its row expires.
+    assert (judge(row, GRANT, TERMS, NOW) is Verdict.ENDED) is not row.is_live(NOW)
+
+
+def test_an_unused_row_expires_two_minutes_after_its_session_ended() -> None:
+    row = replace(ROW, rotated_at=NOW, ends_at=int(NOW) + 10 * IDLE, expires_at=int(NOW) + 10 * IDLE)
+    assert row.ends_by(IDLE) == int(NOW) + IDLE
+    assert row.expiry(IDLE) == int(NOW) + IDLE + 120
+    assert (row.ends_by(0), row.expiry(0)) == (row.ends_at, row.ends_at)
+    soon = replace(row, ends_at=int(NOW) + IDLE + 60)
+    assert (soon.ends_by(IDLE), soon.expiry(IDLE)) == (int(NOW) + IDLE, soon.ends_at)
+
+
+def test_a_row_of_a_release_that_knew_no_idle_sessions_counts_its_last_rotation_as_its_use() -> None:
+    row = replace(ROW, rotated_at=NOW - IDLE + 1, expires_at=int(NOW) + 10 * IDLE)
+    assert row.ends_by(IDLE) == int(NOW) + 1
+    assert row.ends_by(0) == row.expires_at
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (None, "session_ended"),
+        (replace(ROW, status="dead"), "session_ended"),
+        (replace(ROW, status="revoked", ends_at=int(NOW) + 9), "session_ended"),
+        (replace(ROW, ends_at=int(NOW), expires_at=int(NOW)), "session_ended"),
+        (replace(ROW, ends_at=int(NOW) + 9, expires_at=int(NOW) - 9), "session_idle"),
+        (replace(ROW, rotated_at=NOW - IDLE, ends_at=int(NOW) + 9), "session_idle"),
+    ],
+)
+def test_the_log_tells_a_session_that_idled_from_one_that_ended(row: SignIn | None, reason: str) -> None:
+    assert end_reason(row, IDLING, NOW) == reason
+
+
+# A caller that holds no token.
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One combination of conditions for a caller without a token."""
+
+    row: bool
+    active: bool
+    idle: bool
+    own_client: bool
+    not_before: bool
+    allowed: bool
+    committed_since: bool
+    left: int
+    leased: bool
+    held: bool
+
+    @property
+    def verdict(self) -> Verdict:
+        row = replace(
+            ROW,
+            status="active" if self.active else "dead",
+            client_id="app" if self.own_client else "other",
+            created_at=int(NOW) - 500,
+            rotated_at=NOW - IDLE + (0 if self.idle else 1),
+            ends_at=int(NOW) + 1_000,
+            # Half of the whole life is 300 seconds.
+            renewed_at=int(NOW) + self.left - 600,
+            access_expires_at=int(NOW) + self.left,
+            committed_fence=5 if self.committed_since else 4,
+            lease_id="lease" if self.held else "",
+            lease_until=NOW + 0.001 * self.leased,
+        )
+        client = IDLING if self.allowed else replace(IDLING, scopes=frozenset({"a"}))
+        renewer = SessionRenewer(client, SESSION, 4, 200, int(NOW) - 501 + self.not_before, lambda secret: True)
+        return renewer.judge(row if self.row else None, NOW)
+
+    @property
+    def expected(self) -> Verdict:
+        """The first of these that holds."""
+        ordered = (
+            (Verdict.ENDED, not self.row or not self.active or self.idle),
+            (Verdict.FOREIGN, not self.own_client),
+            (Verdict.BEFORE_MASS_SIGN_OUT, self.not_before),
+            (Verdict.DISALLOWED, not self.allowed),
+            (Verdict.SERVED, self.committed_since or self.left >= 200),
+            (Verdict.PAUSED, self.leased and not self.held),
+            (Verdict.WAIT, self.leased),
+        )
+        return next((verdict for verdict, holds in ordered if holds), Verdict.READY)
+
+
+def test_every_combination_for_a_caller_without_a_token_is_judged_as_it_should_be() -> None:
+    seen = set()
+    both = (False, True)
+    for combination in product(both, both, both, both, both, both, both, (199, 200), both, both):
+        asked = Asked(*combination)
+        assert asked.verdict is asked.expected, asked
+        seen.add(asked.verdict)
+    of_tokens = {Verdict.UNKNOWN_TOKEN, Verdict.WIDER, Verdict.REPLAY, Verdict.SUPERSEDED}
+    assert seen == set(Verdict) - of_tokens
+
+
+@pytest.mark.parametrize(
+    ("life", "enough", "least"), [(3600, 300, 300), (600, 300, 300), (500, 300, 250), (60, 300, 30), (1, 60, 0.5)]
+)
+def test_a_token_is_renewed_when_too_little_is_left_and_never_before_half_of_its_life(
+    life: int, enough: int, least: float
+) -> None:
+    renewer = SessionRenewer(CLIENT, SESSION, 0, enough, 0, lambda secret: True)
+    for left, verdict in ((least, Verdict.SERVED), (least - 0.5, Verdict.READY)):
+        row = replace(
+            ROW, renewed_at=int(NOW), rotated_at=0, access_expires_at=int(NOW) + life, expires_at=int(NOW * 2)
+        )
+        assert renewer.judge(row, NOW + life - left) is verdict

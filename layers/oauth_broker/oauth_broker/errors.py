@@ -67,6 +67,19 @@ class ForgedToken(InvalidGrant):
         super().__init__("forged_token")
 
 
+class UnauthorizedClient(OAuthError):
+    """The app is registered without this grant type."""
+
+    code = "unauthorized_client"
+
+
+class NotRefreshable(InvalidGrant):
+    """Aries granted the session no refresh token."""
+
+    def __init__(self) -> None:
+        super().__init__("not_refreshable")
+
+
 class InvalidScope(OAuthError):
     """The app is not registered for a scope, or asks for a wider scope than the granted one."""
 

@@ -4,6 +4,7 @@ import argparse
 import threading
 
 from tests.local.aries.core import AriesCore
+from tests.local.aries.dialects import DIALECTS
 from tests.local.aries.simulator import AriesSimulator
 
 
@@ -14,7 +15,7 @@ def main() -> None:
     parser.add_argument("--client-id", default="local-broker")
     parser.add_argument("--client-secret", default="local-client-secret")
     parser.add_argument("--redirect-uri", action="append", help="may be given several times")
-    parser.add_argument("--dialect", choices=["aries", "standard"], default="aries")
+    parser.add_argument("--dialect", choices=list(DIALECTS), default="aries")
     parser.add_argument("--rotation", choices=["none", "same", "strict", "grace", "family"], default="strict")
     options = parser.parse_args()
     simulator = AriesSimulator(

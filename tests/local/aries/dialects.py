@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-DialectName = Literal["aries", "standard"]
+DialectName = Literal["aries", "standard", "standard-basic"]
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,7 @@ class Dialect:
     code_grant: str
     code_takes_secret: bool
     refresh_needs_redirect_uri: bool
+    client_by_basic: bool = False
 
 
 DIALECTS: dict[DialectName, Dialect] = {
@@ -25,5 +26,13 @@ DIALECTS: dict[DialectName, Dialect] = {
         "authorization_code",
         code_takes_secret=True,
         refresh_needs_redirect_uri=False,
+    ),
+    # RFC 6749 section 2.3.1: the client's name and secret come by HTTP Basic alone.
+    "standard-basic": Dialect(
+        "application/x-www-form-urlencoded",
+        "authorization_code",
+        code_takes_secret=True,
+        refresh_needs_redirect_uri=False,
+        client_by_basic=True,
     ),
 }

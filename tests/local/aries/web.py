@@ -5,6 +5,7 @@ from dataclasses import asdict
 from http import HTTPStatus
 from threading import Event
 from typing import Any
+from urllib.parse import unquote_plus
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -16,6 +17,7 @@ from tests.local.aries.core import AriesCore
 from tests.local.aries.dialects import Dialect
 from tests.local.aries.errors import (
     BearerError,
+    InvalidClient,
     InvalidRequest,
     NoAccessToken,
     PageRefusal,
@@ -148,11 +150,22 @@ def _read_token_request(dialect: Dialect) -> dict[str, object] | TokenError:
     try:
         if request.query_string:
             return InvalidRequest("Parameters belong in the body")
-        return parse_body(request.get_data(), request.content_type, dialect.content_type)
+        body = parse_body(request.get_data(), request.content_type, dialect.content_type)
+        return body | _credentials(body) if dialect.client_by_basic else body
     except RequestEntityTooLarge:
         return InvalidRequest("The body is too large")
     except TokenError as refusal:
         return refusal
+
+
+def _credentials(body: dict[str, object]) -> dict[str, object]:
+    """Return the client's name and secret by HTTP Basic, each encoded as in a form (RFC 6749 section 2.3.1)."""
+    if {"client_id", "client_secret"} & body.keys():
+        raise InvalidRequest("The client authenticates by HTTP Basic, and not in the body too")
+    sent = request.authorization
+    if sent is None or sent.type != "basic":
+        raise InvalidClient
+    return {"client_id": unquote_plus(sent.username or ""), "client_secret": unquote_plus(sent.password or "")}
 
 
 def _add_profile(app: Flask, core: AriesCore, recorder: Recorder) -> None:

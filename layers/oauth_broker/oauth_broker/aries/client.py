@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from contextlib import suppress
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Literal, TypeGuard
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from oauth_broker.aries.client_secret import ClientSecret
 from oauth_broker.aries.transport import NoReply, NotSent, Reply, Transport
@@ -161,18 +162,25 @@ class Provider:
             raise
 
     def _post(self, parameters: dict[str, str]) -> Reply:
+        headers: dict[str, str] = {}
+        if self._dialect.secret_by_basic:
+            headers["authorization"] = _basic(parameters.pop("client_id"), parameters.pop("client_secret"))
         if self._dialect.json_body:
-            body, content_type = json.dumps(parameters), "application/json"
+            body, headers["content-type"] = json.dumps(parameters), "application/json"
         else:
-            body, content_type = urlencode(parameters), "application/x-www-form-urlencoded"
+            body, headers["content-type"] = urlencode(parameters), "application/x-www-form-urlencoded"
         try:
-            return self._transport.post(
-                self._settings.aries_token_url, body.encode(), {"content-type": content_type}, ARIES_CALL_SECONDS
-            )
+            return self._transport.post(self._settings.aries_token_url, body.encode(), headers, ARIES_CALL_SECONDS)
         except NotSent as error:
             raise ProviderFailure(Outcome.REFUSED, f"not_sent:{error}", answered=False) from error
         except NoReply as error:
             raise ProviderFailure(Outcome.AMBIGUOUS, f"no_reply:{error}", answered=False) from error
+
+
+def _basic(client_id: str, client_secret: str) -> str:
+    """Return the value of ``Authorization``: each part as in a form, and then Basic (RFC 6749 section 2.3.1)."""
+    credentials = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
+    return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
 
 def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float, now: float) -> ProviderTokens:

@@ -36,12 +36,28 @@ _APPLE_APP_ID = re.compile(r"[A-Z0-9]{10}\.[A-Za-z0-9.-]+")
 _ANDROID_PACKAGE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
 _FINGERPRINT = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){31}")
 _MOST_SHOWN = 80
-_MEMBERS = ("redirect_uris", "scopes", "origins", "apple_app_ids", "android_packages")
+_MEMBERS = (
+    "redirect_uris",
+    "scopes",
+    "origins",
+    "apple_app_ids",
+    "android_packages",
+    "session_days",
+    "idle_days",
+    "refresh",
+)
+_MOST_DAYS = 365
+_DAY_SECONDS = 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A registered app: a public client (RFC 6749 section 2.1)."""
+    """A registered app: a public client (RFC 6749 section 2.1).
+
+    ``session_seconds`` is the longest life of its sessions, or 0 if the deployment's counts. ``idle_seconds`` is the
+    life of a session that nobody uses, or 0 if such a session lives on. ``may_refresh`` tells whether the app gets
+    refresh tokens.
+    """
 
     client_id: str
     redirect_uris: tuple[str, ...]
@@ -49,6 +65,9 @@ class Client:
     origins: frozenset[str] = frozenset()
     apple_app_ids: tuple[str, ...] = ()
     android_packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    session_seconds: int = 0
+    idle_seconds: int = 0
+    may_refresh: bool = True
 
     def allows_redirect(self, redirect_uri: str) -> bool:
         """Tell whether ``redirect_uri`` is registered: the same string, or a registered loopback URI with any port.
@@ -207,7 +226,28 @@ def _client(client_id: str, entry: Any, source: str) -> Client:
         frozenset(strings("origins")),
         strings("apple_app_ids"),
         _android_packages(entry.get("android_packages", {}), refusal),
+        _seconds(entry, "session_days", refusal),
+        _seconds(entry, "idle_days", refusal),
+        _flag(entry, "refresh", refusal),
     )
+
+
+def _seconds(entry: dict[str, Any], name: str, refusal: Callable[[str], ConfigurationError]) -> int:
+    """Return a number of days in seconds, or 0 if there is none."""
+    if name not in entry:
+        return 0
+    days = entry[name]
+    # bool is a number to Python, not to JSON.
+    if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= _MOST_DAYS:
+        raise refusal(f"{name} must be a whole number from 1 to {_MOST_DAYS}")
+    return days * _DAY_SECONDS
+
+
+def _flag(entry: dict[str, Any], name: str, refusal: Callable[[str], ConfigurationError]) -> bool:
+    value = entry.get(name, True)
+    if not isinstance(value, bool):
+        raise refusal(f"{name} must be true or false")
+    return value
 
 
 def _android_packages(value: Any, refusal: Callable[[str], ConfigurationError]) -> dict[str, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType
 
@@ -40,12 +40,16 @@ _OUTCOMES: Mapping[tuple[int, str | None], Outcome] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class ProviderDialect:
-    """One provider's dialect of RFC 6749 section 4.1.3 and section 6."""
+    """One provider's dialect of RFC 6749 section 4.1.3 and section 6.
+
+    ``secret_by_basic`` tells whether the client authenticates by HTTP Basic instead of in the body (section 2.3.1).
+    """
 
     name: str
     json_body: bool
     code_grant_type: str
     code_sends_secret: bool
+    secret_by_basic: bool
     refresh_sends_redirect_uri: bool
     outcomes: Mapping[tuple[int, str | None], Outcome]
 
@@ -65,6 +69,7 @@ ARIES = ProviderDialect(
     json_body=True,
     code_grant_type="code",
     code_sends_secret=False,
+    secret_by_basic=False,
     refresh_sends_redirect_uri=True,
     outcomes=_OUTCOMES,
 )
@@ -74,7 +79,12 @@ STANDARD = ProviderDialect(
     json_body=False,
     code_grant_type="authorization_code",
     code_sends_secret=True,
+    secret_by_basic=False,
     refresh_sends_redirect_uri=False,
     outcomes=_OUTCOMES,
 )
-DIALECTS: Mapping[str, ProviderDialect] = MappingProxyType({dialect.name: dialect for dialect in (ARIES, STANDARD)})
+# The same for a provider that takes the client secret by HTTP Basic alone. RFC 6749 lets a provider choose.
+STANDARD_BASIC = replace(STANDARD, name="standard-basic", secret_by_basic=True)
+DIALECTS: Mapping[str, ProviderDialect] = MappingProxyType(
+    {dialect.name: dialect for dialect in (ARIES, STANDARD, STANDARD_BASIC)}
+)

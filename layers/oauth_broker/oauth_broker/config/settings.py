@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from oauth_broker.config.clients import ORIGIN, Registry, read_text
+from oauth_broker.config.clients import ORIGIN, Client, Registry, read_text
 from oauth_broker.config.dialect import DIALECTS, ProviderDialect
 from oauth_broker.errors import ConfigurationError
 
@@ -25,6 +25,11 @@ _ENDPOINT = re.compile(rf"{ORIGIN}/[A-Za-z0-9._~/-]*")
 _PROVIDER_ISSUER = re.compile(rf"{ORIGIN}(/[!$%&()*+,./0-9:;=@A-Z_a-z~-]*)?")
 _HOST_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _VISIBLE = re.compile(r"[!-~]+")
+# Parameters of an authorization request that a deployment may pass on to Aries (`oauth.authorization`).
+PASS_ON = ("prompt", "login_hint", "max_age")
+# The prompts of OpenID Connect Core section 3.1.2.1, without none.
+PROMPTS = ("login", "consent", "select_account")
+_DAY_SECONDS = 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Settings:
     aries_token_url: str
     aries_issuer: str
     dialect: ProviderDialect
+    pass_on: tuple[str, ...]
     registry: Registry
     session_days: int
     refresh_grace_seconds: int
@@ -54,6 +60,14 @@ class Settings:
     def can_refresh(self) -> bool:
         """Whether a client secret is configured. Aries refreshes only with a client secret (Aries step 5)."""
         return bool(self.aries_client_secret_arn)
+
+    def lets_refresh(self, client: Client) -> bool:
+        """Tell whether the app gets refresh tokens."""
+        return self.can_refresh and client.may_refresh
+
+    def session_seconds(self, client: Client) -> int:
+        """Return the longest life of the app's sessions."""
+        return client.session_seconds or self.session_days * _DAY_SECONDS
 
     def within_grace(self, seconds: float) -> float:
         """Return the Retry-After, in seconds, for a session that another worker may still commit.
@@ -86,6 +100,7 @@ class Settings:
             aries_token_url=read.text("ARIES_TOKEN_URL", _ENDPOINT, "an https URL without a query"),
             aries_issuer=read.aries_issuer(),
             dialect=read.choice("PROVIDER_DIALECT", DIALECTS),
+            pass_on=read.names("PASS_ON", PASS_ON),
             registry=read.registry(apps_file or APPS_FILE),
             session_days=read.integer("SESSION_DAYS", 1, 365),
             refresh_grace_seconds=read.integer("REFRESH_GRACE_SECONDS", 1, 300),
@@ -135,6 +150,13 @@ class _Reader:
         if re.fullmatch(r"[0-9]{1,9}", value) is None or not lowest <= int(value) <= highest:
             raise ConfigurationError(f"{name} must be a whole number from {lowest} to {highest}")
         return int(value)
+
+    def names(self, name: str, known: Collection[str]) -> tuple[str, ...]:
+        """Return names with commas between them, or none."""
+        found = tuple(part for part in self._environment.get(name, "").split(",") if part)
+        if set(found) - set(known) or len(found) != len(set(found)):
+            raise ConfigurationError(f"{name} must be some of {', '.join(known)}, with commas between them, or empty")
+        return found
 
     def choice(self, name: str, choices: Mapping[str, T]) -> T:
         value = self._environment.get(name, "")

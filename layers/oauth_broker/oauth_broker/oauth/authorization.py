@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from oauth_broker.config.clients import Client, Registry
+from oauth_broker.config.settings import PROMPTS
 from oauth_broker.errors import (
     InvalidRequest,
     InvalidScope,
@@ -32,22 +35,38 @@ _PROVIDER_CODE = re.compile(r"[!-~]{1,4096}")
 _SHOWN_SCOPE = re.compile(r"[A-Za-z0-9._:/-]{1,40}")
 # OpenID Connect Core sections 3.1.2.1, 5.4 and 11. Many libraries ask for some of these by default.
 _OPENID_SCOPES = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
+# The parameters that a deployment may let through to Aries, and their forms. prompt=none is refused before.
+PASSED_ON: Mapping[str, tuple[re.Pattern[str], str]] = MappingProxyType(
+    {
+        "prompt": (
+            re.compile(f"({'|'.join(PROMPTS)})( ({'|'.join(PROMPTS)})){{0,2}}"),
+            "login, consent or select_account, or several of them with spaces between",
+        ),
+        "login_hint": (re.compile(r"[^\x00-\x1f\x7f]{1,256}"), "1 to 256 characters on one line"),
+        "max_age": (re.compile("[0-9]{1,9}"), "a whole number of seconds"),
+    }
+)
 _NO_REQUEST_OBJECTS = "Request objects are not supported. Send each parameter in the query."
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """RFC 6749 section 4.1.1 with RFC 7636 section 4.3. ``state`` is raw, still percent-encoded."""
+    """RFC 6749 section 4.1.1 with RFC 7636 section 4.3. ``state`` is raw, still percent-encoded.
+
+    ``passed_on`` has those parameters of OpenID Connect Core section 3.1.2.1 that go to Aries as they are. They may
+    name a person, so no log line has them.
+    """
 
     client: Client
     redirect_uri: str
     state: str | None = field(repr=False)
     code_challenge: str
     scope: str
+    passed_on: Mapping[str, str] = field(repr=False)
 
     @classmethod
-    def parse(cls, request: HttpRequest, registry: Registry) -> AuthorizationRequest:
-        """Check an app's authorization request.
+    def parse(cls, request: HttpRequest, registry: Registry, pass_on: Collection[str] = ()) -> AuthorizationRequest:
+        """Check an app's authorization request. ``pass_on`` names the parameters that the deployment lets through.
 
         Raises PageError until client and redirect URI are known to belong together. Raises RedirectError afterwards.
         """
@@ -71,9 +90,9 @@ class AuthorizationRequest:
                 )
             parameters.refuse_repeated()
             _refuse_request_objects(parameters)
-            checked = cls(client, redirect_uri, state, _code_challenge(parameters), _scope(parameters, client))
+            challenge, scope = _code_challenge(parameters), _scope(parameters, client)
             _refuse_silent(parameters)
-            return checked
+            return cls(client, redirect_uri, state, challenge, scope, _passed_on(parameters, pass_on))
         except OAuthError as error:
             raise RedirectError(error, error.reason, redirect_uri, state, client.client_id, "refused") from error
 
@@ -87,7 +106,7 @@ def _refuse_request_objects(parameters: Parameters) -> None:
 
 
 def _refuse_silent(parameters: Parameters) -> None:
-    """Refuse ``prompt=none`` at once (OpenID Connect Core section 3.1.2.1). Every other prompt is ignored.
+    """Refuse ``prompt=none`` at once (OpenID Connect Core section 3.1.2.1).
 
     Libraries load such a request in a hidden frame. A page of Aries' would stay hidden there until the app gives up.
     """
@@ -99,6 +118,16 @@ def _refuse_silent(parameters: Parameters) -> None:
             "The prompt none was sent with another prompt. Leave none out: a person has to sign in.", "prompt"
         )
     raise LoginRequired("A person has to sign in. Send the request without prompt=none.")
+
+
+def _passed_on(parameters: Parameters, pass_on: Collection[str]) -> dict[str, str]:
+    """Return what goes to Aries. A parameter that the deployment does not let through is ignored, as an unknown one."""
+    found = {name: value for name in pass_on if (value := parameters.get(name)) is not None}
+    for name, value in found.items():
+        form, what = PASSED_ON[name]
+        if form.fullmatch(value) is None:
+            raise InvalidRequest(f"The parameter {name} must be {what}.", f"malformed_{name}")
+    return found
 
 
 def _code_challenge(parameters: Parameters) -> str:

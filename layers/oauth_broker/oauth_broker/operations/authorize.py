@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import urlencode
@@ -44,7 +44,7 @@ class Authorize:
         if request.is_prefetch:
             # A success would be wrong: Chromium would use the empty answer to a prefetch for the visit after it too.
             return HttpResponse(HTTPStatus.FORBIDDEN)
-        asked = AuthorizationRequest.parse(request, self._settings.registry)
+        asked = AuthorizationRequest.parse(request, self._settings.registry, self._settings.pass_on)
         self._refuse_floods(asked, invocation)
         now = int(self._clock.now())
         issuer = self._settings.issuer_for(request.domain_name)
@@ -76,7 +76,7 @@ class Authorize:
         invocation.count("SignInsStarted")
         invocation.log("sign_in_started")
         cookies = BrowserCookies.for_issuer(issuer).bind(row.session_id, browser, request.cookies, SIGN_IN_SECONDS)
-        return redirect(self._provider_url(row, state, verifier), cookies)
+        return redirect(self._provider_url(row, state, verifier, asked.passed_on), cookies)
 
     def _refuse_floods(self, asked: AuthorizationRequest, invocation: Invocation) -> None:
         client_id = asked.client.client_id
@@ -88,8 +88,9 @@ class Authorize:
     def _random(self) -> str:
         return base64url(self._random_bytes(_SECRET_BYTES))
 
-    def _provider_url(self, row: SignIn, state: Secret, verifier: Secret) -> str:
+    def _provider_url(self, row: SignIn, state: Secret, verifier: Secret, passed_on: Mapping[str, str]) -> str:
         query = {
+            **passed_on,
             "response_type": "code",
             "client_id": self._settings.aries_client_id,
             "redirect_uri": row.provider_redirect_uri,

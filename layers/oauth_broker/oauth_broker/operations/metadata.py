@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from oauth_broker.config.clients import Client
-from oauth_broker.config.settings import Settings
+from oauth_broker.config.settings import PROMPTS, Settings
 from oauth_broker.errors import NotFound
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.web.http import HttpRequest, HttpResponse, json_response
@@ -59,8 +59,8 @@ class Metadata:
             "request_parameter_supported": False,
             "request_uri_parameter_supported": False,
             "claims_parameter_supported": False,
-            # The broker answers it with login_required, always. It ignores every other prompt.
-            "prompt_values_supported": ["none"],
+            # The broker answers none with login_required, always. The deployment may let others through to Aries.
+            "prompt_values_supported": ["none", *(PROMPTS if "prompt" in self._settings.pass_on else ())],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
         }

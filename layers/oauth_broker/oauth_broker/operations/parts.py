@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from oauth_broker.aries.client import Provider
     from oauth_broker.aries.client_secret import ClientSecret
     from oauth_broker.aries.transport import RequestsTransport
+    from oauth_broker.operations.access import Access
     from oauth_broker.operations.authorize import Authorize
     from oauth_broker.operations.callback import Callback
     from oauth_broker.operations.cleanup import Cleanup
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from oauth_broker.operations.renewal import Renewal
     from oauth_broker.operations.resolution import Resolution
     from oauth_broker.operations.revoke import Revoke
+    from oauth_broker.operations.turn import Turns
     from oauth_broker.runtime.aws import DynamoDbClient, KmsClient, SecretsManagerClient
     from oauth_broker.sessions.control_item import ControlItem
     from oauth_broker.sessions.leases import Leases
@@ -222,6 +224,13 @@ class Parts:
         )
 
     @cached_property
+    def turns(self) -> Turns:
+        """The turns of requests at a session."""
+        from oauth_broker.operations.turn import Turns
+
+        return Turns(self.settings, self.leases, self.pause, self.renewal, self.clock, self.random_bytes)
+
+    @cached_property
     def resolution(self) -> Resolution:
         """The answers to a refresh without a lease."""
         from oauth_broker.operations.resolution import Resolution
@@ -237,9 +246,23 @@ class Parts:
             self.settings,
             self.leases,
             self.not_before,
-            self.pause,
-            self.renewal,
+            self.turns,
             self.resolution,
+            self.clock,
+            self.random_bytes,
+        )
+
+    @cached_property
+    def access(self) -> Access:
+        """The access tokens for callers that hold no refresh token."""
+        from oauth_broker.operations.access import Access
+
+        return Access(
+            self.leases,
+            self.not_before,
+            self.turns,
+            self.ready_token_store,
+            self.session_end,
             self.clock,
             self.random_bytes,
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from dataclasses import replace
 
 from oauth_broker.clock import Clock
+from oauth_broker.config.clients import Client
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import InvalidGrant
 from oauth_broker.oauth.pkce import challenge_of, verifies
@@ -21,8 +23,8 @@ from oauth_broker.sessions.session_end import ENDED_STATES, SessionEnd
 from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.sessions.table import SignIns
 from oauth_broker.sessions.token_store import TokenStore
+from oauth_broker.sessions.verdict import end_reason, has_ended
 
-_DAY_SECONDS = 24 * 60 * 60
 _CODE_WAS_ISSUED = frozenset({"issued", "active", *ENDED_STATES})
 
 
@@ -55,8 +57,9 @@ class Redeem:
         verifier changes nothing. The broker reads secrets only after the caller has proved possession.
         """
         row = self._proven(grant, invocation)
-        if row.status in ENDED_STATES:
-            raise InvalidGrant("session_ended")
+        now = self._clock.now()
+        if row.status in ENDED_STATES or (row.status == "active" and has_ended(row, grant.client, now)):
+            raise InvalidGrant(end_reason(row, grant.client, now))
         if row.status == "active":
             raise self._session_end.end_reused(row, "code_reused", invocation)
         # This comes after the check for reuse: a code that comes again ends its session under any registration.
@@ -73,11 +76,11 @@ class Redeem:
             invocation.count("RowsAltered")
             raise InvalidGrant("altered_row")
         token = RefreshToken.mint(row.session_id, 1, secret.session_key)
-        refreshable = self._settings.can_refresh and secret.refresh_token is not None
-        self._activate(row, token, secret, refreshable=refreshable)
+        refreshable = self._settings.lets_refresh(grant.client) and secret.refresh_token is not None
+        session = self._activate(row, token, secret, grant.client, refreshable=refreshable)
         invocation.count("SignInsSucceeded")
         invocation.log("sign_in_succeeded")
-        return TokenResponse(secret, token.text if refreshable else None)
+        return TokenResponse(secret, token.text if refreshable else None, session.ends_by(grant.client.idle_seconds))
 
     def _proven(self, grant: AuthorizationCodeGrant, invocation: Invocation) -> SignIn:
         """Return the row of the code, after the caller has proved by the verifier that it started the sign-in."""
@@ -100,14 +103,20 @@ class Redeem:
             raise InvalidGrant("code_expired")
         return row
 
-    def _activate(self, row: SignIn, token: RefreshToken, secret: SessionSecret, *, refreshable: bool) -> None:
+    def _activate(
+        self, row: SignIn, token: RefreshToken, secret: SessionSecret, client: Client, *, refreshable: bool
+    ) -> SignIn:
+        """Start the session, and return its row."""
         now = self._clock.now()
         # A session without refresh ends with its access token, because no token leads to it any more.
-        expires_at = int(now) + self._settings.session_days * _DAY_SECONDS if refreshable else secret.access_expires_at
+        ends_at = int(now) + self._settings.session_seconds(client) if refreshable else secret.access_expires_at
+        row = replace(row, handle_hash=token.hash, ends_at=ends_at, rotated_at=now)
+        row = replace(row, expires_at=row.expiry(client.idle_seconds))
         lease_id = base64url(self._random_bytes(16))
         try:
-            self._sign_ins.redeem(row, token.hash, lease_id, expires_at, now)
+            self._sign_ins.redeem(row, lease_id, now)
         except ConditionFailed as failure:
             # The code expired meanwhile, or a request beside this one redeemed it. If an app sends its request twice at
             # once, it keeps the session of the other request. A code that was redeemed before has ended it above.
             raise InvalidGrant("code_expired_or_redeemed") from failure
+        return row

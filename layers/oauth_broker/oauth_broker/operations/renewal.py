@@ -1,4 +1,7 @@
-"""Steps 2 to 7 of a refresh: the work of the one worker that holds the lease. `refresh` describes all steps."""
+"""Steps 2 to 6 of a refresh, and of any other renewal: the work of the one worker that holds the lease.
+
+`refresh` describes all steps.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,15 @@ from oauth_broker.aries.client import ARIES_CALL_SECONDS, STORE_SECONDS, Provide
 from oauth_broker.clock import Backoff, Clock
 from oauth_broker.config.dialect import Outcome
 from oauth_broker.config.settings import Settings
-from oauth_broker.errors import ForgedToken, InvalidGrant, Paused, ServiceUnavailable
-from oauth_broker.oauth.requests import RefreshTokenGrant
+from oauth_broker.errors import ForgedToken, NotRefreshable, Paused, ServiceUnavailable
 from oauth_broker.oauth.scope import canonical_scope
-from oauth_broker.oauth.tokens import RefreshToken
 from oauth_broker.operations.pause import Pause
-from oauth_broker.operations.token_response import TokenResponse
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.leases import Leases
-from oauth_broker.sessions.row import SignIn, entry, extended, was_refused
+from oauth_broker.sessions.renewers import Renewer
+from oauth_broker.sessions.row import SignIn, was_refused
 from oauth_broker.sessions.session_end import SessionEnd
 from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.sessions.token_store import READ_LAG_SECONDS, StoredTokens, TokenStore
@@ -54,28 +55,26 @@ class Renewal:
         self._clock = clock
         self._backoff = Backoff(clock, random_bytes)
 
-    def __call__(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> TokenResponse:
-        """Renew under the lease in ``row`` (steps 2 to 7).
+    def __call__(self, row: SignIn, renewer: Renewer, invocation: Invocation) -> tuple[SignIn, SessionSecret]:
+        """Renew under the lease in ``row`` (steps 2 to 6). Return the committed row and tokens.
 
         Raises ConditionFailed if this worker has lost the lease, and otherwise like Refresh.
         """
-        if not grant.client.allows_scope(row.scope):
+        if not renewer.client.allows_scope(row.scope):
             raise self._session_end.end_disallowed(row, invocation)
         with self._given_back(row, invocation):
             earlier = self._roll_forward(row, invocation)
             current = earlier.secret if earlier else self._token_store.committed(row)
-            refuse_forged(current, grant, invocation)
+            renewer.refuse_forged(current, invocation)
         # An earlier answer whose access token has expired is no answer, but its refresh token is Aries' newest.
         if earlier and not self._is_expired(earlier):
             stored = earlier
         else:
             stored = self._renew(row, current, earlier, invocation)
-        committed = self._commit(row, stored, grant, invocation)
+        committed = self._commit(row, stored, renewer, invocation)
         if stored is not earlier:
             self._note(self._pause.served, invocation)
-        invocation.count("RefreshesSucceeded")
-        invocation.log("refresh_succeeded")
-        return TokenResponse.of(committed, stored.secret)
+        return committed, stored.secret
 
     def _is_expired(self, stored: StoredTokens) -> bool:
         return stored.secret.access_expires_at <= self._clock.now() + self._settings.refresh_grace_seconds
@@ -95,7 +94,7 @@ class Renewal:
         try:
             with self._given_back(row, invocation):
                 if current.refresh_token is None:
-                    raise InvalidGrant("not_refreshable")
+                    raise NotRefreshable
                 self._token_store.refuse_unless_it_can_seal(row, current)
                 self._pause.admit(was_refused=was_refused(row.timeline))
                 tokens = self._provider.refresh(current.refresh_token, row.provider_redirect_uri, invocation)
@@ -151,23 +150,26 @@ class Renewal:
             raise ServiceUnavailable("stored_answer_is_over")
         return stored
 
-    def _commit(self, row: SignIn, stored: StoredTokens, grant: RefreshTokenGrant, invocation: Invocation) -> SignIn:
+    def _commit(self, row: SignIn, stored: StoredTokens, renewer: Renewer, invocation: Invocation) -> SignIn:
         """Commit (step 6), and again while the outcome is not known. Raises ConditionFailed if the lease was lost."""
-        generation, now = row.generation + 1, self._clock.now()
-        how = "late_retry" if grant.token.has_hash(row.previous_hash) else ""
-        renewed = replace(
-            row,
-            generation=generation,
-            handle_hash=RefreshToken.mint(row.session_id, generation, stored.secret.session_key).hash,
-            secret_version=stored.version,
-            access_expires_at=stored.secret.access_expires_at,
-            token_scope=stored.secret.scope,
-            escrow=stored.escrow,
-            sealed=stored.sealed,
-            timeline=extended(row.timeline, entry(now, "refreshed", how)),
+        now = self._clock.now()
+        renewed = renewer.renewed(
+            replace(
+                row,
+                secret_version=stored.version,
+                access_expires_at=stored.secret.access_expires_at,
+                token_scope=stored.secret.scope,
+                escrow=stored.escrow,
+                sealed=stored.sealed,
+                # A session of a release that knew no idle sessions ends when its row expires.
+                ends_at=row.ends_at or row.expires_at,
+            ),
+            stored.secret,
+            now,
         )
+        renewed = replace(renewed, expires_at=renewed.expiry(renewer.client.idle_seconds))
         self._backoff.until_done(
-            lambda: self._leases.commit(renewed, grant.token.hash, self._clock.now()),
+            lambda: self._leases.commit(renewed, renewer, self._clock.now()),
             lambda: invocation.remaining() - _COMMIT_SECONDS,
         )
         return renewed
@@ -177,7 +179,7 @@ class Renewal:
         """Give the lease back if a step fails while no request is under way at Aries and no answer was stored."""
         try:
             yield
-        except (ServiceUnavailable, ForgedToken) as failure:
+        except (ServiceUnavailable, ForgedToken, NotRefreshable) as failure:
             reason = failure.reason
             self._note(lambda: self._leases.release(row, reason, self._clock.now()), invocation)
             raise
@@ -194,13 +196,3 @@ class Renewal:
             write()
         except (ServiceUnavailable, ConditionFailed) as error:
             invocation.log("not_noted", reason=error.reason)
-
-
-def refuse_forged(secret: SessionSecret, grant: RefreshTokenGrant, invocation: Invocation) -> None:
-    """Raise ForgedToken if the row has the token's hash, but the secret's key did not make the token.
-
-    Somebody has written the row in that case.
-    """
-    if not grant.token.is_authentic(secret.session_key):
-        invocation.count("RowsAltered")
-        raise ForgedToken

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from oauth_broker.clock import Clock
 from oauth_broker.config.settings import Settings
-from oauth_broker.errors import BrokerError, ForgedToken, InvalidGrant, InvalidScope, ServiceUnavailable
+from oauth_broker.errors import BrokerError, ForgedToken, InvalidScope, ServiceUnavailable
 from oauth_broker.oauth.requests import RefreshTokenGrant
-from oauth_broker.operations.renewal import refuse_forged
 from oauth_broker.operations.token_response import TokenResponse
 from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.renewers import refuse_forged
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.session_end import SessionEnd
 from oauth_broker.sessions.token_store import TokenStore
@@ -28,17 +28,14 @@ class Resolution:
         self, verdict: Verdict, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation
     ) -> TokenResponse:
         """Repeat the answer of the last refresh, or raise like Refresh."""
+        refusal = self._session_end.refusal(verdict, row, invocation)
+        if refusal:
+            raise refusal
         match verdict:
             case Verdict.REPLAY:
                 return self._replay(row, grant, invocation)
             case Verdict.WIDER:
                 raise InvalidScope("The scope must be no wider than the one that was granted.")
-            case Verdict.FOREIGN:
-                raise InvalidGrant("foreign_client")
-            case Verdict.BEFORE_MASS_SIGN_OUT:
-                raise InvalidGrant("mass_sign_out")
-            case Verdict.DISALLOWED:
-                raise self._session_end.end_disallowed(row, invocation)
             case Verdict.SUPERSEDED:
                 raise self._session_end.end_reused(row, "token_reused", invocation)
             case _:
@@ -60,11 +57,11 @@ class Resolution:
 
     def _replay(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> TokenResponse:
         secret = self._token_store.committed(row)
-        refuse_forged(secret, grant, invocation)
+        refuse_forged(grant.token, secret, invocation)
         now = self._clock.now()
         if secret.access_expires_at <= now:
             # The access token lived for less than the grace. A dead token is no answer, and the next refresh is near.
             raise ServiceUnavailable("replay_expired", row.rotated_at + self._settings.refresh_grace_seconds - now)
         invocation.count("RefreshesReplayed")
         invocation.log("refresh_replayed")
-        return TokenResponse.of(row, secret)
+        return TokenResponse.of(row, secret, grant.client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
+from oauth_broker.config.clients import Client
 from oauth_broker.oauth.tokens import RefreshToken
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.row import SignIn
@@ -14,13 +15,20 @@ from oauth_broker.web.http import HttpResponse, json_response
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """Tokens for the app: Aries' access token and the broker's own refresh token, None if there is no refresh."""
+    """Tokens for the app: Aries' access token and the broker's own refresh token, None if there is no refresh.
+
+    ``ends_by`` is when the session ends if the app does not refresh before.
+    """
 
     secret: SessionSecret
     refresh_token: Secret | None
+    ends_by: int
 
     def to_response(self, now: float) -> HttpResponse:
-        """Return the 200 answer. ``expires_in`` is the true time left at ``now``, in whole seconds."""
+        """Return the 200 answer. ``expires_in`` is the true time left at ``now``, in whole seconds.
+
+        ``refresh_token_expires_in`` is likewise the time until the session ends. No RFC has it; several servers do.
+        """
         members: dict[str, str | int] = {
             "access_token": self.secret.access_token.reveal(),
             "token_type": "Bearer",
@@ -29,9 +37,11 @@ class TokenResponse:
         }
         if self.refresh_token is not None:
             members["refresh_token"] = self.refresh_token.reveal()
+            members["refresh_token_expires_in"] = max(0, self.ends_by - ceil(now))
         return json_response(members, headers={"pragma": "no-cache"})
 
     @classmethod
-    def of(cls, row: SignIn, secret: SessionSecret) -> TokenResponse:
-        """Return the answer for the committed ``row`` (step 7). Each repetition gives the same answer."""
-        return cls(secret, RefreshToken.mint(row.session_id, row.generation, secret.session_key).text)
+    def of(cls, row: SignIn, secret: SessionSecret, client: Client) -> TokenResponse:
+        """Return the answer for the committed ``row`` (step 7). Each repetition gives the same refresh token."""
+        token = RefreshToken.mint(row.session_id, row.generation, secret.session_key)
+        return cls(secret, token.text, row.ends_by(client.idle_seconds))

@@ -57,7 +57,9 @@ class OperatorParts(Parts):
     @cached_property
     def session_actions(self) -> SessionActions:
         """The actions on one session."""
-        return SessionActions(self.search, self.sign_ins, self.not_before, self.sign_out, self.clock)
+        return SessionActions(
+            self.search, self.sign_ins, self.not_before, self.sign_out, self.settings.registry, self.clock
+        )
 
     @cached_property
     def sweeps(self) -> Sweeps:

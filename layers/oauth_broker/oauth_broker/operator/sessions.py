@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from oauth_broker.clock import Clock
+from oauth_broker.config.clients import Registry
 from oauth_broker.operator.admin_sign_out import AdminSignOut
 from oauth_broker.operator.errors import NothingFound
 from oauth_broker.operator.search import SessionSearch
@@ -29,12 +30,14 @@ class SessionActions:
         sign_ins: SignIns,
         not_before: NotBefore,
         sign_out: AdminSignOut,
+        registry: Registry,
         clock: Clock,
     ) -> None:
         self._search = search
         self._sign_ins = sign_ins
         self._not_before = not_before
         self._sign_out = sign_out
+        self._registry = registry
         self._clock = clock
 
     def show(self, reference: str) -> dict[str, Any]:
@@ -68,17 +71,24 @@ class SessionActions:
     def _report(self, row: SignIn, not_before: int) -> dict[str, Any]:
         now = self._clock.now()
         is_signed_out = row.is_before_mass_sign_out(not_before)
+        client = self._registry.find(row.client_id)
+        # A session of an app that is not registered any more is refused. It ends as if the app had no idle sessions.
+        ends_by = row.ends_by(client.idle_seconds if client else 0)
         return {
             "session": row.reference,
             "client_id": row.client_id,
             "status": row.status,
-            "signed_in": row.status == "active" and row.is_live(now) and not is_signed_out,
+            "signed_in": row.status == "active" and row.is_live(now) and ends_by > now and not is_signed_out,
             "signed_out_by_mass_sign_out_of": utc(not_before) if is_signed_out else None,
             "created_at": utc(row.created_at),
             "expires_at": utc(row.expires_at),
+            "ends_at": utc(row.ends_at or row.expires_at),
+            "ends_if_unused_at": utc(ends_by) if row.status == "active" else None,
+            "last_used_at": utc(row.rotated_at),
             "generation": row.generation,
             # The first generation came from the sign-in.
             "last_refreshed_at": utc(row.rotated_at) if row.generation > 1 else None,
+            "last_renewed_at": utc(row.renewed_at),
             "lease_held": row.is_leased(now),
             "paused_by_aries_until": utc(row.lease_until) if row.is_paused(now) else None,
             "secret_in_escrow": bool(row.escrow),

@@ -1,4 +1,4 @@
-"""The conditional updates of a refresh: take the lease, give it back, commit.
+"""The conditional updates of a refresh and of any other renewal: take the lease, give it back, commit.
 
 A lease lets one worker at a time speak to Aries for a session. A fence is the number of a lease. After a worker has
 lost its lease, the fence keeps it from committing and tells it from its successor.
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oauth_broker.oauth.requests import RefreshTokenGrant
 from oauth_broker.sessions.conditional_update import Rows
+from oauth_broker.sessions.renewers import Renewer
 from oauth_broker.sessions.row import IN_ROW, SignIn, Value, entry, extended
-from oauth_broker.sessions.verdict import Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +34,31 @@ class Leases:
         """Read a row without taking its lease."""
         return self._rows.find(session_id)
 
-    def take(self, grant: RefreshTokenGrant, lease: Lease, terms: Terms, now: float) -> SignIn:
-        """Take the lease for the holder of the grant's token, under a new fence.
-
-        If the grant names a scope, the condition requires exactly the granted scope. `verdict.judge` decides about any
-        other.
-        """
-        scope: dict[str, Value] = {} if grant.scope is None else {"scope": grant.scope}
-        not_before: dict[str, Value] = {"not_before": terms.not_before} if terms.not_before else {}
+    def take(self, renewer: Renewer, lease: Lease, now: float) -> SignIn:
+        """Take the lease for this caller, under a new fence."""
+        condition, values = renewer.lease_condition()
+        if renewer.not_before:
+            condition += " AND created_at > :not_before"
+            values["not_before"] = renewer.not_before
+        if idle_seconds := renewer.client.idle_seconds:
+            # The verdict counts whole seconds, and so does this.
+            condition += " AND rotated_at >= :used_since"
+            values["used_since"] = int(now) - idle_seconds + 1
         return self._rows.update_and_read(
-            grant.token.session_id,
+            renewer.session_id,
             "",
             "SET lease_id = :lease_id, lease_until = :lease_until ADD fence :one",
-            "#status = :active AND client_id = :client_id AND expires_at > :now_seconds AND rotated_at <= :replay_after"
-            " AND (attribute_not_exists(lease_until) OR lease_until <= :now) AND "
-            + ("(handle_hash = :hash OR previous_hash = :hash)" if terms.late_retry else "handle_hash = :hash")
-            + (" AND #scope = :scope" if scope else "")
-            + (" AND created_at > :not_before" if not_before else ""),
+            "#status = :active AND client_id = :client_id AND expires_at > :now_seconds"
+            f" AND (attribute_not_exists(lease_until) OR lease_until <= :now) AND {condition}",
             lambda found: found.lease_id == lease.lease_id,
             lease_id=lease.lease_id,
             lease_until=lease.until,
             one=1,
             active="active",
-            client_id=grant.client.client_id,
+            client_id=renewer.client.client_id,
             now_seconds=int(now),
             now=now,
-            replay_after=terms.replay_after,
-            hash=grant.token.hash,
-            **scope,
-            **not_before,
+            **values,
         )
 
     def release(self, row: SignIn, reason: str, now: float) -> None:
@@ -92,38 +87,34 @@ class Leases:
             **values,
         )
 
-    def commit(self, row: SignIn, token_hash: str, now: float) -> None:
-        """Commit a refresh: the only linearization point.
+    def commit(self, row: SignIn, renewer: Renewer, now: float) -> None:
+        """Commit new tokens of Aries: the only linearization point.
 
-        ``row`` is the leased row with the new ``generation``, ``handle_hash``, ``secret_version``,
-        ``access_expires_at``, ``token_scope``, ``escrow`` or ``sealed``, and ``timeline``. ``token_hash`` is the hash
-        of the presented token. The update sets values and adds to none, so applying it twice changes nothing.
+        ``row`` is the leased row with all that changes (``Renewer.renewed``). The update sets values and adds to none,
+        so applying it twice changes nothing.
         """
-        values: dict[str, Value] = {}
+        (own_sets, own_values), (own_condition, compared) = renewer.commit_clauses(row, now)
+        values: dict[str, Value] = {**own_values, **compared}
         tokens = " REMOVE escrow,"
         if row.token_store == IN_ROW:
-            values, tokens = {"sealed": row.sealed}, ", sealed = :sealed REMOVE"
+            values["sealed"], tokens = row.sealed, ", sealed = :sealed REMOVE"
         elif row.escrow:
-            values, tokens = {"escrow": row.escrow}, ", escrow = :escrow REMOVE"
+            values["escrow"], tokens = row.escrow, ", escrow = :escrow REMOVE"
         self._rows.update(
             row.session_id,
             "",
-            "SET generation = :next, previous_hash = :presented, handle_hash = :handle_hash,"
-            " secret_version = :secret_version, access_expires_at = :access_expires_at, token_scope = :token_scope,"
-            " committed_fence = :fence, rotated_at = :rotated_at, timeline = :timeline"
-            f"{tokens} lease_id, lease_until",
-            "fence = :fence AND lease_id = :lease_id AND generation = :generation AND #status = :active"
-            " AND expires_at > :now",
+            f"SET {own_sets}, secret_version = :secret_version, access_expires_at = :access_expires_at,"
+            " token_scope = :token_scope, committed_fence = :fence, ends_at = :ends_at, expires_at = :expires_at,"
+            f" timeline = :timeline{tokens} lease_id, lease_until",
+            "fence = :fence AND lease_id = :lease_id AND #status = :active AND expires_at > :now"
+            + (f" AND {own_condition}" if own_condition else ""),
             lambda found: found.status == "active" and found.committed_fence == row.fence,
-            next=row.generation,
-            generation=row.generation - 1,
-            presented=token_hash,
-            handle_hash=row.handle_hash,
             secret_version=row.secret_version,
             access_expires_at=row.access_expires_at,
             token_scope=row.token_scope,
             fence=row.fence,
-            rotated_at=now,
+            ends_at=row.ends_at,
+            expires_at=row.expires_at,
             timeline=row.timeline,
             lease_id=row.lease_id,
             active="active",

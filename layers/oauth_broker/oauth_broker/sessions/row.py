@@ -22,6 +22,9 @@ IN_ROW: TokensIn = "row"
 # needs it and loads no leases.
 LEASE_MARGIN_SECONDS = 10
 
+# A function works for 29 seconds at most, under a lease that it took in the last second of its session. Clocks differ.
+_IDLE_MARGIN_SECONDS = 120
+
 # The broker ended a `dead` session. The app or the operator signed out a `revoked` one.
 Status = Literal["pending", "claimed", "issued", "failed", "active", "dead", "revoked"]
 
@@ -62,6 +65,8 @@ class SignIn:
     created_at: int = 0
     reference: str = ""
     timeline: tuple[str, ...] = ()
+    renewed_at: int = 0
+    ends_at: int = 0
 
     def __repr__(self) -> str:
         """Name the state only, because a row holds a verifier and hashes, and they belong in no log."""
@@ -82,6 +87,28 @@ class SignIn:
     def is_live(self, now: float) -> bool:
         """Tell whether the row has not expired. DynamoDB deletes an expired row late."""
         return self.expires_at > now
+
+    def ends_by(self, idle_seconds: int) -> int:
+        """Return when the session ends if nobody uses it any more.
+
+        ``idle_seconds`` is 0 if an unused session of its app lives on. If the app's registration has changed since the
+        last use, the row may expire earlier.
+        """
+        return min(self.expires_at, self._end(idle_seconds))
+
+    def expiry(self, idle_seconds: int) -> int:
+        """Return the row's next ``expires_at``, by which DynamoDB deletes it and every update is refused.
+
+        An idle session expires a moment after its end. A lease of its last second may still commit: Aries has rotated
+        its tokens by then.
+        """
+        return min(self.ends_at, self._end(idle_seconds) + _IDLE_MARGIN_SECONDS)
+
+    def _end(self, idle_seconds: int) -> int:
+        # The app's refreshes alone are a use, so rotated_at tells the last one. A row of a release that knew no idle
+        # sessions has no ends_at.
+        ends_at = self.ends_at or self.expires_at
+        return min(ends_at, int(self.rotated_at) + idle_seconds) if idle_seconds else ends_at
 
     def is_before_mass_sign_out(self, not_before: int) -> bool:
         """Tell whether the sign-in began up to ``not_before``, the time of a mass sign-out, or 0."""
@@ -171,6 +198,8 @@ def to_item(row: SignIn) -> dict[str, Any]:
 
 # Enough for a sign-in and the last failures. DynamoDB charges every write by the row's size.
 TIMELINE_LENGTH = 10
+_SIGN_IN = frozenset({"started", "claimed", "issued", "redeemed"})
+_ROUTINE = frozenset({"refreshed", "refreshed late_retry", "renewed"})
 
 
 def entry(now: float, event: str, reason: str = "") -> str:
@@ -179,13 +208,18 @@ def entry(now: float, event: str, reason: str = "") -> str:
 
 
 def extended(timeline: tuple[str, ...], new: str) -> tuple[str, ...]:
-    """Return the timeline with one more entry, cut to the last ``TIMELINE_LENGTH``.
+    """Return the timeline with one more entry, cut to ``TIMELINE_LENGTH``.
 
-    If the entry repeats the newest one, it takes its place: neither an outage nor a month of refreshes may push out
-    older entries.
+    Neither an outage nor a month of refreshes and renewals may push out what matters. If the entry repeats the newest
+    one, it takes its place. Only the newest refresh, late retry and renewal that succeeded stay, and so do the entries
+    of the sign-in. The oldest of the others goes.
     """
-    earlier = timeline[:-1] if timeline and _what(timeline[-1]) == _what(new) else timeline
-    return (*earlier, new)[-TIMELINE_LENGTH:]
+    said = _what(new)
+    kept = [text for text in timeline[:-1] if said not in _ROUTINE or _what(text) != said]
+    kept += [text for text in timeline[-1:] if _what(text) != said]
+    surplus = max(0, len(kept) + 1 - TIMELINE_LENGTH)
+    going = [place for place, text in enumerate(kept) if _what(text) not in _SIGN_IN | _ROUTINE][:surplus]
+    return (*(text for place, text in enumerate(kept) if place not in going), new)
 
 
 def was_refused(timeline: tuple[str, ...]) -> bool:

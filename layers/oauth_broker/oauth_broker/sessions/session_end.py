@@ -9,6 +9,7 @@ from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.row import SignIn, Value
 from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.table import SignIns
+from oauth_broker.sessions.verdict import Verdict
 
 ENDED_STATES = frozenset({"dead", "revoked"})
 
@@ -60,6 +61,18 @@ class SessionEnd:
     def end_disallowed(self, row: SignIn, invocation: Invocation) -> InvalidGrant:
         """End a session after its app has lost the session's scope, whichever worker holds the lease."""
         return self._end(row, "scope_removed", invocation)
+
+    def refusal(self, verdict: Verdict, row: SignIn, invocation: Invocation) -> InvalidGrant | None:
+        """Return the refusal that a verdict asks for whoever the caller is, or None. A lost scope ends the session."""
+        match verdict:
+            case Verdict.FOREIGN:
+                return InvalidGrant("foreign_client")
+            case Verdict.BEFORE_MASS_SIGN_OUT:
+                return InvalidGrant("mass_sign_out")
+            case Verdict.DISALLOWED:
+                return self.end_disallowed(row, invocation)
+            case _:
+                return None
 
     def _end(
         self, row: SignIn, reason: str, invocation: Invocation, condition: str = "", **values: Value

@@ -116,22 +116,26 @@ class SignIns(Rows):
             **in_row,
         )
 
-    def redeem(self, row: SignIn, handle_hash: str, lease_id: str, expires_at: int, now: float) -> None:
-        """Move an issued sign-in to ``active``: once per code, and if the checked values of ``row`` still hold."""
+    def redeem(self, row: SignIn, lease_id: str, now: float) -> None:
+        """Move an issued sign-in to ``active``: once per code, and if the checked values of ``row`` still hold.
+
+        ``row`` has the new ``handle_hash``, ``ends_at`` and ``expires_at``.
+        """
         self.update(
             row.session_id,
             entry(now, "redeemed"),
             "SET #status = :active, handle_hash = :handle_hash, generation = :one, rotated_at = :rotated_at,"
-            " expires_at = :expires_at, lease_id = :lease_id",
+            " expires_at = :expires_at, ends_at = :ends_at, lease_id = :lease_id REMOVE code_expires_at",
             "#status = :issued AND code_hash = :code_hash AND code_expires_at > :now AND expires_at > :now"
             " AND client_id = :client_id AND redirect_uri = :redirect_uri AND app_code_challenge = :challenge",
             lambda found: found.lease_id == lease_id,
             active="active",
             issued="issued",
-            handle_hash=handle_hash,
+            handle_hash=row.handle_hash,
             one=1,
             rotated_at=now,
-            expires_at=expires_at,
+            expires_at=row.expires_at,
+            ends_at=row.ends_at,
             lease_id=lease_id,
             code_hash=row.code_hash,
             client_id=row.client_id,
