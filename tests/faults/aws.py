@@ -20,6 +20,7 @@ Item = dict[str, dict[str, Any]]
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "<=": operator.le,
+    ">=": operator.ge,
     ">": operator.gt,
 }
 
@@ -35,7 +36,7 @@ def _plain(value: dict[str, Any]) -> Any:
 @cache
 def _condition(expression: str) -> Callable[[Callable[[str, str, str], bool], Callable[[str], bool]], bool]:
     """Compile a condition into a function of two others: one compares, one tells if an attribute is missing."""
-    source = re.sub(r"([#\w]+) (=|<=|>) (:\w+)", r'compare("\1", "\2", "\3")', expression)
+    source = re.sub(r"([#\w]+) (=|<=|>=|>) (:\w+)", r'compare("\1", "\2", "\3")', expression)
     source = re.sub(r"attribute_not_exists\((#?\w+)\)", r'missing("\1")', source)
     source = re.sub(r"attribute_exists\((#?\w+)\)", r'not missing("\1")', source)
     source = source.replace(" AND ", " and ").replace(" OR ", " or ")

@@ -15,7 +15,7 @@ import pytest
 
 from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
-from tests.faults.broker import Broker, Session, Violation, in_turn, settings_of, signed_in
+from tests.faults.broker import STORES, Broker, Session, Store, Violation, idle_app, in_turn, settings_of, signed_in
 from tests.faults.seam import Fault, Kind, Seam, faults_at, may_befall
 from tests.support.client_error import client_error
 from tests.support.deployment import GRACE
@@ -208,6 +208,19 @@ def test_a_single_fault_loses_no_more_where_late_retries_or_addresses_are_limite
     assert {outcome.name for outcome in outcomes if outcome.lost} == WINDOW
     assert {name.partition(":")[0] for name in (outcome.name for outcome in outcomes)} == CALLS | more
     numbers(f"{variant}: {len(outcomes)} schedules of one fault, {sum(o.lost for o in outcomes)} lost in the window")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("store", STORES)
+def test_a_single_fault_finds_the_same_calls_and_window_if_unused_sessions_of_the_app_end(
+    numbers: Callable[[str], None], store: Store
+) -> None:
+    with idle_app():
+        outcomes = single_faults("strict", LEASE_SECONDS, "row" if store == "row" else "")
+    assert {outcome.name for outcome in outcomes if outcome.lost} == (ROW_WINDOW if store == "row" else WINDOW)
+    calls = set(ROW_REFRESH) if store == "row" else CALLS
+    assert {outcome.name.partition(":")[0] for outcome in outcomes} == calls
+    numbers(f"idle sessions, {store}: {len(outcomes)} schedules of one fault")
 
 
 # The window of a session in the row ends with the one write that stores and commits.

@@ -153,8 +153,8 @@ class _Reader:
 
     def names(self, name: str, known: Collection[str]) -> tuple[str, ...]:
         """Return names with commas between them, or none."""
-        found = tuple(part for part in self._environment.get(name, "").split(",") if part)
-        if set(found) - set(known) or len(found) != len(set(found)):
+        found = tuple(dict.fromkeys(part for part in self._environment.get(name, "").split(",") if part))
+        if set(found) - set(known):
             raise ConfigurationError(f"{name} must be some of {', '.join(known)}, with commas between them, or empty")
         return found
 

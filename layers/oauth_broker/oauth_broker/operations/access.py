@@ -28,8 +28,8 @@ from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.sessions.token_store import TokenStore
 from oauth_broker.sessions.verdict import Verdict, end_reason
 
-# The time to read the row and the committed tokens once more.
-_LIVING_SECONDS = 2 * AWS_CALL_SECONDS
+# The time to read the control item, the row and the committed tokens once more.
+_LIVING_SECONDS = 3 * AWS_CALL_SECONDS
 
 
 class Access:

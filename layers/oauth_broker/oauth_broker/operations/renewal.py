@@ -67,7 +67,7 @@ class Renewal:
             current = earlier.secret if earlier else self._token_store.committed(row)
             renewer.refuse_forged(current, invocation)
         # An earlier answer whose access token has expired is no answer, but its refresh token is Aries' newest.
-        if earlier and not self._is_expired(earlier):
+        if earlier and not self._is_expired(earlier, renewer.enough_seconds):
             stored = earlier
         else:
             stored = self._renew(row, current, earlier, invocation)
@@ -76,8 +76,9 @@ class Renewal:
             self._note(self._pause.served, invocation)
         return committed, stored.secret
 
-    def _is_expired(self, stored: StoredTokens) -> bool:
-        return stored.secret.access_expires_at <= self._clock.now() + self._settings.refresh_grace_seconds
+    def _is_expired(self, stored: StoredTokens, enough_seconds: int = 0) -> bool:
+        least = max(self._settings.refresh_grace_seconds, enough_seconds)
+        return stored.secret.access_expires_at <= self._clock.now() + least
 
     def _roll_forward(self, row: SignIn, invocation: Invocation) -> StoredTokens | None:
         """Return the newest answer that an earlier worker stored and did not commit (step 2)."""

@@ -44,6 +44,11 @@ class Renewer(Protocol):
         """Sessions of the app that began up to this second were signed out; 0 if none was."""
         ...
 
+    @property
+    def enough_seconds(self) -> int:
+        """The life of an access token that the caller asks for, in seconds; 0 if it asks for none."""
+        ...
+
     def judge(self, row: SignIn | None, now: float) -> Verdict:
         """Judge the caller's right by a row."""
         ...
@@ -100,6 +105,11 @@ class AppRenewer:
     def not_before(self) -> int:
         """The time of a mass sign-out, or 0."""
         return self.terms.not_before
+
+    @property
+    def enough_seconds(self) -> int:
+        """An app asks for no life of its access token."""
+        return 0
 
     def judge(self, row: SignIn | None, now: float) -> Verdict:
         """Judge the token."""
