@@ -147,7 +147,6 @@ class _Answers:
 
     def renewed(self, row: SignIn, secret: SessionSecret) -> SessionSecret:
         """Answer with the tokens that this request has committed."""
-        self.invocation.count("Renewals")
         self.invocation.log("renewed")
         return secret
 
