@@ -27,10 +27,10 @@ issue = SignIns.issue
 SignIns.issue = lambda self, row, now: [sum(range(1_000_000)), issue(self, row, now)][1]
 """
 _SEALS_SLOWLY = """
-from oauth_broker.sessions.seal import Seal
+from oauth_broker.sessions.seal import Sealing
 
-seal = Seal.seal
-Seal.seal = lambda self, *of, **more: [sum(range(1_000_000)), seal(self, *of, **more)][1]
+sealed = Sealing.sealed
+Sealing.sealed = lambda self, *of: [sum(range(1_000_000)), sealed(self, *of)][1]
 """
 _OPENS_TWICE = """
 from oauth_broker.sessions.seal import Seal

@@ -295,8 +295,10 @@ def test_a_role_seals_and_opens_for_its_own_purposes_alone(broker: Deployed, fun
     roots, own = Seal(lambda: broker.account.client("kms"), key), Seal(lambda: kms, key)
     row = SignIn("session", "active", 0, client_id="app")
     secret = SessionSecret(Secret("key"), "holder", Secret("access"), None, 0, "scope")
-    sealed = replace(row, escrow=roots.seal(row, secret, "escrow"), sealed=roots.seal(row, secret, "row"))
-    assert [purpose for purpose in PURPOSES if allowed(own.seal, row, secret, purpose)] == SEALS.get(function, [])
+    escrow, in_row = (roots.sealing(row, secret, purpose).sealed() for purpose in ("escrow", "row"))
+    sealed = replace(row, escrow=escrow, sealed=in_row)
+    seals = {purpose: own.sealing(row, secret, purpose).sealed for purpose in PURPOSES}
+    assert [purpose for purpose in PURPOSES if allowed(seals[purpose])] == SEALS.get(function, [])
     assert [purpose for purpose in PURPOSES if allowed(own.open, sealed, purpose)] == OPENS.get(function, [])
     # Each of these differs in one member from a context that a role may have.
     context = {"purpose": "row", "session": "digest", "client_id": "app", "fence": "0", "part": "1/1"}

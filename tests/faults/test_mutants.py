@@ -34,7 +34,7 @@ from oauth_broker.sessions.control_item import ControlItem
 from oauth_broker.sessions.leases import Leases
 from oauth_broker.sessions.renewers import AppRenewer, Clause, Renewer, SessionRenewer
 from oauth_broker.sessions.row import IN_ROW, SignIn
-from oauth_broker.sessions.seal import Seal
+from oauth_broker.sessions.seal import Seal, Sealing
 from oauth_broker.sessions.secret_store import SecretsManagerStore
 from oauth_broker.sessions.token_store import TokenStore
 from oauth_broker.sessions.verdict import Verdict
@@ -328,10 +328,10 @@ def storing_under_a_version_that_no_fence_leads_to(patch: Patch) -> None:
 
 
 def nothing_sealed_if_secrets_manager_refuses(patch: Patch) -> None:
-    def refuse(self: Seal, *given: Any, **final: Any) -> Any:
+    def refuse(self: Sealing, *final: Any) -> Any:
         raise ServiceUnavailable("kms:refused", retriable=False)
 
-    patch.setattr(Seal, "seal", refuse)
+    patch.setattr(Sealing, "sealed", refuse)
 
 
 def answering_what_is_not_committed(patch: Patch) -> None:
@@ -483,12 +483,12 @@ def pausing_before_a_success_is_known(patch: Patch) -> None:
 
 
 def sealing_under_the_committed_fence(patch: Patch) -> None:
-    seal = Seal.seal
+    sealing = Seal.sealing
 
-    def under_the_committed_fence(self: Seal, row: SignIn, *given: Any, **final: Any) -> tuple[bytes, ...]:
-        return seal(self, replace(row, fence=row.committed_fence), *given, **final)
+    def under_the_committed_fence(self: Seal, row: SignIn, *given: Any) -> Sealing:
+        return sealing(self, replace(row, fence=row.committed_fence), *given)
 
-    patch.setattr(Seal, "seal", under_the_committed_fence)
+    patch.setattr(Seal, "sealing", under_the_committed_fence)
 
 
 def sealing_for_any_session(patch: Patch) -> None:

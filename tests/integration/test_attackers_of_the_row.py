@@ -21,7 +21,7 @@ from oauth_broker.secret import Secret, digest, session_digest
 from oauth_broker.sessions import renewers
 from oauth_broker.sessions import seal as seal_module
 from oauth_broker.sessions.row import from_item
-from oauth_broker.sessions.seal import Purpose, Seal
+from oauth_broker.sessions.seal import Purpose
 from oauth_broker.sessions.session_secret import SessionSecret
 from tests.integration.test_cases_stolen import texts_in
 from tests.support.attacker import Attacker
@@ -68,14 +68,14 @@ def with_secret(world: World) -> Phone:
 
 def opened(world: World, item: Item, purpose: Purpose = "row") -> SessionSecret:
     """Open a seal as a party with the table and kms:Decrypt does."""
-    return Seal(lambda: world.kms, world.environment["KEY_ID"]).open(from_item(item), purpose)
+    return world.seal.open(from_item(item), purpose)
 
 
 def sealed_for(world: World, item: Item, secret: SessionSecret, purpose: Purpose) -> Item:
     """Seal for the row under its committed fence, as a party with kms:Encrypt does. Return the attribute's value."""
     row = from_item(item)
-    seal = Seal(lambda: world.kms, world.environment["KEY_ID"])
-    return {"L": [{"B": part} for part in seal.seal(replace(row, fence=row.committed_fence), secret, purpose)]}
+    sealing = world.seal.sealing(replace(row, fence=row.committed_fence), secret, purpose)
+    return {"L": [{"B": part} for part in sealing.sealed()]}
 
 
 def is_claimed(world: World) -> Phone:

@@ -51,7 +51,7 @@ def context_of(purpose: Purpose) -> dict[str, str]:
         decrypt = encrypt
 
     secret = SessionSecret(Secret("key"), "holder", Secret("access"), None, 0, "scope")
-    Seal(Kms, "key").seal(SignIn("session", "active", 0, client_id="app", fence=3), secret, purpose)
+    Seal(Kms, "key").sealing(SignIn("session", "active", 0, client_id="app", fence=3), secret, purpose).sealed()
     (context,) = contexts
     return context
 

@@ -249,7 +249,7 @@ def test_tokens_are_sealed_under_a_context_that_the_roles_allow(purpose: Purpose
 
     row = SignIn("session", "active", 0, client_id="app", fence=3)
     secret = SessionSecret(Secret("k"), "holder", Secret("a" * 9000), None, 0, "scope")
-    Seal(Kms, "key").seal(row, secret, purpose)
+    Seal(Kms, "key").sealing(row, secret, purpose).sealed()
     assert contexts
     for context in contexts:
         assert context["purpose"] == purpose

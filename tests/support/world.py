@@ -178,12 +178,17 @@ class World:
         """Return the names of the existing session secrets."""
         return [s["Name"] for s in self.secretsmanager.list_secrets()["SecretList"] if s["Name"].startswith(PREFIX)]
 
+    @property
+    def seal(self) -> Seal:
+        """Return the seal of a party that may use the stack's key."""
+        return Seal(lambda: self.kms, self.environment["KEY_ID"])
+
     def tokens(self, session_id: str) -> SessionSecret:
         """Return what the session has stored, wherever it keeps its tokens."""
         item = self.dynamodb.get_item(TableName=TABLE, Key={"session_id": {"S": session_id}})["Item"]
         row = from_item(item)
         if row.token_store:
-            return Seal(lambda: self.kms, self.environment["KEY_ID"]).open(row, "row")
+            return self.seal.open(row, "row")
         stored = self.secretsmanager.get_secret_value(SecretId=secret_name(PREFIX, session_id))
         return SessionSecret.from_json(stored["SecretString"].encode())
 

@@ -108,7 +108,7 @@ def incompressible(size: int) -> SessionSecret:
 
 
 def test_a_sealed_secret_is_opened_again(seal: Seal, purpose: Purpose) -> None:
-    sealed = seal.seal(ROW, SECRET, purpose)
+    sealed = seal.sealing(ROW, SECRET, purpose).sealed()
     assert len(sealed) == 1
     assert opened(seal, sealed, purpose) == SECRET
 
@@ -118,7 +118,7 @@ def test_a_secret_is_sealed_in_parts_that_kms_takes(
     seal: Seal, purpose: Purpose, kms: Kms, size: int, parts: int
 ) -> None:
     secret = incompressible(size)
-    sealed = seal.seal(ROW, secret, purpose)
+    sealed = seal.sealing(ROW, secret, purpose).sealed()
     assert len(sealed) == parts
     assert all(len(parameters["Plaintext"]) <= 4096 for _, parameters in kms.calls)
     assert opened(seal, sealed, purpose) == secret
@@ -136,17 +136,17 @@ def test_any_secret_comes_back(
 ) -> None:
     refresh_token = None if refresh is None else Secret(refresh)
     secret = SessionSecret(Secret(key), "holder", Secret(access), refresh_token, 1_800_000_000, scope)
-    assert opened(seal, seal.seal(ROW, secret, purpose), purpose) == secret
+    assert opened(seal, seal.sealing(ROW, secret, purpose).sealed(), purpose) == secret
 
 
 def test_the_sealed_parts_show_nothing(seal: Seal, purpose: Purpose) -> None:
-    assert not any(b"canary" in part for part in seal.seal(ROW, LARGE, purpose))
+    assert not any(b"canary" in part for part in seal.sealing(ROW, LARGE, purpose).sealed())
 
 
 def test_it_is_sealed_with_the_stacks_key_for_the_session_its_app_its_fence_and_its_place(
     seal: Seal, purpose: Purpose, kms: Kms, key_id: str
 ) -> None:
-    opened(seal, seal.seal(ROW, incompressible(5000), purpose), purpose)
+    opened(seal, seal.sealing(ROW, incompressible(5000), purpose).sealed(), purpose)
     assert [name for name, _ in kms.calls] == ["encrypt", "encrypt", "decrypt", "decrypt"]
     assert all(parameters["KeyId"] == key_id for _, parameters in kms.calls)
     # This is a stored form: the next release must open it. CloudTrail shows it, so it leaves out the session id.
@@ -166,7 +166,7 @@ def test_it_is_sealed_with_the_stacks_key_for_the_session_its_app_its_fence_and_
     ids=["another session", "another app", "an earlier fence", "a later fence"],
 )
 def test_a_secret_sealed_for_one_row_does_not_open_in_another(seal: Seal, purpose: Purpose, other: SignIn) -> None:
-    sealed = seal.seal(ROW, SECRET, purpose)
+    sealed = seal.sealing(ROW, SECRET, purpose).sealed()
     with pytest.raises(ServiceUnavailable):
         seal.open(holding(other, sealed, purpose), purpose)
 
@@ -177,7 +177,7 @@ def test_a_session_is_found_in_cloudtrail_by_what_log_lines_call_it() -> None:
 
 
 def test_parts_open_only_together_and_in_their_order(seal: Seal, purpose: Purpose) -> None:
-    sealed = seal.seal(ROW, incompressible(2 * 4096 + 1), purpose)
+    sealed = seal.sealing(ROW, incompressible(2 * 4096 + 1), purpose).sealed()
     assert len(sealed) == 3
     first, second, third = sealed
     for other in (
@@ -196,14 +196,14 @@ def test_parts_open_only_together_and_in_their_order(seal: Seal, purpose: Purpos
     "spoil", [lambda part: part[:-1], lambda part: part[:-1] + bytes([part[-1] ^ 1]), lambda part: b"x"]
 )
 def test_a_spoilt_part_is_busy(seal: Seal, purpose: Purpose, spoil: Any) -> None:
-    (part,) = seal.seal(ROW, SECRET, purpose)
+    (part,) = seal.sealing(ROW, SECRET, purpose).sealed()
     with pytest.raises(ServiceUnavailable):
         opened(seal, (spoil(part),), purpose)
 
 
 def test_a_sealing_goes_on_with_the_part_that_failed(seal: Seal, kms: Kms, purpose: Purpose) -> None:
     secret = incompressible(8193)
-    sealed: list[bytes] = []
+    sealing = seal.sealing(ROW, secret, purpose)
     fails = iter([False, True, False, True, True, False])
     encrypt = kms.encrypt
 
@@ -215,8 +215,8 @@ def test_a_sealing_goes_on_with_the_part_that_failed(seal: Seal, kms: Kms, purpo
     kms.encrypt = sometimes  # type: ignore[method-assign]
     for _ in range(3):
         with pytest.raises(ServiceUnavailable):
-            seal.seal(ROW, secret, purpose, sealed)
-    parts = seal.seal(ROW, secret, purpose, sealed)
+            sealing.sealed()
+    parts = sealing.sealed()
     assert [name for name, _ in kms.calls] == ["encrypt"] * 3
     assert opened(seal, parts, purpose) == secret
 
@@ -236,7 +236,7 @@ def test_a_client_is_made_when_it_is_needed_and_then_once(kms: Kms, key_id: str,
     seal = Seal(make, key_id)
     assert made == []
     for _ in range(3):
-        opened(seal, seal.seal(ROW, SECRET, purpose), purpose)
+        opened(seal, seal.sealing(ROW, SECRET, purpose).sealed(), purpose)
     assert len(made) == 1
 
 
@@ -251,7 +251,7 @@ def test_a_client_is_made_when_it_is_needed_and_then_once(kms: Kms, key_id: str,
 )
 def test_every_failure_of_kms_is_busy(failure: Exception, purpose: Purpose) -> None:
     seal = Seal(lambda: Failing(failure), "key")
-    for call in (lambda: seal.seal(ROW, SECRET, purpose), lambda: opened(seal, (b"x",), purpose)):
+    for call in (lambda: seal.sealing(ROW, SECRET, purpose).sealed(), lambda: opened(seal, (b"x",), purpose)):
         with pytest.raises(ServiceUnavailable) as raised:
             call()
         assert raised.value.reason.startswith("kms:")
@@ -278,7 +278,7 @@ def test_a_failure_that_passes_is_no_seal_that_does_not_open(code: str, purpose:
 def test_a_seal_of_one_purpose_does_not_open_for_the_other(seal: Seal) -> None:
     pairs: list[tuple[Purpose, Purpose]] = [("escrow", "row"), ("row", "escrow")]
     for sealed_for, opened_for in pairs:
-        parts = seal.seal(ROW, SECRET, sealed_for)
+        parts = seal.sealing(ROW, SECRET, sealed_for).sealed()
         with pytest.raises(ServiceUnavailable, match="kms:InvalidCiphertextException"):
             seal.open(replace(COMMITTED, escrow=parts, sealed=parts), opened_for)
 
@@ -291,7 +291,7 @@ def test_an_escrow_of_the_release_before_still_opens(seal: Seal, kms: Kms, key_i
 
 
 def test_repetitive_tokens_are_compressed(seal: Seal, purpose: Purpose) -> None:
-    assert len(seal.seal(ROW, LARGE, purpose)) == 1
+    assert len(seal.sealing(ROW, LARGE, purpose).sealed()) == 1
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Container
+from functools import cached_property
 from typing import Literal
 
 from oauth_broker.errors import SealNotOpened, ServiceUnavailable
@@ -65,29 +66,14 @@ class Seal:
         self._made: KmsClient | None = None
         self._key_id = key_id
 
-    def seal(
-        self,
-        row: SignIn,
-        secret: SessionSecret,
-        purpose: Purpose,
-        sealed: list[bytes] | None = None,
-        final: Container[str] = (),
-    ) -> tuple[bytes, ...]:
-        """Return the sealed parts of ``secret``, for the write that commits the row's fence.
+    def sealing(self, row: SignIn, secret: SessionSecret, purpose: Purpose) -> Sealing:
+        """Return the sealing of ``secret`` for the write that commits the row's fence. It has not asked KMS yet."""
+        return Sealing(self, row, secret, purpose)
 
-        Each part is bound to its purpose, the session, its app, that fence, and its place among the parts. ``sealed``
-        has the parts of earlier tries of this sealing, and this method adds to it. A failure is retriable unless its
-        error code is one of ``final``.
-        """
-        data = _COMPRESSED + zlib.compress(secret.to_json().encode(), _LEVEL)
-        parts = [data[start : start + _PART_BYTES] for start in range(0, len(data), _PART_BYTES)]
-        sealed = [] if sealed is None else sealed
-        with translated("kms", final):
-            for index in range(len(sealed), len(parts)):
-                context = _context(row, purpose, row.fence, index, len(parts))
-                answer = self.client().encrypt(KeyId=self._key_id, Plaintext=parts[index], EncryptionContext=context)
-                sealed.append(answer["CiphertextBlob"])
-        return tuple(sealed)
+    def encrypt(self, part: bytes, context: dict[str, str]) -> bytes:
+        """Return the ciphertext of one part. Raises what boto3 raises."""
+        answer = self.client().encrypt(KeyId=self._key_id, Plaintext=part, EncryptionContext=context)
+        return bytes(answer["CiphertextBlob"])
 
     def open(self, row: SignIn, purpose: Purpose) -> SessionSecret:
         """Open the parts in the row, bound to its committed fence. Raises SealNotOpened if no repetition can help."""
@@ -117,6 +103,34 @@ class Seal:
         if self._made is None:
             self._made = self._make_client()
         return self._made
+
+
+class Sealing:
+    """A secret on its way into the row. It keeps the parts that are sealed, so a repetition seals the others alone.
+
+    Each part is bound to its purpose, the session, its app, the row's fence, and its place among the parts.
+    """
+
+    def __init__(self, seal: Seal, row: SignIn, secret: SessionSecret, purpose: Purpose) -> None:
+        self._seal, self._row, self._secret, self._purpose = seal, row, secret, purpose
+        self._sealed: list[bytes] = []
+
+    @cached_property
+    def _parts(self) -> list[bytes]:
+        """Return the parts of the plaintext. Most refreshes never seal, and need not compress."""
+        data = _COMPRESSED + zlib.compress(self._secret.to_json().encode(), _LEVEL)
+        return [data[start : start + _PART_BYTES] for start in range(0, len(data), _PART_BYTES)]
+
+    def sealed(self, final: Container[str] = ()) -> tuple[bytes, ...]:
+        """Return the sealed parts, after sealing what is left.
+
+        Raises ServiceUnavailable. It is retriable unless its error code is one of ``final``.
+        """
+        with translated("kms", final):
+            for index in range(len(self._sealed), len(self._parts)):
+                context = _context(self._row, self._purpose, self._row.fence, index, len(self._parts))
+                self._sealed.append(self._seal.encrypt(self._parts[index], context))
+        return tuple(self._sealed)
 
 
 def _expanded(data: bytes) -> bytes:

@@ -74,7 +74,7 @@ class TokenStore:
         503; it neither calls Aries nor ends the session.
         """
         version = secret_version(row.session_id, -1)
-        return StoredTokens(secret, version, sealed=self._seal.seal(row, secret, "row", final=FINAL))
+        return StoredTokens(secret, version, sealed=self._seal.sealing(row, secret, "row").sealed(FINAL))
 
     def committed(self, row: SignIn) -> SessionSecret:
         """Return the tokens that the row committed.
@@ -139,7 +139,7 @@ class TokenStore:
         If KMS opens and does not seal, each refresh would lose its session. Each process therefore loses one at most.
         """
         if row.token_store == IN_ROW and self._cannot_seal:
-            self._seal.seal(row, secret, "row")
+            self._seal.sealing(row, secret, "row").sealed()
             self._cannot_seal = False
 
     def store(self, row: SignIn, secret: SessionSecret, invocation: Invocation) -> StoredTokens:
@@ -148,16 +148,15 @@ class TokenStore:
         Tries both until the time left is short enough for the commit alone. Raises ServiceUnavailable if both fail.
         For a session in the row, the commit always carries the answer.
         """
-        parts: list[bytes] = []
         if row.token_store == IN_ROW:
             self._cannot_seal = True
-            sealed = self._backoff.until_done(
-                lambda: self._seal.seal(row, secret, "row", parts), lambda: invocation.remaining() - AWS_CALL_SECONDS
-            )
+            in_row = self._seal.sealing(row, secret, "row")
+            sealed = self._backoff.until_done(in_row.sealed, lambda: invocation.remaining() - AWS_CALL_SECONDS)
             self._cannot_seal = False
             return StoredTokens(secret, row.secret_version, sealed=sealed)
         seal_at = self._clock.now() + _SECRET_STORE_SECONDS
         store_may_take_it = True
+        escrow = self._seal.sealing(row, secret, "escrow")
         for _ in self._backoff.tries(lambda: invocation.remaining() - AWS_CALL_SECONDS):
             if store_may_take_it:
                 try:
@@ -166,7 +165,7 @@ class TokenStore:
                     store_may_take_it, last = failure.retriable, failure
             if not store_may_take_it or self._clock.now() >= seal_at:
                 try:
-                    sealed = self._seal.seal(row, secret, "escrow", parts)
+                    sealed = escrow.sealed()
                 except ServiceUnavailable as failure:
                     last = failure
                 else:
