@@ -374,6 +374,30 @@ def test_a_lease_that_was_given_back_once_more_later_takes_no_other_away(store: 
     assert not outcome.lost
 
 
+@pytest.mark.parametrize("life_over", [0.2, 0.4])
+@pytest.mark.parametrize("reply", [None, Reply(429, b"")], ids=["served", "429"])
+def test_a_stored_answer_with_more_than_half_of_its_life_serves_without_another_call(
+    reply: Reply | None, life_over: float
+) -> None:
+    """Aries grants tokens that live for less than the caller asks for. A worker died after it stored new ones."""
+    broker = Broker(access_token_seconds=250)
+    session = signed_in(broker)
+    broker.clock.time += 200
+    broker.seam.calls.clear()
+    broker.seam.faults = in_turn([Fault(CALLS["secrets"].index("put_secret_value") + 1, Kind.DIES_AFTER)])
+    assert session.renew(300).kind == "died"
+    broker.seam.faults = {}
+    asked = broker.seam.calls.count("Aries")
+    assert asked == 1
+    # The lease has expired, and the committed token is over or nearly so.
+    broker.clock.time += 250 * life_over
+    broker.refusals.reply = reply
+    assert session.renew(300).kind == "200"
+    assert broker.seam.calls.count("Aries") == asked
+    broker.refusals.reply = None
+    assert recovers(broker, session)
+
+
 @pytest.mark.parametrize("reply", [Reply(429, b""), Reply(401, b"{}"), Reply(503, b"")], ids=["429", "401", "503"])
 @pytest.mark.parametrize("store", STORES)
 def test_a_renewal_that_cannot_be_had_is_answered_with_the_token_that_still_lives(store: Store, reply: Reply) -> None:

@@ -7,7 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.deployment import GRACE
+from oauth_broker.operations.parts import Parts
+from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.session_secret import SessionSecret
+from tests.support.deployment import CLIENT_ID, GRACE
+from tests.support.lambda_context import FUNCTION_SECONDS, Context
 from tests.support.world import World, running_world
 
 
@@ -86,6 +90,32 @@ def test_a_late_retry_costs_no_more_than_a_refresh(world: World) -> None:
     world.clock.time += GRACE + 1
     with costing(world, dynamodb=2, secrets=2, aries=1):
         assert phone.refresh(first).status == 200
+
+
+@pytest.mark.parametrize(("store", "proof"), [("secrets", {"secrets": 1}), ("row", {"kms": 1})])
+def test_a_renewal_costs_a_look_with_its_proof_and_a_refresh(store: str, proof: dict[str, int]) -> None:
+    with running_world(TOKEN_STORE=store) as world:
+        parts = Parts.from_environment(world.environment, world.clock)
+        world.aws.function = "refresh"
+
+        def renew(session_id: str, enough_seconds: int) -> SessionSecret:
+            client = parts.settings.registry.find(CLIENT_ID)
+            assert client is not None
+            invocation = Invocation(Context(FUNCTION_SECONDS, now=world.clock.now), world.telemetry, "id", "")
+            return parts.access(client, session_id, enough_seconds, lambda secret: True, invocation)
+
+        warm, phone = world.signed_in(), world.signed_in()
+        renew(warm.session_id, 3600)
+        living = world.tokens(phone.session_id)
+        with costing(world, dynamodb=1, **proof):
+            assert renew(phone.session_id, 300) == living
+        world.clock.time = living.access_expires_at - 299
+        # The wait for the control item and the client secret, which one request in some minutes reads anew.
+        renew(warm.session_id, 300)
+        with costing(world, dynamodb=3, **{service: 3 * calls for service, calls in proof.items()}, aries=1):
+            assert renew(phone.session_id, 300).access_expires_at > living.access_expires_at
+        with costing(world, dynamodb=1, **proof):
+            renew(phone.session_id, 300)
 
 
 def test_the_refresh_endpoint_costs_the_same(world: World) -> None:

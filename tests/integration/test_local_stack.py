@@ -25,10 +25,12 @@ from botocore.client import BaseClient
 
 from tests.local.apps import PHONE
 from tests.local.aries import Fault, approve
+from tests.local.aries.dialects import DialectName
 from tests.local.serving import HOST, PortTaken
 from tests.local.stack import LocalStack
 from tests.local.template import ROOT
 from tests.local.transcript import Transcript
+from tests.support.long import long_but
 from tests.support.ports import five_free_ports
 
 # Every secret of the product has at least 43 characters of base64url. Names and paths have less than half as many.
@@ -263,8 +265,9 @@ def test_a_complete_sign_in_succeeds_behind_the_events_of_sam_local() -> None:
         play(stack)
 
 
-def test_a_complete_sign_in_succeeds_with_the_standard_dialect() -> None:
-    with LocalStack(refresh_grace=1, dialect="standard") as stack:
+@pytest.mark.parametrize("dialect", long_but(["standard"], ["standard", "standard-basic"]))
+def test_a_complete_sign_in_succeeds_with_a_standard_dialect(dialect: DialectName) -> None:
+    with LocalStack(refresh_grace=1, dialect=dialect) as stack:
         play(stack)
 
 

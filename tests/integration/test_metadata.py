@@ -43,6 +43,15 @@ def test_both_discovery_documents_have_every_member_that_clients_demand(world: W
     }
 
 
+@pytest.mark.parametrize(("pass_on", "more"), [("login_hint", []), ("prompt", ["login", "consent", "select_account"])])
+@pytest.mark.parametrize("path", DISCOVERY)
+def test_prompts_that_the_deployment_lets_through_are_among_the_supported(
+    path: str, pass_on: str, more: list[str]
+) -> None:
+    with running_world(PASS_ON=pass_on) as world:
+        assert get(world, path).json["prompt_values_supported"] == ["none", *more]
+
+
 def test_without_a_configured_issuer_it_is_the_host_that_api_gateway_serves() -> None:
     with running_world(ISSUER="") as world:
         answer = get(world, DISCOVERY[0], domain_name="abc.execute-api.eu-west-1.amazonaws.com", headers={"host": "x"})

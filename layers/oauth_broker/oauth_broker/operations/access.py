@@ -61,8 +61,10 @@ class Access:
         is_proof_of: Callable[[SessionSecret], bool],
         invocation: Invocation,
     ) -> SessionSecret:
-        """Return the session's tokens. Their access token lives ``enough_seconds`` or more, if Aries grants that.
+        """Return the session's tokens.
 
+        If less than ``enough_seconds`` (60 to 300) of the access token is left, and less than half of its life, they
+        are renewed first. A caller whose session is renewed beside it gets those tokens, whatever their life.
         ``is_proof_of`` tells whether the session's secret confirms the caller's right. Raises InvalidGrant if the
         session has ended or ends here, or if the right is not confirmed. If the tokens cannot be renewed, the committed
         ones are the answer while they live; otherwise raises ServiceUnavailable, and the session is intact.

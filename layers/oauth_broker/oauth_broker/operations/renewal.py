@@ -66,19 +66,20 @@ class Renewal:
             earlier = self._roll_forward(row, invocation)
             current = earlier.secret if earlier else self._token_store.committed(row)
             renewer.refuse_forged(current, invocation)
-        # An earlier answer whose access token has expired is no answer, but its refresh token is Aries' newest.
-        if earlier and not self._is_expired(earlier, renewer.enough_seconds):
+        # If the access token of an earlier answer lives too short, Aries is asked, with the refresh token of that
+        # answer: it is Aries' newest.
+        if earlier and self._lives_enough(earlier, row, renewer):
             stored = earlier
         else:
-            stored = self._renew(row, current, earlier, invocation)
+            stored = self._renew(row, current, earlier, renewer, invocation)
         committed = self._commit(row, stored, renewer, invocation)
         if stored is not earlier:
             self._note(self._pause.served, invocation)
         return committed, stored.secret
 
-    def _is_expired(self, stored: StoredTokens, enough_seconds: int = 0) -> bool:
-        least = max(self._settings.refresh_grace_seconds, enough_seconds)
-        return stored.secret.access_expires_at <= self._clock.now() + least
+    def _lives_enough(self, stored: StoredTokens, row: SignIn, renewer: Renewer) -> bool:
+        least = renewer.least_seconds(row, self._settings.refresh_grace_seconds)
+        return stored.secret.access_expires_at > self._clock.now() + least
 
     def _roll_forward(self, row: SignIn, invocation: Invocation) -> StoredTokens | None:
         """Return the newest answer that an earlier worker stored and did not commit (step 2)."""
@@ -89,7 +90,12 @@ class Renewal:
         return stored
 
     def _renew(
-        self, row: SignIn, current: SessionSecret, earlier: StoredTokens | None, invocation: Invocation
+        self,
+        row: SignIn,
+        current: SessionSecret,
+        earlier: StoredTokens | None,
+        renewer: Renewer,
+        invocation: Invocation,
     ) -> StoredTokens:
         """Post and store (steps 4 and 5)."""
         try:
@@ -100,7 +106,7 @@ class Renewal:
                 self._pause.admit(was_refused=was_refused(row.timeline))
                 tokens = self._provider.refresh(current.refresh_token, row.provider_redirect_uri, invocation)
         except ProviderFailure as failure:
-            return self._after_failure(row, earlier, failure, invocation)
+            return self._after_failure(row, earlier, failure, renewer, invocation)
         secret = replace(
             current,
             access_token=tokens.access_token,
@@ -111,14 +117,19 @@ class Renewal:
         return self._token_store.store(row, secret, invocation)
 
     def _after_failure(
-        self, row: SignIn, earlier: StoredTokens | None, failure: ProviderFailure, invocation: Invocation
+        self,
+        row: SignIn,
+        earlier: StoredTokens | None,
+        failure: ProviderFailure,
+        renewer: Renewer,
+        invocation: Invocation,
     ) -> StoredTokens:
         match failure.outcome:
             case Outcome.DEAD:
                 # Aries serves others, so this counts as a success for the pause.
                 self._note(self._pause.served, invocation)
                 with self._given_back(row, invocation):
-                    return self._newer_than(earlier, row, invocation)
+                    return self._newer_than(earlier, row, renewer, invocation)
             case Outcome.MISCONFIGURED | Outcome.REFUSED:
                 if failure.outcome is Outcome.MISCONFIGURED:
                     invocation.count("ProviderMisconfigured")
@@ -138,7 +149,9 @@ class Renewal:
                 wait = max(row.lease_until - self._clock.now(), self._settings.within_grace(failure.retry_after))
                 raise ServiceUnavailable(failure.reason, wait) from failure
 
-    def _newer_than(self, refused: StoredTokens | None, row: SignIn, invocation: Invocation) -> StoredTokens:
+    def _newer_than(
+        self, refused: StoredTokens | None, row: SignIn, renewer: Renewer, invocation: Invocation
+    ) -> StoredTokens:
         """Look for an earlier worker's answer once more, now that Aries has refused. If there is none, end the session.
 
         ``refused`` is the earlier answer whose refresh token Aries has just refused, if there was one.
@@ -146,7 +159,7 @@ class Renewal:
         stored = self._roll_forward(row, invocation)
         if stored is None or (refused is not None and stored.version == refused.version):
             raise self._session_end.end_refused(row, invocation)
-        if self._is_expired(stored):
+        if not self._lives_enough(stored, row, renewer):
             # The next try finds this answer at once, and renews it.
             raise ServiceUnavailable("stored_answer_is_over")
         return stored

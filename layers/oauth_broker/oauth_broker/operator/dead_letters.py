@@ -3,7 +3,7 @@
 A letter names a place in the table's stream and nothing else
 (https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html), and a stream keeps its records for 24
 hours. After that, the secrets of a letter cannot be found: the letter is lost. Their age tells them: a secret that is
-older than SessionDays and a day belongs to no session.
+older than the longest life of a session (SessionDays, or an app's session_days) and a day belongs to no session.
 """
 
 from __future__ import annotations

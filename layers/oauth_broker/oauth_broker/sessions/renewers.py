@@ -44,11 +44,6 @@ class Renewer(Protocol):
         """Sessions of the app that began up to this second were signed out; 0 if none was."""
         ...
 
-    @property
-    def enough_seconds(self) -> int:
-        """The life of an access token that the caller asks for, in seconds; 0 if it asks for none."""
-        ...
-
     def judge(self, row: SignIn | None, now: float) -> Verdict:
         """Judge the caller's right by a row."""
         ...
@@ -59,6 +54,10 @@ class Renewer(Protocol):
 
     def lease_condition(self) -> Clause:
         """Return what the lease asks of the row beyond what it asks for every caller."""
+        ...
+
+    def least_seconds(self, row: SignIn, grace_seconds: int) -> float:
+        """Return the least life of an access token, in seconds, that a stored answer of Aries must have to serve."""
         ...
 
     def refuse_forged(self, secret: SessionSecret, invocation: Invocation) -> None:
@@ -106,11 +105,6 @@ class AppRenewer:
         """The time of a mass sign-out, or 0."""
         return self.terms.not_before
 
-    @property
-    def enough_seconds(self) -> int:
-        """An app asks for no life of its access token."""
-        return 0
-
     def judge(self, row: SignIn | None, now: float) -> Verdict:
         """Judge the token."""
         return judge(row, self.grant, self.terms, now)
@@ -136,6 +130,10 @@ class AppRenewer:
             text += " AND #scope = :scope"
             values["scope"] = self.grant.scope
         return text, values
+
+    def least_seconds(self, row: SignIn, grace_seconds: int) -> float:
+        """Return the grace, because a replay at its end must still find a token that lives."""
+        return grace_seconds
 
     def refuse_forged(self, secret: SessionSecret, invocation: Invocation) -> None:
         """Raise ForgedToken if the secret's key did not make the token."""
@@ -191,13 +189,17 @@ class SessionRenewer:
             return Verdict.BEFORE_MASS_SIGN_OUT
         if not self.client.allows_scope(row.scope):
             return Verdict.DISALLOWED
-        if row.committed_fence != self.seen or row.access_expires_at - now >= self._least_seconds(row):
+        if row.committed_fence != self.seen or row.access_expires_at - now >= self._enough(row):
             return Verdict.SERVED
         if row.is_paused(now):
             return Verdict.PAUSED
         return Verdict.WAIT if row.is_leased(now) else Verdict.READY
 
-    def _least_seconds(self, row: SignIn) -> float:
+    def least_seconds(self, row: SignIn, grace_seconds: int) -> float:
+        """Return what is enough for the caller. An answer that is stored already lives about as long as the row's."""
+        return self._enough(row)
+
+    def _enough(self, row: SignIn) -> float:
         """Return the least life of an access token that serves the caller.
 
         It is at most half of the token's whole life. Otherwise an Aries that grants little would be asked each time.
@@ -223,5 +225,5 @@ class SessionRenewer:
         return replace(row, renewed_at=int(now), timeline=extended(row.timeline, entry(now, "renewed")))
 
     def commit_clauses(self, row: SignIn, now: float) -> tuple[Clause, Clause]:
-        """Return the time of the renewal. The row tells a rotation's by itself."""
+        """Return the time of the renewal. A rotation needs none, because its ``rotated_at`` is that time."""
         return ("renewed_at = :renewed_at", {"renewed_at": row.renewed_at}), ("", {})

@@ -1,4 +1,4 @@
-"""The secrets of sessions. A session has one secret, and each refresh stores one version of it.
+"""The secrets of sessions. A session has one secret, and each renewal stores one version of it.
 
 All access goes through the ``SecretStore`` protocol.
 """
