@@ -116,7 +116,8 @@ MARKED.test-first-contact := first_contact tests/first_contact
 MARKED.test-openapi := openapi tests/openapi
 MARKED.test-sam := sam tests/e2e
 
-OPTIONS.test-exhaustive := $(IN_PARALLEL)
+# One pair of workers may take half an hour.
+OPTIONS.test-exhaustive := $(IN_PARALLEL) -o faulthandler_timeout=7200
 
 check-bench: build $(BESIDE) ## see that everything can be measured, and that a slow part is noticed; needs a python3.13
 check-build: build ## test the built layers, and import them too if a python3.13 is at hand

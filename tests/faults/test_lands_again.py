@@ -25,6 +25,7 @@ from tests.faults.broker import (
 )
 from tests.faults.seam import Fault, Kind, may_befall
 from tests.support.deployment import GRACE
+from tests.support.long import long_but
 
 
 def steps(broker: Broker) -> Iterator[tuple[str, str]]:
@@ -98,7 +99,7 @@ WRITES: dict[Store, set[str]] = {
 }
 
 
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", long_but(["secrets"], STORES))
 def test_a_write_that_lands_once_more_later_undoes_nothing_of_a_whole_life(
     numbers: Callable[[str], None], store: Store
 ) -> None:

@@ -136,8 +136,7 @@ def asking_for_one_session(refusal: Reply, seconds: int) -> None:
     ("refused", "served", "every", "status"),
     [
         # Fewer than five refused sessions pause nobody, however rarely others come.
-        (1, 60, 60.0, 429),
-        *long((1, 60, 60.0, 401), (1, 100, 10.0, 429), (4, 60, 60.0, 429)),
+        *long((1, 60, 60.0, 429), (1, 60, 60.0, 401), (1, 100, 10.0, 429), (4, 60, 60.0, 429)),
         # More refused sessions pause nobody either, as long as Aries serves somebody every few seconds.
         (5, 200, 0.5, 401),
         *long((5, 200, 0.5, 429), (10, 200, 0.5, 429), (20, 400, 0.1, 429)),

@@ -104,7 +104,7 @@ def run(rotation: str, store: Store, time_left: float, faults: tuple[Fault, ...]
 
 
 @pytest.mark.parametrize("time_left", long_but([LEASE_SECONDS], [LEASE_SECONDS, GRACE + LEASE_SECONDS]))
-@pytest.mark.parametrize("rotation", ROTATIONS)
+@pytest.mark.parametrize("rotation", long_but(["strict"], ROTATIONS))
 @pytest.mark.parametrize("store", STORES)
 def test_a_single_fault_of_a_renewal_loses_the_session_in_the_window_of_a_refresh_and_nowhere_else(
     numbers: Callable[[str], None], rotation: str, store: Store, time_left: float

@@ -201,6 +201,7 @@ def test_a_row_with_sealed_tokens_is_of_the_size_that_is_assumed(tokens: int) ->
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("tokens", "units"), [("small", 3), ("large", 5)], indirect=["tokens"])
 def test_tokens_of_other_sizes_cost_a_unit_less_or_more(tokens: int, units: int) -> None:
     assert math.ceil(max(writes_of_a_session()["refresh"]) / 1024) == units

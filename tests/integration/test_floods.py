@@ -209,6 +209,7 @@ class TestFinishedSignIns:
         assert all(answer.query.get("code") for answer in answers[:FINISHED])
         assert answers[FINISHED].query["error"] == "temporarily_unavailable"
 
+    @pytest.mark.long
     def test_another_browser_cannot_end_a_sign_in_by_it(self, hourly: World) -> None:
         honest = hourly.phone(source=ELSEWHERE)
         returning = honest.approve(honest.authorize())
@@ -220,6 +221,7 @@ class TestFinishedSignIns:
         assert honest.row()["status"] == "pending"
         assert honest.redeem(honest.callback(returning).query["code"]).status == 200
 
+    @pytest.mark.long
     def test_what_makes_no_secret_uses_nothing_up(self, hourly: World) -> None:
         for _ in range(FINISHED):
             hourly.aries.faults.append(Fault("invalid_grant"))

@@ -260,6 +260,7 @@ def test_a_step_that_fails_is_told_with_what_was_expected(stack: LocalStack) -> 
     assert SECRET.findall(out.getvalue()) == []
 
 
+@pytest.mark.long
 def test_a_complete_sign_in_succeeds_behind_the_events_of_sam_local() -> None:
     with LocalStack(refresh_grace=1, like_aws=False) as stack:
         play(stack)

@@ -95,7 +95,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
         for words, purposes in SEALED.items()
     },
     "if it exists": {"if": "HasClientSecret"},
-    "if it exists and the dialect is `standard`": {"if": "CodeGrantSendsSecret"},
+    "if it exists and the dialect is `standard` or `standard-basic`": {"if": "CodeGrantSendsSecret"},
 }
 # (action, resource, condition in the table's words)
 Permission = tuple[str, str, str]

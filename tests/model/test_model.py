@@ -28,6 +28,7 @@ than the grace.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -200,11 +201,14 @@ def test_a_session_in_the_row_is_lost_in_the_window_of_g4_alone(visited: Visited
     }
 
 
-@pytest.mark.parametrize(
-    ("mutant", "guarantee", "scenario"),
-    MUTANTS,
-    ids=["-".join([mutant, guarantee, *(["row"] if of.store == "row" else [])]) for mutant, guarantee, of in MUTANTS],
-)
+def named(mutant: str, guarantee: str, scenario: Scenario) -> Any:
+    """Return a parameter of a test. A thief beside a backend has the most states."""
+    name = "-".join([mutant, guarantee, *(["row"] if scenario.store == "row" else [])])
+    marks = [pytest.mark.long] if scenario.thief and scenario.backends else []
+    return pytest.param(mutant, guarantee, scenario, id=name, marks=marks)
+
+
+@pytest.mark.parametrize(("mutant", "guarantee", "scenario"), [named(*row) for row in MUTANTS])
 def test_a_mutant_breaks_the_guarantee(mutant: str, guarantee: str, scenario: Scenario, visited: VisitedStates) -> None:
     assert not Search(scenario).run(guarantee).broken
     result = Search(scenario, Variant(**{mutant: True})).run(guarantee)
