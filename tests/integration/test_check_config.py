@@ -76,6 +76,7 @@ def test_an_issuer_of_aries_with_a_path_can_be_used_and_one_with_a_query_is_refu
     assert (status, "AriesIssuer must be empty or an https URL" in said) == (1, True)
 
 
+@pytest.mark.long
 def test_apps_that_were_moved_into_the_file_need_a_word_in_the_parameters(checked: Checked) -> None:
     """CloudFormation keeps the last value of an omitted parameter, hence the old apps."""
     checked.apps_file.write_text(json.dumps(APPS))

@@ -236,12 +236,14 @@ class TestFinishedSignIns:
         assert phone.callback(returning) == answer
         assert len(hourly.session_secrets()) == FINISHED
 
+    @pytest.mark.long
     def test_each_process_counts_by_itself(self, hourly: World) -> None:
         signs_in_by_script(hourly, FINISHED)
         phone, another = hourly.phone(), hourly.make_handler("callback")
         returning = phone.approve(phone.authorize())
         assert phone.callback(returning, via=another).query["code"]
 
+    @pytest.mark.long
     def test_without_a_limit_there_is_none(self) -> None:
         with running_world(SIGN_IN_LIMIT="0") as world:
             assert all(answer.query["code"] for _, _, answer in signs_in_by_script(world, FINISHED + 15))
@@ -281,6 +283,7 @@ class TestCodesAndTokens:
         assert honest.refresh(function=function).status == 200
         assert world.aries.token_calls == calls + 1
 
+    @pytest.mark.long
     def test_behind_a_flood_a_replay_a_late_retry_and_a_reuse_are_told_apart_as_ever(self, world: World) -> None:
         honest, waiting = world.signed_in(), world.signed_in()
         first, answer = honest.refresh_token, None

@@ -257,6 +257,7 @@ def test_the_sign_in_by_hand_shows_what_aries_says_of_its_access_token(script: P
     assert f"HTTP 401 from {stack.aries}/v1/users/me: " in done.complaint
 
 
+@pytest.mark.long
 def test_the_sign_in_by_hand_tries_again_after_a_busy_answer_and_keeps_the_last_one_alone(
     stack: LocalStack, tmp_path: Path, answering: Callable[[str, Answer], None]
 ) -> None:

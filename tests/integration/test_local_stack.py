@@ -331,6 +331,7 @@ def test_a_taken_port_is_named_and_nothing_is_left_open(offset: int) -> None:
         assert [urlsplit(url).port for url in urls_of(stack)] == [*range(base, base + 5)]
 
 
+@pytest.mark.long
 def test_the_command_names_a_taken_port_in_one_line() -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]

@@ -262,6 +262,7 @@ def test_secrets_are_deleted_no_faster_than_sign_outs_and_cleanup_can_bear(world
     assert world.clock.time - begun == pytest.approx(199 / DELETIONS_PER_SECOND)
 
 
+@pytest.mark.long
 def test_sessions_in_the_row_take_no_call_of_secrets_manager_and_have_a_pace_of_their_own(world: World) -> None:
     populate(world, 60, **IN_ROW)
     begun = world.clock.time + IN_EFFECT_SECONDS
@@ -463,6 +464,7 @@ def test_rows_that_fail_here_and_there_stop_nobody(world: World) -> None:
     assert operate(world, **EVERYONE, **{"continue": True})["finished"] is True
 
 
+@pytest.mark.long
 def test_the_sweep_stops_and_says_why_if_one_row_after_the_other_fails(world: World) -> None:
     populate(world, 50)
     operate(world, **EVERYONE, within=IN_EFFECT_SECONDS + 20)
@@ -562,6 +564,7 @@ def test_the_slower_of_two_workers_stops_and_does_no_harm(world: World) -> None:
     assert session_secrets(world) == []
 
 
+@pytest.mark.long
 def test_a_newer_one_takes_the_place_of_an_older_one_that_is_under_way(world: World) -> None:
     populate(world, 30)
     operate(world, **EVERYONE, within=IN_EFFECT_SECONDS + 20)

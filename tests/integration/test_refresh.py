@@ -426,6 +426,7 @@ def test_a_scope_that_aries_tells_in_another_order_is_told_sorted(world: World, 
     assert phone.refresh().json["scope"] == SCOPE
 
 
+@pytest.mark.long
 def test_refreshing_never_moves_the_absolute_end_of_a_session(world: World, phone: Phone) -> None:
     end = int(phone.row()["expires_at"])
     while world.clock.now() + 86_400 < end:
@@ -696,6 +697,7 @@ def test_an_answer_is_not_lost_to_one_failure_of_the_key(world: World, phone: Ph
     assert "escrow" in phone.row()
 
 
+@pytest.mark.long
 def test_an_outage_leaves_nothing_behind_that_later_refreshes_pay_for(world: World, phone: Phone) -> None:
     # One worker dies and leaves a fence to look at. Aries then refuses for a long time.
     with world.aws.dying_at("GetSecretValue"):

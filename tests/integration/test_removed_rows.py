@@ -445,6 +445,7 @@ def test_the_dead_letters_of_an_outage_are_redriven(world: World) -> None:
     assert living.session_id not in sessions
 
 
+@pytest.mark.long
 def test_a_redrive_during_the_outage_keeps_the_letters(world: World) -> None:
     removals = Removals(world, most_retries=0)
     expired(world, removals, 2)

@@ -32,7 +32,7 @@ STAGES: tuple[Stage, ...] = (*stages.STAGES, is_refreshed, is_signed_out)
 RIGHTS: tuple[tuple[Right, ...], ...] = (("PutItem",), ("UpdateItem",), ("PutItem", "UpdateItem"))
 NAMES = list(forgeries("", 0))
 # A forgery is tried on a session in every state, which takes a second or two.
-QUICK_NAMES = ["token 1 is the current one", "token 2 is current, and a lease lapsed", "a made-up code was issued"]
+QUICK_NAMES = ["token 1 is the current one", "a made-up code was issued"]
 
 
 def by_name(stage: Any) -> str:
