@@ -300,7 +300,7 @@ def looking_for_an_earlier_answer_once(patch: Patch) -> None:
 
 
 def believing_the_first_refusal(patch: Patch) -> None:
-    def end(self: Renewal, refused: Any, row: SignIn, invocation: Any) -> Any:
+    def end(self: Renewal, refused: Any, row: SignIn, renewer: Any, invocation: Any) -> Any:
         raise self._session_end.end_refused(row, invocation)
 
     patch.setattr(Renewal, "_newer_than", end)
@@ -601,7 +601,7 @@ def no_proof_of_a_caller_without_a_token(patch: Patch) -> None:
 
 
 def a_renewal_beside_a_refresh() -> None:
-    in_every_order(RenewalAndRefresh())
+    in_every_order(RenewalAndRefresh("strict", *BOTH_IN_ROW))
 
 
 A_MOMENT = Reply(429, b"", "3")
