@@ -471,10 +471,11 @@ def code_in(answer: HttpResponse | RedirectError | PageError | None) -> str:
     return dict(parse_qsl(urlsplit(location(answer)).query)).get("code", "")
 
 
-def signed_in(broker: Broker) -> Session:
+def signed_in(broker: Broker, *, redeemed_after: float = 0) -> Session:
     """Sign in without faults, and wait until a refresh reaches Aries."""
     browser = Browser(broker)
     code = code_in(browser.callback(browser.approve(browser.authorize())))
+    broker.clock.time += redeemed_after
     result = browser.redeem(code)
     assert result.answer is not None
     assert result.answer.refresh_token is not None

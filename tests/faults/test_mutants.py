@@ -5,6 +5,7 @@ Every mutant is the real broker with one error. Its hunt stops at the first sche
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -62,6 +63,7 @@ from tests.faults.test_refusals import (
 )
 from tests.faults.test_renewal_faults import (
     a_caller_without_a_right,
+    a_stored_answer_that_is_over,
     every_late_lease,
     previous_tokens_beside_a_backend,
 )
@@ -576,6 +578,10 @@ def a_renewal_that_looks_for_no_earlier_answer(patch: Patch) -> None:
     patch.setattr(Renewal, "__call__", by_kind)
 
 
+def a_renewal_that_takes_any_stored_answer(patch: Patch) -> None:
+    patch.setattr(SessionRenewer, "least_seconds", lambda *_: -math.inf)
+
+
 def a_renewal_under_a_lease_that_is_held(patch: Patch) -> None:
     held = " AND (attribute_not_exists(lease_until) OR lease_until <= :now)"
 
@@ -658,6 +664,7 @@ MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], object]]] = [
     (a_renewal_that_begins_a_grace, previous_tokens_beside_a_backend),
     (a_renewal_that_moves_a_hash, single_of_a_renewal),
     (a_renewal_that_looks_for_no_earlier_answer, single_of_a_renewal),
+    (a_renewal_that_takes_any_stored_answer, a_stored_answer_that_is_over),
     (a_renewal_under_a_lease_that_is_held, a_renewal_beside_a_refresh),
     (a_renewals_lease_that_is_not_bound, every_late_lease),
     (no_proof_of_a_caller_without_a_token, a_caller_without_a_right),

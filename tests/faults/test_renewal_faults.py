@@ -374,28 +374,77 @@ def test_a_lease_that_was_given_back_once_more_later_takes_no_other_away(store: 
     assert not outcome.lost
 
 
+def with_a_stored_answer(seconds: int, *, redeemed_after: int = 0) -> tuple[Broker, Session]:
+    """Let Aries grant tokens for so long, and let a renewal for a caller die after it stored new ones."""
+    broker = Broker(access_token_seconds=seconds)
+    session = signed_in(broker, redeemed_after=redeemed_after)
+    broker.clock.time += seconds
+    broker.seam.calls.clear()
+    broker.seam.faults = in_turn([Fault(CALLS["secrets"].index("put_secret_value") + 1, Kind.DIES_AFTER)])
+    assert session.renew(300).kind == "died"
+    broker.seam.faults = {}
+    assert broker.seam.calls.count("Aries") == 1
+    return broker, session
+
+
 @pytest.mark.parametrize("life_over", [0.2, 0.4])
 @pytest.mark.parametrize("reply", [None, Reply(429, b"")], ids=["served", "429"])
 def test_a_stored_answer_with_more_than_half_of_its_life_serves_without_another_call(
     reply: Reply | None, life_over: float
 ) -> None:
-    """Aries grants tokens that live for less than the caller asks for. A worker died after it stored new ones."""
-    broker = Broker(access_token_seconds=250)
-    session = signed_in(broker)
-    broker.clock.time += 200
-    broker.seam.calls.clear()
-    broker.seam.faults = in_turn([Fault(CALLS["secrets"].index("put_secret_value") + 1, Kind.DIES_AFTER)])
-    assert session.renew(300).kind == "died"
-    broker.seam.faults = {}
-    asked = broker.seam.calls.count("Aries")
-    assert asked == 1
+    """The life is shorter than the caller asks for."""
+    broker, session = with_a_stored_answer(250)
     # The lease has expired, and the committed token is over or nearly so.
     broker.clock.time += 250 * life_over
     broker.refusals.reply = reply
     assert session.renew(300).kind == "200"
-    assert broker.seam.calls.count("Aries") == asked
+    assert broker.seam.calls.count("Aries") == 1
     broker.refusals.reply = None
     assert recovers(broker, session)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "redeemed_after", "life_over"),
+    [
+        (250, 0, 0.6),
+        (3600, 0, 0.95),
+        # The answer is over.
+        (3600, 0, 1.02),
+        # The app redeemed its code after the first tokens were over.
+        (30, 50, 1.3),
+        (30, 50, 1.7),
+    ],
+)
+def test_a_stored_answer_with_less_is_renewed_however_late_the_code_was_redeemed(
+    seconds: int, redeemed_after: int, life_over: float
+) -> None:
+    after_a_stored_answer(seconds, redeemed_after, life_over)
+
+
+def after_a_stored_answer(seconds: int, redeemed_after: int, life_over: float) -> None:
+    """Let so much of the stored answer's life go by, and renew: Aries must be asked again."""
+    broker, session = with_a_stored_answer(seconds, redeemed_after=redeemed_after)
+    broker.clock.time += max(seconds * life_over, LEASE_SECONDS)
+    renewed = session.renew(300).tokens
+    if renewed is None or renewed.access_expires_at != int(broker.clock.time) + seconds:
+        raise Violation("a caller was answered with a token that had lived too long")
+    assert broker.seam.calls.count("Aries") == 2
+    assert recovers(broker, session)
+
+
+def a_stored_answer_that_is_over() -> None:
+    """A worker died after it stored an answer, and nobody came before the answer was over."""
+    after_a_stored_answer(3600, 0, 1.02)
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_late_commit_makes_no_access_token_look_younger(store: Store) -> None:
+    """An app that redeems late, or a roll-forward, commits an old token: half of its life is over all the same."""
+    broker = Broker(settings=settings_of(store), access_token_seconds=600)
+    session = signed_in(broker, redeemed_after=50)
+    broker.clock.time += 600 - 50 - (GRACE + 1) - 299
+    assert session.renew(300).tokens is not None
+    assert broker.seam.calls.count("Aries") == 2
 
 
 @pytest.mark.parametrize("reply", [Reply(429, b""), Reply(401, b"{}"), Reply(503, b"")], ids=["429", "401", "503"])

@@ -28,6 +28,7 @@ WRITTEN: dict[str, list[str]] = {
     ],
     "Callback": [
         "access_expires_at",
+        "access_seconds",
         "browser_hash",
         "code_expires_at",
         "code_hash",

@@ -317,7 +317,7 @@ class Asked:
             rotated_at=NOW - IDLE + (0 if self.idle else 1),
             ends_at=int(NOW) + 1_000,
             # Half of the whole life is 300 seconds.
-            renewed_at=int(NOW) + self.left - 600,
+            access_seconds=600,
             access_expires_at=int(NOW) + self.left,
             committed_fence=5 if self.committed_since else 4,
             lease_id="lease" if self.held else "",
@@ -354,14 +354,15 @@ def test_every_combination_for_a_caller_without_a_token_is_judged_as_it_should_b
 
 
 @pytest.mark.parametrize(
-    ("life", "enough", "least"), [(3600, 300, 300), (600, 300, 300), (500, 300, 250), (60, 300, 30), (1, 60, 0.5)]
+    ("life", "enough", "least"),
+    # A release that did not note the life wrote the last one.
+    [(3600, 300, 300), (600, 300, 300), (500, 300, 250), (60, 300, 30), (1, 60, 0.5), (0, 300, 300)],
 )
 def test_a_token_is_renewed_when_too_little_is_left_and_never_before_half_of_its_life(
     life: int, enough: int, least: float
 ) -> None:
     renewer = SessionRenewer(CLIENT, SESSION, 0, enough, 0, lambda secret: True)
     for left, verdict in ((least, Verdict.SERVED), (least - 0.5, Verdict.READY)):
-        row = replace(
-            ROW, renewed_at=int(NOW), rotated_at=0, access_expires_at=int(NOW) + life, expires_at=int(NOW * 2)
-        )
-        assert renewer.judge(row, NOW + life - left) is verdict
+        # However late the tokens were committed.
+        row = replace(ROW, access_seconds=life, rotated_at=NOW, access_expires_at=int(NOW), expires_at=int(NOW * 2))
+        assert renewer.judge(row, NOW - left) is verdict

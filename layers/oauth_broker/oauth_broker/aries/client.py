@@ -45,12 +45,14 @@ class ProviderTokens:
 
     If Aries sent no refresh token, ``refresh_token`` is None: the old one stays in use. If Aries named no scope,
     ``scope`` is None: the app gets the scope of the request (RFC 6749 section 5.1). If Aries named a malformed scope,
-    ``scope`` is '', different from every request. ``expires_at`` counts from before the request was sent. ``is_bearer``
-    tells whether the access token is a bearer token (RFC 6750), as this broker says.
+    ``scope`` is '', different from every request. ``expires_in`` is the life of the access token in seconds, and
+    ``expires_at`` counts it from before the request was sent. ``is_bearer`` tells whether the access token is a bearer
+    token (RFC 6750), as this broker says.
     """
 
     access_token: Secret
     refresh_token: Secret | None
+    expires_in: int
     expires_at: int
     scope: str | None
     is_bearer: bool
@@ -199,10 +201,12 @@ def _tokens(reply: Reply, dialect: ProviderDialect, sent_at: float, now: float) 
     if not _is_token(access_token):
         # Aries may have committed all the same, so the outcome is unknown.
         raise ProviderFailure(Outcome.AMBIGUOUS, "malformed_answer")
+    expires_in = _expires_in(members.get("expires_in"))
     return ProviderTokens(
         access_token=Secret(access_token),
         refresh_token=Secret(refresh_token) if _is_token(refresh_token) else None,
-        expires_at=int(sent_at) + _expires_in(members.get("expires_in")),
+        expires_in=expires_in,
+        expires_at=int(sent_at) + expires_in,
         scope=scope if scope is None or (isinstance(scope, str) and _SCOPES.fullmatch(scope)) else "",
         is_bearer=str(members.get("token_type", "Bearer")).lower() == "bearer",
     )

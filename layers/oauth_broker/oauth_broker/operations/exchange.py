@@ -145,6 +145,7 @@ class Exchange:
             access_token=tokens.access_token,
             refresh_token=tokens.refresh_token,
             access_expires_at=tokens.expires_at,
+            access_seconds=tokens.expires_in,
             scope=row.scope,
         )
         create = self._token_store.create_in_row if self._stores_in_row else self._token_store.create
@@ -161,6 +162,7 @@ class Exchange:
             code_expires_at=int(now) + CODE_SECONDS,
             secret_version=stored.version,
             access_expires_at=stored.secret.access_expires_at,
+            access_seconds=stored.secret.access_seconds,
             token_scope=row.scope,
             token_store=IN_ROW if self._stores_in_row else "",
             sealed=stored.sealed,

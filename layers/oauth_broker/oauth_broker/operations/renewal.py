@@ -68,7 +68,7 @@ class Renewal:
             renewer.refuse_forged(current, invocation)
         # If the access token of an earlier answer lives too short, Aries is asked, with the refresh token of that
         # answer: it is Aries' newest.
-        if earlier and self._lives_enough(earlier, row, renewer):
+        if earlier and self._lives_enough(earlier, renewer):
             stored = earlier
         else:
             stored = self._renew(row, current, earlier, renewer, invocation)
@@ -77,8 +77,8 @@ class Renewal:
             self._note(self._pause.served, invocation)
         return committed, stored.secret
 
-    def _lives_enough(self, stored: StoredTokens, row: SignIn, renewer: Renewer) -> bool:
-        least = renewer.least_seconds(row, self._settings.refresh_grace_seconds)
+    def _lives_enough(self, stored: StoredTokens, renewer: Renewer) -> bool:
+        least = renewer.least_seconds(stored.secret, self._settings.refresh_grace_seconds)
         return stored.secret.access_expires_at > self._clock.now() + least
 
     def _roll_forward(self, row: SignIn, invocation: Invocation) -> StoredTokens | None:
@@ -112,6 +112,7 @@ class Renewal:
             access_token=tokens.access_token,
             refresh_token=tokens.refresh_token or current.refresh_token,
             access_expires_at=tokens.expires_at,
+            access_seconds=tokens.expires_in,
             scope=canonical_scope(tokens.scope or current.scope),
         )
         return self._token_store.store(row, secret, invocation)
@@ -159,7 +160,7 @@ class Renewal:
         stored = self._roll_forward(row, invocation)
         if stored is None or (refused is not None and stored.version == refused.version):
             raise self._session_end.end_refused(row, invocation)
-        if not self._lives_enough(stored, row, renewer):
+        if not self._lives_enough(stored, renewer):
             # The next try finds this answer at once, and renews it.
             raise ServiceUnavailable("stored_answer_is_over")
         return stored
@@ -172,6 +173,7 @@ class Renewal:
                 row,
                 secret_version=stored.version,
                 access_expires_at=stored.secret.access_expires_at,
+                access_seconds=stored.secret.access_seconds,
                 token_scope=stored.secret.scope,
                 escrow=stored.escrow,
                 sealed=stored.sealed,

@@ -104,13 +104,14 @@ class Leases:
             row.session_id,
             "",
             f"SET {own_sets}, secret_version = :secret_version, access_expires_at = :access_expires_at,"
-            " token_scope = :token_scope, committed_fence = :fence, ends_at = :ends_at, expires_at = :expires_at,"
-            f" timeline = :timeline{tokens} lease_id, lease_until",
+            " access_seconds = :access_seconds, token_scope = :token_scope, committed_fence = :fence,"
+            f" ends_at = :ends_at, expires_at = :expires_at, timeline = :timeline{tokens} lease_id, lease_until",
             "fence = :fence AND lease_id = :lease_id AND #status = :active AND expires_at > :now"
             + (f" AND {own_condition}" if own_condition else ""),
             lambda found: found.status == "active" and found.committed_fence == row.fence,
             secret_version=row.secret_version,
             access_expires_at=row.access_expires_at,
+            access_seconds=row.access_seconds,
             token_scope=row.token_scope,
             fence=row.fence,
             ends_at=row.ends_at,

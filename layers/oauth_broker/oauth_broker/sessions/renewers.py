@@ -56,8 +56,8 @@ class Renewer(Protocol):
         """Return what the lease asks of the row beyond what it asks for every caller."""
         ...
 
-    def least_seconds(self, row: SignIn, grace_seconds: int) -> float:
-        """Return the least life of an access token, in seconds, that a stored answer of Aries must have to serve."""
+    def least_seconds(self, stored: SessionSecret, grace_seconds: int) -> float:
+        """Return how many seconds a stored answer of Aries must have left to serve the caller."""
         ...
 
     def refuse_forged(self, secret: SessionSecret, invocation: Invocation) -> None:
@@ -131,7 +131,7 @@ class AppRenewer:
             values["scope"] = self.grant.scope
         return text, values
 
-    def least_seconds(self, row: SignIn, grace_seconds: int) -> float:
+    def least_seconds(self, stored: SessionSecret, grace_seconds: int) -> float:
         """Return the grace, because a replay at its end must still find a token that lives."""
         return grace_seconds
 
@@ -189,23 +189,22 @@ class SessionRenewer:
             return Verdict.BEFORE_MASS_SIGN_OUT
         if not self.client.allows_scope(row.scope):
             return Verdict.DISALLOWED
-        if row.committed_fence != self.seen or row.access_expires_at - now >= self._enough(row):
+        if row.committed_fence != self.seen or row.access_expires_at - now >= self._enough(row.access_seconds):
             return Verdict.SERVED
         if row.is_paused(now):
             return Verdict.PAUSED
         return Verdict.WAIT if row.is_leased(now) else Verdict.READY
 
-    def least_seconds(self, row: SignIn, grace_seconds: int) -> float:
-        """Return what is enough for the caller. An answer that is stored already lives about as long as the row's."""
-        return self._enough(row)
+    def least_seconds(self, stored: SessionSecret, grace_seconds: int) -> float:
+        """Return what is enough for the caller, whatever the grace: its commit begins none."""
+        return self._enough(stored.access_seconds)
 
-    def _enough(self, row: SignIn) -> float:
-        """Return the least life of an access token that serves the caller.
+    def _enough(self, access_seconds: int) -> float:
+        """Return how many seconds an access token must have left to serve the caller.
 
-        It is at most half of the token's whole life. Otherwise an Aries that grants little would be asked each time.
+        This is at most half of the token's whole life. Otherwise an Aries that grants little would be asked each time.
         """
-        life = row.access_expires_at - max(row.renewed_at, row.rotated_at)
-        return min(self.enough_seconds, life / 2)
+        return min(self.enough_seconds, access_seconds / 2) if access_seconds else self.enough_seconds
 
     def judged(self) -> Self:
         """Return the caller as it is."""

@@ -50,6 +50,7 @@ class SignIn:
     failed_error: str = ""
     secret_version: str = ""
     access_expires_at: int = 0
+    access_seconds: int = 0
     token_scope: str = ""
     generation: int = 0
     handle_hash: str = ""

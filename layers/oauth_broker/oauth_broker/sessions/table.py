@@ -95,7 +95,7 @@ class SignIns(Rows):
             entry(now, "issued"),
             "SET #status = :issued, code_hash = :code_hash, code_expires_at = :code_expires_at,"
             " secret_version = :secret_version, access_expires_at = :access_expires_at,"
-            " token_scope = :token_scope, fence = :zero, committed_fence = :zero"
+            " access_seconds = :access_seconds, token_scope = :token_scope, fence = :zero, committed_fence = :zero"
             + (", token_store = :token_store, sealed = :sealed" if in_row else "")
             + " REMOVE code_verifier, lease_until"
             # Nobody else may have said where the tokens are: cleanup would leave the secret behind.
@@ -109,6 +109,7 @@ class SignIns(Rows):
             code_expires_at=row.code_expires_at,
             secret_version=row.secret_version,
             access_expires_at=row.access_expires_at,
+            access_seconds=row.access_seconds,
             token_scope=row.token_scope,
             lease_id=row.lease_id,
             zero=0,
