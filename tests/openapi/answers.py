@@ -21,6 +21,13 @@ TOKEN_PATHS = ("/oauth2/token", "/v1/oauth2/token", "/oauth2/refresh")
 _SECONDS = 30
 # Headers of a browser before any tap. It follows a redirect to an app's own scheme only after a tap.
 _UNTAPPED = {"Sec-Fetch-Mode": "navigate", "Sec-CH-UA": '"Chromium"'}
+# An app that may not refresh.
+WITHOUT_REFRESH = "kiosk"
+_APP_WITHOUT_REFRESH = {
+    "redirect_uris": ["https://kiosk.example.com/callback"],
+    "scopes": ["market:information"],
+    "refresh": False,
+}
 
 
 class Answers:
@@ -100,5 +107,5 @@ class Answers:
 @contextmanager
 def running_answers() -> Iterator[Answers]:
     """Start a stack and ask it nothing yet."""
-    with LocalStack(refresh_grace=1) as stack:
+    with LocalStack(refresh_grace=1, apps={WITHOUT_REFRESH: _APP_WITHOUT_REFRESH}) as stack:
         yield Answers(stack)

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from tests.local.aries import approve
-from tests.openapi.answers import TOKEN_PATHS, Answers, running_answers
+from tests.openapi.answers import TOKEN_PATHS, WITHOUT_REFRESH, Answers, running_answers
 from tests.openapi.document import answer_errors, document, operations
 
 pytestmark = pytest.mark.openapi
@@ -58,6 +58,7 @@ def _tokens(asked: Answers) -> None:
         tokens = asked.sign_in("/oauth2/token" if path == "/oauth2/refresh" else path)
         asked.refresh(path, tokens["refresh_token"])
         asked.refresh(path, tokens["refresh_token"], scope="another")
+        asked.refresh(path, tokens["refresh_token"], client_id=WITHOUT_REFRESH)
         asked.ask("POST", "/oauth2/revoke", data={"client_id": "phone", "token": tokens["refresh_token"]})
         asked.refresh(path, tokens["refresh_token"])
         asked.refresh_while_aries_is_busy(path)
