@@ -23,6 +23,5 @@ import gc
 VERSION = "1.0.0"
 
 # A cold start makes up to a hundred thousand objects. They live as long as the process. Repeated searches for cyclic
-# garbage among them took a tenth of a cold start. A request leaves some hundred objects in cycles, so a later search
-# leaves a few megabytes in memory until then. That search skips the objects of the start: see ``runtime/start.py``.
+# garbage among them took a tenth of a cold start. The last step of a start lowers the number: see ``runtime/start.py``.
 gc.set_threshold(150_000)
