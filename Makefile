@@ -35,7 +35,7 @@ BESIDE := .venv-beside/.ready
 
 # The words on make's own command line, as in `make run PORT=9000`. A variable of that name in the environment is
 # ignored.
-WORDS := PYTHON PORT APPS ISSUER ARIES TOKEN_STORE ONCE CONFIG_ENV USERS REFRESHES SIGNINS PEAK ARGS PARTS ROUNDS
+WORDS := PYTHON PORT APPS ISSUER ARIES TOKEN_STORE EVENTS ONCE CONFIG_ENV USERS REFRESHES SIGNINS PEAK ARGS PARTS ROUNDS
 given = $(findstring command line,$(origin $(1)))
 $(foreach word,$(WORDS),$(if $(call given,$(word)),,$(eval override $(word) :=)))
 unexport $(WORDS)
@@ -77,15 +77,15 @@ help: ## show this list
 
 SERVE = $(BIN)/python -m tests.local $(if $(PORT),--port "$(PORT)") $(if $(APPS),--apps "$(APPS)") \
   $(if $(ISSUER),--issuer "$(ISSUER)") $(if $(ARIES),--aries "$(ARIES)") \
-  $(if $(TOKEN_STORE),--token-store "$(TOKEN_STORE)") $(if $(filter-out 0,$(ONCE)),--once)
+  $(if $(TOKEN_STORE),--token-store "$(TOKEN_STORE)") $(if $(filter-out 0,$(EVENTS)),--events) $(if $(filter-out 0,$(ONCE)),--once)
 
-run: $(READY) ## start the whole product here and show one sign-in (ONCE=1 stops after it; PORT=9000 is the first port; APPS=apps.json adds your apps; TOKEN_STORE=row keeps tokens sealed in their rows)
+run: $(READY) ## start the whole product here and show one sign-in (ONCE=1 stops after it; PORT=9000 is the first port; APPS=apps.json adds your apps; TOKEN_STORE=row keeps tokens sealed in their rows; EVENTS=1 shows the events of sessions)
 	@$(SERVE)
 
 # The members of an event. make hands their values to the program in the environment, and their names on the command
 # line.
-OPERATE := ACTION OPERATOR SESSION CLIENT_ID EVERYONE CONTINUE STATUS REMOVED_APP LIMIT DROP_LOST SECONDS EVENT
-operate: $(READY) ## do an operator's action on the stack of `make run` (ACTION=check, SESSION=..., CLIENT_ID=..., EVENT='{...}')
+OPERATE := ACTION OPERATOR SESSION USER_ID CLIENT_ID EVERYONE CONTINUE STATUS REMOVED_APP LIMIT DROP_LOST SECONDS EVENT
+operate: $(READY) ## do an operator's action on the stack of `make run` (ACTION=check, SESSION=..., USER_ID=..., CLIENT_ID=..., EVENT='{...}')
 	@$(BIN)/python -m tests.local.operate $(if $(PORT),--port $(PORT)) \
 	  $(foreach word,$(OPERATE),$(if $(call given,$(word)),$(word)))
 

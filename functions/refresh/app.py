@@ -25,7 +25,7 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
         grant = parse_refresh_request(request, parts.settings.registry)
         return refresh(grant, invocation).to_response(clock.now())
 
-    return Endpoint(parts.settings, telemetry, refresh_tokens, method="POST", cors=True)
+    return Endpoint(parts.settings, telemetry, refresh_tokens, method="POST", cors=True, bus=parts.bus)
 
 
 snap_start.reseed_when_restored()

@@ -26,7 +26,7 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
         # `{}`, because several clients cannot read an empty body.
         return json_response({})
 
-    return Endpoint(parts.settings, telemetry, sign_out, method="POST", cors=True)
+    return Endpoint(parts.settings, telemetry, sign_out, method="POST", cors=True, bus=parts.bus)
 
 
 snap_start.reseed_when_restored()

@@ -37,7 +37,7 @@ def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Teleme
                 answer = refresh(grant, invocation)
         return answer.to_response(clock.now())
 
-    return Endpoint(parts.settings, telemetry, grant_tokens, method="POST", cors=True)
+    return Endpoint(parts.settings, telemetry, grant_tokens, method="POST", cors=True, bus=parts.bus)
 
 
 snap_start.reseed_when_restored()

@@ -44,6 +44,11 @@ BUDGETS: Mapping[Store, Mapping[str, Calls]] = {
         "revoke": Calls({"UpdateItem": 1}),
     },
 }
+# A backend's request while the access token lives long enough. A renewal costs a refresh and one more of each.
+BACKEND: Mapping[Store, Calls] = {
+    "secrets": Calls({"GetItem": 1}, {"GetSecretValue": 1}),
+    "row": Calls({"GetItem": 1}, kms={"Decrypt": 1}),
+}
 BUDGET = BUDGETS["secrets"]
 SIGN_IN = ("authorize", "callback", "redeem")
 

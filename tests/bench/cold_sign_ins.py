@@ -12,10 +12,11 @@ import requests
 from oauth_broker.oauth.pkce import challenge_of
 from oauth_broker.oauth.tokens import RefreshToken
 from oauth_broker.secret import Secret, session_reference
-from tests.local.apps import PHONE
+from tests.local.apps import ALERTS, PHONE
 from tests.local.aries import approve
+from tests.local.backend import sign_in
 from tests.local.stack import LocalStack
-from tests.support.functions import ROOT, http_event
+from tests.support.functions import CALLER, ROOT, http_event
 from tests.support.pkce import VERIFIER
 
 # Seconds, the shortest grace. Within the grace the broker answers a refresh without Aries.
@@ -37,6 +38,7 @@ def first_requests(stack: LocalStack) -> dict[str, dict[str, Any]]:
         "refresh": _post("/oauth2/refresh", refresh_token=refreshed),
         "revoke": _post("/oauth2/revoke", token=revoked),
         "metadata": _event("GET", "/.well-known/oauth-authorization-server"),
+        "backend": _backend(stack),
         "cleanup": json.loads((ROOT / "events" / "cleanup_removed.json").read_text()),
         "operator": {"action": "session", "operator": "ann", "session": session_reference(token.session_id)},
     }
@@ -49,6 +51,13 @@ def _event(method: str, path: str, **more: Any) -> dict[str, Any]:
 def _post(path: str, **fields: str) -> dict[str, Any]:
     headers = {"content-type": "application/x-www-form-urlencoded"}
     return http_event("POST", path, headers=headers, body=urlencode({"client_id": PHONE, **fields}))
+
+
+def _backend(stack: LocalStack) -> dict[str, Any]:
+    """Return the event of a backend's request. Its session's access token lives long enough."""
+    body = json.dumps({"backend_handle": sign_in(stack)["backend_handle"]})
+    headers = {"content-type": "application/json"}
+    return http_event("POST", f"/backend/{ALERTS}/token", headers=headers, body=body, caller=CALLER)
 
 
 class _SignIns:

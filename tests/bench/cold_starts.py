@@ -46,13 +46,24 @@ NEEDS: Mapping[str, Needs] = {
     "token": Needs(_BOTH, requests=True),
     "refresh": Needs(_BOTH, requests=True),
     "revoke": Needs(_BOTH),
+    "sessions": Needs(_BOTH),
     "metadata": Needs(),
+    "backend": Needs(_BOTH, requests=True),
     "cleanup": Needs(("secretsmanager",)),
     "operator": Needs(("dynamodb", "secretsmanager"), requests=True),
 }
 # These functions make one more client at their start if the tokens lie in the row: the client of KMS.
-IN_ROW = ("callback", "token", "refresh")
-SUCCESS = {"authorize": 302, "callback": 302, "token": 200, "refresh": 200, "revoke": 200, "metadata": 200}
+IN_ROW = ("callback", "token", "refresh", "sessions", "backend")
+SUCCESS = {
+    "authorize": 302,
+    "callback": 302,
+    "token": 200,
+    "refresh": 200,
+    "revoke": 200,
+    "sessions": 200,
+    "metadata": 200,
+    "backend": 200,
+}
 
 
 @dataclass(frozen=True)

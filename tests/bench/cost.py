@@ -20,7 +20,18 @@ from tests.bench import results
 from tests.bench.budget import BUDGETS, Store
 from tests.bench.cost_limits import Bound, bounds, most_refreshes_a_day
 from tests.bench.cost_prices import Price, PriceList, Quota
-from tests.bench.cost_usage import READ_UNIT, WRITE_UNIT, Assumed, BadInput, Item, Load, Month, Stack, units
+from tests.bench.cost_usage import (
+    READ_UNIT,
+    WRITE_UNIT,
+    Assumed,
+    BadInput,
+    Item,
+    Load,
+    Month,
+    Stack,
+    backend_items,
+    units,
+)
 from tests.support.transformed import FUNCTIONS, of_type, properties
 
 SIZES = (1_000, 50_000, 500_000, 1_000_000)
@@ -36,7 +47,8 @@ _TITLES: Mapping[Store, str] = {
 
 def stack() -> Stack:
     """Count the parts of the template that cost money without any user."""
-    alarms = [alarm["Properties"] for alarm in of_type("AWS::CloudWatch::Alarm").values() if "Condition" not in alarm]
+    found = of_type("AWS::CloudWatch::Alarm", backend="false").values()
+    alarms = [alarm["Properties"] for alarm in found if "Condition" not in alarm]
     return Stack(
         # AWS bills an alarm on an expression for each metric in the expression.
         alarm_metrics=sum(sum("MetricStat" in it for it in alarm.get("Metrics", [])) or 1 for alarm in alarms),
@@ -179,6 +191,9 @@ def sentences() -> list[str]:
     def of(users: int, store: Store) -> float:
         return cost_of(Month(Load(users), what_stands, usual, store).items(), prices)
 
+    def of_backends(store: Store) -> float:
+        return cost_of(backend_items(1_000_000, what_stands.memory_mb["Backend"], usual, store), prices)
+
     secrets, row = (of(_USUAL_SIZE, store) / _USUAL_SIZE for store in BUDGETS)
     of_secret = f"{prices.prices['secret'].price:.2f} of that is the price of its secret"
     return [
@@ -186,6 +201,8 @@ def sentences() -> list[str]:
         f"A session in the row costs {row:.1g} dollars a month.",
         f"A million users cost some {_round(of(1_000_000, 'secrets'))} dollars a month with secrets, and some"
         f" {_round(of(1_000_000, 'row'))} with tokens in the row.",
+        f"A million requests of backends cost some {of_backends('secrets'):.0f} dollars with secrets, and some"
+        f" {of_backends('row'):.0f} with tokens in the row.",
     ]
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tests.bench.budget import BUDGETS, Calls, Store
+from tests.bench.budget import BACKEND, BUDGETS, Calls, Store
 from tests.bench.waits import ARIES_MS, AWS_MS
 
 DAY_SECONDS = 86_400
@@ -237,7 +237,7 @@ class Month:
             calls = sum(self.calls("secretsmanager").values()) + self._removals()
             yield Item("Secrets Manager", "secrets of sessions", "secret", self.load.users)
             yield Item("Secrets Manager", "calls", "secret_call", calls)
-        yield Item("Secrets Manager", "the Aries client secret", "secret", 1)
+        yield Item("Secrets Manager", "the Aries client secret and the key of the subjects", "secret", 2)
 
     def _kms(self) -> float:
         # Every five minutes, DynamoDB uses the table's key once for each caller. Five functions call it.
@@ -267,6 +267,29 @@ class Month:
             first = -math.expm1(-rate)
             traced += (first + 0.05 * (rate - first)) * MONTH_SECONDS
         return traced
+
+
+def backend_items(count: float, memory_mb: int, assumed: Assumed, store: Store) -> list[Item]:
+    """Return the bill of ``count`` requests of backends, while the access tokens live long enough.
+
+    The function works as for a replay: it reads the row and its tokens, and answers.
+    """
+    calls = BACKEND[store]
+    share = min(1.0, memory_mb / assumed.full_core_mb)
+    milliseconds = assumed.cpu_ms["replay"] / share + sum(calls.to_aws().values()) * assumed.aws_ms
+    row_bytes = assumed.sealed_row_bytes if store == "row" else assumed.row_bytes
+    secret_calls = sum(calls.secretsmanager.values())
+    kms = sum(calls.kms.values()) + sum(_KMS_OF_SECRETS[name] for name in calls.secretsmanager)
+    logged = count * (assumed.log_bytes["redeem"] + assumed.platform_log_bytes) / _GB
+    return [
+        Item("API Gateway", "requests", "api_request", count),
+        Item("Lambda", "invocations", "lambda_request", count),
+        Item("Lambda", "GB-seconds", "lambda_gb_second", count * milliseconds * memory_mb / 1000 / 1024),
+        Item("DynamoDB", "reads", "dynamodb_read", count * units(row_bytes, READ_UNIT)),
+        Item("Secrets Manager", "calls", "secret_call", count * secret_calls),
+        Item("KMS", "requests", "kms_request", count * kms),
+        Item("CloudWatch", "logs taken in", "log_ingestion", logged),
+    ]
 
 
 def units(size: int, unit: int) -> int:

@@ -36,6 +36,8 @@ def test_each_function_is_asked_for_what_makes_it_call_all_that_it_needs(starts:
     assert {"GetItem", "UpdateItem", "GetSecretValue", "PutSecretValue", "aries"} == set(starts.asked("refresh"))
     assert sorted(starts.asked("revoke")) == ["DeleteSecret", "UpdateItem"]
     assert starts.asked("metadata") == []
+    assert sorted(starts.asked("backend")) == ["GetItem", "GetItem", "GetSecretValue"]
+    assert sorted(starts.asked("backend", "row")) == ["Decrypt", "GetItem", "GetItem"]
     assert sorted(starts.asked("callback", "row")) == ["Encrypt", "UpdateItem", "UpdateItem", "aries"]
     assert {"GetItem", "Decrypt", "UpdateItem"} == set(starts.asked("token", "row"))
     # The client secret of Aries stays a secret.

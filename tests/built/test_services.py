@@ -32,6 +32,7 @@ OPERATIONS = {
     "kms": aws.KmsClient,
     "lambda": aws.LambdaClient,
     "dynamodbstreams": aws.DynamoDbStreamsClient,
+    "events": aws.EventsClient,
     "service-quotas": aws.ServiceQuotasClient,
     "sqs": aws.SqsClient,
 }

@@ -21,6 +21,7 @@ from tests.deployed.account import Account, SamFailed
 from tests.local.aries import AriesCore, AriesSimulator
 from tests.support.deployment import APPS, ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, CALLBACK_URI, GRACE, ISSUER, SCOPES
 from tests.support.functions import http_event
+from tests.support.known_people import SCOPE, USER
 from tests.support.lambda_context import FUNCTION_SECONDS
 from tests.support.leaks import WATCH
 from tests.support.transformed import FUNCTIONS
@@ -46,9 +47,11 @@ class Deployed(World):
             "AriesClientSecretArn": secret["ARN"],
             "AriesAuthorizeUrl": f"{aries.url}/oauth2/authorize",
             "AriesTokenUrl": aries.token_url,
+            "AriesUserUrl": aries.profile_url,
             "Apps": json.dumps(APPS),
             "Issuer": ISSUER,
             "DeletionProtection": "false",
+            "BackendAccess": "true",
             "AwsEndpointUrl": account.url,
         }
         self.deploy()
@@ -91,6 +94,15 @@ class Deployed(World):
             Key={"session_id": {"S": phone.session_id}},
             UpdateExpression="SET rotated_at = rotated_at - :grace",
             ExpressionAttributeValues={":grace": {"N": str(GRACE + 1)}},
+        )
+
+    def let_the_access_token_run_out(self, phone: Phone) -> None:
+        """Note in the row that the access token is nearly over. The next backend has it renewed."""
+        self.dynamodb.update_item(
+            TableName=self.resources["SignInsTable"],
+            Key={"session_id": {"S": phone.session_id}},
+            UpdateExpression="SET access_expires_at = :soon",
+            ExpressionAttributeValues={":soon": {"N": str(int(time.time()) + 5)}},
         )
 
     def delete_row(self, phone: Phone) -> None:
@@ -204,6 +216,21 @@ def test_a_whole_sign_in_needs_no_right_that_a_role_does_not_give(broker: Deploy
     assert phone.refresh().json["error"] == "invalid_grant"
 
 
+def test_a_backend_needs_no_right_that_the_functions_role_does_not_give(broker: Deployed) -> None:
+    """Whether IAM asks a policy at the route is not decided here: see "Backends of apps" in docs/deploy.md."""
+    phone = broker.with_backend()
+    assert phone.ask_as_backend().json["access_token"] == phone.access_token
+    broker.let_the_access_token_run_out(phone)
+    renewed = phone.ask_as_backend()
+    assert renewed.status == 200, broker.account.log
+    assert renewed.json["access_token"] != phone.access_token
+    assert broker.backend({"backend_handle": phone.backend_handle}, caller="").status == 403
+    with broker.without_rights("Backend"):
+        assert phone.ask_as_backend().status == 503
+    assert phone.revoke().status == 200
+    assert phone.ask_as_backend().json["error"] == "sign_in_required"
+
+
 def test_the_log_of_the_functions_is_searched_for_every_secret(broker: Deployed) -> None:
     """The watch over all tests searches the log at the end of the account."""
     phone = broker.signed_in()
@@ -267,6 +294,12 @@ def test_the_operator_function_may_do_all_that_it_offers(broker: Deployed, on_ca
     assert on_call.ask("session", session=session)["status"] == "active"
     assert on_call.ask("revoke", session=session)["ended_now"] is True
     assert broker.secrets_of_sessions() == set()
+    broker.signed_in(scope=SCOPE)
+    assert on_call.ask("sessions", user=USER)["live"] == 1
+    assert on_call.ask("count")["live"] >= 1
+    assert on_call.ask("revoke", user=USER)["ended"] == 1
+    assert on_call.ask("forget", user=USER)["forgotten"] is True
+    assert broker.secrets_of_sessions() == set()
     phones = [broker.signed_in() for _ in range(3)]
     assert on_call.ask("revoke_all", everyone=True)["finished"] is True
     assert broker.secrets_of_sessions() == set()
@@ -274,8 +307,8 @@ def test_the_operator_function_may_do_all_that_it_offers(broker: Deployed, on_ca
 
 
 # The purposes of the seals that a function may make, and of those that it may open.
-SEALS = {"Callback": ["row"], "Token": ["escrow", "row"], "Refresh": ["escrow", "row"]}
-OPENS = {name: ["escrow", "row"] for name in ("Token", "Refresh", "Revoke")}
+SEALS = {"Callback": ["row"]} | {name: ["escrow", "row"] for name in ("Token", "Refresh", "Backend")}
+OPENS = {name: ["escrow", "row"] for name in ("Token", "Refresh", "Revoke", "Backend")}
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 

@@ -212,6 +212,39 @@ def test_a_page_that_was_loaded_while_the_broker_was_away_works_once_it_is_back(
     newest(page, "Signed out", ID)
 
 
+def test_a_persons_devices_are_listed_and_the_others_signed_out(page: Page, stack: LocalStack) -> None:
+    # Each tab has a session of its own.
+    others = [signed_in(page.context.new_page(), stack) for _ in range(2)]
+    signed_in(page, stack)
+    click(page, "Your devices")
+    newest(page, "Asked for your devices", ID)
+    rows = page.locator("#device-list li")
+    expect(rows.first).to_contain_text("this device")
+    before = rows.count()
+    assert before >= 3
+    click(page, "Sign out the others")
+    expect(page.get_by_role("status")).to_have_text("You are signed in on 1 of your devices.")
+    expect(page.locator("#log li").nth(1).locator("span")).to_have_text(f"Signed out elsewhere: {before - 1}")
+    for other in others:
+        other.wait_for_timeout(GRACE * 1000)
+        click(other, "Refresh")
+        newest(other, "Refused: please sign in again.", ID)
+
+
+def test_a_second_sign_out_of_devices_within_a_minute_leaves_a_line_and_the_session(
+    page: Page, stack: LocalStack, instead: Instead
+) -> None:
+    signed_in(page, stack)
+    click(page, "Your devices")
+    instead("SessionsFunction", 429)
+    click(page, "Sign out the others")
+    newest(page, "The service is busy. You stay signed in. Try again later.")
+    instead("SessionsFunction", 403, error="sign_in_again", request_id="the-id")
+    click(page, "Sign out the others")
+    newest(page, "To sign out another device, sign out here, sign in again and come back.")
+    expect(page.get_by_role("button", name="Sign out", exact=True)).to_be_visible()
+
+
 def test_a_sign_out_is_told_with_its_id(page: Page, stack: LocalStack) -> None:
     signed_in(page, stack)
     click(page, "Sign out")

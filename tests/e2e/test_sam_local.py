@@ -30,6 +30,8 @@ ANSWERS: dict[str, Any] = {
     "authorize_missing_challenge": 302,
     "authorize_ok": 302,
     "authorize_unknown_client": 400,
+    "backend_other_app": 403,
+    "backend_token": 400,
     "callback_denied": 400,
     "callback_ok": 400,
     "callback_unknown_state": 400,
@@ -43,10 +45,14 @@ ANSWERS: dict[str, Any] = {
     "metadata_openid_configuration": 200,
     # Aries' address for browsers is on loopback, out of a container's reach.
     "operator_check": {"aries_authorize"},
+    "operator_count": "done",
+    "operator_forget": "done",
     "operator_redrive": "done",
     "operator_revoke": "not_found",
     "operator_revoke_all": "not_found",
+    "operator_revoke_user": "done",
     "operator_session": "not_found",
+    "operator_sessions": "done",
     "refresh_form": 400,
     "refresh_json": 400,
     "revoke": 200,
@@ -78,7 +84,7 @@ def essence(answer: dict[str, Any]) -> Any:
             return kind
         case {"checks": [_, *_] as checks}:
             return {check["name"] for check in checks if not check["ok"]}
-        case {"redriven": 0, "in_queue": 0}:
+        case {"redriven": 0, "in_queue": 0} | {"finished": True} | {"sessions": []}:
             return "done"
         case _:
             return answer

@@ -34,19 +34,23 @@ def _plain(value: dict[str, Any]) -> Any:
 
 
 @cache
-def _condition(expression: str) -> Callable[[Callable[[str, str, str], bool], Callable[[str], bool]], bool]:
-    """Compile a condition into a function of two others: one compares, one tells if an attribute is missing."""
+def _condition(expression: str) -> Callable[..., bool]:
+    """Compile a condition into a function of three others.
+
+    One compares, one tells if an attribute is missing, and one tells if an attribute has a type.
+    """
     source = re.sub(r"([#\w]+) (=|<=|>=|>) (:\w+)", r'compare("\1", "\2", "\3")', expression)
     source = re.sub(r"attribute_not_exists\((#?\w+)\)", r'missing("\1")', source)
     source = re.sub(r"attribute_exists\((#?\w+)\)", r'not missing("\1")', source)
-    source = source.replace(" AND ", " and ").replace(" OR ", " or ")
-    compiled: Callable[..., bool] = eval(f"lambda compare, missing: {source}", {})  # noqa: S307 - our own expression
+    source = re.sub(r"attribute_type\((#?\w+), (:\w+)\)", r'typed("\1", "\2")', source)
+    source = source.replace(" AND ", " and ").replace(" OR ", " or ").replace("NOT ", "not ")
+    compiled: Callable[..., bool] = eval(f"lambda compare, missing, typed: {source}", {})  # noqa: S307 - our own expression
     return compiled
 
 
 @cache
 def _clauses(expression: str) -> dict[str, list[str]]:
-    parts = re.split(r"\b(SET|ADD|REMOVE)\b", expression)[1:]
+    parts = re.split(r"\b(SET|ADD|REMOVE|DELETE)\b", expression)[1:]
     # A comma inside a function's parentheses does not separate clauses.
     return {
         verb: [part.strip() for part in re.split(r",(?![^()]*\))", text)]
@@ -111,6 +115,18 @@ class MemoryDynamoDb:
         self._note(applied=False, item=item)
         return {} if item is None else {"Item": dict(item)}
 
+    def delete_item(self, *, TableName: str, Key: Item) -> dict[str, Any]:  # noqa: N803
+        found = self.items.pop(Key["session_id"]["S"], None)
+        self._note(applied=found is not None, item=None)
+        return {}
+
+    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        ((table, asked),) = RequestItems.items()
+        assert asked["ConsistentRead"]
+        assert len(asked["Keys"]) <= 100
+        found = [self.items.get(key["session_id"]["S"]) for key in asked["Keys"]]
+        return {"Responses": {table: [dict(item) for item in found if item is not None]}, "UnprocessedKeys": {}}
+
     def update_item(self, **parameters: Any) -> dict[str, Any]:
         names: dict[str, str] = parameters.get("ExpressionAttributeNames", {"#": ""})
         values: dict[str, dict[str, Any]] = parameters.get("ExpressionAttributeValues", {":": {}})
@@ -128,7 +144,10 @@ class MemoryDynamoDb:
                 return False
             return _COMPARISONS[comparison](_plain(found), _plain(values[value]))
 
-        if condition and not _condition(condition)(compare, lambda name: attribute(name) is None):
+        def typed(name: str, kind: str) -> bool:
+            return values[kind]["S"] in (attribute(name) or {})
+
+        if condition and not _condition(condition)(compare, lambda name: attribute(name) is None, typed):
             self._note(applied=False, item=item)
             raise client_error("ConditionalCheckFailedException", **({"Item": dict(item)} if item is not None else {}))
         new = dict(item or parameters["Key"])
@@ -152,8 +171,20 @@ def _apply(item: Item, verb: str, clause: str, names: dict[str, str], values: di
             item.pop(names.get(clause, clause), None)
         case "ADD":
             name, value = clause.split(" ")
+            name = names.get(name, name)
+            if "SS" in values[value]:
+                item[name] = {"SS": sorted({*item.get(name, {"SS": []})["SS"], *values[value]["SS"]})}
+                return
             before = int(item.get(name, {"N": "0"})["N"])
             item[name] = {"N": str(before + int(values[value]["N"]))}
+        case "DELETE":
+            name, value = clause.split(" ")
+            name = names.get(name, name)
+            left = sorted({*item[name]["SS"]} - {*values[value]["SS"]})
+            item.pop(name)
+            # DynamoDB has no empty set.
+            if left:
+                item[name] = {"SS": left}
         case _:
             name, value = clause.split(" = ")
             item[names.get(name, name)] = _set_to(item, value, values)

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from oauth_broker.aries.client import Provider
 from oauth_broker.aries.client_secret import ClientSecret
 from oauth_broker.aries.transport import Reply
+from oauth_broker.aries.user import AriesUser
 from oauth_broker.config.clients import Client
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import OAuthError, PageError, RedirectError, ServiceUnavailable
@@ -23,6 +24,8 @@ from oauth_broker.oauth.requests import AuthorizationCodeGrant, RefreshTokenGran
 from oauth_broker.oauth.tokens import RefreshToken, secret_name, session_id_of
 from oauth_broker.operations.parts import Parts
 from oauth_broker.operations.token_response import TokenResponse
+from oauth_broker.people.person_items import PersonItem, PersonItems
+from oauth_broker.people.subjects import Subjects
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret, session_digest
 from oauth_broker.sessions.control_item import ControlItem
@@ -31,8 +34,9 @@ from oauth_broker.sessions.seal import _expanded
 from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.web.http import HttpRequest, HttpResponse
 from tests.faults.aws import Item, MemoryDynamoDb, MemoryKms, MemorySecretsManager, plaintext_of
-from tests.faults.seam import ProcessDied, Seam, SeamedClient
+from tests.faults.seam import USER, ProcessDied, Seam, SeamedClient
 from tests.local.aries import AriesCore
+from tests.local.aries.tokens import USERS
 from tests.support.clock import VirtualClock
 from tests.support.deployment import (
     APP_URI,
@@ -44,6 +48,7 @@ from tests.support.deployment import (
     PREFIX,
     SCOPE,
     SCOPES,
+    SUBJECT_KEY,
     TABLE,
     deployed_environment,
 )
@@ -54,6 +59,8 @@ from tests.support.telemetry import Recorded
 # Storms come from everywhere; here all of it would be one source.
 SETTINGS = Settings.from_environment(deployed_environment(SOURCE_LIMIT="0", SIGN_IN_LIMIT="0"))
 CLIENT = SETTINGS.registry.clients[0]
+# With this scope Aries says whose session it is.
+USER_SCOPE = "account:information user:information"
 # The value of TOKEN_STORE of a worker. A session's own store is the value at its sign-in.
 Store = Literal["secrets", "row"]
 STORES: tuple[Store, ...] = ("secrets", "row")
@@ -138,6 +145,21 @@ class SeamedAries:
         return Reply(status, json.dumps(members).encode())
 
 
+class SeamedUser:
+    """The question to Aries whose access token it is, through the seam."""
+
+    def __init__(self, seam: Seam, core: AriesCore) -> None:
+        self._seam = seam
+        self._core = core
+
+    def get(self, url: str, headers: Mapping[str, str], seconds: float) -> Reply:
+        _, _, access_token = headers["authorization"].partition(" ")
+        reply: Reply = self._seam.call(
+            USER, lambda: Reply(200, json.dumps({"id": self._core.user(access_token).id}).encode())
+        )
+        return reply
+
+
 class _SeamedParts(Parts):
     """The broker's own parts. Every call to a service goes through the seam."""
 
@@ -148,6 +170,10 @@ class _SeamedParts(Parts):
         self.secretsmanager = SeamedClient(seam, broker.secrets)
         self.control_item = ControlItem(SeamedClient(seam, broker.control_table, "cut-offs"), TABLE, broker.clock)
         self.provider = broker.provider
+        self.person_items = PersonItems(SeamedClient(seam, broker.people_table, "person"), TABLE, broker.clock)
+        key = SeamedClient(seam, broker.secrets, "subject key")
+        self.subjects = Subjects(key, self.settings.subject_key_arn, self.settings.aries_user_url)
+        self.user = AriesUser("url", "id", SeamedUser(seam, broker.core), broker.clock)
         self._kms = SeamedClient(seam, broker.kms)
 
     def kms(self) -> SeamedClient:
@@ -184,8 +210,11 @@ class Broker:
         self._rows: dict[str, tuple[Item, SignIn]] = {}
         self.secrets.secrets[SETTINGS.aries_client_secret_arn] = {"v": ARIES_CLIENT_SECRET}
         self.secrets.current[SETTINGS.aries_client_secret_arn] = "v"
-        # A separate table, because the log of the other one must hold only accesses to sessions.
+        self.secrets.secrets[SETTINGS.subject_key_arn] = {"v": SUBJECT_KEY}
+        self.secrets.current[SETTINGS.subject_key_arn] = "v"
+        # Separate tables, because the log of the other one must hold only accesses to sessions.
         self.control_table = MemoryDynamoDb()
+        self.people_table = MemoryDynamoDb()
         self.refusals = Refusals(self.clock.now)
         self.aries = SeamedAries(self.seam, self.core, self.is_aries_newest_stored_anywhere, self.refusals)
         self._compose()
@@ -214,6 +243,7 @@ class Broker:
         self.session_end, self.not_before = parts.session_end, parts.not_before
         self.authorize, self.callback, self.redeem = parts.authorize, parts.callback, parts.redeem
         self.refresh, self.revoke, self.access = parts.refresh, parts.revoke, parts.access
+        self.parts = parts
 
     def warm_up(self) -> None:
         """Fill the caches of the process: the not-before times and the client secret."""
@@ -258,6 +288,13 @@ class Broker:
         """Tell whether our stores hold the newest refresh token of one grant of Aries."""
         newest = self.core.newest_refresh_token(family)
         return any(newest in self.stored(session_id) for session_id in self.dynamodb.items)
+
+    def person(self) -> PersonItem:
+        """Return the item of the one person of these tests."""
+        # Through no seam of the run: this is no call of the broker's.
+        table, secrets = SeamedClient(Seam(), self.people_table), SeamedClient(Seam(), self.secrets)
+        subject = Subjects(secrets, SETTINGS.subject_key_arn, SETTINGS.aries_user_url).of(USERS[0].id)
+        return PersonItems(table, TABLE, self.clock).find(subject)
 
     def stored(self, session_id: str) -> list[str]:
         """Return Aries' refresh tokens of the session in our stores."""
@@ -414,6 +451,7 @@ class Browser:
     broker: Broker
     cookies: list[str] = field(default_factory=list)
     state: str = ""
+    scope: str = SCOPE
 
     def authorize(self) -> str:
         """Start a sign-in; returns the location of the redirect, or '' if the process died."""
@@ -421,7 +459,7 @@ class Browser:
             "response_type": "code",
             "client_id": CLIENT_ID,
             "redirect_uri": APP_URI,
-            "scope": SCOPE,
+            "scope": self.scope,
             "state": "app-state",
             "code_challenge": CHALLENGE,
             "code_challenge_method": "S256",
@@ -471,9 +509,9 @@ def code_in(answer: HttpResponse | RedirectError | PageError | None) -> str:
     return dict(parse_qsl(urlsplit(location(answer)).query)).get("code", "")
 
 
-def signed_in(broker: Broker, *, redeemed_after: float = 0) -> Session:
+def signed_in(broker: Broker, *, redeemed_after: float = 0, scope: str = SCOPE) -> Session:
     """Sign in without faults, and wait until a refresh reaches Aries."""
-    browser = Browser(broker)
+    browser = Browser(broker, scope=scope)
     code = code_in(browser.callback(browser.approve(browser.authorize())))
     broker.clock.time += redeemed_after
     result = browser.redeem(code)

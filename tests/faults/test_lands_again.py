@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.broker import (
     STORES,
+    USER_SCOPE,
     Broker,
     Browser,
     Session,
@@ -24,13 +25,13 @@ from tests.faults.broker import (
     settings_of,
 )
 from tests.faults.seam import Fault, Kind, may_befall
-from tests.support.deployment import GRACE
+from tests.support.deployment import CLIENT_ID, GRACE, SCOPE
 from tests.support.long import long_but
 
 
-def steps(broker: Broker) -> Iterator[tuple[str, str]]:
+def steps(broker: Broker, scope: str) -> Iterator[tuple[str, str]]:
     """Live a life as an app sees it; yields each action and its result."""
-    browser = Browser(broker)
+    browser = Browser(broker, scope=scope)
     sent_to = browser.authorize()
     yield "authorize", "sent to Aries" if sent_to else "failed"
     code = code_in(browser.callback(browser.approve(sent_to)))
@@ -67,29 +68,31 @@ UNDISTURBED = [
 ]
 
 
-def live(store: Store, fault: Fault | None = None) -> Broker:
+def live(store: Store, fault: Fault | None = None, scope: str = SCOPE) -> Broker:
     """Live this life under a fault; raises Violation if any result differs from the undisturbed life."""
     broker = Broker(settings=settings_of(store))
     broker.seam.faults = in_turn([fault] if fault else [])
-    lived = list(steps(broker))
+    lived = list(steps(broker, scope))
     if lived != UNDISTURBED:
         raise Violation(f"{broker.seam.injected} landed once more, {fault and fault.delay} calls later: {lived}")
     broker.assert_stores_are_in_order()
     (session_id,) = broker.dynamodb.items
     if broker.stored(session_id):
         raise Violation("the tokens outlived the sign-out")
+    if scope == USER_SCOPE and broker.person().sessions_of(CLIENT_ID) != {session_id}:
+        raise Violation("the person's item does not list the session")
     return broker
 
 
-def every_landing(store: Store = "secrets") -> Counter[str]:
+def every_landing(store: Store = "secrets", scope: str = SCOPE) -> Counter[str]:
     """Let every call land once more after every possible number of later calls; return the counts by call."""
     landed: Counter[str] = Counter()
-    calls = live(store).seam.calls
+    calls = live(store, scope=scope).seam.calls
     for at, call in enumerate(calls, 1):
         if not may_befall(Kind.AGAIN, call):
             continue
         for delay in range(len(calls) - at + 1):
-            landed.update(name for name, _ in live(store, Fault(at, Kind.AGAIN, delay)).seam.injected)
+            landed.update(name for name, _ in live(store, Fault(at, Kind.AGAIN, delay), scope).seam.injected)
     return landed
 
 
@@ -97,6 +100,16 @@ WRITES: dict[Store, set[str]] = {
     "secrets": {"put_item", "update_item", "create_secret", "put_secret_value", "delete_secret"},
     "row": {"put_item", "update_item"},
 }
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("store", STORES)
+def test_the_same_holds_for_the_life_of_a_session_whose_person_is_known(
+    numbers: Callable[[str], None], store: Store
+) -> None:
+    landed = every_landing(store, USER_SCOPE)
+    assert landed.keys() == {*WRITES[store], "person update_item"}
+    numbers(f"one life of a known person, {store}: {sum(landed.values())} schedules of a write that lands once more")
 
 
 @pytest.mark.parametrize("store", long_but(["secrets"], STORES))

@@ -477,7 +477,13 @@ def no_end_of_a_pause(patch: Patch) -> None:
 
 
 def pausing_for_one_refusal(patch: Patch) -> None:
-    patch.setattr(pause_module, "_REFUSED_SESSIONS", 1)
+    begins_at = Pause._begins_at
+
+    def after_one(self: Pause, numbers: dict[str, float]) -> float:
+        self._callers = replace(self._callers, refused_sessions=1)
+        return begins_at(self, numbers)
+
+    patch.setattr(Pause, "_begins_at", after_one)
 
 
 def pausing_before_a_success_is_known(patch: Patch) -> None:

@@ -96,6 +96,7 @@ _WORDS = dict.fromkeys(
         "ISSUER",
         "ARIES",
         "TOKEN_STORE",
+        "EVENTS",
         "ONCE",
         "CONFIG_ENV",
         "USERS",

@@ -12,7 +12,7 @@ from oauth_broker.operations.endpoint import Endpoint
 from oauth_broker.runtime import aws
 from tests.support.client_error import client_error
 from tests.support.clock import VirtualClock
-from tests.support.functions import ENDPOINTS, http_event, make_handler
+from tests.support.functions import CALLER, ENDPOINTS, http_event, make_handler
 from tests.support.lambda_context import Context
 from tests.support.telemetry import Recorded
 from tests.unit.fakes import ENVIRONMENT
@@ -25,6 +25,15 @@ _HEADERS = (
     "referrer-policy",
     "strict-transport-security",
     "x-content-type-options",
+)
+
+
+_REDIRECT_URIS = ["https://app.example.com/callback"]
+_APPS = json.dumps(
+    {
+        "app": {"redirect_uris": _REDIRECT_URIS, "scopes": ["read"]},
+        "server": {"redirect_uris": _REDIRECT_URIS, "scopes": ["read"], "backend": True},
+    }
 )
 
 
@@ -50,7 +59,7 @@ class _Forbidden:
 
 @cache
 def _handler(name: str) -> tuple[Endpoint, Recorded]:
-    environment = {**ENVIRONMENT, "SOURCE_LIMIT": "0", "SIGN_IN_LIMIT": "0"}
+    environment = {**ENVIRONMENT, "APPS": _APPS, "SOURCE_LIMIT": "0", "SIGN_IN_LIMIT": "0"}
     telemetry = Recorded()
     with mock.patch.multiple(aws, dynamodb=_EmptyTable, secretsmanager=_Forbidden, kms=_Forbidden):
         return make_handler(name, environment, VirtualClock(), telemetry), telemetry
@@ -69,13 +78,15 @@ def any_request(data: bytes) -> None:
         query=query,
         headers={name: value for name, value in pairs if name != "cookie"},
         cookies=[value for name, value in pairs if name == "cookie"],
+        caller="" if any(name == "unsigned" for name, _ in pairs) else CALLER,
     )
     if body:
         raw = body.encode("utf-8", "surrogateescape")
         # If a "!" follows the method, the body claims to be base64, perhaps falsely.
         event["body"] = body if method.endswith("!") else base64.b64encode(raw).decode()
         event["isBase64Encoded"] = True
-    handler, telemetry = _handler(ENDPOINTS.get(path, "metadata"))
+    name = "backend" if path.startswith("/backend/") else ENDPOINTS.get(path, "metadata")
+    handler, telemetry = _handler(name)
     telemetry.lines.clear()
     telemetry.metrics.clear()
     answer = handler(event, Context())

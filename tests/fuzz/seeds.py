@@ -39,6 +39,7 @@ _APP = {
     "session_days": 7,
     "idle_days": 2,
     "refresh": True,
+    "sessions": "person",
 }
 
 SEEDS: Mapping[str, tuple[str, ...]] = {
@@ -71,6 +72,9 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
         '{"action":"session","operator":"me","session":"0123456789abcdef"}',
         '{"action":"revoke_all","operator":"me","client_id":"app","continue":true,"seconds":900}',
         '{"action":"redrive","operator":"me","limit":5,"drop_lost":true}',
+        '{"action":"sessions","operator":"me","user":"usr_1001"}',
+        '{"action":"forget","operator":"me","user":1001}',
+        '{"action":"count","operator":"me","continue":true,"seconds":900}',
         '{"action":"check","operator":"me"}',
         '{"action":["check"],"operator":{"a":null},"seconds":1e9}',
     ),
@@ -83,6 +87,11 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
         f"POST /oauth2/refresh\n{_FORM}\n\n{_REFRESH}",
         f"POST! /oauth2/revoke\n{_FORM}\n\nY2xpZW50X2lkPWFwcA==",
         f"POST /oauth2/revoke\n{_FORM}\n\nclient_id=app&token={_TOKEN}",
+        f"POST /oauth2/sessions\n{_FORM}\n\nclient_id=app&token={_TOKEN}",
+        f"POST /oauth2/sessions/revoke\n{_FORM}\n\nclient_id=app&token={_TOKEN}&others=true",
+        "POST /backend/server/token\ncontent-type: application/json\n\n"
+        + json.dumps({"backend_handle": _CODE, "min_seconds": 60, "scope": "read"}),
+        'POST /backend/%61pp/token\nunsigned:\n\n{"backend_handle": null}',
         "OPTIONS /oauth2/token\norigin: https://app.example.com",
         "GET /.well-known/openid-configuration",
     ),

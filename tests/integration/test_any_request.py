@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from oauth_broker.operations.endpoint import Endpoint
 from tests.support.deployment import APP_URI, CLIENT_ID, ORIGIN, SCOPE
 from tests.support.drawn import secret_texts
-from tests.support.functions import ENDPOINTS, http_event
+from tests.support.functions import CALLER, ENDPOINTS, http_event
 from tests.support.lambda_context import Context
 from tests.support.long import examples
 from tests.support.pkce import CHALLENGE, VERIFIER
 from tests.support.world import World
 
 # AWS and Aries work here, so even a 503 would be the client's doing.
-DECLARED = {200, 204, 302, 400, 401, 403, 404, 405}
+DECLARED = {200, 204, 302, 400, 401, 403, 404, 405, 429}
 SECURITY_HEADERS = {
     "cache-control",
     "content-security-policy",
@@ -65,6 +65,7 @@ class Known:
 
 def known_to_clients(world: World) -> Known:
     active, issued, pending = world.signed_in(), world.phone(state="i"), world.phone(state="p")
+    handle = world.with_backend().backend_handle
     code = issued.code()
     from_aries = pending.approve(pending.authorize())
     aries_code = dict(pair.split("=") for pair in from_aries.split("&"))["code"]
@@ -83,6 +84,7 @@ def known_to_clients(world: World) -> Known:
             "code_challenge_method": ["S256"],
             "refresh_token": [active.refresh_token],
             "token": [active.refresh_token],
+            "backend_handle": [handle],
             "error": ["", "", "access_denied"],
         },
         cookies=[f"{name}={value}" for phone in phones for name, value in phone.cookies.items()],
@@ -108,6 +110,10 @@ def events(known: Known, method: str, paths: list[str]) -> st.SearchStrategy[dic
         | st.tuples(st.sampled_from([FORM, JSON, "text/plain", "", f"{FORM}; charset=x"]), st.binary(max_size=40))
         | st.tuples(odd_texts, st.binary(max_size=40))
     )
+    if "grant_type" not in known.fields:
+        # The endpoint takes JSON alone.
+        unchanged = {name: values[0] for name, values in known.fields.items()}
+        bodies |= st.just((JSON, json.dumps(unchanged).encode()))
     headers = st.fixed_dictionaries(
         {},
         optional={
@@ -141,7 +147,8 @@ def event(
     handed_over: str,
 ) -> dict[str, Any]:
     content_type, body = content
-    made = http_event(method, path, query=query, headers={**headers, "content-type": content_type}, cookies=cookies)
+    all_headers = {**headers, "content-type": content_type}
+    made = http_event(method, path, query=query, headers=all_headers, cookies=cookies, caller=CALLER)
     match handed_over:
         case "base64":
             made |= {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
@@ -175,6 +182,8 @@ def assert_declared(world: World, handler: Endpoint, sent: dict[str, Any]) -> in
         ("token", "POST", {200, 400, 401}),
         ("refresh", "POST", {200, 400, 401}),
         ("revoke", "POST", {200, 400}),
+        ("sessions", "POST", {200, 400, 401}),
+        ("backend", "POST", {200, 400}),
         ("metadata", "GET", {200, 405}),
     ],
 )
@@ -183,6 +192,9 @@ def test_whatever_a_client_sends_is_answered_as_declared(
 ) -> None:
     handler = world.handler(function)
     known = known_to_clients(world)
+    if function == "backend":
+        # It refuses members that it does not know.
+        known = Known({name: known.fields[name] for name in ("backend_handle", "scope")}, known.cookies)
     statuses: set[int] = set()
     paths = [path for path, name in PATHS.items() if name == function]
 

@@ -225,7 +225,9 @@ def test_a_person_who_declines_is_an_error_that_both_know_and_comes_with_the_sta
 def test_every_error_that_the_broker_can_name_is_one_that_both_know() -> None:
     # Both libraries map any other code to TokenRequestErrors.OTHER or OIDErrorCodeOAuthOther: final, and no help to an
     # app. Both send no request object and never add prompt=none, so they need not know the answers to these.
-    answers_to_others = {"request_not_supported", "request_uri_not_supported", "login_required"}
+    # Neither asks for a person's sessions, and no app sends a backend's requests.
+    answers_to_others = {"request_not_supported", "request_uri_not_supported", "login_required", "sign_in_again"}
+    answers_to_others |= {"sign_in_required", "insufficient_scope", "not_a_backend_app"}
     codes = {error.code for error in OAuthError.__subclasses__()}
     assert codes - answers_to_others <= TOKEN_ERRORS | AUTHORIZATION_ERRORS
 

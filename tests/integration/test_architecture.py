@@ -117,10 +117,10 @@ def test_the_states_are_those_that_the_code_writes() -> None:
 
 
 def test_the_row_and_the_secret_are_stored_as_they_are_shown(world: World) -> None:
-    phone = world.signed_in()
+    phone = world.signed_in(scope="account:information user:information")
     world.clock.time += GRACE + 1
     assert phone.refresh().status == 200
-    row, secret, _ = stored()
+    row, secret, *_ = stored()
     assert list(row) == [name for name in SignIn.__dataclass_fields__ if name in phone.row()]
     (name,) = world.session_secrets()
     assert name.startswith(PREFIX)
@@ -129,7 +129,7 @@ def test_the_row_and_the_secret_are_stored_as_they_are_shown(world: World) -> No
 
 def test_a_row_with_its_tokens_is_stored_as_it_is_shown(world: World) -> None:
     world.environment["TOKEN_STORE"] = "row"
-    phone = world.signed_in()
+    phone = world.signed_in(scope="account:information user:information")
     world.clock.time += GRACE + 1
     assert phone.refresh().status == 200
     *_, row = stored()

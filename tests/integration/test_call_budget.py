@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,18 +11,22 @@ import pytest
 from oauth_broker.operations.parts import Parts
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.session_secret import SessionSecret
+from tests.bench.budget import BACKEND, Store
 from tests.support.deployment import CLIENT_ID, GRACE
 from tests.support.lambda_context import FUNCTION_SECONDS, Context
+from tests.support.people import device, ended, listed
 from tests.support.world import World, running_world
 
 
 @contextmanager
-def costing(world: World, *, dynamodb: int, secrets: int = 0, kms: int = 0, aries: int = 0) -> Iterator[None]:
+def costing(
+    world: World, *, dynamodb: int, secrets: int = 0, kms: int = 0, aries: int = 0, events: int = 0
+) -> Iterator[None]:
     """Assert that the block makes exactly these calls, and none to any other service."""
     world.aws.made.clear()
     calls = world.aries.token_calls
     yield
-    counted = {"dynamodb": dynamodb, "secrets-manager": secrets, "kms": kms}
+    counted = {"dynamodb": dynamodb, "secrets-manager": secrets, "kms": kms, "eventbridge": events}
     assert world.aws.counted() == {service: count for service, count in counted.items() if count}
     assert world.aries.token_calls - calls == aries
 
@@ -82,6 +87,34 @@ def test_a_whole_session_in_the_row_costs_what_the_budget_says() -> None:
         assert phone.refresh().json["error"] == "invalid_grant"
 
 
+def test_with_an_event_bus_the_beginning_and_the_end_of_a_session_cost_one_call_more_and_nothing_else_does() -> None:
+    with running_world(EVENT_BUS="sessions") as world:
+        warm = world.signed_in()
+        world.clock.time += GRACE + 1
+        assert warm.refresh().status == 200
+        phone = world.phone()
+        with costing(world, dynamodb=1):
+            authorized = phone.authorize()
+        returning = phone.approve(authorized)
+        with costing(world, dynamodb=2, secrets=1, aries=1):
+            code = phone.callback(returning).query["code"]
+        with costing(world, dynamodb=2, secrets=1, events=1):
+            assert phone.redeem(code).status == 200
+        with costing(world, dynamodb=1, secrets=1):
+            assert phone.refresh().status == 200
+        first = phone.refresh_token
+        for _ in range(2):
+            world.clock.time += GRACE + 1
+            with costing(world, dynamodb=2, secrets=2, aries=1):
+                assert phone.refresh().status == 200
+        with costing(world, dynamodb=2, secrets=2, events=1):
+            assert phone.refresh(first).status == 400
+        with costing(world, dynamodb=1):
+            assert phone.refresh().status == 400
+        with costing(world, dynamodb=1, secrets=1, events=1):
+            assert warm.revoke().status == 200
+
+
 def test_a_late_retry_costs_no_more_than_a_refresh(world: World) -> None:
     phone = world.signed_in()
     first = phone.refresh_token
@@ -116,6 +149,45 @@ def test_a_renewal_costs_a_look_with_its_proof_and_a_refresh(store: str, proof: 
             assert renew(phone.session_id, 300).access_expires_at > living.access_expires_at
         with costing(world, dynamodb=1, **proof):
             renew(phone.session_id, 300)
+
+
+@pytest.mark.parametrize(("store", "proof"), [("secrets", {"secrets": 1}), ("row", {"kms": 1})])
+def test_a_backends_token_costs_a_read_and_its_proof_and_a_renewal_three_of_each(
+    store: Store, proof: dict[str, int]
+) -> None:
+    with running_world(TOKEN_STORE=store) as world:
+        warm, phone = world.with_backend(), world.with_backend()
+        with costing(world, dynamodb=1, **proof):
+            assert warm.ask_as_backend().status == 200
+        made = Counter(call.replace("secrets-manager:", "secretsmanager:") for call in world.aws.made)
+        assert made == BACKEND[store].to_aws()
+        # The process reads the control item once in five seconds, whatever the number of requests.
+        routine = len(world.aws.routine)
+        with costing(world, dynamodb=1, **proof):
+            assert phone.ask_as_backend().status == 200
+        world.clock.time = world.tokens(phone.session_id).access_expires_at - 59
+        assert warm.ask_as_backend().status == 200
+        with costing(world, dynamodb=3, **{service: 3 * calls for service, calls in proof.items()}, aries=1):
+            assert phone.ask_as_backend().status == 200
+        with costing(world, dynamodb=1, **proof):
+            assert phone.ask_as_backend().status == 200
+        assert world.aws.routine[routine:] == ["dynamodb:GetItem"]
+
+
+def test_a_backends_request_that_is_refused_costs_a_read_and_its_proof_at_most(world: World) -> None:
+    phone = world.with_backend()
+    assert phone.ask_as_backend().status == 200
+    unknown, forged = f"{'a' * 43}.{'b' * 43}", f"{phone.session_id}.{'b' * 43}"
+    with costing(world, dynamodb=0):
+        assert world.backend({"backend_handle": "garbage"}).status == 400
+        assert world.backend({"backend_handle": phone.backend_handle}, caller="").status == 403
+        assert world.backend({"backend_handle": phone.backend_handle}, path="/backend/nobody/token").status == 403
+    with costing(world, dynamodb=1):
+        assert world.backend({"backend_handle": unknown}).status == 400
+    with costing(world, dynamodb=1, secrets=1):
+        assert world.backend({"backend_handle": forged}).status == 400
+    with costing(world, dynamodb=1, secrets=1):
+        assert phone.ask_as_backend(scope="user:information").status == 400
 
 
 def test_the_refresh_endpoint_costs_the_same(world: World) -> None:
@@ -172,3 +244,23 @@ def test_a_refresh_without_a_secret_at_hand_reads_it_once(world: World) -> None:
     world.clock.time += GRACE + 1
     with costing(world, dynamodb=2, secrets=2, aries=1):
         phone.refresh()
+
+
+@pytest.mark.parametrize(("store", "proof"), [("secrets", {"secrets": 1}), ("row", {"kms": 1})])
+def test_a_list_reads_its_row_its_proof_the_person_and_the_others_at_once(store: str, proof: dict[str, int]) -> None:
+    with running_world(TOKEN_STORE=store) as world:
+        phones = [device(world) for _ in range(5)]
+        assert listed(phones[0]).status == 200
+        with costing(world, dynamodb=3, **proof):
+            assert len(listed(phones[0]).json["sessions"]) == 5
+
+
+@pytest.mark.parametrize(("store", "proof", "deletions"), [("secrets", "secrets", 3), ("row", "kms", 0)])
+def test_an_end_of_the_others_costs_one_write_for_each_and_two_for_the_person(
+    store: str, proof: str, deletions: int
+) -> None:
+    with running_world(TOKEN_STORE=store) as world:
+        *_, mine = [device(world) for _ in range(4)]
+        assert listed(mine).status == 200
+        with costing(world, dynamodb=1 + 1 + 3 + 1, **{proof: 1 + deletions}):
+            assert ended(mine, others="true").json["ended"] == 3

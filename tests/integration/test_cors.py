@@ -15,6 +15,8 @@ POSTED = {
     "/v1/oauth2/token": "token",
     "/oauth2/refresh": "refresh",
     "/oauth2/revoke": "revoke",
+    "/oauth2/sessions": "sessions",
+    "/oauth2/sessions/revoke": "sessions",
 }
 FETCHED = dict.fromkeys(
     (

@@ -49,7 +49,7 @@ def test_every_resource_that_it_names_exists() -> None:
 def test_every_metric_that_it_names_exists() -> None:
     named = set(re.findall(r"--metric-name (\w+)", PAGE)) | set(re.findall(r"metric `(\w+)`", PAGE))
     _, secrets, dimensions = SECRETS
-    assert named == {"SecretAccessDenied", "SecretsDeleted", secrets}
+    assert named == {"EventsSent", "SecretAccessDenied", "SecretsDeleted", secrets}
     assert named - {secrets} <= custom_metrics().keys()
     assert all(f"`{name}` (`{value}`)" in PAGE for name, value in dimensions.items())
 

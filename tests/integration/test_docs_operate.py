@@ -41,7 +41,8 @@ def test_the_reasons_of_a_failing_refresh_are_told_by_the_runbook_the_alarm_and_
     resources = source()["Resources"]
     alarm = resources["RefreshesFailAlarm"]["Properties"]["AlarmDescription"]
     assert re.search(rf"\b{reason}\b", alarm.split('"refreshes that failed".)')[1])
-    assert f"`{reason}`" in resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"].split("**4. Security**")[0]
+    text, _ = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    assert f"`{reason}`" in text.split("**4. Security**")[0]
 
 
 def test_every_alarm_has_a_row_in_the_runbook() -> None:

@@ -39,7 +39,10 @@ def test_each_is_of_a_route_of_the_function_it_is_named_for(name: str) -> None:
     event: dict[str, Any] = EVENTS[name]
     http = event["requestContext"]["http"]
     assert ROUTES[event["routeKey"]].lower() == name.partition("_")[0]
-    assert event["routeKey"] in (f"{http['method']} {http['path']}", f"ANY {http['path']}")
+    route = http["path"]
+    for parameter, value in event.get("pathParameters", {}).items():
+        route = route.replace(f"/{value}/", f"/{{{parameter}}}/")
+    assert event["routeKey"] in (f"{http['method']} {route}", f"ANY {route}")
     assert event["requestContext"]["routeKey"] == event["routeKey"]
     assert event["rawPath"] == http["path"]
     assert event["headers"]["host"] == event["requestContext"]["domainName"]
@@ -75,6 +78,7 @@ def test_they_tell_one_sign_in_from_its_beginning_to_its_end() -> None:
     assert token.session_id == session_id
     assert json.loads(EVENTS["refresh_json"]["body"]) == form("refresh_form")
     assert form("revoke")["token"] == form("refresh_form")["refresh_token"] == refreshed["refresh_token"]
+    assert form("sessions_list")["token"] == form("sessions_revoke")["token"] == form("revoke")["token"]
     (removed,) = EVENTS["cleanup_removed"]["Records"]
     assert removed["eventName"] == "REMOVE"
     assert removed["dynamodb"]["Keys"] == {"session_id": {"S": session_id}}

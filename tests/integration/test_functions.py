@@ -24,6 +24,8 @@ REQUIRED = (
     "ARIES_CLIENT_ID",
     "ARIES_AUTHORIZE_URL",
     "ARIES_TOKEN_URL",
+    "ARIES_USER_ID_MEMBER",
+    "SUBJECT_KEY_ARN",
     "PROVIDER_DIALECT",
     "APPS",
     "SESSION_DAYS",
@@ -31,6 +33,7 @@ REQUIRED = (
     "LATE_RETRY",
     "SOURCE_LIMIT",
     "SIGN_IN_LIMIT",
+    "SESSION_LIMIT",
     "TABLE_NAME",
     "SECRET_PREFIX",
     "KEY_ID",
@@ -110,11 +113,23 @@ def test_no_search_for_garbage_visits_the_objects_of_the_start(function: str) ->
 def test_a_function_loads_only_what_it_uses(function: str) -> None:
     modules = loaded(function, deployed_environment())
     assert ("boto3" in modules) == (function not in ("metadata", "configuration"))
-    assert ("requests" in modules) == (function in ("callback", "token", "refresh", "operator", "configuration"))
+    assert ("requests" in modules) == (
+        function in ("callback", "token", "refresh", "backend", "operator", "configuration")
+    )
     assert ("oauth_broker.sessions.secret_store" in modules) == (
         function not in ("authorize", "metadata", "configuration")
     )
+    # Without a bus, nothing is loaded for events.
+    assert "oauth_broker.events.bus" not in modules
     assert not modules & {"pydantic", "aws_xray_sdk", "aws_lambda_powertools.event_handler", "moto"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_whose_sessions_begin_or_end_loads_the_bus_if_there_is_one(function: str) -> None:
+    modules = loaded(function, deployed_environment(EVENT_BUS="sessions"))
+    assert ("oauth_broker.events.bus" in modules) == (
+        function in ("token", "refresh", "revoke", "sessions", "operator")
+    )
 
 
 def event(name: str) -> dict[str, Any]:
@@ -149,6 +164,10 @@ def with_form(captured: dict[str, Any], **values: str) -> dict[str, Any]:
         ("refresh_form", 400, '"invalid_grant"'),
         ("refresh_json", 400, '"invalid_grant"'),
         ("revoke", 200, "{}"),
+        ("sessions_list", 400, '"invalid_grant"'),
+        ("sessions_revoke", 400, '"invalid_grant"'),
+        ("backend_token", 400, '"sign_in_required"'),
+        ("backend_other_app", 403, '"not_a_backend_app"'),
         ("metadata_oauth_authorization_server", 200, '"token_endpoint"'),
         ("metadata_openid_configuration", 200, '"token_endpoint"'),
         ("metadata_jwks", 200, '{"keys": []}'),
@@ -206,8 +225,21 @@ def test_captured_token_requests_with_the_values_of_a_sign_in_succeed(world: Wor
     members = json.loads(base64.b64decode(body) if as_json["isBase64Encoded"] else body) | {"refresh_token": token}
     as_json |= {"body": json.dumps(members), "isBase64Encoded": False}
     assert send(world, "refresh", as_json).body == refreshed.body
+    token = refreshed.json["refresh_token"]
+    listed = send(world, "sessions", with_form(event("sessions_list"), token=token))
+    assert [session["current"] for session in listed.json["sessions"]] == [True]
+    assert send(world, "sessions", with_form(event("sessions_revoke"), token=token)).json["ended"] == 0
     assert send(world, "revoke", with_form(event("revoke"), token=token)).body == "{}"
     assert send(world, "token", with_form(event("token_refresh"), refresh_token=token)).json["error"] == "invalid_grant"
+
+
+def test_a_captured_request_of_a_backend_with_the_handle_of_a_session_succeeds(world: World) -> None:
+    handle = world.with_backend().backend_handle
+    captured = event("backend_token")
+    body = json.dumps(json.loads(captured["body"]) | {"backend_handle": handle})
+    assert send(world, "backend", captured | {"body": body}).json.keys() == {"access_token", "expires_in", "scope"}
+    unsigned = captured["requestContext"] | {"authorizer": {}}
+    assert send(world, "backend", captured | {"body": body, "requestContext": unsigned}).status == 403
 
 
 def test_a_form_that_arrives_plain_is_read_like_one_that_arrives_in_base64(world: World, phone: Phone) -> None:

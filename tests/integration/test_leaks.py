@@ -17,8 +17,10 @@ import requests
 
 from oauth_broker.aries.transport import NoReply, RequestsTransport
 from oauth_broker.errors import InvalidGrant, InvalidRequest
+from oauth_broker.events.bus import EventBus
 from oauth_broker.oauth.pkce import challenge_of
 from oauth_broker.operations import endpoint as answers
+from oauth_broker.runtime.invocation import Event
 from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 from oauth_broker.secret import Secret
 from oauth_broker.web.http import HttpResponse, json_response, redirect
@@ -35,6 +37,7 @@ from tests.support.telemetry import Recorded
 from tests.support.world import Answer, World
 from tests.unit.peer import Peer, answer, answering_once
 
+NO_BUS = EventBus(SimpleNamespace(), "sessions")
 CANARY = "canary-of-the-watch/5f1c"
 
 
@@ -67,6 +70,7 @@ PLANTED: dict[str, tuple[str, Callable[[str], Any]]] = {
     "the name of a log line": ("log line", lambda text: Recorded().log("info", text, {})),
     "a dimension of a count": ("metric", lambda text: Recorded().count("Metric", {"reason": text})),
     "a dimension of a duration": ("metric", lambda text: Recorded().measure("Metric", 1, {"reason": text})),
+    "a member of an event": ("event", lambda text: NO_BUS._entry(Event.ended("s" * 43, text, 0, "signed_out", ""))),
     "the reason of a failure": ("failure", InvalidGrant),
     "the description of a failure": ("failure", InvalidRequest),
     "the body of an error": (

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import boto3
 import pytest
 
 from tests.integration.test_local_stack import come_back, redeem
+from tests.local.aries.tokens import USERS
 from tests.local.aws import CREDENTIALS, REGION
 from tests.local.operate import NotAsked, event_of
 from tests.local.stack import LocalStack
@@ -70,6 +72,28 @@ def test_a_session_is_shown_and_signed_out_and_everyone_too(stack: LocalStack) -
     assert (status, done["cut_off"]) == (0, everyone["cut_off"])
 
 
+def test_a_person_is_found_signed_out_everywhere_and_forgotten_and_sessions_are_counted(stack: LocalStack) -> None:
+    port, user = port_of(stack), USERS[0].id
+    reference = reference_of(stack, redeem(stack, *come_back(stack)))
+    status, shown, _ = operate(port, ACTION="sessions", USER_ID=user)
+    assert status == 0
+    assert {session["session"]: session["signed_in"] for session in shown["sessions"]}[reference] is True
+    status, counted, _ = operate(port, ACTION="count")
+    assert (status, counted["finished"], sum(counted["by_app"].values())) == (0, True, counted["live"])
+    assert counted["live"] >= shown["live"] >= 1
+    assert operate(port, ACTION="count", STATUS="1")[1] == counted
+    status, ended, _ = operate(port, ACTION="revoke", USER_ID=user, OPERATOR="ann")
+    assert (status, ended["finished"]) == (0, True)
+    assert operate(port, ACTION="session", SESSION=reference)[1]["status"] == "revoked"
+    status, forgotten, _ = operate(port, ACTION="forget", USER_ID=user)
+    assert (status, forgotten["forgotten"]) == (0, True)
+    assert operate(port, ACTION="sessions", USER_ID=user)[1]["sessions"] == []
+    assert operate(port, ACTION="sessions")[1]["error"] == "invalid_request"
+    assert isinstance(stack.log, StringIO)
+    assert '"operator_action"' in stack.log.getvalue()
+    assert user not in stack.log.getvalue()
+
+
 @pytest.mark.long
 def test_the_configuration_is_checked_and_dead_letters_are_redriven_by_an_event_as_in_production(
     stack: LocalStack,
@@ -102,7 +126,7 @@ def test_what_is_not_done_ends_with_a_status_of_its_own(stack: LocalStack) -> No
 
 def test_a_check_that_finds_something_wrong_ends_with_status_1(stack: LocalStack) -> None:
     secrets = stack.client("secretsmanager")
-    (name,) = [entry["Name"] for entry in secrets.list_secrets()["SecretList"] if "/session/" not in entry["Name"]]
+    name = "aries-client"
     right = secrets.get_secret_value(SecretId=name)["SecretString"]
     secrets.put_secret_value(SecretId=name, SecretString="not the one that Aries knows")
     status, answer, _ = operate(port_of(stack), ACTION="check")
@@ -136,6 +160,8 @@ def test_the_operator_is_the_login_name_or_local_where_that_is_none(monkeypatch:
     for name, operator in (("ann", "ann"), ("two words", "local"), ("x" * 65, "local")):
         monkeypatch.setenv("LOGNAME", name)
         assert event_of({"ACTION": "check"}) == {"action": "check", "operator": operator}
+    asked = event_of({"ACTION": "sessions", "USER_ID": "usr_1001", "USER": "ann", "OPERATOR": "bob"})
+    assert asked == {"action": "sessions", "operator": "bob", "user": "usr_1001"}
     with pytest.raises(NotAsked, match="ACTION=check"):
         event_of({"SESSION": "x"})
 

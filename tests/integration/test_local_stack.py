@@ -26,10 +26,12 @@ from botocore.client import BaseClient
 from tests.local.apps import PHONE
 from tests.local.aries import Fault, approve
 from tests.local.aries.dialects import DialectName
+from tests.local.backend import ask, sign_in
 from tests.local.serving import HOST, PortTaken
 from tests.local.stack import LocalStack
 from tests.local.template import ROOT
 from tests.local.transcript import Transcript
+from tests.support.announced import valid
 from tests.support.long import long_but
 from tests.support.ports import five_free_ports
 
@@ -72,7 +74,8 @@ def redeem(stack: LocalStack, code: str, verifier: str) -> dict[str, Any]:
 
 def rows(stack: LocalStack) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = stack.client("dynamodb").scan(TableName=stack.table)["Items"]
-    return found
+    # The items of people and the control items have no status.
+    return [item for item in found if "status" in item]
 
 
 def session_secrets(stack: LocalStack) -> list[str]:
@@ -111,7 +114,7 @@ def test_a_complete_sign_in_succeeds_and_its_transcript_shows_no_secret(stack: L
     assert SECRET.findall(transcript) == []
 
 
-def test_a_complete_sign_in_with_its_tokens_in_the_row_asks_secrets_manager_for_the_client_secret_alone(
+def test_a_complete_sign_in_with_its_tokens_in_the_row_asks_secrets_manager_for_no_session(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made: list[tuple[str, Any]] = []
@@ -127,8 +130,9 @@ def test_a_complete_sign_in_with_its_tokens_in_the_row_asks_secrets_manager_for_
     with LocalStack(refresh_grace=1, token_store="row") as stack:
         monkeypatch.setattr(clients, "_make_api_call", record)
         transcript = play(stack)
-        assert made == [("GetSecretValue", {"SecretId": stack.parameters["AriesClientSecretArn"]})]
-        (row,) = rows(stack)
+        read = ["SubjectKey", stack.parameters["AriesClientSecretArn"]]
+        assert made == [("GetSecretValue", {"SecretId": secret}) for secret in read]
+        (row,) = (row for row in rows(stack) if row["client_id"] == {"S": PHONE})
     assert transcript.count("the session has no secret") == 2
     assert "in the session's secret" not in transcript
     assert SECRET.findall(transcript) == []
@@ -171,6 +175,13 @@ def test_every_answer_has_an_id_of_its_own_in_a_header_that_the_page_may_read_an
     assert isinstance(log, io.StringIO)
     lines = [json.loads(line) for line in log.getvalue().splitlines() if '"refused"' in line]
     assert [line["api_request_id"] for line in lines] == ids[:2]
+
+
+def test_behind_sam_local_which_asks_nobody_the_function_serves_nobody() -> None:
+    with LocalStack(like_aws=False) as stack:
+        tokens = sign_in(stack)
+        answer = ask(stack, tokens["backend_handle"])
+    assert (answer.status_code, answer.json()["error"]) == (403, "access_denied")
 
 
 def test_an_unrouted_path_and_method_are_not_found(stack: LocalStack) -> None:
@@ -318,6 +329,33 @@ def test_once_succeeds_and_prints_no_secret() -> None:
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     assert SECRET.findall(output) == []
+
+
+@pytest.mark.long
+def test_the_command_shows_the_events_of_the_sign_in_that_the_bus_got() -> None:
+    with command("--once", "--port", "0", "--events") as process:
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    shown = output.split("The event bus got these events of the session:\n")[1].splitlines()
+    assert [line.split()[0] for line in shown] == ["session.started", "session.ended"]
+    assert SECRET.findall(output) == []
+
+
+def test_the_stack_hands_the_events_of_its_sessions_to_a_queue() -> None:
+    with LocalStack(events=True) as stack:
+        tokens = redeem(stack, *come_back(stack))
+        assert stack.received is not None
+        (started,) = stack.received.take()
+        assert valid(started)["detail-type"] == "session.started"
+        reference = started["detail"]["session"]
+        form = {"client_id": PHONE, "token": tokens["refresh_token"]}
+        assert requests.post(f"{stack.issuer}/oauth2/revoke", data=form, timeout=30).status_code == 200
+        (ended,) = stack.received.take()
+        assert valid(ended)["detail"]["session"] == reference
+        command = {"action": "check", "operator": "ann@example.com"}
+        found = {it["name"]: it["detail"] for it in stack.invoke("OperatorFunction", command)["checks"]}
+        assert found["event_bus"].endswith(":event-bus/sessions exists")
+        assert stack.received.take() == []
 
 
 @pytest.mark.parametrize("offset", range(5))

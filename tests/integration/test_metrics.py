@@ -15,8 +15,9 @@ from tests.local.aries import Fault
 from tests.support.deployment import CLIENT_ID, GRACE
 from tests.support.functions import ROOT
 from tests.support.lambda_context import Context
+from tests.support.people import device, ended
 from tests.support.row_writer import RowWriter
-from tests.support.world import World
+from tests.support.world import World, own_client
 
 Metric = tuple[str, dict[str, str]]
 
@@ -127,8 +128,56 @@ def a_seal_that_does_not_open(world: World) -> None:
     assert phone.refresh().status == 503
 
 
+def a_sign_in_of_a_person_that_aries_does_not_name(world: World) -> None:
+    world.environment["ARIES_USER_URL"] = world.aries.url + "/nothing-here"
+    world.signed_in(scope="user:information")
+
+
+def a_session_that_is_announced(world: World) -> None:
+    phone = world.phone()
+    code = phone.code()
+    own_client("events").create_event_bus(Name="sessions")
+    assert phone.redeem(code, via=world.make_handler("token", EVENT_BUS="sessions")).status == 200
+
+
+def a_session_whose_bus_is_down(world: World) -> None:
+    with world.aws.failing("PutEvents", "server_error"):
+        a_session_that_is_announced(world)
+
+
 def a_sign_out(world: World) -> None:
     world.signed_in().revoke()
+
+
+def a_backends_token(world: World) -> None:
+    assert world.with_backend().ask_as_backend().status == 200
+
+
+def a_backend_without_a_session(world: World) -> None:
+    assert world.backend({"backend_handle": "a" * 43 + "." + "b" * 43}).status == 400
+
+
+def a_backend_while_the_table_is_throttled(world: World) -> None:
+    phone = world.with_backend()
+    with world.aws.failing("GetItem", "throttled"):
+        assert phone.ask_as_backend().status == 503
+
+
+def sessions_that_a_person_ended(world: World) -> None:
+    device(world)
+    assert ended(device(world), others="true").json["ended"] == 1
+
+
+def a_sign_in_beyond_the_limit(world: World) -> None:
+    world.environment["SESSION_LIMIT"] = "1"
+    for _ in range(2):
+        device(world)
+        world.clock.time += 1
+
+
+def a_limit_that_is_not_kept(world: World) -> None:
+    with world.aws.failing("BatchGetItem", "throttled"):
+        a_sign_in_beyond_the_limit(world)
 
 
 def a_bug(world: World) -> None:
@@ -207,7 +256,22 @@ CASES: list[tuple[Callable[[World], None], list[Metric]]] = [
     ),
     (a_row_that_somebody_wrote, [("RowsAltered", {}), ("RefreshesRejected", {"reason": "forged_token"})]),
     (a_seal_that_does_not_open, [("SealsNotOpened", {}), ("RefreshesFailed", {"reason": "kms"})]),
+    (
+        a_sign_in_of_a_person_that_aries_does_not_name,
+        [("ProviderLatency", {"grant": "user"}), ("SubjectsNotFound", {"reason": "status_404"})],
+    ),
+    (a_session_that_is_announced, [("EventsSent", {})]),
+    (a_session_whose_bus_is_down, [("EventsNotSent", {"reason": "events"})]),
     (a_sign_out, [("SignOuts", {})]),
+    (a_backends_token, [("BackendCalls", {}), ("BackendTokensServed", {})]),
+    (a_backend_without_a_session, [("BackendTokensRefused", {"reason": "session_ended"})]),
+    (
+        a_backend_while_the_table_is_throttled,
+        [("BackendTokensFailed", {"reason": "dynamodb"}), ("AwsThrottled", {"aws_service": "dynamodb"})],
+    ),
+    (sessions_that_a_person_ended, [("SessionsEndedByPeople", {})]),
+    (a_sign_in_beyond_the_limit, [("SessionsOverLimit", {})]),
+    (a_limit_that_is_not_kept, [("SessionLimitNotKept", {})]),
     (a_bug, [("InternalErrors", {})]),
     (a_removed_row, [("SecretsDeleted", {})]),
     (a_removed_row_whose_secret_stays, [("SecretsNotDeleted", {})]),

@@ -10,9 +10,9 @@ import boto3
 import pytest
 
 from tests.local.aries import Fault
-from tests.support.deployment import ARIES_CLIENT_SECRET, CLIENT_ID, ISSUER, OTHER_CLIENT_ID
+from tests.support.deployment import ARIES_CLIENT_SECRET, BACKEND_CLIENT_ID, CLIENT_ID, ISSUER, OTHER_CLIENT_ID
 from tests.support.operator import assert_none_is_seen, audited, operate, secrets_of
-from tests.support.world import World, running_world
+from tests.support.world import World, own_client, running_world
 from tests.unit.peer import Peer, answer, answering
 
 NAMES = [
@@ -24,9 +24,12 @@ NAMES = [
     "dead_letters",
     "concurrency",
     "kms",
+    "event_bus",
     "client_secret",
     "aries_authorize",
     "aries_token",
+    "subject_key",
+    "aries_user",
 ]
 
 
@@ -54,12 +57,16 @@ def detail(answer: dict[str, Any], name: str) -> str:
 def test_everything_is_looked_at_and_is_right(world: World) -> None:
     answer = check(world)
     assert wrong(answer) == []
-    assert detail(answer, "apps") == f"{CLIENT_ID} (5 redirect URIs), {OTHER_CLIENT_ID} (1 redirect URI)"
+    assert detail(answer, "apps") == (
+        f"{CLIENT_ID} (5 redirect URIs), {OTHER_CLIENT_ID} (1 redirect URI), {BACKEND_CLIENT_ID} (1 redirect URI)"
+    )
     assert detail(answer, "issuer").startswith(f"{ISSUER}; ")
     assert detail(answer, "issuer").endswith(f" {ISSUER}/oauth2/callback")
     assert detail(answer, "aries_authorize").startswith("answers with HTTP status 4")
     assert detail(answer, "aries_token").startswith("Aries answers, and accepts the client id and secret")
     assert detail(answer, "dead_letters") == "the queue is empty"
+    assert detail(answer, "subject_key").startswith("can be read")
+    assert detail(answer, "aries_user").startswith("answers, and refuses a request without an access token")
     assert [line["reason"] for line in audited(world)] == ["asked", "done"]
 
 
@@ -72,7 +79,7 @@ def test_it_changes_nothing_raises_no_alarm_and_shows_no_secret(world: World) ->
     assert world.telemetry.metrics == [("OperatorActions", {"action": "check"})]
     assert_none_is_seen(world, secrets_of(world, [phone]), answer)
     assert phone.refresh().status == 200
-    assert len(json.dumps(answer)) < 2000
+    assert len(json.dumps(answer)) < 2500
 
 
 def test_without_an_issuer_the_check_points_to_the_outputs(world: World) -> None:
@@ -105,6 +112,22 @@ def test_an_account_that_may_run_hardly_anything_at_once_is_told_with_the_quota_
         answer = check(world)
     assert wrong(answer) == ["concurrency"]
     assert detail(answer, "concurrency") == "lambda:AccessDeniedException"
+
+
+def test_the_event_bus_must_exist_if_there_is_to_be_one(world: World) -> None:
+    assert detail(check(world), "event_bus").startswith("no event bus is configured")
+    answer = check(world, EVENT_BUS="sessions")
+    assert wrong(answer) == ["event_bus"]
+    assert detail(answer, "event_bus") == "events:ResourceNotFoundException"
+    arn = own_client("events").create_event_bus(Name="sessions")["EventBusArn"]
+    for name in ("sessions", arn):
+        answer = check(world, EVENT_BUS=name)
+        assert wrong(answer) == []
+        assert detail(answer, "event_bus") == f"{arn} exists"
+    with world.aws.failing("DescribeEventBus", "access_denied"):
+        answer = check(world, EVENT_BUS="sessions")
+    assert detail(answer, "event_bus") == "events:AccessDeniedException"
+    assert world.aws.events == []
 
 
 def test_kms_limit_matters_only_to_tokens_in_the_row(world: World) -> None:
@@ -147,6 +170,14 @@ def an_empty_client_secret(world: World) -> None:
     )
 
 
+def no_subject_key(world: World) -> None:
+    world.secretsmanager.delete_secret(SecretId=world.environment["SUBJECT_KEY_ARN"], ForceDeleteWithoutRecovery=True)
+
+
+def a_short_subject_key(world: World) -> None:
+    world.secretsmanager.put_secret_value(SecretId=world.environment["SUBJECT_KEY_ARN"], SecretString="canary")
+
+
 def no_table(world: World) -> None:
     world.dynamodb.delete_table(TableName="sign-ins")
 
@@ -158,6 +189,9 @@ def no_table(world: World) -> None:
         (nothing, {"ARIES_CLIENT_ID": "another"}, ["aries_token"], "invalid_client"),
         (no_client_secret, {}, ["client_secret", "aries_token"], "client_secret:ResourceNotFoundException"),
         (an_empty_client_secret, {}, ["client_secret", "aries_token"], "client_secret:malformed"),
+        (no_subject_key, {}, ["subject_key"], "subject_key:ResourceNotFoundException"),
+        (a_short_subject_key, {}, ["subject_key"], "subject_key:malformed"),
+        (nothing, {"ARIES_USER_URL": "http://127.0.0.1:1/x"}, ["aries_user"], "cannot be reached"),
         (no_table, {}, ["table", "index"], "dynamodb:ResourceNotFoundException"),
         (nothing, {"TABLE_NAME": "another"}, ["table", "index"], "dynamodb:"),
         (nothing, {"DEAD_LETTER_QUEUE_URL": ""}, ["dead_letters"], "DEAD_LETTER_QUEUE_URL"),
@@ -223,6 +257,44 @@ def test_an_authorize_url_that_fails_or_has_nothing_is_told_and_one_that_refuses
         found = check(world, ARIES_AUTHORIZE_URL=peer.url)
     assert wrong(found) == ([] if is_well else ["aries_authorize"])
     assert f"HTTP status {status[:3]}" in detail(found, "aries_authorize")
+
+
+@pytest.mark.parametrize(
+    ("status", "is_well"),
+    [
+        ("200 Fine", False),
+        ("302 Elsewhere", False),
+        ("401 Who", True),
+        ("403 No", False),
+        ("404 Nowhere", False),
+        ("500 Oh", False),
+        ("503 Busy", False),
+    ],
+)
+def test_a_user_url_that_does_not_refuse_a_request_without_a_token_is_told(
+    world: World, status: str, is_well: bool
+) -> None:
+    with Peer(answering(answer(b"", status))) as peer:
+        found = check(world, ARIES_USER_URL=peer.url)
+        assert [b"authorization" in request.lower() for request in peer.requests] == [False]
+    assert wrong(found) == ([] if is_well else ["aries_user"])
+    assert f"HTTP status {status[:3]}" in detail(found, "aries_user")
+
+
+def test_a_deployment_that_asks_nobody_needs_neither_the_key_nor_the_user_url(world: World) -> None:
+    no_subject_key(world)
+    answer = check(world, ARIES_USER_URL="")
+    assert wrong(answer) == []
+    for name in ("subject_key", "aries_user"):
+        assert "asks nobody whose session it is" in detail(answer, name)
+
+
+def test_the_key_of_the_subjects_is_read_anew_and_not_a_kept_one(world: World) -> None:
+    handler = world.make_handler("operator", ARIES_AUTHORIZE_URL=world.aries.authorize_url)
+    operate(world, action="sessions", user="usr_1001", via=handler)
+    no_subject_key(world)
+    found = operate(world, action="check", via=handler)["checks"]
+    assert [check["ok"] for check in found if check["name"] == "subject_key"] == [False]
 
 
 def test_the_issuer_that_sign_ins_may_come_back_with_is_told(world: World) -> None:

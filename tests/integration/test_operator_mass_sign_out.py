@@ -12,13 +12,13 @@ from unittest import mock
 import pytest
 
 from oauth_broker.oauth.tokens import secret_name
-from oauth_broker.operator.admin_sign_out import RESERVED_SECONDS
 from oauth_broker.operator.mass_sign_out import IN_EFFECT_SECONDS
 from oauth_broker.operator.search import PAGE_ROWS
 from oauth_broker.operator.sweep import DELETIONS_PER_SECOND, UPDATES_PER_SECOND
 from oauth_broker.secret import session_reference
 from oauth_broker.sessions.control_item import CACHE_SECONDS
 from oauth_broker.sessions.row import LEASE_MARGIN_SECONDS
+from oauth_broker.sessions.sign_out import RESERVED_SECONDS
 from tests.bench.cost_usage import WRITE_UNIT, Assumed, units
 from tests.support.aws_calls import NOT_APPLIED, ProcessDied
 from tests.support.deployment import CLIENT_ID, GRACE, OTHER_CLIENT_ID, PREFIX, TABLE

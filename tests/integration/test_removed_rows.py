@@ -494,7 +494,7 @@ def test_records_that_grew_too_old_are_given_up_and_younger_ones_are_not(world: 
 
 def test_the_control_items_of_the_table_may_be_removed_and_call_nothing(world: World, removals: Removals) -> None:
     living = world.signed_in()
-    for key in ("cut-offs", "sweep:everyone", "sweep:client:trader-ios"):
+    for key in ("cut-offs", "sweep:everyone", "sweep:client:trader-ios", "sweep:count"):
         item = {"session_id": {"S": key}}
         world.dynamodb.put_item(TableName="sign-ins", Item=item)
         world.dynamodb.delete_item(TableName="sign-ins", Key=item)

@@ -21,10 +21,10 @@ KEY = "Key.Arn"
 PURPOSES: tuple[Purpose, ...] = ("row", "escrow")
 # The calls that the code makes of KMS directly. Every other call of KMS goes through DynamoDB or Secrets Manager.
 MAY = {
-    ("kms:Encrypt", "row"): {"Callback", "Token", "Refresh"},
-    ("kms:Encrypt", "escrow"): {"Token", "Refresh"},
-    ("kms:Decrypt", "row"): {"Token", "Refresh", "Revoke"},
-    ("kms:Decrypt", "escrow"): {"Token", "Refresh", "Revoke"},
+    ("kms:Encrypt", "row"): {"Callback", "Token", "Refresh", "Backend"},
+    ("kms:Encrypt", "escrow"): {"Token", "Refresh", "Backend"},
+    ("kms:Decrypt", "row"): {"Token", "Refresh", "Revoke", "Sessions", "Backend"},
+    ("kms:Decrypt", "escrow"): {"Token", "Refresh", "Revoke", "Sessions", "Backend"},
 }
 OTHER_ACTIONS = [
     "kms:CreateGrant",
@@ -133,7 +133,7 @@ def test_the_rights_through_another_service_open_no_seal_by_themselves(service: 
     Cleanup and the operator read a stream through DynamoDB under any context, because DynamoDB documents none for it.
     """
     via = f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"
-    for role in set(FUNCTIONS) - {"Token", "Refresh", "Revoke"}:
+    for role in set(FUNCTIONS) - {"Token", "Refresh", "Revoke", "Sessions", "Backend"}:
         for purpose in PURPOSES:
             assert not allows(role, "kms:Decrypt", context_of(purpose))
             may = allows(role, "kms:Decrypt", context_of(purpose), via)
@@ -149,13 +149,18 @@ def test_nobody_may_change_the_key_or_seal_anew_what_is_sealed(action: str) -> N
 def test_no_right_on_the_table_without_a_limit_of_attributes_is_with_a_function_that_a_browser_visits() -> None:
     """The callback writes the first seal. The beginning of a sign-in writes neither a seal nor a store."""
     written: dict[str, list[str]] = {}
-    for role in ("Authorize", "Callback", "Revoke"):
+    for role in ("Authorize", "Callback", "Revoke", "Sessions"):
         for statement in statements(f"{role}Role"):
             if {"dynamodb:PutItem", "dynamodb:UpdateItem"} & set(listed(statement["Action"])):
-                written[role] = statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"]
+                written[role] = next(
+                    values["dynamodb:Attributes"]
+                    for operator, values in statement["Condition"].items()
+                    if operator in ("ForAllValues:StringEquals", "ForAllValues:StringLike")
+                )
     assert not {"sealed", "token_store", "escrow"} & set(written["Authorize"])
     assert {"sealed", "token_store"} <= set(written["Callback"])
     assert "escrow" not in written["Callback"]
-    # The sign-out removes the seal, and may not turn the session into one of another store.
-    assert "sealed" in written["Revoke"]
-    assert not {"token_store", "secret_version", "fence", "committed_fence"} & set(written["Revoke"])
+    # The sign-outs remove the seal, and may not turn the session into one of another store.
+    for role in ("Revoke", "Sessions"):
+        assert "sealed" in written[role]
+        assert not {"token_store", "secret_version", "fence", "committed_fence"} & set(written[role])

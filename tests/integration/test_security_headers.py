@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from oauth_broker.people.other_sessions import SIGN_IN_AGAIN_SECONDS
 from oauth_broker.web.http import HttpRequest
 from tests.local.aries import Fault
 from tests.support.deployment import GRACE, OTHER_CLIENT_ID
+from tests.support.functions import BACKEND_PATH
+from tests.support.people import device, ended, listed
 from tests.support.world import Answer, World
 
 HEADERS = {
@@ -68,6 +71,12 @@ def table_fails(world: World) -> Answer:
         return phone.revoke()
 
 
+def table_fails_a_backend(world: World) -> Answer:
+    phone = world.with_backend()
+    with world.aws.failing("GetItem", "access_denied"):
+        return phone.ask_as_backend()
+
+
 def a_bug(world: World) -> Answer:
     handler = world.make_handler("token")
 
@@ -104,6 +113,18 @@ def a_page_before_the_app_opens(world: World) -> Answer:
     answer = phone.callback(phone.approve(phone.authorize()), headers=untapped)
     assert "<title>One more step</title>" in answer.body
     return answer
+
+
+def ended_later(world: World) -> Answer:
+    phone = device(world)
+    world.clock.time += SIGN_IN_AGAIN_SECONDS
+    return ended(phone, others="true")
+
+
+def ended_twice(world: World) -> Answer:
+    phone = device(world)
+    ended(phone, others="true")
+    return ended(phone, others="true")
 
 
 def metadata(path: str) -> Callable[[World], Answer]:
@@ -143,6 +164,16 @@ ANSWERS: dict[str, tuple[int, Callable[[World], Answer]]] = {
         lambda world: world.phone(client_id=OTHER_CLIENT_ID).revoke(world.signed_in().refresh_token),
     ),
     "revoke: the table fails": (503, table_fails),
+    "sessions: listed": (200, lambda world: listed(device(world))),
+    "sessions: a bad token": (400, lambda world: listed(device(world), token="bad")),
+    "sessions: an old sign-in": (403, ended_later),
+    "sessions: too often": (429, ended_twice),
+    "backend: a token": (200, lambda world: world.with_backend().ask_as_backend()),
+    "backend: no session": (400, lambda world: world.backend({"backend_handle": "bad"})),
+    "backend: no identity": (403, lambda world: world.backend({}, caller="")),
+    "backend: another app": (403, lambda world: world.backend({}, path="/backend/nobody/token")),
+    "backend: the table fails": (503, table_fails_a_backend),
+    "backend: another host": (404, on_another_host("backend", "POST", BACKEND_PATH)),
     "metadata: another host": (
         404,
         on_another_host("metadata", "GET", "/.well-known/oauth-authorization-server"),
@@ -178,7 +209,7 @@ def test_every_failure_and_every_page_has_the_id_of_its_invocation_and_no_succes
     content_type = answer.headers.get("content-type", "")
     if content_type.startswith("text/html"):
         assert answer.body.count(f"<small>Request id for support: {answer.request_id}</small>") == 1
-    elif answer.status >= 500:
+    elif answer.status == 429 or (answer.status >= 500 and not kind.startswith("backend")):
         assert answer.sentence
     elif answer.status >= 400 and answer.body:
         assert (content_type, answer.json["request_id"]) == ("application/json", answer.request_id)

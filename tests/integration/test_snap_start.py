@@ -23,13 +23,14 @@ from tests.support.long import long_but
 from tests.support.missing import missing
 from tests.support.snapshot import NOT_PERMITTED
 
-FUNCTIONS = ("authorize", "callback", "token", "refresh", "revoke", "metadata")
+FUNCTIONS = ("authorize", "callback", "token", "refresh", "revoke", "sessions", "metadata", "backend")
 NEVER_LISTENING = "http://127.0.0.1:9"
 ENVIRONMENT = {
     **deployed_environment(
         ISSUER="",
         ARIES_AUTHORIZE_URL=f"{NEVER_LISTENING}/oauth2/authorize",
         ARIES_TOKEN_URL=f"{NEVER_LISTENING}/v1/oauth2/token",
+        EVENT_BUS="sessions",
         APPS=json.dumps({PHONE: {"redirect_uris": ["https://app.example.com/callback"], "scopes": ["a"]}}),
     ),
     "AWS_ACCESS_KEY_ID": "key",

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.support.parameters import evaluate
-from tests.support.transformed import FUNCTIONS, SERVING, deployed, of_type, plain, properties, source
+from tests.support.transformed import FUNCTIONS, SERVING, deployed, of_type, plain, properties, references, source
 
 METADATA_PATHS = (
     "/.well-known/oauth-authorization-server",
@@ -24,6 +24,9 @@ ROUTES = {
     "ANY /v1/oauth2/token": "Token",
     "ANY /oauth2/refresh": "Refresh",
     "ANY /oauth2/revoke": "Revoke",
+    "ANY /oauth2/sessions": "Sessions",
+    "ANY /oauth2/sessions/revoke": "Sessions",
+    "POST /backend/{client_id}/token": "Backend",
     **{f"{method} {path}": "Metadata" for method in ("GET", "OPTIONS") for path in METADATA_PATHS},
 }
 
@@ -34,6 +37,8 @@ ENVIRONMENT = {
     "ARIES_CLIENT_SECRET_ARN": "AriesClientSecretArn",
     "ARIES_AUTHORIZE_URL": "AriesAuthorizeUrl",
     "ARIES_TOKEN_URL": "AriesTokenUrl",
+    "ARIES_USER_URL": "AriesUserUrl",
+    "ARIES_USER_ID_MEMBER": "AriesUserIdMember",
     "ARIES_ISSUER": "AriesIssuer",
     "PROVIDER_DIALECT": "ProviderDialect",
     "PASS_ON": "PassOn",
@@ -44,10 +49,13 @@ ENVIRONMENT = {
     # With a proxy of the owner in front, every request comes from the same few addresses.
     "SOURCE_LIMIT": {"Fn::If": ["HasIssuer", "0", "SourceLimit"]},
     "SIGN_IN_LIMIT": {"Fn::If": ["HasIssuer", "0", "SignInLimit"]},
+    "SESSION_LIMIT": "SessionLimit",
     "TOKEN_STORE": "TokenStore",
+    "EVENT_BUS": "EventBus",
     "TABLE_NAME": "SignInsTable",
     "SECRET_PREFIX": "${AWS::StackName}/session/",
     "KEY_ID": "Key.Arn",
+    "SUBJECT_KEY_ARN": "SubjectKey",
     "AWS_ENDPOINT_URL": "AwsEndpointUrl",
     "RES_OPTIONS": "timeout:1 attempts:2",
     "DEAD_LETTER_QUEUE_URL": "CleanupDeadLetterQueue",
@@ -56,7 +64,21 @@ ENVIRONMENT = {
     "LOG_LEVEL": "LogLevel",
 }
 # Values of the configuration function in place of resources, because it runs before they exist.
-NOT_MADE_YET = {"TABLE_NAME": "not-made-yet", "KEY_ID": "not-made-yet", "DEAD_LETTER_QUEUE_URL": ""}
+NOT_MADE_YET = {
+    "TABLE_NAME": "not-made-yet",
+    "KEY_ID": "not-made-yet",
+    "SUBJECT_KEY_ARN": "not-made-yet",
+    "DEAD_LETTER_QUEUE_URL": "",
+}
+
+
+def in_store(value: object, store: str) -> int:
+    """Return a number of the template for a value of TokenStore."""
+    match value:
+        case {"Fn::If": ["KeepsTokensInRow", int(in_row), int(in_secrets)]}:
+            return in_row if store == "row" else in_secrets
+    assert isinstance(value, int)
+    return value
 
 
 class TestTheApi:
@@ -71,8 +93,50 @@ class TestTheApi:
         assert routes == {route: [function] for route, function in ROUTES.items()}
         settings = properties("ApiApiGatewayDefaultStage")["RouteSettings"]
         assert settings.keys() == ROUTES.keys()
-        for throttling in (*settings.values(), properties("ApiApiGatewayDefaultStage")["DefaultRouteSettings"]):
-            assert 0 < throttling["ThrottlingRateLimit"] <= throttling["ThrottlingBurstLimit"]
+        default = properties("ApiApiGatewayDefaultStage")["DefaultRouteSettings"]
+        for store in ("secrets", "row"):
+            for throttling in (*settings.values(), default):
+                rate, burst = (in_store(throttling[f"Throttling{kind}Limit"], store) for kind in ("Rate", "Burst"))
+                assert 0 < rate <= burst
+
+    def test_backends_have_a_rate_below_that_of_the_apps(self) -> None:
+        settings = properties("ApiApiGatewayDefaultStage")["RouteSettings"]
+        rates = settings["POST /backend/{client_id}/token"]["ThrottlingRateLimit"]
+        assert [in_store(rates, store) for store in ("secrets", "row")] == [10, 100]
+        assert in_store(rates, "row") < settings["ANY /oauth2/token"]["ThrottlingRateLimit"]
+
+    def test_the_route_of_backends_asks_iam_and_no_other_does(self) -> None:
+        body = properties("Api")["Body"]
+        asks = {
+            path: operation["security"]
+            for path, operations in body["paths"].items()
+            for operation in operations.values()
+            if "security" in operation
+        }
+        assert asks == {"/backend/{client_id}/token": [{"AWS_IAM": []}]}
+        (scheme,) = body["components"]["securitySchemes"].values()
+        assert scheme["x-amazon-apigateway-authtype"] == "awsSigv4"
+        assert "security" not in body
+
+    def test_without_backend_access_nothing_of_it_is_there_but_its_log(self) -> None:
+        template = deployed("true", "false")
+        assert {name for name in template["Resources"] if "Backend" in name} == {"BackendLogGroup", "BackendsQuery"}
+        assert not [name for name in template["Outputs"] if "Backend" in name]
+        assert not [path for path in properties("Api", "false", "false")["Body"]["paths"] if "backend" in path]
+        assert not [
+            route
+            for route in properties("ApiApiGatewayDefaultStage", "false", "false")["RouteSettings"]
+            if "backend" in route
+        ]
+        known = {*template["Resources"], *template["Parameters"]}
+        named = {name for name in references([template["Resources"], template["Outputs"]]) if "::" not in name}
+        assert named <= known
+
+    def test_only_a_deployment_that_says_true_has_backend_access(self) -> None:
+        condition = source()["Conditions"]["HasBackendAccess"]
+        assert source()["Parameters"]["BackendAccess"]["Default"] == "false"
+        assert evaluate(condition, {"BackendAccess": "true"})
+        assert not evaluate(condition, {"BackendAccess": "false"})
 
     def test_its_stage_has_no_path_so_that_the_issuer_is_a_bare_origin(self) -> None:
         assert properties("ApiApiGatewayDefaultStage")["StageName"] == "$default"
@@ -118,7 +182,7 @@ class TestTheApi:
 
 
 class TestTheFunctions:
-    def test_they_are_nine(self) -> None:
+    def test_they_are_ten(self) -> None:
         assert of_type("AWS::Lambda::Function").keys() == {f"{name}Function" for name in FUNCTIONS}
 
     @pytest.mark.parametrize("name", FUNCTIONS)
@@ -272,6 +336,18 @@ def test_the_stack_tells_what_apps_aries_and_people_on_call_need_to_know() -> No
         },
         "TableName": "SignInsTable",
         "OperatorPolicyArn": "OperatorPolicy",
+        "BackendTokenUrl": {
+            "Fn::If": [
+                "HasDomainName",
+                "https://${DomainName}/backend/CLIENT_ID/token",
+                f"{api}/backend/CLIENT_ID/token",
+            ],
+        },
+        "BackendPolicy": (
+            '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": '
+            '"arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/$default/POST/backend/CLIENT_ID/'
+            'token"}]}'
+        ),
         "DashboardName": "Dashboard",
         "DomainHostedZoneId": "ApiDomainName.RegionalHostedZoneId",
         "DomainTarget": "ApiDomainName.RegionalDomainName",

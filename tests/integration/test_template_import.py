@@ -13,15 +13,24 @@ from tests.support.transformed import properties
 # SAM's extensions with a meaning in an HTTP API (API Gateway developer guide, "OpenAPI extensions").
 KNOWN_EXTENSIONS = {"x-amazon-apigateway-any-method", "x-amazon-apigateway-integration"}
 KNOWN_MEMBERS = {"openapi", "info", "paths", "servers", "tags", "x-amazon-apigateway-cors"}
+# The scheme that asks IAM stands there.
+KNOWN_COMPONENTS = {"securitySchemes"}
 METHODS = {"get", "post", "put", "delete", "options", "head", "patch", "x-amazon-apigateway-any-method"}
-# SAM writes a server for DisableExecuteApiEndpoint, without a URL (aws/serverless-application-model#2424).
-WRITTEN_BY_SAM = "servers[0].url is missing"
+WRITTEN_BY_SAM = [
+    # SAM writes a server for DisableExecuteApiEndpoint, without a URL (aws/serverless-application-model#2424).
+    "servers[0].url is missing",
+    # The path itself names its parameter.
+    "post /backend/{client_id}/token: parameters is not supported",
+]
 
 
 def warnings_of(body: Mapping[str, Any]) -> list[str]:
     """Return the warnings: servers without a URL, and every part without use in an HTTP API."""
     found = [f"servers[{n}].url is missing" for n, server in enumerate(body.get("servers", [])) if "url" not in server]
-    found += [f"{name} is not supported" for name in body if name not in KNOWN_MEMBERS]
+    found += [f"{name} is not supported" for name in body if name not in KNOWN_MEMBERS | {"components"}]
+    found += [
+        f"components.{name} is not supported" for name in body.get("components", {}) if name not in KNOWN_COMPONENTS
+    ]
     for path, operations in body["paths"].items():
         for method, operation in operations.items():
             where = f"{method} {path}"
@@ -40,8 +49,8 @@ def warnings_of(body: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def test_the_import_warns_of_nothing_but_the_server_that_sam_writes() -> None:
-    assert warnings_of(properties("Api")["Body"]) == [WRITTEN_BY_SAM]
+def test_the_import_warns_of_nothing_but_what_sam_writes() -> None:
+    assert warnings_of(properties("Api")["Body"]) == WRITTEN_BY_SAM
 
 
 def test_a_warning_of_the_import_takes_no_deployment_back() -> None:
@@ -51,7 +60,7 @@ def test_a_warning_of_the_import_takes_no_deployment_back() -> None:
 @pytest.mark.parametrize(
     ("change", "warning"),
     [
-        ({"components": {"schemas": {}}}, "components is not supported"),
+        ({"components": {"schemas": {}}}, "components.schemas is not supported"),
         ({"x-amazon-apigateway-policy": {}}, "x-amazon-apigateway-policy is not supported"),
         ({"paths": {"/x": {"get": {}}}}, "get /x has no integration"),
         ({"paths": {"/x": {"trace": {}}}}, "trace /x is no method"),

@@ -116,10 +116,12 @@ def drawn() -> Iterator[Metric]:
 
 QUERIES = (
     "what Aries answers",
+    "what backends did",
     "what happened to this request",
     "what operators did",
     "why was this user signed out",
     "sessions that ended",
+    "sessions that people ended",
     "sign-ins that failed",
     "refreshes that failed",
     "requests by route and status",
@@ -175,6 +177,7 @@ def function_fields(capsys: pytest.CaptureFixture[str]) -> set[str]:
     )
     invocation = Invocation(Context(), telemetry, "request")
     invocation.about_session("session", "client")
+    invocation.about_caller("caller")
     invocation.log("event", reason="reason", status=400, error="error")
     invocation.audit(OperatorAction("action", "operator", "session", "client"), reason="r", error="e", count=1)
     return {name for line in capsys.readouterr().out.splitlines() for name in json.loads(line)}

@@ -45,6 +45,11 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
         ["https://api.aries.com/v1/oauth2/token", "http://localhost:8081/v1/oauth2/token"],
         ["", "http://api.aries.com/v1/oauth2/token", "http://127.0.0.1.evil.example/token", "ftp://api.aries.com/"],
     ),
+    "AriesUserUrl": (
+        ["", "https://api.aries.com/v1/users/me", "http://localhost:8081/v1/users/me"],
+        ["http://api.aries.com/v1/users/me", "https://api.aries.com/v1/users/me?x=1", "https://api.aries.com", "me"],
+    ),
+    "AriesUserIdMember": (["id", "user_id", "x.y-z", "x" * 64], ["", "a b", "x" * 65, "a/b"]),
     "AriesIssuer": (
         [
             "",
@@ -87,6 +92,11 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
     "SourceLimit": (["0", "1", "300", "6000"], ["", "-1", "6001", "1.5"]),
     "SignInLimit": (["0", "1", "600", "6000"], ["", "-1", "6001", "1.5"]),
     "TokenStore": (["secrets", "row"], ["", "secret", "Row", "table"]),
+    "EventBus": (
+        ["", "default", "sessions", "a.b/c_d-e", "arn:aws:events:eu-west-1:123456789012:event-bus/sessions"],
+        ["two words", "arn:aws:events:eu-west-1:123456789012:rule/sessions", "arn:aws:sns:eu-west-1:1:a", "b" * 101],
+    ),
+    "BackendAccess": (["true", "false"], ["", "yes", "True"]),
     "DomainName": (
         ["", "auth.example.com", "a-b.example.co"],
         ["example", "Auth.example.com", "https://auth.example.com", "auth.example.com.", "-a.example.com", "a..b"],
@@ -124,6 +134,7 @@ PARAMETERS: dict[str, tuple[list[str], list[str]]] = {
         ["on-call", "arn:aws:sqs:eu-west-1:123456789012:on-call", "arn:aws:sns:eu-west-1:123456789012:on-call.fifo"],
     ),
     "ManySignIns": (["1", "2000", "200000"], ["", "0", "-1", "200001", "many"]),
+    "SessionLimit": (["1", "20", "100"], ["", "0", "-1", "101", "many"]),
     "LogRetentionDays": (["30", "365"], ["0", "2", "31"]),
     "LogLevel": (["INFO", "WARN", "ERROR"], ["", "info", "DEBUG", "TRACE"]),
     "DeletionProtection": (["true", "false"], ["", "yes"]),
@@ -181,6 +192,8 @@ class TestTheParameters:
         [
             ("AriesAuthorizeUrl", "ARIES_AUTHORIZE_URL"),
             ("AriesTokenUrl", "ARIES_TOKEN_URL"),
+            ("AriesUserUrl", "ARIES_USER_URL"),
+            ("AriesUserIdMember", "ARIES_USER_ID_MEMBER"),
             ("AriesIssuer", "ARIES_ISSUER"),
             ("AriesClientId", "ARIES_CLIENT_ID"),
             ("AriesClientSecretArn", "ARIES_CLIENT_SECRET_ARN"),
@@ -218,12 +231,28 @@ class TestTheParameters:
 
 
 # Lambda's limit for all variables of a function, counted on their JSON. There each quotation mark takes two bytes.
+@pytest.mark.parametrize(
+    ("bus", "is_there", "is_arn"),
+    [
+        ("", False, False),
+        ("sessions", True, False),
+        (f"arn:aws:events:eu-west-1:{1:012}:event-bus/sessions", True, True),
+    ],
+)
+def test_a_bus_is_told_from_none_and_its_arn_from_its_name(bus: str, *, is_there: bool, is_arn: bool) -> None:
+    conditions = source()["Conditions"]
+    assert evaluate(conditions["HasEventBus"], {"EventBus": bus}) is is_there
+    assert evaluate(conditions["NamesBusByArn"], {"EventBus": bus}) is is_arn
+
+
 MOST_VARIABLES_BYTES = 4096
 # The longest values of everything except parameters.
 LONGEST = {
     "AWS::StackName": "s" * 128,
     # CloudFormation builds this name: stack, logical id, 13 characters.
     "SignInsTable": f"{'s' * 128}-SignInsTable-{'x' * 13}",
+    # CloudFormation builds the name: logical id, 12 characters, and Secrets Manager's six.
+    "SubjectKey": f"arn:aws-us-gov:secretsmanager:ap-southeast-1:123456789012:secret:SubjectKey-{'x' * 12}-{'y' * 6}",
     "Key.Arn": f"arn:aws-us-gov:kms:ap-southeast-1:123456789012:key/{'x' * 36}",
     # The name after the last slash has at most 80 characters.
     "CleanupDeadLetterQueue": f"https://sqs.ap-southeast-1.amazonaws.com.cn/123456789012/{'q' * 80}",

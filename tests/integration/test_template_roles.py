@@ -35,7 +35,9 @@ RESOURCES: dict[str, list[str]] = {
     "the key": ["Key.Arn"],
     "the session secrets": [SESSION_SECRETS],
     "the Aries client secret": ["AriesClientSecretArn"],
+    "the key of the subjects": ["SubjectKey"],
     "the dead letter queue": ["CleanupDeadLetterQueue.Arn"],
+    "the event bus": ["the bus of EventBus"],
     "the operator function": ["OperatorFunction.Arn"],
     "the stack": ["arn:${AWS::Partition}:cloudformation:${AWS::Region}:${AWS::AccountId}:stack/${AWS::StackName}/*"],
     "the functions of the API and their alias": [
@@ -50,6 +52,14 @@ RESOURCES: dict[str, list[str]] = {
 # China has another suffix.
 VIA_DYNAMODB = {"kms:ViaService": "dynamodb.${AWS::Region}.${AWS::URLSuffix}"}
 VIA_SECRETS_MANAGER = {"kms:ViaService": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"}
+# The parameter gives the ARN or the name of a bus in the account and the region of the stack.
+BUS = {
+    "Fn::If": [
+        "NamesBusByArn",
+        "EventBus",
+        "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${EventBus}",
+    ]
+}
 # These have no resource (Service Authorization Reference).
 NAMES_NO_RESOURCE = {"xray:PutTelemetryRecords", "xray:PutTraceSegments", "lambda:GetAccountSettings"}
 # The keys of a seal's encryption context. A seal opens for its session, app and fence alone.
@@ -64,6 +74,8 @@ ATTRIBUTES = {
     "attributes of a finished sign-in; rows of sign-ins": "Callback",
     "attributes of an ended session; rows of sign-ins": "Revoke",
 }
+# The names of the attributes of a person's item end with the id of an app.
+PERSONS_ATTRIBUTES = "attributes of an ended session and of a person; rows of sign-ins and of people"
 # The table's words for conditions, of a statement or of the stack.
 CONDITIONS: dict[str, dict[str, Any]] = {
     "": {},
@@ -79,12 +91,20 @@ CONDITIONS: dict[str, dict[str, Any]] = {
         "StringEquals": VIA_SECRETS_MANAGER,
         "StringLike": {"kms:EncryptionContext:SecretARN": SESSION_SECRETS},
     },
+    "items of people": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["person#*"]}},
+    "through Secrets Manager, for the key of the subjects": {
+        "StringEquals": {**VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": "SubjectKey"}
+    },
     **{
         words: {
-            "ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": ["cut-offs", "sweep:*"]},
+            "ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": ["cut-offs", "sweep:*", "person#*"]},
             "ForAllValues:StringEquals": {"dynamodb:Attributes": WRITTEN[name]},
         }
         for words, name in ATTRIBUTES.items()
+    },
+    PERSONS_ATTRIBUTES: {
+        "ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": ["cut-offs", "sweep:*"]},
+        "ForAllValues:StringLike": {"dynamodb:Attributes": WRITTEN["Sessions"]},
     },
     **{
         words: {
@@ -95,6 +115,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
         for words, purposes in SEALED.items()
     },
     "if it exists": {"if": "HasClientSecret"},
+    "if `EventBus` is given": {"if": "HasEventBus"},
     "if it exists and the dialect is `standard` or `standard-basic`": {"if": "CodeGrantSendsSecret"},
 }
 # (action, resource, condition in the table's words)
@@ -136,11 +157,8 @@ def permissions(statement: dict[str, Any]) -> list[Permission]:
     assert set(statement) - {"Condition", "Sid"} == {"Effect", "Action", "Resource"}
     assert statement["Effect"] == "Allow"
     (words,) = (words for words, known in CONDITIONS.items() if known == condition)
-    return [
-        (action, resource, words)
-        for action in listed(statement["Action"])
-        for resource in listed(statement["Resource"])
-    ]
+    resource = "the bus of EventBus" if statement["Resource"] == BUS else statement["Resource"]
+    return [(action, named, words) for action in listed(statement["Action"]) for named in listed(resource)]
 
 
 def allowed() -> dict[str, list[Permission]]:
@@ -182,6 +200,7 @@ def test_there_is_a_role_for_each_function_and_one_for_code_deploy_and_none_has_
             "Action": "sts:AssumeRole",
         }
     assert roles["DeploymentRole"]["Condition"] == "DeploysGradually"
+    assert roles["BackendRole"]["Condition"] == "HasBackendAccess"
     # The policy starts without any person.
     assert not properties("OperatorPolicy").keys() & {"Groups", "Roles", "Users"}
 
@@ -211,7 +230,7 @@ def test_nobody_may_list_secrets_or_read_many_at_once_and_only_who_renews_tokens
     for who in ("Authorize", "Metadata", PERSON, CODE_DEPLOY):
         assert not any(action.startswith("secretsmanager:") for action in actions[who])
     reads = {who for who, found in allowed().items() if ("secretsmanager:GetSecretValue", SESSION_SECRETS, "") in found}
-    assert reads == {"Token", "Refresh", "Revoke"}
+    assert reads == {"Token", "Refresh", "Revoke", "Sessions", "Backend"}
 
 
 def test_whoever_is_on_call_needs_no_right_on_the_table_the_secrets_or_the_key() -> None:
@@ -231,7 +250,9 @@ def test_callback_seals_and_opens_nothing_and_revoke_opens_and_seals_nothing() -
         "Callback": {("kms:Encrypt", in_row)},
         "Token": both,
         "Refresh": both,
+        "Backend": both,
         "Revoke": {("kms:Decrypt", either)},
+        "Sessions": {("kms:Decrypt", either)},
     }
 
 

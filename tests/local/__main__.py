@@ -65,6 +65,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--token-store", type=_token_store, default="secrets", help="where sign-ins keep their tokens: secrets or row"
     )
+    parser.add_argument("--events", action="store_true", help="show the events of sessions that the event bus got")
     parser.add_argument("--containers", action="store_true", help="run the functions in Lambda's containers")
     parser.add_argument("--once", action="store_true", help="stop after the sign-in")
     options = parser.parse_args()
@@ -116,7 +117,9 @@ def _run(options: argparse.Namespace) -> int:
         sink = sys.stderr if _is_set("VERBOSE") else resources.enter_context(log.open("w", buffering=1))
         stack: LocalStack
         if options.containers:
-            stack = ContainerStack(port=options.port, log=sink, apps=apps, token_store=options.token_store)
+            stack = ContainerStack(
+                port=options.port, log=sink, apps=apps, token_store=options.token_store, events=options.events
+            )
         else:
             stack = LocalStack(
                 port=options.port,
@@ -125,6 +128,7 @@ def _run(options: argparse.Namespace) -> int:
                 log=sink,
                 apps=apps,
                 token_store=options.token_store,
+                events=options.events,
             )
         try:
             resources.enter_context(stack)
@@ -133,6 +137,9 @@ def _run(options: argparse.Namespace) -> int:
         print(f"broker {stack.issuer}   Aries {stack.aries}   AWS {stack.aws}", flush=True)
         if not Transcript(stack, sys.stdout).play():
             return _failed("A step of the sign-in failed.", log)
+        if stack.received is not None:
+            print("\nThe event bus got these events of the session:", flush=True)
+            _show_events(stack)
         if options.once:
             return 0
         if options.containers:
@@ -150,8 +157,13 @@ def _run(options: argparse.Namespace) -> int:
             print(f"The functions log to {log}. To see their log here, start with VERBOSE=1.", flush=True)
         # Short waits, because Python handles a signal at the end of a wait.
         while not Event().wait(_SIGNALS_SECONDS):
-            pass
+            _show_events(stack)
     return 0
+
+
+def _show_events(stack: LocalStack) -> None:
+    for line in stack.received.lines() if stack.received is not None else ():
+        print(line, flush=True)
 
 
 def _registered(stack: LocalStack) -> str:

@@ -10,6 +10,8 @@ from oauth_broker.config.clients import Registry, read_text
 from oauth_broker.errors import ConfigurationError
 
 PHONE = "phone"
+# The app with a backend.
+ALERTS = "trader-alerts"
 SCOPES = ("user:information", "account:information", "order:execution", "market:information")
 
 
@@ -30,6 +32,11 @@ def local_apps(phone: str) -> dict[str, dict[str, Any]]:
             "redirect_uris": ["https://web.example.com/callback"],
             "scopes": list(SCOPES),
             "origins": ["https://web.example.com"],
+        },
+        ALERTS: {
+            "redirect_uris": ["com.example.alerts:/callback"],
+            "scopes": list(SCOPES),
+            "backend": True,
         },
         "trader-android": {
             "redirect_uris": ["https://app.example.com/android", "com.example.trader.android:/callback"],

@@ -24,7 +24,7 @@ _NOT_AT_CREATION = {"TimeToLiveSpecification", "PointInTimeRecoverySpecification
 
 
 class LocalAws:
-    """DynamoDB with its streams, Secrets Manager, KMS and SQS."""
+    """DynamoDB with its streams, Secrets Manager, KMS, SQS and EventBridge."""
 
     def __init__(self, port: int = 0) -> None:
         """Serve empty services on ``port``; raises PortTaken."""

@@ -54,20 +54,31 @@ class ContainerStack(LocalStack):
         port: int = 0,
         apps: Mapping[str, Mapping[str, Any]] | None = None,
         token_store: Literal["secrets", "row"] = "secrets",
+        events: bool = False,
         config: Path = CONFIG,
     ) -> None:
         """Note the options.
 
-        ``port``, ``apps`` and ``token_store`` are LocalStack's. SAM CLI writes to ``log``; it must be a real file.
+        ``port``, ``apps``, ``token_store`` and ``events`` are LocalStack's. SAM CLI writes to ``log``, a real file.
         This class writes the configuration file ``config`` for SAM CLI: ``sam local ... --config-file`` takes all
         parameters from it.
         """
         # The engine must emulate containers of another architecture than the machine's.
         architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
         super().__init__(
-            port=port, apps=apps, token_store=token_store, parameters={"Architecture": architecture}, log=log
+            port=port,
+            apps=apps,
+            token_store=token_store,
+            events=events,
+            parameters={"Architecture": architecture},
+            log=log,
         )
         self._config = config
+
+    @property
+    def asks_iam(self) -> bool:
+        """Whether the gateway asks IAM: that of SAM CLI never does."""
+        return False
 
     def invoke_with(self, function: str, event: Path, variables: Path | None = None) -> Any:
         """Run ``sam local invoke``, log its output, and return the function's answer. Raises ContainersFailed.

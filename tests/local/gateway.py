@@ -11,6 +11,7 @@ from samcli.lib.telemetry.event import EventTracker
 from samcli.local.apigw.local_apigw_service import LocalApigwService
 from samcli.local.apigw.route import Route
 
+from tests.local.iam import LocalIam, SignedRequest
 from tests.local.runner import Runner
 from tests.local.serving import HOST
 from tests.local.template import Template
@@ -18,20 +19,23 @@ from tests.local.template import Template
 _FORM = "application/x-www-form-urlencoded"
 
 
-def gateway_app(template: Template, runner: Runner, port: int, *, like_aws: bool) -> Flask:
+def gateway_app(template: Template, runner: Runner, port: int, iam: LocalIam, *, like_aws: bool) -> Flask:
     """Return the WSGI application of the template's HTTP API.
 
     If ``like_aws`` is true, its events and refusals are those of the real HTTP API: form bodies base64-encoded, header
     names in lower case, no empty body, the host as the domain name, and 404 without a route. Each request has an id:
-    the function gets it, and every answer has it in the header ``apigw-requestid``. Otherwise the events and refusals
-    are those of ``sam local start-api``; they differ in each of these points. The functions must work behind both.
+    the function gets it, and every answer has it in the header ``apigw-requestid``. A route that asks IAM lets through
+    what ``iam`` allows, and the function gets the sender's identity. Otherwise the events and refusals are those of
+    ``sam local start-api``; they differ in each of these points. In particular it asks nobody. The functions must work
+    behind both, and a function that needs an identity refuses there.
     """
     # SAM CLI counts requests for its telemetry, in a file in the home directory.
     EventTracker.track_event = _track_nothing
     service = (_HttpApi if like_aws else LocalApigwService)(template.api, runner, port=port, host=HOST)
     service.create()
     app: Flask = service._app
-    if like_aws:
+    if isinstance(service, _HttpApi):
+        service.iam, service.signed_paths = iam, template.signed_paths()
         template.api.binary_media_types_set = {_FORM}
         for status in (404, 405):
             app.register_error_handler(status, _not_found)
@@ -41,12 +45,24 @@ def gateway_app(template: Template, runner: Runner, port: int, *, like_aws: bool
 
 
 class _HttpApi(LocalApigwService):  # type: ignore[misc]
-    """SAM CLI's gateway with the events of the real HTTP API."""
+    """SAM CLI's gateway with the events of the real HTTP API.
+
+    ``iam`` decides about requests of the routes in ``signed_paths``.
+    """
+
+    iam: LocalIam
+    signed_paths: frozenset[str]
 
     def _request_handler(self, **arguments: Any) -> Any:
         # Flask accepts HEAD on every route for GET.
         if self._route_key(request.method, request.endpoint) not in self._dict_of_routes:
             return _not_found()
+        if self._get_current_route(request).path in self.signed_paths:
+            g.identity = self.iam.identity(
+                SignedRequest(request.method, request.environ["RAW_URI"], dict(request.headers), request.get_data())
+            )
+            if g.identity is None:
+                return _refused("Forbidden", 403)
         return super()._request_handler(**arguments)
 
     def _generate_lambda_event(
@@ -58,6 +74,9 @@ class _HttpApi(LocalApigwService):  # type: ignore[misc]
             del event["body"]
         event["requestContext"]["domainName"] = flask_request.host.partition(":")[0]
         event["requestContext"]["requestId"] = g.request_id
+        event["rawPath"] = flask_request.environ["RAW_URI"].partition("?")[0]
+        if "identity" in g:
+            event["requestContext"]["authorizer"] = {"iam": g.identity}
         return event
 
 
@@ -76,6 +95,10 @@ def _tell_the_id(response: Response) -> Response:
 
 
 def _not_found(_: Exception | None = None) -> Response:
-    response = jsonify(message="Not Found")
-    response.status_code = 404
+    return _refused("Not Found", 404)
+
+
+def _refused(message: str, status: int) -> Response:
+    response = jsonify(message=message)
+    response.status_code = status
     return response

@@ -26,7 +26,8 @@ from tests.local.serving import HOST
 # Beside the issuer's port.
 PORT_OFFSET = 4
 _FUNCTION = "OperatorFunction"
-_TEXTS = ("action", "operator", "session", "client_id")
+# Members and their variables. A shell's own variable USER is the login name, and no person at Aries.
+_TEXTS = {name: name for name in ("action", "operator", "session", "client_id")} | {"user": "user_id"}
 _FLAGS = ("everyone", "continue", "status", "removed_app", "drop_lost")
 _NUMBERS = ("limit", "seconds")
 # The operator function refuses other names.
@@ -63,8 +64,11 @@ def event_of(words: Mapping[str, str]) -> Any:
             raise NotAsked(f"EVENT must be JSON: {error}.") from error
     given = {name.lower(): text for name, text in words.items() if text}
     if "action" not in given:
-        raise NotAsked("Name an action: make operate ACTION=check, session, revoke, revoke_all or redrive.")
-    event: dict[str, Any] = {name: given[name] for name in _TEXTS if name in given}
+        raise NotAsked(
+            "Name an action: make operate ACTION=check, session, sessions, revoke, revoke_all, forget, count or "
+            "redrive."
+        )
+    event: dict[str, Any] = {name: given[word] for name, word in _TEXTS.items() if word in given}
     event.setdefault("operator", _login_name())
     for name in _FLAGS:
         if name in given:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from contextlib import ExitStack
 from threading import Lock
@@ -18,8 +19,10 @@ from tests.local.aries.tokens import Rotation
 from tests.local.aries.web import AUTHORIZE_PATH
 from tests.local.aws import REGION, LocalAws
 from tests.local.environment import ProcessEnvironment, apart_from_the_callers_aws
+from tests.local.events import BUS, ReceivedEvents
 from tests.local.functions_endpoint import functions_app
 from tests.local.gateway import gateway_app
+from tests.local.iam import LocalIam
 from tests.local.operate import PORT_OFFSET
 from tests.local.phone import phone_app
 from tests.local.runner import InProcessRunner, Runner
@@ -41,7 +44,8 @@ class LocalStack:
     """A context manager: entry starts everything, and exit stops it.
 
     ``issuer``, ``aries``, ``aws``, ``phone`` and ``functions`` are the URLs of the servers, without a trailing slash.
-    ``functions`` is Lambda's endpoint: it invokes functions by their logical ids.
+    ``functions`` is Lambda's endpoint: it invokes functions by their logical ids. ``iam`` has a role for the backend of
+    each app that is registered with one.
     """
 
     issuer: str
@@ -54,9 +58,11 @@ class LocalStack:
     runner: Runner
     parameters: dict[str, str]
     apps: dict[str, Mapping[str, Any]]
+    iam: LocalIam
     table: str
     dead_letter_queue: str
     key: str
+    received: ReceivedEvents | None = None
 
     def __init__(
         self,
@@ -67,6 +73,7 @@ class LocalStack:
         refresh_grace: int = 2,
         late_retry: Literal["allow", "revoke"] = "allow",
         token_store: Literal["secrets", "row"] = "secrets",
+        events: bool = False,
         dialect: DialectName = "aries",
         rotation: Rotation = "strict",
         client_secret: bool = True,
@@ -83,6 +90,7 @@ class LocalStack:
         servers stay on loopback. ``refresh_grace`` (seconds) is short: a person can then see a refresh reach Aries. If
         ``client_secret`` is false, the broker issues no refresh tokens. ``apps`` are added to the local ones; an app
         with the same client id replaces the local one. ``rotation`` is Aries' rule for refresh tokens.
+        With ``events`` the stack has an event bus, and ``received`` holds the events of its sessions.
         ``aries_options`` are more arguments of its simulator, and ``parameters`` more parameters of the template. The
         template explains ``token_store``, and ``gateway_app`` explains ``like_aws``. The functions' output goes to
         ``log``.
@@ -98,12 +106,14 @@ class LocalStack:
         self._apps = apps or {}
         self._aries_options = {"dialect": dialect, "rotation": rotation, **(aries_options or {})}
         self._like_aws = like_aws
+        self._events = events
         self._parameters = {
             "AriesClientId": ARIES_CLIENT_ID,
             "ProviderDialect": dialect,
             "RefreshGraceSeconds": str(refresh_grace),
             "LateRetry": late_retry,
             "TokenStore": token_store,
+            "BackendAccess": "true",
             **(parameters or {}),
         }
         self._running = ExitStack()
@@ -123,6 +133,11 @@ class LocalStack:
     ) -> None:
         """Stop everything, in the opposite order."""
         self._running.close()
+
+    @property
+    def asks_iam(self) -> bool:
+        """Whether the gateway asks IAM at the routes that need it."""
+        return self._like_aws
 
     def client(self, service: str) -> Any:
         """Make a boto3 client of ``dynamodb``, ``dynamodbstreams``, ``secretsmanager``, ``kms`` or ``sqs``."""
@@ -144,6 +159,7 @@ class LocalStack:
         started.callback(self._aws.close)
         self.aws = self._aws.url
         self.apps = {**local_apps(self.phone), **self._apps}
+        self.iam = LocalIam(self.apps)
         self._create_resources()
         self._serve_functions(started, gateway, environment)
         phone.serve(phone_app(self._phone_config()))
@@ -151,7 +167,7 @@ class LocalStack:
     def _serve_functions(self, started: ExitStack, gateway: LoopbackServer, environment: ProcessEnvironment) -> None:
         self.runner = self._make_runner(environment)
         started.callback(self.runner.close)
-        gateway.serve(gateway_app(self.template, self.runner, gateway.port, like_aws=self._like_aws))
+        gateway.serve(gateway_app(self.template, self.runner, gateway.port, self.iam, like_aws=self._like_aws))
         functions = self._take_port(started, PORT_OFFSET)
         functions.serve(functions_app(self.runner, functions.port))
         self.functions = functions.url
@@ -193,14 +209,19 @@ class LocalStack:
             "AriesClientSecretArn": secret,
             "AriesAuthorizeUrl": self.aries + AUTHORIZE_PATH,
             "AriesTokenUrl": self.aries_simulator.token_url,
+            "AriesUserUrl": self.aries_simulator.profile_url,
             "Apps": json.dumps(self.apps),
             "AwsEndpointUrl": self.aws,
             **self._parameters,
         }
+        if self._events:
+            self.received = ReceivedEvents(self._aws)
+            self.parameters["EventBus"] = BUS
         self.key = self._aws.create_key()
         # If a table or a queue has no name, SAM CLI makes its logical id the value of `!Ref`. moto accepts the name of
         # a queue in place of its URL.
         self.table, self.dead_letter_queue = "SignInsTable", "CleanupDeadLetterQueue"
+        self._aws.create_secret("SubjectKey", secrets.token_urlsafe(48))
         queue = self._aws.create_queue(self.dead_letter_queue)
         self.template = Template(
             self.parameters, created={"Key": {"Arn": self.key}, self.dead_letter_queue: {"Arn": queue}}

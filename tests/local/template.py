@@ -85,6 +85,15 @@ class Template:
         properties: dict[str, Any] = self._stack.resources[logical_id]["Properties"]
         return properties
 
+    def signed_paths(self) -> frozenset[str]:
+        """Return the paths of the API's routes that ask IAM."""
+        return frozenset(
+            event["Properties"]["Path"]
+            for resource in self._stack.resources.values()
+            for event in resource.get("Properties", {}).get("Events", {}).values()
+            if event["Properties"].get("Auth", {}).get("Authorizer") == "AWS_IAM"
+        )
+
     def stream_trigger(self) -> StreamTrigger:
         """Return the only event source mapping for a DynamoDB stream."""
         (trigger,) = (

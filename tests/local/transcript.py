@@ -15,8 +15,9 @@ import requests
 
 from oauth_broker.oauth.tokens import secret_name
 from oauth_broker.secret import session_reference
-from tests.local.apps import PHONE
+from tests.local.apps import ALERTS, PHONE
 from tests.local.aries import approve
+from tests.local.backend import ask, sign_in, token_url
 from tests.local.stack import LocalStack
 
 # These are shown in full. All other values are masked.
@@ -35,6 +36,7 @@ _PUBLIC = frozenset(
         "iss",
         "issuer",
         "location",
+        "message",
         "name",
         "redirect_uri",
         "request_id",
@@ -58,7 +60,7 @@ class StepFailed(Exception):
 
 
 class Transcript:
-    """A sign-in of the ``phone`` app, from discovery to the refusal of a revoked token."""
+    """A sign-in of the ``phone`` app, from discovery to the refusal of a revoked token, and a backend's requests."""
 
     def __init__(self, stack: LocalStack, out: TextIO) -> None:
         """Sign in at ``stack``, and write the steps to ``out``."""
@@ -110,7 +112,54 @@ class Transcript:
             ),
             ("The app signs out", self._revoke),
             ("The session is over: its refresh token is refused", self._refresh_after_revoke),
+            *self._backend_steps(),
         )
+
+    def _backend_steps(self) -> Iterable[tuple[str, Callable[[], None]]]:
+        if not self._stack.asks_iam:
+            # `sam local start-api` asks nobody, and the function serves no request without an identity.
+            return (("A backend without an identity of IAM is refused", self._ask_without_identity),)
+        return (
+            ("Another app has a backend: it signs in, and gives its backend the handle", self._sign_in_with_backend),
+            ("The app is closed; its backend signs a request and gets an access token", self._ask_as_backend),
+            ("The backend of this app may not ask for the tokens of another", self._ask_for_another_app),
+            ("The app signs out; its backend is told that the user must sign in", self._ask_after_sign_out),
+        )
+
+    def _sign_in_with_backend(self) -> None:
+        self._tokens = sign_in(self._stack)
+        self._show(HTTPStatus.OK, self._tokens)
+        if not isinstance(self._tokens.get("backend_handle"), str):
+            raise StepFailed("backend_handle: expected a string, got none")
+
+    def _ask_as_backend(self) -> None:
+        answer = _json(self._ask(ALERTS), 200)
+        expect("members", sorted(answer), ["access_token", "expires_in", "scope"])
+        self._show(HTTPStatus.OK, answer)
+        if answer["access_token"] != self._tokens["access_token"]:
+            raise StepFailed("access_token: expected the one of the app, got another")
+        self._checked("the access token is the app's own, which lives long enough; there is no refresh token")
+
+    def _ask_for_another_app(self) -> None:
+        self._show(HTTPStatus.FORBIDDEN, _json(self._ask(PHONE), 403))
+
+    def _ask_after_sign_out(self) -> None:
+        form = {"client_id": ALERTS, "token": self._tokens["refresh_token"]}
+        _json(self._send(self._app, "POST", self._server["revocation_endpoint"], shown=form, data=form), 200)
+        refusal = _json(self._ask(ALERTS), 400)
+        expect("error", refusal.get("error"), "sign_in_required")
+        self._show(HTTPStatus.BAD_REQUEST, refusal)
+
+    def _ask_without_identity(self) -> None:
+        answer = self._send(self._app, "POST", token_url(self._stack), json={"backend_handle": "none"})
+        expect("error", _json(answer, 403).get("error"), "access_denied")
+        self._show(HTTPStatus.FORBIDDEN, answer.json())
+
+    def _ask(self, path_of: str) -> requests.Response:
+        self._out.write(f"    POST {token_url(self._stack, path_of)} (signed)\n")
+        self._write({"backend_handle": self._tokens["backend_handle"]})
+        answer: requests.Response = ask(self._stack, self._tokens["backend_handle"], path_of=path_of)
+        return answer
 
     def _discover(self) -> None:
         answer = self._send(self._app, "GET", f"{self._stack.issuer}/.well-known/oauth-authorization-server")

@@ -13,10 +13,12 @@ import requests
 
 from oauth_broker.oauth.pkce import challenge_of
 from oauth_broker.secret import Secret
-from tests.local.apps import PHONE
+from tests.local import backend
+from tests.local.apps import ALERTS, PHONE
 from tests.local.aries import Fault, approve
 from tests.local.stack import LocalStack
 
+BACKEND_PATH = "/backend/{client_id}/token"
 TOKEN_PATHS = ("/oauth2/token", "/v1/oauth2/token", "/oauth2/refresh")
 _SECONDS = 30
 # Headers of a browser before any tap. It follows a redirect to an app's own scheme only after a tap.
@@ -95,6 +97,15 @@ class Answers:
                 time.sleep(0.1)  # The grace may still last.
         finally:
             self._stack.aries_simulator.faults.clear()
+
+    def ask_as_backend(self, handle: str, *, path_of: str = ALERTS, caller: str = ALERTS, **more: Any) -> None:
+        """Ask for an access token as the backend of an app, at the path of this or another app."""
+        answer = backend.ask(self._stack, handle, path_of=path_of, caller=caller, **more)
+        self.recorded.append(("POST", BACKEND_PATH, answer))
+
+    def sign_in_with_backend(self) -> str:
+        """Sign a person in to the app with a backend. Return the app's handle."""
+        return str(backend.sign_in(self._stack)["backend_handle"])
 
     def _grant(self, path: str, grant_type: str, members: dict[str, str]) -> requests.Response:
         headers = {"Origin": self._stack.phone}

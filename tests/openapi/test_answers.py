@@ -9,12 +9,13 @@ import pytest
 import requests
 
 from tests.local.aries import approve
-from tests.openapi.answers import TOKEN_PATHS, WITHOUT_REFRESH, Answers, running_answers
+from tests.openapi.answers import BACKEND_PATH, TOKEN_PATHS, WITHOUT_REFRESH, Answers, running_answers
 from tests.openapi.document import answer_errors, document, operations
 
 pytestmark = pytest.mark.openapi
 
-_POSTS = (*TOKEN_PATHS, "/oauth2/revoke")
+_SESSION_PATHS = ("/oauth2/sessions", "/oauth2/sessions/revoke")
+_POSTS = (*TOKEN_PATHS, "/oauth2/revoke", *_SESSION_PATHS)
 _CUSTOM_SCHEME = "com.example.trader:/callback"
 # This stack cannot give these answers; the values say why.
 _UNSEEN = {
@@ -29,8 +30,10 @@ def answers() -> Iterator[Answers]:
     with running_answers() as asked:
         _browser_legs(asked)
         _tokens(asked)
+        _sessions(asked)
         _refusals(asked)
         _documents(asked)
+        _backends(asked)
         yield asked
 
 
@@ -64,6 +67,16 @@ def _tokens(asked: Answers) -> None:
         asked.refresh_while_aries_is_busy(path)
 
 
+def _sessions(asked: Answers) -> None:
+    forms = [{"client_id": "phone", "token": asked.sign_in()["refresh_token"]} for _ in range(2)]
+    first, second = forms
+    (name,) = (one["session"] for one in asked.ask("POST", "/oauth2/sessions", data=first).json()["sessions"][1:2])
+    for more in ({"session": name}, {"others": "true"}, {}):
+        asked.ask("POST", "/oauth2/sessions/revoke", data=first | more)
+    for path in _SESSION_PATHS:
+        asked.ask("POST", path, data=second | {"others": "true"})
+
+
 def _refusals(asked: Answers) -> None:
     for path in _POSTS:
         unknown = {"grant_type": "refresh_token", "client_id": "unknown", "refresh_token": "x", "token": "x"}
@@ -75,6 +88,15 @@ def _refusals(asked: Answers) -> None:
             asked.ask(method, path, of="POST")
 
 
+def _backends(asked: Answers) -> None:
+    handle = asked.sign_in_with_backend()
+    asked.ask_as_backend(handle)
+    asked.ask_as_backend(handle, scope="unknown")
+    asked.ask_as_backend(handle, min_seconds=1)
+    asked.ask_as_backend("no handle")
+    asked.ask_as_backend(handle, path_of="phone")
+
+
 def _documents(asked: Answers) -> None:
     preflight = {"Access-Control-Request-Method": "POST"}
     for method, path, _ in operations():
@@ -83,7 +105,7 @@ def _documents(asked: Answers) -> None:
                 asked.ask("OPTIONS", path, headers={**preflight, "Origin": origin})
                 headers = {"Origin": origin, "Access-Control-Request-Headers": "cache-control,sentry-trace"}
                 asked.ask("OPTIONS", path, headers={**preflight, **headers})
-        elif path not in (*_POSTS, "/oauth2/authorize", "/oauth2/callback"):
+        elif path not in (*_POSTS, BACKEND_PATH, "/oauth2/authorize", "/oauth2/callback"):
             asked.ask("GET", path, headers={"Origin": asked.origin})
 
 
@@ -122,6 +144,9 @@ def test_every_error_code_that_the_document_lists_for_a_grant_is_seen(answers: A
 
 def _cannot_be_seen(method: str, path: str, status: str) -> bool:
     if status in _UNSEEN:
+        return True
+    if (path, status) == ("/oauth2/sessions/revoke", "403"):
+        # The session would have to be a quarter of an hour old.
         return True
     # If an endpoint asks Aries, a test can make it fail. Any other endpoint fails only with AWS or API Gateway.
     return status == "503" and (path not in TOKEN_PATHS or method == "OPTIONS")

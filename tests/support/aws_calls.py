@@ -21,6 +21,7 @@ from moto.core.models import botocore_stubber
 
 from oauth_broker.sessions.control_item import CONTROL_ITEM_KEY
 from tests.support import account_settings
+from tests.support.announced import announced
 from tests.support.client_error import client_error
 
 
@@ -117,6 +118,7 @@ class AwsCalls:
     ``made`` lists the API calls as ``service:Operation``; the SDK's retries of a call do not count apart. ``routine``
     lists the readings of the not-before times. ``concurrent_executions`` and ``kms_requests`` are limits of
     the account. ``writes`` lists the bodies of the writes of rows, each with the ``function`` of the last call.
+    ``events`` lists the events that went out to the bus, valid by their schema.
     """
 
     made: list[str] = field(default_factory=list)
@@ -125,6 +127,7 @@ class AwsCalls:
     kms_requests: int = 10_000
     function: str = ""
     writes: list[tuple[str, bytes]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     _failures: list[_Failure] = field(default_factory=list)
     _repeat: list[str] = field(default_factory=list)
     _dying_after: list[str] = field(default_factory=list)
@@ -209,6 +212,8 @@ class AwsCalls:
         (self.routine if is_routine else self.made).append(f"{service}:{operation}")
         if operation in ("PutItem", "UpdateItem"):
             self.writes.append((self.function, params["body"]))
+        if operation == "PutEvents":
+            self.events += announced(params["body"])
         if is_routine and self._routine_failure:
             raise NOT_APPLIED[self._routine_failure]()
         self._visits.pop(operation, lambda: None)()

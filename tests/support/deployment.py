@@ -10,6 +10,9 @@ CALLBACK_URI = f"{ISSUER}/oauth2/callback"
 APP_URI = "https://app.example.com/callback"
 CLIENT_ID = "trader-ios"
 OTHER_CLIENT_ID = "trader-web"
+# An app with a backend.
+BACKEND_CLIENT_ID = "trader-alerts"
+BACKEND_APP_URI = "com.example.alerts:/cb"
 SCOPES = ["account:information", "market:information", "order:execution", "user:information"]
 SCOPE = "account:information order:execution"
 ARIES_CLIENT_ID = "aries-client"
@@ -18,6 +21,8 @@ CLIENT_SECRET_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:aries/
 ORIGIN = "https://web.example.com"
 GRACE = 60
 KEY_ID = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+SUBJECT_KEY_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:broker/subject-key-AbCdEf"
+SUBJECT_KEY = "subject-key-canary-" + 45 * "k"
 TABLE = "sign-ins"
 PREFIX = "broker/session/"
 APPS: dict[str, dict[str, Any]] = {
@@ -38,6 +43,8 @@ APPS: dict[str, dict[str, Any]] = {
         "scopes": ["account:information"],
         "origins": [ORIGIN],
     },
+    # The parameter Apps must hold them all.
+    BACKEND_CLIENT_ID: {"redirect_uris": [BACKEND_APP_URI], "scopes": SCOPE.split(), "backend": True},
 }
 # ``Settings`` reads these variables.
 _SETTINGS = {
@@ -56,10 +63,15 @@ _SETTINGS = {
     "LATE_RETRY": "allow",
     "SOURCE_LIMIT": "300",
     "SIGN_IN_LIMIT": "600",
+    "SESSION_LIMIT": "20",
     "TOKEN_STORE": "secrets",
     "TABLE_NAME": TABLE,
     "SECRET_PREFIX": PREFIX,
     "KEY_ID": KEY_ID,
+    "ARIES_USER_URL": "https://api.aries.example/v1/users/me",
+    "ARIES_USER_ID_MEMBER": "id",
+    "SUBJECT_KEY_ARN": SUBJECT_KEY_ARN,
+    "EVENT_BUS": "",
 }
 # Powertools reads these.
 _TELEMETRY = {

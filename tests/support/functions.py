@@ -12,9 +12,12 @@ from typing import Any
 from unittest import mock
 
 from tests.support.bootstrap import load_module
-from tests.support.deployment import deployed_environment
+from tests.support.deployment import BACKEND_CLIENT_ID, deployed_environment
 
 ROOT = Path(__file__).parents[2]
+# The path of an app with a backend, and the identity that IAM has proved of its caller.
+BACKEND_PATH = f"/backend/{BACKEND_CLIENT_ID}/token"
+CALLER = "arn:aws:sts::123456789012:assumed-role/alerts/i-0123456789abcdef0"
 # The function behind each path, except the paths of the metadata.
 ENDPOINTS = {
     "/oauth2/authorize": "authorize",
@@ -23,8 +26,11 @@ ENDPOINTS = {
     "/v1/oauth2/token": "token",
     "/oauth2/refresh": "refresh",
     "/oauth2/revoke": "revoke",
+    "/oauth2/sessions": "sessions",
+    "/oauth2/sessions/revoke": "sessions",
+    BACKEND_PATH: "backend",
 }
-FUNCTIONS = ("authorize", "callback", "token", "refresh", "revoke", "metadata", "cleanup", "operator", "configuration")
+FUNCTIONS = (*dict.fromkeys(ENDPOINTS.values()), "metadata", "cleanup", "operator", "configuration")
 
 
 def load_function(name: str, environment: Mapping[str, str]) -> ModuleType:
@@ -53,6 +59,7 @@ def http_event(
     body: str | bytes | None = None,
     domain_name: str = "broker.example.com",
     source: str = "192.0.2.1",
+    caller: str = "",
 ) -> dict[str, Any]:
     """An API Gateway HTTP API event, payload format 2.0; a body arrives base64-encoded, as form bodies do there."""
     event: dict[str, Any] = {
@@ -69,6 +76,8 @@ def http_event(
         },
         "isBase64Encoded": False,
     }
+    if caller:
+        event["requestContext"]["authorizer"] = {"iam": {"userArn": caller}}
     if cookies:
         event["cookies"] = list(cookies)
     if body is not None:

@@ -5,8 +5,8 @@ authorization, state and code of a callback), in the answers to browsers (cookie
 the Aries simulator (its client secret, codes and tokens), and in the removed rows of cleanup (ids, hashes, sealed
 tokens, the verifier of a sign-in under way).
 
-The watch reads the output in the telemetry, the error answers, the redirects and pages, the failures' reasons and
-descriptions, the operator's answers, and standard output, error and log as the test runner captures them.
+The watch reads the output in the telemetry, the events, the error answers, the redirects and pages, the failures'
+reasons and descriptions, the operator's answers, and standard output, error and log as the test runner captures them.
 
 If functions run in other processes, the test must pass on their requests, their answers and their log.
 """
@@ -27,6 +27,7 @@ import pytest
 import requests
 
 from oauth_broker.errors import BrokerError, OAuthError
+from oauth_broker.events.bus import EventBus
 from oauth_broker.operations.cleanup import Cleanup
 from oauth_broker.operator.endpoint import OperatorEndpoint
 from oauth_broker.secret import Secret
@@ -39,7 +40,7 @@ from tests.support.world import Answer
 # A shorter value is malformed and no secret. It may well be a word of a message.
 _LEAST_LENGTH = 12
 _SECRET_PARAMETERS = frozenset(
-    {"state", "code", "code_verifier", "access_token", "refresh_token", "token", "client_secret"}
+    {"state", "code", "code_verifier", "access_token", "refresh_token", "token", "backend_handle", "client_secret"}
 )
 # A redirect shows these beside the secrets.
 _TOLD_PARAMETERS = frozenset({"error", "error_description", "error_uri"})
@@ -231,6 +232,7 @@ def watching() -> Iterator[Watch]:
         _after(AriesCore, "__init__", lambda _, self, client_id, client_secret, *rest, **named: secret(client_secret)),
         _after(AriesCore, "approve", lambda code, *_: secret(code)),
         _after(AriesCore, "token", lambda answered, self, body: WATCH.members(body, answered[1])),
+        _after(EventBus, "_entry", lambda entry, *_: wrote("event", json.dumps(entry))),
         _after(Recorded, "log", lambda _, self, *line: wrote("log line", json.dumps(line, default=repr))),
         _after(Recorded, "count", lambda _, self, *metric: wrote("metric", repr(metric))),
         _after(Recorded, "measure", lambda _, self, *metric: wrote("metric", repr(metric))),

@@ -62,7 +62,9 @@ def access_log() -> dict[str, str]:
 @cache
 def widgets() -> list[dict[str, Any]]:
     """Return the widgets of the dashboard, with names in place of references."""
-    text = properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+    text, backend = properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+    for name, lines in backend.items():
+        text = text.replace(f"${{{name}}}", lines["Fn::Sub"])
     resolved = re.sub(r"\$\{([^!}]+)\}", r"\1", text).replace("${!", "${")
     body = json.loads(resolved)
     assert body.keys() == {"periodOverride", "widgets"}

@@ -31,7 +31,7 @@ def is_accepted(parameter: Mapping[str, Any], value: str) -> bool:
 
 
 def evaluate(expression: Any, values: Mapping[str, str]) -> Any:
-    """Return a rule's value, by CloudFormation's rule functions."""
+    """Return the value of a rule or a condition, by CloudFormation's functions for them."""
     match expression:
         case {"Ref": name}:
             return values[name]
@@ -39,6 +39,10 @@ def evaluate(expression: Any, values: Mapping[str, str]) -> Any:
             return evaluate(left, values) == evaluate(right, values)
         case {"Fn::Contains": [several, one]}:
             return evaluate(one, values) in several
+        case {"Fn::Select": [int(place), several]}:
+            return evaluate(several, values)[place]
+        case {"Fn::Split": [str(between), text]}:
+            return evaluate(text, values).split(between)
         case {"Fn::Not": [negated]}:
             return not evaluate(negated, values)
         case {"Fn::And": terms}:

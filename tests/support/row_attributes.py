@@ -6,7 +6,22 @@ import json
 import re
 from typing import Any
 
-_WORDS = frozenset({"ADD", "AND", "OR", "REMOVE", "SET", "attribute_not_exists", "if_not_exists", "list_append"})
+_WORDS = frozenset(
+    {
+        "ADD",
+        "AND",
+        "DELETE",
+        "NOT",
+        "OR",
+        "REMOVE",
+        "SET",
+        "attribute_exists",
+        "attribute_not_exists",
+        "attribute_type",
+        "if_not_exists",
+        "list_append",
+    }
+)
 
 WRITTEN: dict[str, list[str]] = {
     "Authorize": [
@@ -46,6 +61,22 @@ WRITTEN: dict[str, list[str]] = {
         "timeline",
         "token_scope",
         "token_store",
+    ],
+    "Sessions": [
+        "client_id",
+        "code_verifier",
+        "escrow",
+        "expires_at",
+        "handle_hash",
+        "lease_id",
+        "lease_until",
+        "not_before *",
+        "previous_hash",
+        "sealed",
+        "session_id",
+        "sessions *",
+        "status",
+        "timeline",
     ],
     "Revoke": [
         "client_id",

@@ -17,10 +17,13 @@ from tests.support.functions import ROOT
 
 TEMPLATE = ROOT / "template.yaml"
 # The functions of the API, then all functions.
-SERVING = ("Authorize", "Callback", "Token", "Refresh", "Revoke", "Metadata")
+SERVING = ("Authorize", "Callback", "Token", "Refresh", "Revoke", "Sessions", "Metadata", "Backend")
 FUNCTIONS = (*SERVING, "Cleanup", "Operator", "Configuration")
 # The functions that know sessions. Configuration runs in a deployment and logs no session.
 OF_SESSIONS = FUNCTIONS[:-1]
+
+HAS_BACKEND_ACCESS = "HasBackendAccess"
+NO_VALUE = {"Ref": "AWS::NoValue"}
 
 # A variable of Fn::Sub. Text with an exclamation mark stands for itself.
 VARIABLE = re.compile(r"\$\{([^!}][^}]*)\}")
@@ -45,18 +48,48 @@ def transform(template: dict[str, Any], **parameters: str) -> dict[str, Any]:
 
 
 @cache
-def deployed(gradual: str = "false") -> dict[str, Any]:
+def handed_over(gradual: str = "false") -> dict[str, Any]:
     """Return the project's template as CloudFormation gets it, with ``gradual`` as GradualDeployment."""
     return transform(deepcopy(source()), GradualDeployment=gradual)
 
 
-def properties(logical_id: str, gradual: str = "false") -> dict[str, Any]:
-    found: dict[str, Any] = deployed(gradual)["Resources"][logical_id]["Properties"]
+@cache
+def deployed(gradual: str = "false", backend: str = "true") -> dict[str, Any]:
+    """Return the same after CloudFormation has decided about ``backend``, the value of BackendAccess."""
+    return decided(handed_over(gradual), HAS_BACKEND_ACCESS, is_true=backend == "true")
+
+
+def decided(template: dict[str, Any], condition: str, *, is_true: bool) -> dict[str, Any]:
+    """Return the template after one of its conditions is decided. It keeps the condition's name at its resources."""
+
+    def chosen(value: Any) -> Any:
+        match value:
+            case {"Fn::If": [str(name), then, otherwise]} if name == condition:
+                return chosen(then if is_true else otherwise)
+            case {"Fn::If": [name, then, otherwise]}:
+                return {"Fn::If": [name, chosen(then), chosen(otherwise)]}
+            case dict():
+                return {key: it for key, item in value.items() if (it := chosen(item)) != NO_VALUE}
+            case list():
+                return [it for item in value if (it := chosen(item)) != NO_VALUE]
+            case _:
+                return value
+
+    def there(section: dict[str, Any]) -> dict[str, Any]:
+        return {key: it for key, it in section.items() if is_true or it.get("Condition") != condition}
+
+    kept = {name: there(template[name]) for name in ("Resources", "Outputs")}
+    result: dict[str, Any] = chosen(template | kept)
+    return result
+
+
+def properties(logical_id: str, gradual: str = "false", backend: str = "true") -> dict[str, Any]:
+    found: dict[str, Any] = deployed(gradual, backend)["Resources"][logical_id]["Properties"]
     return found
 
 
-def of_type(name: str, gradual: str = "false") -> dict[str, dict[str, Any]]:
-    return {key: value for key, value in deployed(gradual)["Resources"].items() if value["Type"] == name}
+def of_type(name: str, gradual: str = "false", backend: str = "true") -> dict[str, dict[str, Any]]:
+    return {key: value for key, value in deployed(gradual, backend)["Resources"].items() if value["Type"] == name}
 
 
 def plain(value: Any) -> Any:

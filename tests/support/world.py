@@ -26,16 +26,19 @@ from tests.support.deployment import (
     APP_URI,
     ARIES_CLIENT_ID,
     ARIES_CLIENT_SECRET,
+    BACKEND_APP_URI,
+    BACKEND_CLIENT_ID,
     CALLBACK_URI,
     CLIENT_ID,
     GRACE,
     PREFIX,
     SCOPE,
     SCOPES,
+    SUBJECT_KEY,
     TABLE,
     deployed_environment,
 )
-from tests.support.functions import http_event, make_handler
+from tests.support.functions import BACKEND_PATH, CALLER, http_event, make_handler
 from tests.support.lambda_context import FUNCTION_SECONDS, Context
 from tests.support.pkce import VERIFIER
 from tests.support.telemetry import Recorded
@@ -121,8 +124,17 @@ class World:
             ],
             BillingMode="PAY_PER_REQUEST",
         )
-        made = {"ARIES_CLIENT_SECRET_ARN": secret["ARN"], "ARIES_TOKEN_URL": aries.token_url, "KEY_ID": key_id}
+        subject_key = self.secretsmanager.create_secret(Name="broker/subject-key", SecretString=SUBJECT_KEY)
+        made = {
+            "ARIES_CLIENT_SECRET_ARN": secret["ARN"],
+            "ARIES_TOKEN_URL": aries.token_url,
+            "ARIES_USER_URL": aries.profile_url,
+            "SUBJECT_KEY_ARN": subject_key["ARN"],
+            "KEY_ID": key_id,
+        }
         self.environment = deployed_environment(**made | environment)
+        if bus := self.environment["EVENT_BUS"]:
+            own_client("events").create_event_bus(Name=bus)
         self._handlers: dict[str, Any] = {}
 
     def make_handler(self, name: str, **environment: str) -> Any:
@@ -161,6 +173,20 @@ class World:
         all_headers = {"content-type": "application/x-www-form-urlencoded"} | dict(headers or {})
         path = f"/oauth2/{function}"
         return self.call(function, "POST", path, headers=all_headers, body=urlencode(fields), **options)
+
+    def backend(
+        self,
+        members: Mapping[str, Any] | str | bytes,
+        *,
+        path: str = BACKEND_PATH,
+        caller: str = CALLER,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Answer:
+        """Ask for an access token as the backend of an app, after IAM has allowed it to ``caller``."""
+        body = members if isinstance(members, str | bytes) else json.dumps(members)
+        all_headers = {"content-type": "application/json"} | dict(headers or {})
+        return self.call("backend", "POST", path, headers=all_headers, body=body, caller=caller, **options)
 
     def row(self, session_id: str) -> dict[str, Any] | None:
         """Return the row from the table, in plain values."""
@@ -207,6 +233,10 @@ class World:
         phone.sign_in()
         return phone
 
+    def with_backend(self, **options: Any) -> Phone:
+        """Return an app that has a backend, just after its sign-in."""
+        return self.signed_in(**{"client_id": BACKEND_CLIENT_ID, "redirect_uri": BACKEND_APP_URI} | options)
+
     def refreshable(self) -> Phone:
         """Return an app with a session past the grace of its sign-in. Its next refresh reaches Aries."""
         phone = self.signed_in()
@@ -228,6 +258,7 @@ class Phone:
     aries_state: str = ""
     refresh_token: str = ""
     access_token: str = ""
+    backend_handle: str = ""
     source: str = "192.0.2.1"
 
     def authorization_query(self, **changes: str | None) -> str:
@@ -315,6 +346,10 @@ class Phone:
         fields = {"client_id": self.client_id, "token": token or self.refresh_token} | changes
         return self.world.form("revoke", fields, source=self.source)
 
+    def ask_as_backend(self, **members: Any) -> Answer:
+        """Ask as the app's backend, with the app's handle."""
+        return self.world.backend({"backend_handle": self.backend_handle} | members)
+
     @property
     def session_id(self) -> str:
         return session_id_of(self.aries_state)
@@ -328,6 +363,7 @@ class Phone:
         if answer.status == 200:
             self.access_token = answer.json["access_token"]
             self.refresh_token = answer.json.get("refresh_token", "")
+            self.backend_handle = answer.json.get("backend_handle", "")
         return answer
 
 

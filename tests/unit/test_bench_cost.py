@@ -45,9 +45,9 @@ class TestByHand:
     """A change of a price in the file needs a change of its sum here. Each price is thus typed twice."""
 
     def test_a_stack_that_nobody_uses_costs_what_stands_there(self) -> None:
-        # Ten metrics in alarms, the dashboard, the key and the Aries client secret.
+        # Ten metrics in alarms, the dashboard, the key, the Aries client secret and the key of the subjects.
         assert cost.cost_of(Month(Load(0), STACK, Assumed()).items(), PRICES) == pytest.approx(
-            1.00 + 3.00 + 1.00 + 0.40
+            1.00 + 3.00 + 1.00 + 2 * 0.40
         )
 
     @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ class TestByHand:
         # No row that TTL removes has a secret, so nobody calls cleanup.
         assert counted(month)["Lambda: invocations"] == counted(month)["API Gateway: requests"]
         assert {name for name in counted(month) if name.startswith("Secrets Manager")} == {
-            "Secrets Manager: the Aries client secret"
+            "Secrets Manager: the Aries client secret and the key of the subjects"
         }
 
     def test_a_replay_of_tokens_in_the_row_costs_a_whole_refused_write(self) -> None:
@@ -213,9 +213,15 @@ class TestPrices:
         assert read.how_read in ("published", "repeated", "memory")
         assert getattr(read, "seen_at", "").startswith("https://") == (read.how_read == "repeated")
 
-    def test_all_of_them_are_used_but_what_is_free_to_lambda(self) -> None:
+    def test_all_of_them_are_used_but_what_is_free_to_lambda_and_what_is_off_by_default(self) -> None:
         used = {item.price for item in Month(LOAD, STACK, PLAIN).items()}
-        assert PRICES.prices.keys() - used == {"dynamodb_stream_read"}
+        assert PRICES.prices.keys() - used == {"dynamodb_stream_read", "event"}
+
+    def test_the_page_for_deployers_tells_the_price_of_events(self) -> None:
+        price = PRICES.prices["event"]
+        assert price.per == 1_000_000
+        told = f"A million events cost {price.price:.2f} dollars."
+        assert told in " ".join((ROOT / "docs" / "deploy.md").read_text().split())
 
     @pytest.mark.parametrize("missing", ["source", "date", "unit"])
     def test_a_price_without_one_of_these_is_refused(self, tmp_path: Path, missing: str) -> None:

@@ -21,7 +21,7 @@ EVENT: dict[str, Any] = json.loads((ROOT / "events" / "configuration_create.json
 CANARY = "a-signature-that-is-secret"
 # The resources of the stack do not exist yet.
 GOOD = {
-    **{name: value for name, value in ENVIRONMENT.items() if name not in ("TABLE_NAME", "KEY_ID")},
+    **{name: value for name, value in ENVIRONMENT.items() if name not in ("TABLE_NAME", "KEY_ID", "SUBJECT_KEY_ARN")},
     "POWERTOOLS_SERVICE_NAME": "configuration-of-this-test",
     "POWERTOOLS_METRICS_NAMESPACE": "AriesTokenBroker",
     "LOG_LEVEL": "INFO",

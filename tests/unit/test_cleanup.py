@@ -272,7 +272,7 @@ def test_an_old_image_that_makes_no_sense_counts_as_none(broker: Arrangement, im
     assert broker.secret_store.deleted == ["a"]
 
 
-@pytest.mark.parametrize("key", ["cut-offs", "sweep:everyone", "sweep:client:trader-ios"])
+@pytest.mark.parametrize("key", ["cut-offs", "sweep:everyone", "sweep:client:trader-ios", "sweep:count"])
 def test_the_control_items_of_the_table_have_no_status_and_no_secret(broker: Arrangement, key: str) -> None:
     removed = stream_record(key, 1)
     del removed["dynamodb"]["OldImage"]["status"]

@@ -397,6 +397,7 @@ def test_a_complete_app_is_read_with_all_that_it_names() -> None:
         session_days=365,
         idle_days=1,
         refresh=False,
+        sessions="person",
     )
     assert client.client_id == "app"
     assert client.redirect_uris == REGISTERED
@@ -405,12 +406,14 @@ def test_a_complete_app_is_read_with_all_that_it_names() -> None:
     assert client.apple_app_ids == ("ABCDE12345.com.example.app",)
     assert client.android_packages == {"com.example.app": (FINGERPRINT, FINGERPRINT.replace("AB", "0F"))}
     assert (client.session_seconds, client.idle_seconds, client.may_refresh) == (365 * 86_400, 86_400, False)
+    assert client.shows_all_apps
 
 
 def test_the_optional_members_of_an_app_are_empty() -> None:
     client = parsed()
     assert (client.origins, client.apple_app_ids, dict(client.android_packages)) == (frozenset(), (), {})
     assert (client.session_seconds, client.idle_seconds, client.may_refresh) == (0, 0, True)
+    assert not client.shows_all_apps
 
 
 def test_apps_are_found_by_their_exact_id_and_their_origins_together() -> None:
@@ -523,6 +526,8 @@ MALFORMED: dict[str, list[Any]] = {
     "session_days": [None, 0, -1, 366, 1.5, "30", True, [], {}],
     "idle_days": [None, 0, -1, 366, 1.5, "30", True, [], {}],
     "refresh": [None, 0, 1, "true", [], {}],
+    "backend": [None, 0, 1, "true", "handle", "", [], {}],
+    "sessions": [None, True, "", "own", "Person", [], ["person"], {}],
 }
 
 
@@ -581,11 +586,44 @@ def test_the_rule_that_an_android_package_breaks_is_told(packages: Any, rule: st
     assert rule in reason
 
 
+def test_an_app_has_no_backend_unless_it_says_so() -> None:
+    values: dict[str, dict[str, Any]] = {
+        "a": {},
+        "b": {"backend": True},
+        "c": {"backend": False},
+        "d": {"backend": "by_user"},
+    }
+    registry = Registry.parse(json.dumps({name: {**APP, **members} for name, members in values.items()}))
+    assert {client.client_id: client.backend for client in registry.clients} == {
+        "a": "",
+        "b": "handle",
+        "c": "",
+        "d": "by_user",
+    }
+    assert [client.client_id for client in registry.clients if client.gets_handle] == ["b", "d"]
+
+
+def test_a_page_gets_no_handle_where_its_backend_names_people() -> None:
+    app = {**APP, "backend": "by_user", "origins": ["https://a.example"]}
+    (client,) = Registry.parse(json.dumps({"page": app})).clients
+    assert (client.backend, client.gets_handle) == ("by_user", False)
+
+
+@pytest.mark.parametrize("origins", [[], ["https://a.example"]])
+def test_an_app_in_a_page_cannot_keep_a_handle_and_has_no_backend(origins: list[str]) -> None:
+    app = {**APP, "backend": True, "origins": origins}
+    if origins:
+        assert "APPS: app 'bad': backend must not be true for an app with origins" in refusal({"bad": app})
+        assert Registry.parse(json.dumps({"good": {**app, "backend": False}})).clients
+    else:
+        assert Registry.parse(json.dumps({"good": app})).clients[0].gets_handle
+
+
 def test_the_error_for_a_misspelt_member_lists_the_right_ones() -> None:
     misspelt = {"redirect_uris": [HTTPS], "scope": ["read"]}
     assert refusal({"bad": misspelt}).endswith(
         "unknown member 'scope': the members are redirect_uris, scopes, origins, apple_app_ids, android_packages, "
-        "session_days, idle_days, refresh"
+        "session_days, idle_days, refresh, backend, sessions"
     )
 
 
@@ -667,7 +705,7 @@ json_values = st.recursive(
 
 @given(
     st.dictionaries(st.text(max_size=4), json_values, max_size=2),
-    st.sampled_from([*APP, "origins", "android_packages", "session_days", "refresh"]),
+    st.sampled_from([*APP, "origins", "android_packages", "session_days", "refresh", "sessions"]),
 )
 def test_any_apps_are_read_or_refused(apps: dict[str, Any], member: str) -> None:
     for value in (apps, *({"app": {**APP, member: entry}} for entry in apps.values())):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import tomllib
 from typing import Any
 from unittest import mock
@@ -61,6 +63,18 @@ def test_every_target_is_a_part_of_test_all_or_no_test() -> None:
     assert parts == listed() - NO_PARTS - {"test", "test-all", EXHAUSTIVE}
     looked_for = set(re.findall(r"^LOOK\.([a-z-]+) ", MAKEFILE, re.MULTILINE))
     assert looked_for <= parts
+
+
+@pytest.mark.parametrize(
+    ("given", "shows"), [(["EVENTS=1"], True), (["EVENTS=0"], False), (["EVENTS="], False), ([], False)]
+)
+def test_make_run_shows_events_if_it_is_asked_to_on_its_own_command_line(given: list[str], *, shows: bool) -> None:
+    # The variable of the environment is another program's.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")} | {"EVENTS": "1"}
+    command = ["make", "--dry-run", "run", *given]
+    printed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    (serve,) = (line for line in printed.splitlines() if "-m tests.local" in line)
+    assert ("--events" in serve) is shows
 
 
 def test_every_marker_has_a_target_that_runs_it() -> None:

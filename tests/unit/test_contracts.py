@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from oauth_broker.operations.pause import Pause
-from oauth_broker.operator import sweep_progress
+from oauth_broker.operations.pause import BACKENDS, Pause
+from oauth_broker.operator import count_progress, sweep_progress
 from oauth_broker.operator.checks import Check
 from oauth_broker.operator.dead_letters import Redriven
 from oauth_broker.runtime.invocation import Invocation, OperatorAction
@@ -158,7 +158,7 @@ def answer_members() -> set[str]:
     """Return the members of the operator's answers: keys of dictionaries, and the fields of two classes."""
     found = {field.name for kind in (Redriven, Check) for field in fields(kind)}
     for path, tree in TREES.items():
-        if path.parent.name != "operator" or path.stem in {"search", "sweep_progress"}:
+        if path.parent.name != "operator" or path.stem in {"count_progress", "search", "sweep_progress"}:
             continue
         for node in ast.walk(tree):
             match node:
@@ -185,6 +185,7 @@ def test_the_fields_of_log_lines_keep_their_names() -> None:
     telemetry = Recorded()
     invocation = Invocation(Context(), telemetry, "api-request", "192.0.2.1")
     invocation.about_session("s" * 43)
+    invocation.about_caller("arn")
     invocation.log("event", client_id="app", reason="reason", status=503, error="error")
     action = OperatorAction("revoke", "operator", "session", "app")
     invocation.audit(action, reason="reason", error="error", count=1)
@@ -224,6 +225,11 @@ def test_the_numbers_of_a_pause_keep_their_names() -> None:
     pause.refused("f" * 16)
     pause.admit(was_refused=False)
     assert item.changed == ["aries_refused_f", "aries_paused_until"]
+    item = RecordedItem({f"backends_refused_{place}": 1.0 for place in "01"})
+    pause = Pause(item, VirtualClock(), BACKENDS, wider=Pause(item, VirtualClock()))
+    pause.refused("f" * 16)
+    pause.admit(was_refused=False)
+    assert item.changed == ["backends_refused_f", "backends_paused_until"]
 
 
 def test_the_attributes_of_the_other_items_keep_their_names() -> None:
@@ -232,3 +238,5 @@ def test_the_attributes_of_the_other_items_keep_their_names() -> None:
     assert not_before.target_of("app") == "client:app"
     assert set(sweep_progress._ATTRIBUTES.values()) == CONTRACTS["progress"]
     assert sweep_progress._key("everyone") == {"session_id": {"S": "sweep:everyone"}}
+    assert set(count_progress._FIELDS) == CONTRACTS["count"]
+    assert count_progress._KEY == {"session_id": {"S": "sweep:count"}}

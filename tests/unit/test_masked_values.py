@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import oauth_broker
-from oauth_broker.oauth.tokens import RefreshToken
+from oauth_broker.oauth.tokens import BackendHandle, RefreshToken
 from oauth_broker.operations.token_response import TokenResponse
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.row import SignIn
@@ -67,11 +67,11 @@ def test_an_object_with_a_secret_cannot_be_pickled(name: str) -> None:
 
 # The usual names of secrets. The wire and the row are masked as a whole, above.
 SECRET_NAMES = {"code", "code_verifier", "access_token", "refresh_token", "session_key", "token"}
-SECRET_NAMES |= {"client_secret", "secret"}
+SECRET_NAMES |= {"client_secret", "secret", "backend_handle", "handle"}
 
 
 def test_every_field_that_is_named_like_a_secret_has_a_type_that_masks_it() -> None:
-    masking = {Secret.__name__, RefreshToken.__name__, "SessionSecret"}
+    masking = {Secret.__name__, RefreshToken.__name__, BackendHandle.__name__, "SessionSecret"}
     bare = [
         f"{name}.{each.name}"
         for name, cls in DATACLASSES.items()

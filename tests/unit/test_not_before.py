@@ -33,7 +33,7 @@ class Table:
     def put_item(self, **parameters: Any) -> Any:
         raise AssertionError("nothing is written here")
 
-    update_item = query = scan = put_item
+    update_item = delete_item = batch_get_item = query = scan = put_item
 
 
 @pytest.fixture

@@ -9,13 +9,18 @@ import pytest
 from oauth_broker.operator.commands import (
     CheckConfiguration,
     Command,
+    CountSessions,
+    ForgetPerson,
     Redrive,
     RevokeAll,
+    RevokePerson,
     RevokeSession,
+    ShowPerson,
     ShowSession,
     parse_command,
 )
 from oauth_broker.operator.errors import InvalidCommand
+from oauth_broker.secret import Secret
 from tests.unit.fakes import failure_of
 
 REFERENCE = "8bdb688cd18aebcd"
@@ -25,6 +30,8 @@ ALL = {"action": "revoke_all", **ANN}
 APP = {**ALL, "client_id": "app"}
 EVERYONE = {**ALL, "everyone": True}
 REDRIVE = {"action": "redrive", **ANN}
+PERSON = {"action": "sessions", **ANN, "user": "usr_1001"}
+COUNT = {"action": "count", **ANN}
 
 
 @pytest.mark.parametrize(
@@ -42,6 +49,14 @@ REDRIVE = {"action": "redrive", **ANN}
         ({**EVERYONE, "continue": False, "status": False}, RevokeAll("ann", 55, None, "start", removed_app=False)),
         ({**EVERYONE, "status": True}, RevokeAll("ann", 55, None, "status", removed_app=False)),
         ({**EVERYONE, "continue": True, "seconds": 840}, RevokeAll("ann", 840, None, "continue", removed_app=False)),
+        (PERSON, ShowPerson("ann", 55, Secret("usr_1001"))),
+        ({**PERSON, "user": 1001}, ShowPerson("ann", 55, Secret("1001"))),
+        ({**PERSON, "user": "é" * 128}, ShowPerson("ann", 55, Secret("é" * 128))),
+        ({**PERSON, "action": "revoke", "seconds": 900}, RevokePerson("ann", 900, Secret("usr_1001"))),
+        ({**PERSON, "action": "forget"}, ForgetPerson("ann", 55, Secret("usr_1001"))),
+        (COUNT, CountSessions("ann", 55, "start")),
+        ({**COUNT, "continue": True, "seconds": 900}, CountSessions("ann", 900, "continue")),
+        ({**COUNT, "status": True}, CountSessions("ann", 55, "status")),
         ({"action": "check", **ANN}, CheckConfiguration("ann", 55)),
         (REDRIVE, Redrive("ann", 55, limit=100, drop_lost=False)),
         ({**REDRIVE, "limit": 1000, "drop_lost": True}, Redrive("ann", 55, limit=1000, drop_lost=True)),
@@ -75,6 +90,11 @@ WRONG_VALUES: list[tuple[dict[str, Any], str, tuple[object, ...]]] = [
     (EVERYONE, "continue", ("true", 1, None)),
     (EVERYONE, "status", ("true", 1, None)),
     (APP, "removed_app", ("true", 1, None)),
+    (PERSON, "user", ("", "u" * 257, "é" * 129, "\ud800", None, True, 1.5, ["usr_1001"], {"id": 1}, 10**5000)),
+    ({**PERSON, "action": "revoke"}, "user", ("", None, True)),
+    ({**PERSON, "action": "forget"}, "user", ("", None, True)),
+    (COUNT, "continue", ("true", 1, None)),
+    (COUNT, "seconds", (56, 900)),
     (REDRIVE, "limit", (0, 1001, -1, 1.0, "1", True, None)),
     (REDRIVE, "drop_lost", ("true", 1, None)),
 ]
@@ -84,7 +104,13 @@ WRONG_VALUES: list[tuple[dict[str, Any], str, tuple[object, ...]]] = [
     ("event", "member"),
     [
         (without(SESSION, "action"), "action"),
-        ({**SESSION, "action": "sessions"}, "action"),
+        ({**SESSION, "action": "sessions"}, "user"),
+        ({**SESSION, "action": "show"}, "action"),
+        ({"action": "revoke", **ANN}, "session"),
+        (without(PERSON, "user"), "user"),
+        ({**PERSON, "session": REFERENCE}, "session"),
+        ({**PERSON, "client_id": "app"}, "client_id"),
+        ({**COUNT, "client_id": "app"}, "client_id"),
         ({**SESSION, "action": ["session"]}, "action"),
         ({**SESSION, "action": None}, "action"),
         (without(SESSION, "operator"), "operator"),
@@ -114,6 +140,8 @@ def test_a_wrong_member_is_named(event: dict[str, Any], member: str) -> None:
         ({**ALL, "everyone": False}, ('"client_id"', '"everyone"')),
         ({**EVERYONE, "client_id": "app"}, ('"client_id"', '"everyone"')),
         ({**EVERYONE, "continue": True, "status": True}, ('"continue"', '"status"')),
+        ({**COUNT, "continue": True, "status": True}, ('"continue"', '"status"')),
+        ({**PERSON, "action": "revoke", "session": REFERENCE}, ('"session"', '"user"')),
     ],
 )
 def test_both_of_two_members_that_exclude_each_other_are_named(event: dict[str, Any], words: tuple[str, str]) -> None:
@@ -132,6 +160,13 @@ def test_an_event_that_is_no_object_is_no_command(event: object) -> None:
 @pytest.mark.parametrize("name", ["action", "operator", "session", "seconds"])
 def test_no_value_is_repeated(name: str) -> None:
     refused = failure_of(InvalidCommand, lambda: parse_command({**SESSION, name: "canary 1"}))
+    assert refused is not None
+    assert "canary" not in refused.message + refused.reason
+
+
+def test_a_user_is_masked_in_the_command_and_repeated_in_no_refusal() -> None:
+    assert "usr_1001" not in repr(parse_command(PERSON))
+    refused = failure_of(InvalidCommand, lambda: parse_command({**PERSON, "user": "canary" * 50}))
     assert refused is not None
     assert "canary" not in refused.message + refused.reason
 

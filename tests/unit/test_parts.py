@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from oauth_broker.backends.parts import BackendParts
 from oauth_broker.config.settings import Settings
 from oauth_broker.operations.parts import Parts
+from oauth_broker.operations.pause import APPS, BACKENDS
 from oauth_broker.operator.parts import OperatorParts
 from tests.support.clock import VirtualClock
 from tests.support.functions import ENDPOINTS
@@ -38,11 +40,19 @@ def attributes(part: object, seen: set[int]) -> Iterator[tuple[str, Any]]:
         yield from attributes(value, seen)
 
 
-@pytest.mark.parametrize("kind", [Parts, OperatorParts])
+def test_the_backends_have_a_pause_of_their_own_that_keeps_the_apps_too() -> None:
+    parts = made(BackendParts, VirtualClock())
+    assert parts["turns"].pause is parts["pause"]
+    assert parts["renewal"]._pause is parts["pause"]
+    assert parts["pause"]._callers is BACKENDS
+    assert parts["pause"]._wider._callers is APPS
+
+
+@pytest.mark.parametrize("kind", [Parts, BackendParts, OperatorParts])
 def test_every_part_gets_the_given_clock_and_source_of_random_bytes(kind: type[Parts]) -> None:
     clock, seen = VirtualClock(), set[int]()
     parts = made(kind, clock)
-    assert {*ENDPOINTS.values()} - {"token"} <= set(parts)
+    assert {*ENDPOINTS.values()} - {"token", "sessions", "backend"} <= set(parts)
     found = [pair for part in parts.values() for pair in attributes(part, seen)]
     sources = {name: value for name, value in found if name.rpartition(".")[2].lstrip("_") == "random_bytes"}
     clocks = {name: value for name, value in found if name.rpartition(".")[2].lstrip("_") == "clock"}

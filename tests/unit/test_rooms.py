@@ -18,12 +18,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "oauth": {"config", "web"},
     "aries": {"config", "runtime"},
     "sessions": {"config", "oauth", "runtime"},
-    "operations": {"config", "web", "runtime", "oauth", "aries", "sessions"},
-    "operator": {"config", "runtime", "aries", "sessions"},
+    "people": {"config", "web", "runtime", "oauth", "aries", "sessions"},
+    "operations": {"config", "web", "runtime", "oauth", "aries", "sessions", "people", "events"},
+    "backends": {"config", "web", "runtime", "oauth", "aries", "sessions", "people", "operations"},
+    "events": {"runtime"},
+    "operator": {"config", "runtime", "oauth", "aries", "sessions", "people", "events"},
 }
 # Modules of rooms that are closed otherwise.
 AND_MODULES: dict[str, set[str]] = {
     "operator": {"operations.cleanup", "operations.parts"},
+    "people": {"operations.rate_limits"},
 }
 # One room speaks to the SDK. The modules that speak to a service know the SDK's errors.
 SPEAKS_TO_AWS = {"runtime/aws.py", "sessions/secret_store.py", "operator/checks.py", "operator/dead_letters.py"}

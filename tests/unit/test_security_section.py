@@ -34,6 +34,7 @@ THREATS = (
     "turned hostile",
     "broken, slow or hostile",
     "measures time",
+    "thief of its rights",
 )
 
 
@@ -142,6 +143,7 @@ def test_the_parts_that_a_reader_looks_for_stand_in_order() -> None:
         "Threat model",
         "The threats one by one",
         "Tokens in the row",
+        "Events for other programs",
         "Out of scope",
         "What each function may do",
         "Floods and limits",

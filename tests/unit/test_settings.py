@@ -18,7 +18,15 @@ from oauth_broker.oauth.authorization import PASSED_ON
 from tests.support.parameters import ISSUERS_WITH_A_PATH
 from tests.unit.fakes import ENVIRONMENT, failure_of, settings_with
 
-OPTIONAL = ("ISSUER", "DOMAIN_NAME", "ARIES_CLIENT_SECRET_ARN", "ARIES_ISSUER", "PASS_ON")
+OPTIONAL = (
+    "ISSUER",
+    "DOMAIN_NAME",
+    "ARIES_CLIENT_SECRET_ARN",
+    "ARIES_ISSUER",
+    "PASS_ON",
+    "ARIES_USER_URL",
+    "EVENT_BUS",
+)
 REQUIRED = tuple(name for name in ENVIRONMENT if name not in OPTIONAL)
 URLS = ("ARIES_AUTHORIZE_URL", "ARIES_TOKEN_URL")
 
@@ -99,6 +107,19 @@ def test_what_is_passed_on_is_named_with_commas_between(value: str, names: tuple
 @pytest.mark.parametrize("value", ["nonce", "prompt, max_age", "prompt max_age", "Prompt"])
 def test_nothing_else_is_passed_on(value: str) -> None:
     assert refusal(PASS_ON=value).startswith("PASS_ON must be some of prompt, login_hint, max_age")
+
+
+BUS_ARN = "arn:aws:events:eu-west-1:123456789012:event-bus/sessions"
+
+
+@pytest.mark.parametrize("bus", ["", "default", "team/sessions_1.x-y", BUS_ARN, "arn:aws-cn" + BUS_ARN[7:]])
+def test_an_event_bus_is_named_by_its_name_or_its_arn(bus: str) -> None:
+    assert settings_with(EVENT_BUS=bus).event_bus == bus
+
+
+@pytest.mark.parametrize("bus", ["two words", " ", "a\n", BUS_ARN.replace("events", "sns"), BUS_ARN + "é", "b" * 101])
+def test_another_name_is_none_of_a_bus(bus: str) -> None:
+    assert refusal(EVENT_BUS=bus).startswith("EVENT_BUS must be the name or the ARN of an event bus")
 
 
 @pytest.mark.parametrize("name", ["PROVIDER_DIALECT", "LATE_RETRY"])
@@ -225,6 +246,7 @@ def test_a_secret_prefix_that_secrets_manager_would_not_take_is_refused_by_name(
         ("REFRESH_GRACE_SECONDS", 1, 300),
         ("SOURCE_LIMIT", 0, 6000),
         ("SIGN_IN_LIMIT", 0, 6000),
+        ("SESSION_LIMIT", 1, 100),
     ],
 )
 def test_a_number_is_whole_and_in_its_range_or_refused_by_name(name: str, lowest: int, highest: int) -> None:

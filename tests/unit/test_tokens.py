@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth_broker.oauth.tokens import (
+    BackendHandle,
     RefreshToken,
     authorization_code,
     secret_name,
@@ -231,3 +232,41 @@ def test_a_reference_for_the_log_tells_sessions_apart_but_not_what_they_are(sess
     # The reference must not help to find the secret, the row or the token.
     assert reference not in secret_name("", session_id)
     assert session_reference(SESSION) != session_reference(OTHER_SESSION)
+
+
+class TestBackendHandle:
+    @given(session_ids, keys)
+    def test_it_is_the_session_id_and_a_mac_of_the_session_key(self, session_id: str, key: Secret) -> None:
+        handle = BackendHandle.mint(session_id, key)
+        assert handle.text.reveal() == f"{session_id}.{expected_mac(key.reveal(), 'backend')}"
+        assert BackendHandle.parse(handle.text) == handle
+        assert handle.is_authentic(key)
+
+    @given(session_ids, keys, keys)
+    def test_another_key_made_another(self, session_id: str, key: Secret, other: Secret) -> None:
+        assert BackendHandle.mint(session_id, key).is_authentic(other) == (key == other)
+
+    def test_the_handle_of_one_session_is_not_that_of_another_with_another_key(self) -> None:
+        mine = BackendHandle.mint(SESSION, KEY)
+        moved = BackendHandle.parse(Secret(mine.text.reveal().replace(SESSION, OTHER_SESSION)))
+        assert moved is not None
+        assert not moved.is_authentic(Secret("the key of the other session"))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            SESSION,
+            f"{SESSION}.",
+            f".{MAC}",
+            f"{SESSION}.1.{MAC}",
+            f"{SESSION}.{MAC}\n",
+            f"{SESSION}.{MAC}=",
+            f"{SESSION[1:]}.{MAC}",
+            f"{SESSION}.{MAC}b",
+            f"{SESSION}.{MAC[1:]}\u00e9",
+            f"{SESSION} {MAC}",
+        ],
+    )
+    def test_another_text_is_none(self, text: str) -> None:
+        assert BackendHandle.parse(Secret(text)) is None

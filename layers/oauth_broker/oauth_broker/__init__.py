@@ -22,6 +22,6 @@ import gc
 # pyproject.toml has the same number. No function can read that file, because it is not deployed.
 VERSION = "1.0.0"
 
-# A cold start makes up to a hundred thousand objects. They live as long as the process. Repeated searches for cyclic
+# A cold start makes some hundred thousand objects. They live as long as the process. Repeated searches for cyclic
 # garbage among them took a tenth of a cold start. The last step of a start lowers the number: see ``runtime/start.py``.
 gc.set_threshold(150_000)

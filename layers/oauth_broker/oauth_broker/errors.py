@@ -122,6 +122,44 @@ class AccessDenied(OAuthError):
     code = "access_denied"
 
 
+class Unsigned(OAuthError):
+    """A request of a backend came without an identity that IAM has proved."""
+
+    code = "access_denied"
+    status = HTTPStatus.FORBIDDEN
+
+    def __init__(self) -> None:
+        super().__init__("The request has no identity of IAM. Sign it with AWS Signature Version 4.", "no_iam_identity")
+
+
+class NotABackendApp(OAuthError):
+    """The path names no app that has a backend. Unknown apps and others get the same body."""
+
+    code = "not_a_backend_app"
+    status = HTTPStatus.FORBIDDEN
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The path names no app that is registered with a backend. Check the client id.", reason)
+
+
+class SignInRequired(OAuthError):
+    """A backend gets no access token until the user signs in again. All causes get the same body."""
+
+    code = "sign_in_required"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The session has ended, or cannot be renewed. The user must sign in again.", reason)
+
+
+class InsufficientScope(OAuthError):
+    """A backend asks for a wider scope than the session has."""
+
+    code = "insufficient_scope"
+
+    def __init__(self) -> None:
+        super().__init__("The scope must be no wider than the session's.")
+
+
 class ServerError(OAuthError):
     """The sign-in failed, and neither the app nor the person can mend the cause."""
 
@@ -132,6 +170,24 @@ class TemporarilyUnavailable(OAuthError):
     """The sign-in failed for a passing reason. The app may start another sign-in."""
 
     code = "temporarily_unavailable"
+
+
+class SignInAgain(OAuthError):
+    """The request needs a session that has just begun: a stolen token must not end the person's other sessions."""
+
+    code = "sign_in_again"
+    status = HTTPStatus.FORBIDDEN
+
+    def __init__(self) -> None:
+        super().__init__("Ending other sessions needs a sign-in of the last 15 minutes. Sign in again.")
+
+
+class TooManyRequests(BrokerError):
+    """One person asks too often. The same request is served after ``retry_after`` seconds."""
+
+    def __init__(self, reason: str, retry_after: float) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 class MethodNotAllowed(BrokerError):

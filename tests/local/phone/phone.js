@@ -28,6 +28,8 @@ class SignInAgain extends Told {}
 class SignInFailed extends Told {}
 // Nothing is lost: the same request may succeed later.
 class Temporary extends Told {}
+// The token serves no longer for this request. A refresh alone tells whether the session is over.
+class RefreshFirst extends Told {}
 // The request is wrong, which no repetition mends. The session is as it was.
 class Mistaken extends Told {}
 
@@ -142,18 +144,21 @@ const sameTokens = () => (
 
 // Posts a form. A 5xx, a lost connection, or any answer without an `error` member is temporary: the session is kept
 // and the same request sent again after Retry-After. Only `invalid_grant` is a Refusal of what was presented.
-async function post(url, fields, Refusal = SignInAgain) {
+async function post(url, fields, Refusal = SignInAgain, attempts = MOST_ATTEMPTS) {
   const body = new URLSearchParams({ client_id: config.client_id, ...fields });
-  for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt += 1) {
+  for (let attempt = 1; attempt <= attempts; attempt += 1) {
     const { status, content, wait, id } = await postOnce(url, body);
     if (status === 200) return { content, id };
     const detail = `POST ${url} → ${status || "no answer"}  ${id}`;
     if (content.error === "invalid_grant") throw new Refusal("Refused: please sign in again.", `invalid_grant  ${detail}`);
+    if (content.error === "sign_in_again") {
+      throw new Mistaken("To sign out another device, sign out here, sign in again and come back.", detail);
+    }
     if (typeof content.error === "string") {
       throw new Mistaken(`The broker refuses this request. ${whetherSignedIn()}`, `${content.error}  ${detail}`);
     }
     log(status ? "The broker is busy for now" : "The broker does not answer", detail, "bad");
-    if (attempt === MOST_ATTEMPTS) break;
+    if (attempt === attempts) break;
     say(`The service is busy. ${whetherSignedIn()} Trying again in ${wait} s …`);
     await sleep(wait);
   }
@@ -214,6 +219,56 @@ async function whoAmI() {
   show();
 }
 
+// Asks about the person's sessions. The refresh token goes into the form, never into a header or the address.
+async function aboutSessions(path, fields, mayRefresh = true) {
+  const { refresh_token: token } = stored.read("session");
+  if (!token) throw new Mistaken("This session has no refresh token, so it cannot ask about your devices.");
+  const url = `${config.issuer}${path}`;
+  try {
+    // Once, because the broker answers a person who asks too often with 429, for up to a minute.
+    const answer = await post(url, { token, ...fields }, RefreshFirst, 1);
+    return { ...answer, url };
+  } catch (error) {
+    if (!(error instanceof RefreshFirst && mayRefresh)) throw error;
+    await refresh();
+    return aboutSessions(path, fields, false);
+  }
+}
+
+async function showDevices() {
+  const { content, id, url } = await aboutSessions("/oauth2/sessions", {});
+  log("Asked for your devices", `POST ${url}  sessions=${content.sessions.length}  ${id}`, "good");
+  element("device-list").replaceChildren(...content.sessions.map(device));
+  element("devices").hidden = false;
+  const whole = content.complete ? "" : " There may be others: the broker does not know whose session this is.";
+  say(`You are signed in on ${content.sessions.length} of your devices.${whole}`, "good");
+}
+
+function device(session) {
+  const item = document.createElement("li");
+  const text = document.createElement("span");
+  const used = new Date(session.last_used_at * 1000).toLocaleString();
+  text.textContent = `${session.client_id}, last used ${used}${session.current ? ", this device" : ""}`;
+  item.append(text);
+  if (!session.current) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Sign out";
+    button.setAttribute("aria-label", `Sign out the device last used ${used}`);
+    button.addEventListener("click", () => during("Signing the device out …", () => (
+      endDevices({ session: session.session })
+    )));
+    item.append(button);
+  }
+  return item;
+}
+
+async function endDevices(fields) {
+  const { content, id, url } = await aboutSessions("/oauth2/sessions/revoke", fields);
+  log(`Signed out elsewhere: ${content.ended}`, `POST ${url}  ${id}`, "good");
+  await showDevices();
+}
+
 async function signOut() {
   const { refresh_token: token } = stored.read("session");
   if (!token) {
@@ -231,6 +286,7 @@ async function signOut() {
 function forget() {
   stored.remove("session");
   stored.remove("profile");
+  element("devices").hidden = true;
   show();
 }
 
@@ -304,6 +360,8 @@ const actions = {
   "sign-in": ["Going to Aries …", signIn],
   refresh: ["Refreshing …", refresh],
   "who-am-i": ["Asking Aries …", async () => { await whoAmI(); say("That is you.", "good"); }],
+  "your-devices": ["Asking for your devices …", showDevices],
+  "sign-out-others": ["Signing the others out …", () => endDevices({ others: "true" })],
   "sign-out": ["Signing out …", signOut],
 };
 for (const [id, [message, action]] of Object.entries(actions)) {

@@ -55,14 +55,14 @@ class Transport(Protocol):
 
 
 class RequestsTransport:
-    """A transport with one pool of connections, made once a process.
+    """A transport with a pool of connections for each of two hosts, made once a process.
 
     It uses an adapter of requests, but no session. A session would add cookies, redirects, proxies and a .netrc. A
     request has none of these, and no part of one user's answer goes along with another's request.
     """
 
     def __init__(self) -> None:
-        self._adapter = BoundedAdapter(pool_connections=1, pool_maxsize=8)
+        self._adapter = BoundedAdapter(pool_connections=2, pool_maxsize=8)
         # The wall clock, because the monotonic clock stands still while Lambda freezes the process.
         self._used_at = 0.0
 
@@ -74,6 +74,12 @@ class RequestsTransport:
         """See Transport."""
         all_headers = {**headers, "accept": "application/json"}
         with Attempt(seconds) as attempt, self._answer("POST", url, body, all_headers, attempt, seconds) as response:
+            return Reply(response.status_code, _read(response), response.headers.get("retry-after", ""))
+
+    def get(self, url: str, headers: Mapping[str, str], seconds: float) -> Reply:
+        """Send a GET and return the answer within ``seconds`` in all. Raises NotSent or NoReply."""
+        all_headers = {**headers, "accept": "application/json"}
+        with Attempt(seconds) as attempt, self._answer("GET", url, None, all_headers, attempt, seconds) as response:
             return Reply(response.status_code, _read(response), response.headers.get("retry-after", ""))
 
     def status_of(self, url: str, seconds: float) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from oauth_broker.errors import ConfigurationError
 from oauth_broker.strict_json import DuplicateName, parse_object
@@ -45,9 +45,15 @@ _MEMBERS = (
     "session_days",
     "idle_days",
     "refresh",
+    "backend",
+    "sessions",
 )
 _MOST_DAYS = 365
 _DAY_SECONDS = 24 * 60 * 60
+
+
+# How the backend of an app may name a session: not at all, by its handle, or by its person's id at Aries as well.
+Backend = Literal["", "handle", "by_user"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,8 @@ class Client:
 
     ``session_seconds`` is the longest life of its sessions, or 0 if the deployment's counts. ``idle_seconds`` is the
     life of a session that nobody uses, or 0 if such a session lives on. ``may_refresh`` tells whether the app gets
-    refresh tokens.
+    refresh tokens, and ``backend`` how its backend may ask for access tokens. ``shows_all_apps`` tells
+    whether a person sees and ends, in this app, their sessions of all apps.
     """
 
     client_id: str
@@ -68,6 +75,18 @@ class Client:
     session_seconds: int = 0
     idle_seconds: int = 0
     may_refresh: bool = True
+    backend: Backend = ""
+    shows_all_apps: bool = False
+
+    @property
+    def gets_handle(self) -> bool:
+        """Whether the app gets the handles of its sessions for its backend. A page could not keep them."""
+        return bool(self.backend) and not self.origins
+
+    @property
+    def idle_days(self) -> int:
+        """Return the ``idle_seconds`` in days."""
+        return self.idle_seconds // _DAY_SECONDS
 
     def allows_redirect(self, redirect_uri: str) -> bool:
         """Tell whether ``redirect_uri`` is registered: the same string, or a registered loopback URI with any port.
@@ -219,16 +238,23 @@ def _client(client_id: str, entry: Any, source: str) -> Client:
     unknown = entry.keys() - set(_MEMBERS)
     if unknown:
         raise refusal(f"unknown member {_shown(min(unknown))}: the members are {', '.join(_MEMBERS)}")
+    origins = frozenset(strings("origins"))
+    backend = _backend(entry, refusal)
+    if backend == "handle" and origins:
+        # A page of the app holds its handle, and so would any script in it.
+        raise refusal("backend must not be true for an app with origins: a page cannot keep the handle of a backend")
     return Client(
         client_id,
         strings("redirect_uris", required=True),
         frozenset(strings("scopes", required=True)),
-        frozenset(strings("origins")),
+        origins,
         strings("apple_app_ids"),
         _android_packages(entry.get("android_packages", {}), refusal),
         _seconds(entry, "session_days", refusal),
         _seconds(entry, "idle_days", refusal),
-        _flag(entry, "refresh", refusal),
+        _flag(entry, "refresh", refusal, default=True),
+        backend,
+        _shows_all_apps(entry, refusal),
     )
 
 
@@ -243,11 +269,30 @@ def _seconds(entry: dict[str, Any], name: str, refusal: Callable[[str], Configur
     return days * _DAY_SECONDS
 
 
-def _flag(entry: dict[str, Any], name: str, refusal: Callable[[str], ConfigurationError]) -> bool:
-    value = entry.get(name, True)
+def _flag(entry: dict[str, Any], name: str, refusal: Callable[[str], ConfigurationError], *, default: bool) -> bool:
+    value = entry.get(name, default)
     if not isinstance(value, bool):
         raise refusal(f"{name} must be true or false")
     return value
+
+
+def _backend(entry: dict[str, Any], refusal: Callable[[str], ConfigurationError]) -> Backend:
+    value = entry.get("backend", False)
+    if value == "by_user":
+        return "by_user"
+    if not isinstance(value, bool):
+        raise refusal('backend must be true, false or "by_user"')
+    return "handle" if value else ""
+
+
+def _shows_all_apps(entry: dict[str, Any], refusal: Callable[[str], ConfigurationError]) -> bool:
+    value = entry.get("sessions", "app")
+    if value not in ("app", "person"):
+        raise refusal(
+            f'sessions is {_shown(value)}, which is not allowed: "person" shows a person the sessions of all apps, '
+            '"app" those of this app alone'
+        )
+    return bool(value == "person")
 
 
 def _android_packages(value: Any, refusal: Callable[[str], ConfigurationError]) -> dict[str, tuple[str, ...]]:

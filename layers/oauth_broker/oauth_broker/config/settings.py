@@ -29,6 +29,8 @@ _VISIBLE = re.compile(r"[!-~]+")
 PASS_ON = ("prompt", "login_hint", "max_age")
 # The prompts of OpenID Connect Core section 3.1.2.1, without none.
 PROMPTS = ("login", "consent", "select_account")
+# An event bus by its name, or by its ARN.
+_EVENT_BUS = re.compile(r"(arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?[A-Za-z0-9._/-]{1,100}")
 _DAY_SECONDS = 24 * 60 * 60
 
 
@@ -51,10 +53,21 @@ class Settings:
     late_retry: bool
     source_limit: int
     sign_in_limit: int
+    session_limit: int
     tokens_in_row: bool
     table_name: str
     secret_prefix: str
     key_id: str
+    aries_user_url: str
+    aries_user_id_member: str
+    subject_key_arn: str
+
+    @property
+    def identifies_people(self) -> bool:
+        """Whether Aries is asked whose access token it is."""
+        return bool(self.aries_user_url)
+
+    event_bus: str
 
     @property
     def can_refresh(self) -> bool:
@@ -107,12 +120,19 @@ class Settings:
             late_retry=read.choice("LATE_RETRY", {"allow": True, "revoke": False}),
             source_limit=read.integer("SOURCE_LIMIT", 0, 6000),
             sign_in_limit=read.integer("SIGN_IN_LIMIT", 0, 6000),
+            session_limit=read.integer("SESSION_LIMIT", 1, 100),
             tokens_in_row=read.choice("TOKEN_STORE", {"secrets": False, "row": True}),
             table_name=read.text("TABLE_NAME", _VISIBLE, "a table's name"),
             secret_prefix=read.text(
                 "SECRET_PREFIX", re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}"), "the beginning of a secret's name"
             ),
             key_id=read.text("KEY_ID", _VISIBLE, "a KMS key's ARN"),
+            aries_user_url=read.text("ARIES_USER_URL", _ENDPOINT, "an https URL without a query", optional=True),
+            aries_user_id_member=read.text(
+                "ARIES_USER_ID_MEMBER", re.compile(r"[A-Za-z0-9_.-]{1,64}"), "the name of a member of a JSON object"
+            ),
+            subject_key_arn=read.text("SUBJECT_KEY_ARN", _VISIBLE, "a secret's ARN"),
+            event_bus=read.text("EVENT_BUS", _EVENT_BUS, "the name or the ARN of an event bus", optional=True),
         )
         settings.registry.refuse_callback_of(settings.issuer)
         if settings.dialect.code_sends_secret and not settings.can_refresh:

@@ -73,7 +73,7 @@ def _parse_grant(
     grant = grants.get(parameters.require("grant_type"))
     if grant is None:
         raise UnsupportedGrantType(f"The parameter grant_type must be {' or '.join(grants)}.")
-    return grant(_identify_client(request, parameters, registry), parameters)
+    return grant(identify_client(request, parameters, registry), parameters)
 
 
 def parse_refresh_request(request: HttpRequest, registry: Registry) -> RefreshTokenGrant:
@@ -82,14 +82,14 @@ def parse_refresh_request(request: HttpRequest, registry: Registry) -> RefreshTo
     parameters.refuse_repeated()
     if parameters.get("grant_type") not in (None, "refresh_token"):
         raise UnsupportedGrantType("The parameter grant_type must be refresh_token, or left out.")
-    return _refresh_grant(_identify_client(request, parameters, registry), parameters)
+    return _refresh_grant(identify_client(request, parameters, registry), parameters)
 
 
 def parse_revocation_request(request: HttpRequest, registry: Registry) -> RevocationRequest:
     """Check a form for the revocation endpoint."""
     parameters = parse_form(request)
     parameters.refuse_repeated()
-    client = _identify_client(request, parameters, registry)
+    client = identify_client(request, parameters, registry)
     return RevocationRequest(client, RefreshToken.parse(Secret(parameters.require("token"))))
 
 
@@ -109,7 +109,7 @@ def _refresh_grant(client: Client, parameters: Parameters) -> RefreshTokenGrant:
     return RefreshTokenGrant(client, token, requested_scope(parameters))
 
 
-def _identify_client(request: HttpRequest, parameters: Parameters, registry: Registry) -> Client:
+def identify_client(request: HttpRequest, parameters: Parameters, registry: Registry) -> Client:
     """Return the client named by ``client_id`` or by HTTP Basic with an empty password (RFC 6749 section 2.3.1)."""
     basic = _basic_credentials(request)
     client_id = parameters.get("client_id")

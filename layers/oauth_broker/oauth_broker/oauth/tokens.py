@@ -16,7 +16,12 @@ from hashlib import sha256
 from oauth_broker.secret import Secret, base64url, digest
 
 _HASH = r"[A-Za-z0-9_-]{43}"
+# 132 bits, so that a row of a session stays within DynamoDB's first unit.
+_PROOF_CHARACTERS = 22
+_SIGNED_SUBJECT = re.compile(rf"(k1\.{_HASH})\.[A-Za-z0-9_-]{{{_PROOF_CHARACTERS}}}")
 _CODE = re.compile(rf"({_HASH})\.{_HASH}")
+_HANDLE = _CODE
+_BACKEND = "backend"
 # At most 9 digits, no leading zero: one text for each generation.
 _REFRESH_TOKEN = re.compile(rf"({_HASH})\.([1-9][0-9]{{0,8}})\.{_HASH}")
 
@@ -54,6 +59,27 @@ def app_digest(client_id: str, redirect_uri: str, code_challenge: str) -> str:
     The row names the same app, but an attacker with write access to rows could name any other app there.
     """
     return digest(json.dumps([client_id, redirect_uri, code_challenge]))
+
+
+def signed_subject(subject: str, session_id: str, session_key: Secret) -> str:
+    """Return the subject with the proof that the broker itself wrote it to this session's row.
+
+    The session's key is in its secret or seal. An attacker with write access to rows could name a subject of their own
+    in the row of another person's session, but cannot make its proof.
+    """
+    return f"{subject}.{_mac(session_key, json.dumps(['subject', session_id, subject]))[:_PROOF_CHARACTERS]}"
+
+
+def subject_of(signed: str) -> str:
+    """Return the subject that a row names, or '' if it names none. Whoever may write the row may have chosen it."""
+    match = _SIGNED_SUBJECT.fullmatch(signed)
+    return match[1] if match else ""
+
+
+def is_subject_proven(signed: str, session_id: str, session_key: Secret) -> bool:
+    """Tell whether the broker wrote this subject to the row of this session, in constant time."""
+    subject = subject_of(signed)
+    return bool(subject) and hmac.compare_digest(signed, signed_subject(subject, session_id, session_key))
 
 
 def session_id_of_code(code: Secret) -> str | None:
@@ -94,6 +120,33 @@ class RefreshToken:
     def is_authentic(self, session_key: Secret) -> bool:
         """Tell whether the broker made this token, in constant time."""
         return self.text == RefreshToken.mint(self.session_id, self.generation, session_key).text
+
+
+@dataclass(frozen=True, slots=True)
+class BackendHandle:
+    """A well-formed handle of a session for the backend of its app: ``session_id.mac``. It may still be forged.
+
+    The handle alone opens nothing: IAM must allow the backend to ask for tokens of the app. It is the same for the
+    whole session.
+    """
+
+    session_id: str
+    text: Secret
+
+    @classmethod
+    def mint(cls, session_id: str, session_key: Secret) -> BackendHandle:
+        """Make the handle of a session. No refresh token has the same MAC, because its text has a generation."""
+        return cls(session_id, Secret(f"{session_id}.{_mac(session_key, _BACKEND)}"))
+
+    @classmethod
+    def parse(cls, text: Secret) -> BackendHandle | None:
+        """Return the handle, or None if the text is malformed."""
+        match = _HANDLE.fullmatch(text.reveal())
+        return cls(match[1], text) if match else None
+
+    def is_authentic(self, session_key: Secret) -> bool:
+        """Tell whether the broker made this handle, in constant time."""
+        return self.text == BackendHandle.mint(self.session_id, session_key).text
 
 
 def secret_name(prefix: str, session_id: str) -> str:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 
 from oauth_broker.clock import Backoff, Clock
 from oauth_broker.config.clients import Client
-from oauth_broker.errors import InvalidGrant, NotRefreshable, ServiceUnavailable
+from oauth_broker.errors import InsufficientScope, InvalidGrant, NotRefreshable, ServiceUnavailable
+from oauth_broker.oauth.scope import scope_values
 from oauth_broker.operations.turn import Turns
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
@@ -60,14 +61,18 @@ class Access:
         enough_seconds: int,
         is_proof_of: Callable[[SessionSecret], bool],
         invocation: Invocation,
+        *,
+        scope: str = "",
     ) -> SessionSecret:
         """Return the session's tokens.
 
         If less than ``enough_seconds`` (60 to 300) of the access token is left, and less than half of its life, they
         are renewed first. A caller whose session is renewed beside it gets those tokens, whatever their life.
         ``is_proof_of`` tells whether the session's secret confirms the caller's right. Raises InvalidGrant if the
-        session has ended or ends here, or if the right is not confirmed. If the tokens cannot be renewed, the committed
-        ones are the answer while they live; otherwise raises ServiceUnavailable, and the session is intact.
+        session has ended or ends here, or if the right is not confirmed. Raises InsufficientScope if the tokens have
+        not all of ``scope``; the check comes before the renewal, which would not help. If the tokens cannot be renewed,
+        the committed ones are the answer while they live; otherwise raises ServiceUnavailable, and the session is
+        intact.
         """
         invocation.about_session(session_id, client.client_id)
         time_left = self._turns.time_left(invocation)
@@ -75,15 +80,30 @@ class Access:
         row = self._backoff.until_done(lambda: self._leases.find(session_id), time_left)
         seen = row.committed_fence if row else 0
         renewer = SessionRenewer(client, session_id, seen, enough_seconds, not_before, is_proof_of)
-        answers = _Answers(self, renewer, invocation)
         verdict, row, secret = self._proven(row, renewer, invocation)
+        _refuse_narrower(secret, scope)
         if verdict is Verdict.SERVED:
             return secret
-        if secret.refresh_token is None or not self._turns.settings.lets_refresh(client):
+        renewed = self._renewed(row, secret, renewer, invocation, time_left)
+        # Aries may grant less at a renewal.
+        _refuse_narrower(renewed, scope)
+        return renewed
+
+    def _renewed(
+        self,
+        row: SignIn,
+        secret: SessionSecret,
+        renewer: SessionRenewer,
+        invocation: Invocation,
+        time_left: Callable[[], float],
+    ) -> SessionSecret:
+        """Return renewed tokens, or ``secret``, the committed ones, if no lease can help and they live."""
+        if secret.refresh_token is None or not self._turns.settings.lets_refresh(renewer.client):
             # No lease can help.
             if secret.access_expires_at <= self._clock.now():
                 raise NotRefreshable
             return secret
+        answers = _Answers(self, renewer, invocation)
         try:
             return self._turns.of(renewer, answers, invocation, time_left).after_look(row)
         except (ServiceUnavailable, NotRefreshable) as failure:
@@ -137,6 +157,11 @@ class Access:
         if secret.access_expires_at <= self._clock.now():
             raise ServiceUnavailable("renewed_token_expired")
         return secret
+
+
+def _refuse_narrower(secret: SessionSecret, scope: str) -> None:
+    if not scope_values(scope) <= scope_values(secret.scope):
+        raise InsufficientScope
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,9 @@ class Callback:
     ) -> HttpResponse:
         """Answer a callback if its sign-in is not pending any more, or not this browser's."""
         row = self._wait_for_claim(found, browser, invocation)
+        if row.generation:
+            # The redemption took away what the check needs. Nothing of the row leads anywhere any more.
+            raise pages.finished(f"reloaded_{row.status}")
         checked_app(row, browser, self._settings.registry, invocation)
         match row.status:
             case "failed":

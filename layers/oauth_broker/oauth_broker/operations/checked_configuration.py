@@ -27,7 +27,7 @@ _MOST_REASON_BYTES = 2000
 _REPLY_CONNECT_SECONDS, _REPLY_READ_SECONDS = 3, 10
 
 # The stack makes the table and the key after the check.
-_NOT_MADE_YET = {"TABLE_NAME": "not-made-yet", "KEY_ID": "not-made-yet"}
+_NOT_MADE_YET = dict.fromkeys(("TABLE_NAME", "KEY_ID", "SUBJECT_KEY_ARN"), "not-made-yet")
 
 
 class CheckedConfiguration:

@@ -22,8 +22,9 @@ from oauth_broker.errors import (
     SealNotOpened,
     ServiceUnavailable,
     Throttled,
+    TooManyRequests,
 )
-from oauth_broker.runtime.invocation import Invocation, LambdaContext, Telemetry
+from oauth_broker.runtime.invocation import Bus, Invocation, LambdaContext, Telemetry
 from oauth_broker.web.http import HttpRequest, HttpResponse, json_response
 from oauth_broker.web.pages import page
 
@@ -43,7 +44,8 @@ class Endpoint:
     """A Lambda handler for one route of the HTTP API.
 
     It serves ``method`` and no other. ``cors`` tells whether browsers may call it from the origins in the app registry.
-    The browser legs are navigations, and pages of other origins never read them.
+    The browser legs are navigations, and pages of other origins never read them. ``bus`` gets the news of sessions, if
+    the deployment has a bus.
     """
 
     settings: Settings
@@ -51,11 +53,13 @@ class Endpoint:
     operation: Operation
     method: str
     cors: bool
+    bus: Bus | None = None
 
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer an API Gateway event (payload format 2.0). Never raises."""
         request = HttpRequest.from_event(event)
         invocation = Invocation(context, self.telemetry, request.request_id, request.source)
+        invocation.bus = self.bus
         try:
             response = self._respond(request, invocation)
         except Exception as error:  # noqa: BLE001 - this is the last stop
@@ -66,6 +70,8 @@ class Endpoint:
             invocation.log("internal_error", level="error", reason=reason, status=500)
             invocation.count("InternalErrors")
             response = internal_error(invocation.request_id)
+        # After a failure too: the operation may have ended a session before it.
+        invocation.send_announced()
         return response.with_headers(self._cors_headers(request)).to_event()
 
     def _respond(self, request: HttpRequest, invocation: Invocation) -> HttpResponse:
@@ -102,7 +108,10 @@ class Endpoint:
                 return page(error.title, error.text, invocation.request_id, error.status)
             case ServiceUnavailable():
                 invocation.log("busy", level="warning", reason=error.reason, status=503)
-                return unavailable(error, invocation.request_id)
+                return self.unavailable(error, invocation.request_id)
+            case TooManyRequests():
+                invocation.log("too_many_requests", reason=error.reason, status=429)
+                return too_many_requests(error, invocation.request_id)
             case OAuthError():
                 invocation.count("RequestsRefused", error=error.code)
                 invocation.log("refused", error=error.code, reason=error.reason, status=int(error.status))
@@ -113,6 +122,10 @@ class Endpoint:
                 return not_found(invocation.request_id)
             case _:
                 raise error
+
+    def unavailable(self, error: ServiceUnavailable, request_id: str) -> HttpResponse:
+        """Answer a temporary failure: in the words that no client library takes for a final error."""
+        return unavailable(error, request_id)
 
     def _cors_headers(self, request: HttpRequest) -> dict[str, str]:
         """The Fetch standard's CORS protocol, for the exact origins of the registered apps.
@@ -171,8 +184,18 @@ def oauth_error(error: OAuthError, request_id: str) -> HttpResponse:
 def unavailable(error: ServiceUnavailable, request_id: str) -> HttpResponse:
     """Return 503: the same request succeeds after ``Retry-After`` seconds."""
     sentence = f"Temporarily unavailable, nothing is lost: send the same request again (request_id {request_id})."
-    headers = {"retry-after": str(max(1, ceil(error.retry_after)))}
-    return _passing(HTTPStatus.SERVICE_UNAVAILABLE, sentence, headers)
+    return _passing(HTTPStatus.SERVICE_UNAVAILABLE, sentence, retry_after(error))
+
+
+def too_many_requests(error: TooManyRequests, request_id: str) -> HttpResponse:
+    """Return 429: the same request is served after ``Retry-After`` seconds."""
+    sentence = f"Too many requests of one person, nothing is lost: send it again later (request_id {request_id})."
+    return _passing(HTTPStatus.TOO_MANY_REQUESTS, sentence, retry_after(error))
+
+
+def retry_after(error: ServiceUnavailable | TooManyRequests) -> dict[str, str]:
+    """Return the header with the seconds to wait, at least one."""
+    return {"retry-after": str(max(1, ceil(error.retry_after)))}
 
 
 def method_not_allowed(error: MethodNotAllowed, request_id: str) -> HttpResponse:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from oauth_broker.aries.client import Provider
     from oauth_broker.aries.client_secret import ClientSecret
     from oauth_broker.aries.transport import RequestsTransport
+    from oauth_broker.aries.user import AriesUser
+    from oauth_broker.events.bus import EventBus
     from oauth_broker.operations.access import Access
     from oauth_broker.operations.authorize import Authorize
     from oauth_broker.operations.callback import Callback
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
     from oauth_broker.operations.resolution import Resolution
     from oauth_broker.operations.revoke import Revoke
     from oauth_broker.operations.turn import Turns
+    from oauth_broker.people.callers import Callers
+    from oauth_broker.people.identification import Identification
+    from oauth_broker.people.other_sessions import OtherSessions
+    from oauth_broker.people.person_items import PersonItems
+    from oauth_broker.people.session_limit import SessionLimit
+    from oauth_broker.people.session_list import SessionList
+    from oauth_broker.people.session_rows import SessionRows
+    from oauth_broker.people.subjects import Subjects
     from oauth_broker.runtime.aws import DynamoDbClient, KmsClient, SecretsManagerClient
     from oauth_broker.sessions.control_item import ControlItem
     from oauth_broker.sessions.leases import Leases
@@ -34,6 +44,7 @@ if TYPE_CHECKING:
     from oauth_broker.sessions.seal import Seal
     from oauth_broker.sessions.secret_store import SecretStore
     from oauth_broker.sessions.session_end import SessionEnd
+    from oauth_broker.sessions.sign_out import SignOut
     from oauth_broker.sessions.table import SignIns
     from oauth_broker.sessions.token_store import TokenStore
 
@@ -74,6 +85,16 @@ class Parts:
         from oauth_broker.runtime import aws
 
         return aws.kms()
+
+    @cached_property
+    def bus(self) -> EventBus | None:
+        """The deployment's event bus, or None if it has none. A function without one loads nothing for it."""
+        if not self.settings.event_bus:
+            return None
+        from oauth_broker.events.bus import EventBus
+        from oauth_broker.runtime import aws
+
+        return EventBus(aws.events(), self.settings.event_bus)
 
     @cached_property
     def sign_ins(self) -> SignIns:
@@ -170,6 +191,99 @@ class Parts:
         return Pause(self.control_item, self.clock)
 
     @cached_property
+    def sign_out(self) -> SignOut:
+        """The end of a row in any state."""
+        from oauth_broker.sessions.sign_out import SignOut
+
+        return SignOut(self.sign_ins, self.secret_store, self.clock)
+
+    @cached_property
+    def subjects(self) -> Subjects:
+        """The broker's names for people."""
+        from oauth_broker.people.subjects import Subjects
+
+        return Subjects(self.secretsmanager, self.settings.subject_key_arn, self.settings.aries_user_url)
+
+    @cached_property
+    def person_items(self) -> PersonItems:
+        """The items of people in the table."""
+        from oauth_broker.people.person_items import PersonItems
+
+        return PersonItems(self.dynamodb, self.settings.table_name, self.clock)
+
+    @cached_property
+    def user(self) -> AriesUser:
+        """The question to Aries whose access token it is."""
+        from oauth_broker.aries.user import AriesUser
+
+        return AriesUser(self.settings.aries_user_url, self.settings.aries_user_id_member, self.transport, self.clock)
+
+    @cached_property
+    def identification(self) -> Identification | None:
+        """The way to learn whose session it is, or None if the deployment asks nobody."""
+        if not self.settings.identifies_people:
+            return None
+        from oauth_broker.people.identification import Identification
+
+        return Identification(
+            self.user,
+            self.subjects,
+            self.person_items,
+            self.sign_ins,
+            self.sign_out,
+            self.session_limit,
+            self.clock,
+        )
+
+    @cached_property
+    def session_rows(self) -> SessionRows:
+        """The rows of a person's sessions."""
+        from oauth_broker.people.session_rows import SessionRows
+
+        return SessionRows(self.dynamodb, self.settings.table_name, self.clock, self.random_bytes)
+
+    @cached_property
+    def session_limit(self) -> SessionLimit:
+        """The most sessions of one person with one app."""
+        from oauth_broker.people.session_limit import SessionLimit
+
+        return SessionLimit(
+            self.settings.session_limit, self.person_items, self.session_rows, self.sign_out, self.clock
+        )
+
+    @cached_property
+    def callers(self) -> Callers:
+        """The parties that ask about a person's sessions."""
+        from oauth_broker.people.callers import Callers
+
+        return Callers(
+            self.settings,
+            self.sign_ins,
+            self.not_before,
+            self.ready_token_store,
+            self.resolution.refusal,
+            self.clock,
+        )
+
+    @cached_property
+    def session_list(self) -> SessionList:
+        """The list of a person's sessions."""
+        from oauth_broker.people.session_list import SessionList
+
+        return SessionList(
+            self.settings.registry, self.callers, self.person_items, self.session_rows, self.not_before, self.clock
+        )
+
+    @cached_property
+    def other_sessions(self) -> OtherSessions:
+        """The end of a person's other sessions."""
+        from oauth_broker.people.other_sessions import OtherSessions
+
+        return OtherSessions(
+            self.settings.registry, self.callers, self.person_items, self.sign_out, self.revoke, self.clock
+        )
+
+    @cached_property
     def authorize(self) -> Authorize:
         """The authorization endpoint."""
         from oauth_broker.operations.authorize import Authorize
@@ -205,6 +319,7 @@ class Parts:
             self.session_end,
             self.clock,
             self.random_bytes,
+            self.identification,
         )
 
     @cached_property
@@ -250,6 +365,7 @@ class Parts:
             self.resolution,
             self.clock,
             self.random_bytes,
+            self.identification,
         )
 
     @cached_property

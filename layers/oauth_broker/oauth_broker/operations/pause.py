@@ -5,35 +5,56 @@ A Lambda process serves one request at a time, so its own memory bounds nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from oauth_broker.aries.client import ARIES_CALL_SECONDS
 from oauth_broker.clock import Clock
 from oauth_broker.errors import Paused
 from oauth_broker.sessions.control_item import CACHE_SECONDS, ControlItem
 
-_UNTIL = "aries_paused_until"
-_REFUSED = "aries_refused_"
 # A refused session takes one of sixteen places, always the same one, so that the item stays small.
 _PLACE_DIGITS = 1
-# Aries may refuse fewer sessions for reasons of their own, and those must hold up no other.
-_REFUSED_SESSIONS = 5
 # The longest time of a call, so that one worker at a time finds out whether Aries is well again.
 _PAUSE_SECONDS = ARIES_CALL_SECONDS
 # The clocks of two processes may differ by this much.
 _CLOCKS_DIFFER_SECONDS = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """The callers that share a pause.
+
+    ``refused_sessions`` is the number of refused sessions that begins it. Aries may refuse fewer for reasons of their
+    own, and those must hold up no other. ``until`` and ``refused`` are names in the control item.
+    """
+
+    until: str
+    refused: str
+    refused_sessions: int
+
+
+APPS = Callers("aries_paused_until", "aries_refused_", 5)
+# Backends make way earlier: a person waits for an app.
+BACKENDS = Callers("backends_paused_until", "backends_refused_", 2)
+
+
 class Pause:
-    """A circuit breaker for refreshes. Every method raises ServiceUnavailable if DynamoDB fails.
+    """A circuit breaker for renewals. Every method raises ServiceUnavailable if DynamoDB fails.
 
     A refusal stays noted until the next success of any session. The pause begins five seconds after the refusal of the
     fifth session, unless a session succeeds before. In five seconds every process learns of the refusals, so a success
     would have removed them. In the pause, one worker asks Aries every ten seconds, and the others wait. A success ends
     the pause for all. The pause of a single session is in its row, and may be longer.
+
+    Some callers have a pause of their own, which begins after fewer refused sessions. They keep the pause ``wider``,
+    which is for all, as well.
     """
 
-    def __init__(self, item: ControlItem, clock: Clock) -> None:
+    def __init__(self, item: ControlItem, clock: Clock, callers: Callers = APPS, wider: Pause | None = None) -> None:
         self._item = item
         self._clock = clock
+        self._callers = callers
+        self._wider = wider
 
     def left(self) -> float:
         """Return the seconds left of the pause as far as the process knows, or 0.
@@ -41,8 +62,9 @@ class Pause:
         A time further ahead than any pause (of a wrong clock, say) holds up no session.
         """
         numbers, now = self._item.numbers(), self._clock.now()
-        left = numbers.get(_UNTIL, 0) - now
-        return left if now >= _begins_at(numbers) and 0 < left <= _PAUSE_SECONDS + _CLOCKS_DIFFER_SECONDS else 0
+        left = numbers.get(self._callers.until, 0) - now
+        is_on = now >= self._begins_at(numbers) and 0 < left <= _PAUSE_SECONDS + _CLOCKS_DIFFER_SECONDS
+        return max(left if is_on else 0, self._wider.left() if self._wider else 0)
 
     def admit(self, *, was_refused: bool) -> None:
         """Raise Paused unless Aries may be asked now. An admission in a pause prolongs the pause for the others.
@@ -52,36 +74,41 @@ class Pause:
         """
         if left := self.left():
             raise paused(left)
+        if self._wider:
+            self._wider.admit(was_refused=was_refused)
         numbers, now = self._item.numbers(), self._clock.now()
-        begins_at, seen = _begins_at(numbers), numbers.get(_UNTIL, 0)
+        begins_at, seen = self._begins_at(numbers), numbers.get(self._callers.until, 0)
         if now < begins_at:
             return
         # The wait counts from the beginning of the pause or, after an admission in it, from the end of its time.
         waited = now - max(begins_at, seen if seen <= now else 0)
         if was_refused and waited < _PAUSE_SECONDS:
             raise paused(_PAUSE_SECONDS - waited)
-        is_first = self._item.swap(_UNTIL, seen, now + _PAUSE_SECONDS)
+        is_first = self._item.swap(self._callers.until, seen, now + _PAUSE_SECONDS)
         # If another worker was first, it has prolonged the pause, or has found Aries well and ended the pause.
         if not is_first and (left := self.left()):
             raise paused(left)
 
     def refused(self, reference: str) -> None:
         """Note that Aries refused to serve a session. Log lines call it ``reference``."""
-        place = _REFUSED + reference[:_PLACE_DIGITS]
+        place = self._callers.refused + reference[:_PLACE_DIGITS]
         if place not in self._item.known():
             self._item.swap(place, 0, self._clock.now())
 
     def served(self) -> None:
         """Note that Aries served a session. The call costs nothing while the process knows of no refusal."""
-        names = [name for name in self._item.known() if name.startswith(_REFUSED) or name == _UNTIL]
+        callers = self._callers
+        names = [name for name in self._item.known() if name.startswith(callers.refused) or name == callers.until]
         if names:
             self._item.remove(*names)
+        if self._wider:
+            self._wider.served()
 
-
-def _begins_at(numbers: dict[str, float]) -> float:
-    """Return the beginning of the pause: five seconds after the refusal of the fifth session, or never."""
-    refused = sorted(at for name, at in numbers.items() if name.startswith(_REFUSED))
-    return refused[_REFUSED_SESSIONS - 1] + CACHE_SECONDS if len(refused) >= _REFUSED_SESSIONS else float("inf")
+    def _begins_at(self, numbers: dict[str, float]) -> float:
+        """Return the beginning of the pause: five seconds after the refusal of the last session needed, or never."""
+        refused = sorted(at for name, at in numbers.items() if name.startswith(self._callers.refused))
+        needed = self._callers.refused_sessions
+        return refused[needed - 1] + CACHE_SECONDS if len(refused) >= needed else float("inf")
 
 
 def paused(seconds: float) -> Paused:

@@ -12,9 +12,10 @@ from oauth_broker.config.settings import Settings
 from oauth_broker.errors import InvalidGrant
 from oauth_broker.oauth.pkce import challenge_of, verifies
 from oauth_broker.oauth.requests import AuthorizationCodeGrant
-from oauth_broker.oauth.tokens import RefreshToken, app_digest, session_id_of_code
-from oauth_broker.operations.token_response import TokenResponse
-from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.oauth.tokens import RefreshToken, app_digest, session_id_of_code, subject_of
+from oauth_broker.operations.token_response import TokenResponse, backend_handle
+from oauth_broker.people.identification import Identification
+from oauth_broker.runtime.invocation import Event, Invocation
 from oauth_broker.secret import base64url, digest
 from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.not_before import NotBefore
@@ -40,6 +41,7 @@ class Redeem:
         session_end: SessionEnd,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
+        identification: Identification | None,
     ) -> None:
         self._settings = settings
         self._sign_ins = sign_ins
@@ -48,6 +50,7 @@ class Redeem:
         self._session_end = session_end
         self._clock = clock
         self._random_bytes = random_bytes
+        self._identification = identification
 
     def __call__(self, grant: AuthorizationCodeGrant, invocation: Invocation) -> TokenResponse:
         """Redeem the code and start the session.
@@ -77,10 +80,18 @@ class Redeem:
             raise InvalidGrant("altered_row")
         token = RefreshToken.mint(row.session_id, 1, secret.session_key)
         refreshable = self._settings.lets_refresh(grant.client) and secret.refresh_token is not None
+        known = self._identification and self._identification.before_redemption(row, secret, invocation)
+        if known:
+            row = replace(row, subject=known.signed)
         session = self._activate(row, token, secret, grant.client, refreshable=refreshable)
         invocation.count("SignInsSucceeded")
         invocation.log("sign_in_succeeded")
-        return TokenResponse(secret, token.text if refreshable else None, session.ends_by(grant.client.idle_seconds))
+        if self._identification and known:
+            self._identification.after_redemption(session, known, grant.client, invocation)
+        invocation.announce(_started(session, grant.client))
+        ends_by = session.ends_by(grant.client.idle_seconds)
+        handle = backend_handle(row.session_id, secret, grant.client)
+        return TokenResponse(secret, token.text if refreshable else None, ends_by, handle)
 
     def _proven(self, grant: AuthorizationCodeGrant, invocation: Invocation) -> SignIn:
         """Return the row of the code, after the caller has proved by the verifier that it started the sign-in."""
@@ -120,3 +131,16 @@ class Redeem:
             # once, it keeps the session of the other request. A code that was redeemed before has ended it above.
             raise InvalidGrant("code_expired_or_redeemed") from failure
         return row
+
+
+def _started(session: SignIn, client: Client) -> Event:
+    return Event(
+        "session.started",
+        int(session.rotated_at),
+        session.session_id,
+        session.client_id,
+        began_at=session.created_at,
+        ends_at=session.ends_at,
+        idle_days=client.idle_days or None,
+        subject=subject_of(session.subject),
+    )

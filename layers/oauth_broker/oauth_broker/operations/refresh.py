@@ -36,6 +36,7 @@ from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from oauth_broker.operations.resolution import Resolution
 from oauth_broker.operations.token_response import TokenResponse
 from oauth_broker.operations.turn import Turns
+from oauth_broker.people.identification import Identification
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.leases import Leases
 from oauth_broker.sessions.not_before import NotBefore
@@ -57,6 +58,7 @@ class Refresh:
         resolution: Resolution,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
+        identification: Identification | None,
     ) -> None:
         self._settings = settings
         self._leases = leases
@@ -66,6 +68,7 @@ class Refresh:
         self._clock = clock
         self._backoff = Backoff(clock, random_bytes)
         self._limits = RateLimits(settings.source_limit, MINUTE, clock)
+        self._identification = identification
 
     def __call__(self, grant: RefreshTokenGrant, invocation: Invocation) -> TokenResponse:
         """Refresh the session of ``grant.token``, or repeat the answer of the last refresh.
@@ -94,7 +97,7 @@ class Refresh:
         time_left = self._turns.time_left(invocation)
         not_before = self._backoff.until_done(lambda: self._not_before.of(grant.client.client_id), time_left)
         renewer = AppRenewer(grant, Terms(replay_after, self._settings.late_retry, not_before))
-        answers = _Answers(self._resolution, grant, invocation)
+        answers = _Answers(self._resolution, self._identification, grant, invocation)
         turn = self._turns.of(renewer, answers, invocation, time_left)
         if self._turns.pause.left() > 0 or self._limits.is_exceeded(grant.client.client_id, invocation.source):
             # Above the limit somebody tries tokens: a read comes first, so that a bad token writes nothing. A good
@@ -108,6 +111,7 @@ class _Answers:
     """The answers to one refresh."""
 
     resolution: Resolution
+    identification: Identification | None
     grant: RefreshTokenGrant
     invocation: Invocation
 
@@ -115,6 +119,8 @@ class _Answers:
         """Answer with the next refresh token (step 7)."""
         self.invocation.count("RefreshesSucceeded")
         self.invocation.log("refresh_succeeded")
+        if self.identification:
+            self.identification.after_refresh(row, secret, self.invocation)
         return TokenResponse.of(row, secret, self.grant.client)
 
     def resolved(self, verdict: Verdict, row: SignIn) -> TokenResponse:

@@ -28,18 +28,22 @@ class Resolution:
         self, verdict: Verdict, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation
     ) -> TokenResponse:
         """Repeat the answer of the last refresh, or raise like Refresh."""
+        if verdict is Verdict.REPLAY:
+            return self._replay(row, grant, invocation)
+        raise self.refusal(verdict, row, grant, invocation)
+
+    def refusal(self, verdict: Verdict, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> BrokerError:
+        """Return the failure of a verdict that refuses the token. Ends the session if two parties hold it."""
         refusal = self._session_end.refusal(verdict, row, invocation)
         if refusal:
-            raise refusal
+            return refusal
         match verdict:
-            case Verdict.REPLAY:
-                return self._replay(row, grant, invocation)
             case Verdict.WIDER:
-                raise InvalidScope("The scope must be no wider than the one that was granted.")
+                return InvalidScope("The scope must be no wider than the one that was granted.")
             case Verdict.SUPERSEDED:
-                raise self._session_end.end_reused(row, "token_reused", invocation)
+                return self._session_end.end_reused(row, "token_reused", invocation)
             case _:
-                raise self._judge_unknown_token(row, grant, invocation)
+                return self._judge_unknown_token(row, grant, invocation)
 
     def _judge_unknown_token(self, row: SignIn, grant: RefreshTokenGrant, invocation: Invocation) -> BrokerError:
         """Tell a superseded token from a forged one, which proves nothing.

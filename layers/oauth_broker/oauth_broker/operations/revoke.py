@@ -8,17 +8,18 @@ from oauth_broker.clock import Clock
 from oauth_broker.config.settings import Settings
 from oauth_broker.errors import InvalidGrant
 from oauth_broker.oauth.requests import RevocationRequest
-from oauth_broker.oauth.tokens import RefreshToken
+from oauth_broker.oauth.tokens import RefreshToken, subject_of
 from oauth_broker.operations.rate_limits import MINUTE, RateLimits
-from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.runtime.invocation import Event, Invocation
 from oauth_broker.sessions.conditional_update import ConditionFailed
-from oauth_broker.sessions.row import SignIn, Value
+from oauth_broker.sessions.row import SignIn, Value, entry
 from oauth_broker.sessions.secret_store import SecretStore
 from oauth_broker.sessions.session_end import ENDED_STATES, delete_secret
-from oauth_broker.sessions.table import SignIns
+from oauth_broker.sessions.table import EndedSession, SignIns
 from oauth_broker.sessions.token_store import TokenStore
 
 _CLIENT = "client_id = :client_id"
+_REASON = "signed_out"
 
 
 class Revoke:
@@ -47,11 +48,10 @@ class Revoke:
         try:
             if self._limits.is_exceeded(client_id, invocation.source):
                 self._refuse_unknown(token)
-            has_secret = self._end(
-                token, f"{_CLIENT} AND (handle_hash = :hash OR previous_hash = :hash)", client_id, hash=token.hash
-            )
+            known = f"{_CLIENT} AND (handle_hash = :hash OR previous_hash = :hash)"
+            has_secret = self._end(token, known, client_id, invocation, hash=token.hash).has_secret
         except ConditionFailed as failure:
-            if not self._end_as_found(failure.found, token, client_id):
+            if not self._end_as_found(failure.found, token, client_id, invocation):
                 self._limits.count(client_id, invocation.source)
                 return
             has_secret = failure.found is not None and not failure.found.token_store
@@ -66,14 +66,25 @@ class Revoke:
         if row is None or not (token.has_hash(row.handle_hash) or token.has_hash(row.previous_hash)):
             raise ConditionFailed(row)
 
-    def _end(self, token: RefreshToken, condition: str, client_id: str, **values: Value) -> bool:
-        """End the session. Return whether it has a secret."""
+    def _end(
+        self, token: RefreshToken, condition: str, client_id: str, invocation: Invocation, **values: Value
+    ) -> EndedSession:
+        """End the session, and announce its end."""
         now = self._clock.now()
-        return self._sign_ins.end(
-            token.session_id, "revoked", "signed_out", now, condition=condition, client_id=client_id, **values
-        )
+        try:
+            ended = self._sign_ins.end(
+                token.session_id, "revoked", _REASON, now, condition=condition, client_id=client_id, **values
+            )
+        except ConditionFailed as failure:
+            # The SDK repeats a write if its answer was lost. The repetition finds what the first write did.
+            found, own = failure.found, entry(now, "revoked", _REASON)
+            if found is not None and found.client_id == client_id and found.timeline[-1:] == (own,):
+                invocation.announce(Event.ended(token.session_id, client_id, now, _REASON, subject_of(found.subject)))
+            raise
+        invocation.announce(Event.ended(token.session_id, client_id, now, _REASON, subject_of(ended.subject)))
+        return ended
 
-    def _end_as_found(self, row: SignIn | None, token: RefreshToken, client_id: str) -> bool:
+    def _end_as_found(self, row: SignIn | None, token: RefreshToken, client_id: str, invocation: Invocation) -> bool:
         """End the session if the token is one of its older ones. Tell whether the session has ended, now or before."""
         if row is None or row.client_id != client_id:
             return False
@@ -89,5 +100,5 @@ class Revoke:
             return True  # The session ended a moment ago.
         # The write fails if the session ended a moment ago. A secret of it is deleted all the same.
         with suppress(ConditionFailed):
-            self._end(token, _CLIENT, client_id)
+            self._end(token, _CLIENT, client_id, invocation)
         return True

@@ -9,7 +9,18 @@ from typing import Any
 from oauth_broker.clock import Clock
 from oauth_broker.errors import ConfigurationError
 from oauth_broker.operator.checks import settings_refused
-from oauth_broker.operator.commands import CheckConfiguration, Command, Redrive, RevokeAll, RevokeSession, ShowSession
+from oauth_broker.operator.commands import (
+    CheckConfiguration,
+    Command,
+    CountSessions,
+    ForgetPerson,
+    Redrive,
+    RevokeAll,
+    RevokePerson,
+    RevokeSession,
+    ShowPerson,
+    ShowSession,
+)
 from oauth_broker.operator.errors import NotConfigured
 from oauth_broker.operator.parts import OperatorParts
 from oauth_broker.runtime.invocation import Invocation
@@ -23,19 +34,38 @@ class OperatorActions:
 
     def __init__(self, parts: OperatorParts) -> None:
         self._sessions = parts.session_actions
+        self._person = parts.person_actions
         self._mass_sign_out = parts.mass_sign_out
+        self._live_count = parts.live_count
         self._dead_letters = parts.dead_letters
         self._checks = parts.checks
+        self._bus = parts.bus
 
     def __call__(self, command: Command, invocation: Invocation) -> dict[str, Any]:
         """See Actions."""
+        invocation.bus = self._bus
+        try:
+            return self._act(command, invocation)
+        finally:
+            # After a failure too: the action may have ended a session before it.
+            invocation.send_announced()
+
+    def _act(self, command: Command, invocation: Invocation) -> dict[str, Any]:
         match command:
             case ShowSession():
                 return self._sessions.show(command.reference)
             case RevokeSession():
                 return self._sessions.revoke(command.reference, invocation)
+            case ShowPerson():
+                return self._person.show(command.user, invocation)
+            case RevokePerson():
+                return self._person.revoke(command.user, invocation)
+            case ForgetPerson():
+                return self._person.forget(command.user, invocation)
             case RevokeAll():
                 return self._mass_sign_out(command, invocation)
+            case CountSessions():
+                return self._live_count(command, invocation)
             case Redrive():
                 return self._redrive(command, invocation)
             case _:

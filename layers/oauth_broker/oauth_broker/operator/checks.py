@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oauth_broker.aries.client import ARIES_CALL_SECONDS, Provider, ProviderFailure
 from oauth_broker.aries.client_secret import ClientSecret
@@ -19,9 +19,13 @@ from oauth_broker.errors import BrokerError, ConfigurationError
 from oauth_broker.operator.account_limits import KMS_QUOTA, AccountLimits
 from oauth_broker.operator.dead_letters import DeadLetters
 from oauth_broker.operator.search import SessionSearch
+from oauth_broker.people.subjects import Subjects
 from oauth_broker.runtime.invocation import Invocation, Level
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.not_before import EVERYONE, NotBefore
+
+if TYPE_CHECKING:
+    from oauth_broker.events.bus import EventBus
 
 # A refresh token that Aries never issued. As a verifier, it has the right form.
 _MADE_UP = Secret("made-up-by-the-configuration-check-of-the-broker")
@@ -35,6 +39,8 @@ _LEAST_CONCURRENCY = 100
 _LEAST_KMS_REQUESTS = 1600
 # Aries refuses a request without parameters, but with neither status.
 _NOTHING_THERE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+
+_NOBODY_ASKED = "AriesUserUrl is empty: the deployment asks nobody whose session it is"
 
 _MEANINGS = {
     Outcome.DEAD: "Aries answers, and accepts the client id and secret",
@@ -55,6 +61,15 @@ class Check:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Makers of parts that have read no secret yet, because a check must see the stored one."""
+
+    client_secret: Callable[[], ClientSecret]
+    provider: Callable[[], Provider]
+    subjects: Callable[[], Subjects]
+
+
 class _Wrong(BrokerError):
     """A check found a fault."""
 
@@ -67,20 +82,19 @@ class ConfigurationChecks:
         settings: Settings,
         not_before: NotBefore,
         search: SessionSearch,
-        client_secret: Callable[[], ClientSecret],
-        provider: Callable[[], Provider],
-        limits: AccountLimits,
+        unread: Unread,
         dead_letters: DeadLetters | None,
         transport: RequestsTransport,
+        bus: EventBus | None,
     ) -> None:
         self._settings = settings
         self._not_before = not_before
         self._search = search
-        self._uncached_client_secret = client_secret
-        self._uncached_provider = provider
-        self._limits = limits
+        self._unread = unread
+        self._limits = AccountLimits()
         self._dead_letters = dead_letters
         self._transport = transport
+        self._bus = bus
 
     def __call__(self) -> dict[str, Any]:
         """Return the result of every check, and ``ok``: true if all are."""
@@ -93,9 +107,12 @@ class ConfigurationChecks:
             "dead_letters": self._letters,
             "concurrency": self._concurrency,
             "kms": self._kms,
+            "event_bus": self._event_bus,
             "client_secret": self._client_secret,
             "aries_authorize": self._authorize_url,
             "aries_token": self._token_url,
+            "subject_key": self._subject_key,
+            "aries_user": self._user_url,
         }
         return _report([_checked(name, look) for name, look in looks.items()])
 
@@ -151,10 +168,15 @@ class ConfigurationChecks:
             )
         return found
 
+    def _event_bus(self) -> str:
+        if self._bus is None:
+            return "no event bus is configured, and no other program hears of sessions"
+        return f"{self._bus.look_up()} exists"
+
     def _client_secret(self) -> str:
         if not self._settings.can_refresh:
             return "no client secret is configured, and no app gets a refresh token"
-        self._uncached_client_secret().reread()
+        self._unread.client_secret().reread()
         return "can be read; running functions read a new one within five minutes"
 
     def _authorize_url(self) -> str:
@@ -170,7 +192,7 @@ class ConfigurationChecks:
         """Send Aries a made-up token or code, in its dialect. If it refuses that alone, it accepts the client."""
         quiet = _Quiet()
         invocation = Invocation(quiet, quiet)
-        provider = self._uncached_provider()
+        provider = self._unread.provider()
         try:
             if self._settings.can_refresh:
                 provider.refresh(_MADE_UP, self._redirect_uri(), invocation)
@@ -182,6 +204,26 @@ class ConfigurationChecks:
                 return detail
             raise _Wrong(detail) from failure
         raise _Wrong("Aries granted tokens for a made-up token or code: check the parameter AriesTokenUrl")
+
+    def _subject_key(self) -> str:
+        if not self._settings.identifies_people:
+            return _NOBODY_ASKED
+        self._unread.subjects().reread()
+        return "can be read: a person's sessions can be found by the person's id at Aries"
+
+    def _user_url(self) -> str:
+        """Ask without an access token. Aries must refuse that."""
+        if not self._settings.identifies_people:
+            return _NOBODY_ASKED
+        status = self._transport.status_of(self._settings.aries_user_url, ARIES_CALL_SECONDS)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise _Wrong(f"Aries fails (HTTP status {status}): repeat the check in a minute")
+        if status != HTTPStatus.UNAUTHORIZED:
+            raise _Wrong(
+                f"ARIES_USER_URL answers a request without an access token with HTTP status {status}, and not with "
+                "401: check the address"
+            )
+        return "answers, and refuses a request without an access token (HTTP status 401)"
 
 
 def settings_refused(error: ConfigurationError) -> dict[str, Any]:

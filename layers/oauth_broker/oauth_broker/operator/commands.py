@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from oauth_broker.aries.user import user_id_of
 from oauth_broker.operator.errors import InvalidCommand
+from oauth_broker.secret import Secret
 
 _OPERATOR = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _REFERENCE = re.compile(r"[0-9a-f]{16}")
@@ -49,6 +51,33 @@ class RevokeSession(Command):
     reference: str
 
 
+@dataclass(frozen=True, slots=True)
+class ShowPerson(Command):
+    """Show all sessions of a person.
+
+    ``user`` is the person's id at Aries. It is masked like a secret, because it belongs in no log line and no answer.
+    """
+
+    action: ClassVar[str] = "sessions"
+    user: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class RevokePerson(Command):
+    """End all sessions of a person."""
+
+    action: ClassVar[str] = "revoke"
+    user: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetPerson(Command):
+    """End all sessions of a person, and delete the person's item."""
+
+    action: ClassVar[str] = "forget"
+    user: Secret
+
+
 Step = Literal["start", "continue", "status"]
 
 
@@ -64,6 +93,14 @@ class RevokeAll(Command):
     client_id: str | None
     step: Step
     removed_app: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CountSessions(Command):
+    """Count the live sessions of every app. ``step`` says whether to begin, to continue, or only to report."""
+
+    action: ClassVar[str] = "count"
+    step: Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +154,12 @@ class _Members:
             raise _wrong(name, what)
         return value
 
+    def user(self) -> Secret:
+        text = user_id_of(self._get("user"))
+        if text is None:
+            raise _wrong("user", "the id of a user at Aries: a text of 1 to 256 bytes, or a whole number")
+        return Secret(text)
+
     def flag(self, name: str) -> bool:
         value = self._get(name, default=False)
         if not isinstance(value, bool):
@@ -152,6 +195,32 @@ def _reference(members: _Members) -> str:
     return members.text("session", _REFERENCE, 'the 16 hexadecimal digits in the member "session" of log lines')
 
 
+def _revoke(members: _Members, operator: str, seconds: int) -> RevokeSession | RevokePerson:
+    if "user" not in members:
+        return RevokeSession(operator, seconds, _reference(members))
+    if "session" in members:
+        raise InvalidCommand(
+            'Give either "session", to end one session, or "user", to end all sessions of a person.', "wrong_scope"
+        )
+    return RevokePerson(operator, seconds, members.user())
+
+
+def _step(members: _Members, seconds: int) -> Step:
+    goes_on, is_status = members.flag("continue"), members.flag("status")
+    if goes_on and is_status:
+        raise InvalidCommand('Give either "continue" or "status", not both.', "wrong_step")
+    step: Step = "continue" if goes_on else "status" if is_status else "start"
+    if step == "start" and seconds > _SECONDS:
+        # SAM CLI would repeat a longer command. A mass sign-out would sign out again the users who have just come back,
+        # and a count would begin anew.
+        raise InvalidCommand(f'More than {_SECONDS} "seconds" need "continue": true.', "wrong_seconds")
+    return step
+
+
+def _count(members: _Members, operator: str, seconds: int) -> CountSessions:
+    return CountSessions(operator, seconds, _step(members, seconds))
+
+
 def _revoke_all(members: _Members, operator: str, seconds: int) -> RevokeAll:
     client_id = members.text("client_id", _CLIENT_ID, "a client id") if "client_id" in members else None
     if members.flag("everyone") == (client_id is not None):
@@ -159,14 +228,7 @@ def _revoke_all(members: _Members, operator: str, seconds: int) -> RevokeAll:
             'Give either "client_id", to end the sessions of one app, or "everyone": true.', "wrong_scope"
         )
     removed_app = client_id is not None and members.flag("removed_app")
-    goes_on, is_status = members.flag("continue"), members.flag("status")
-    if goes_on and is_status:
-        raise InvalidCommand('Give either "continue" or "status", not both.', "wrong_step")
-    step: Step = "continue" if goes_on else "status" if is_status else "start"
-    if step == "start" and seconds > _SECONDS:
-        # SAM CLI would repeat a longer command, and so sign out again the users who have just come back.
-        raise InvalidCommand(f'More than {_SECONDS} "seconds" need "continue": true.', "wrong_seconds")
-    return RevokeAll(operator, seconds, client_id, step, removed_app)
+    return RevokeAll(operator, seconds, client_id, _step(members, seconds), removed_app)
 
 
 def _redrive(members: _Members, operator: str, seconds: int) -> Redrive:
@@ -175,8 +237,11 @@ def _redrive(members: _Members, operator: str, seconds: int) -> Redrive:
 
 _ACTIONS: Mapping[str, _Parser] = {
     ShowSession.action: lambda members, operator, seconds: ShowSession(operator, seconds, _reference(members)),
-    RevokeSession.action: lambda members, operator, seconds: RevokeSession(operator, seconds, _reference(members)),
+    ShowPerson.action: lambda members, operator, seconds: ShowPerson(operator, seconds, members.user()),
+    RevokeSession.action: _revoke,
     RevokeAll.action: _revoke_all,
+    ForgetPerson.action: lambda members, operator, seconds: ForgetPerson(operator, seconds, members.user()),
+    CountSessions.action: _count,
     CheckConfiguration.action: lambda _, operator, seconds: CheckConfiguration(operator, seconds),
     Redrive.action: _redrive,
 }

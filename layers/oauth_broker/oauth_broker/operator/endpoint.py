@@ -8,7 +8,14 @@ from typing import Any
 
 from oauth_broker.errors import ServiceUnavailable, Throttled
 from oauth_broker.operator.actions import Actions
-from oauth_broker.operator.commands import Command, RevokeAll, RevokeSession, ShowSession, parse_command
+from oauth_broker.operator.commands import (
+    Command,
+    CountSessions,
+    RevokeAll,
+    RevokeSession,
+    ShowSession,
+    parse_command,
+)
 from oauth_broker.operator.errors import OperatorError, TemporaryFailure
 from oauth_broker.runtime.invocation import Invocation, LambdaContext, OperatorAction, Telemetry
 
@@ -16,6 +23,8 @@ Answer = dict[str, Any]
 
 # The audit line of an event that is no command.
 _INVALID = OperatorAction("invalid")
+# The members of answers that are the number of an audit line. No line names a person.
+_COUNTS = ("ended", "redriven", "live")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +109,14 @@ class _Audit:
         self.invocation = Invocation(_Limited(self._context, command.seconds), self._telemetry)
         self._action = _described(command)
         self.invocation.count("OperatorActions", action=command.action)
-        reason = f"asked:{command.step}" if isinstance(command, RevokeAll) else "asked"
+        reason = f"asked:{command.step}" if isinstance(command, RevokeAll | CountSessions) else "asked"
         self.invocation.audit(self._action, reason=reason)
 
     def done(self, answer: Answer) -> None:
         """Write the line with the result."""
         action = replace(self._action, client_id=answer.get("client_id", self._action.client_id))
-        self.invocation.audit(action, reason=_outcome(answer), count=answer.get("ended", answer.get("redriven")))
+        count = next((answer[name] for name in _COUNTS if name in answer), None)
+        self.invocation.audit(action, reason=_outcome(answer), count=count)
 
     def failed(self, code: str, reason: str) -> None:
         """Write the line of a failure."""

@@ -12,16 +12,16 @@ from typing import Any
 from oauth_broker.clock import Clock
 from oauth_broker.config.clients import Registry
 from oauth_broker.errors import ServiceUnavailable
-from oauth_broker.operator.admin_sign_out import RESERVED_SECONDS
 from oauth_broker.operator.commands import RevokeAll
 from oauth_broker.operator.errors import InvalidCommand, NothingFound, TemporaryFailure
 from oauth_broker.operator.sweep import Sweeper
 from oauth_broker.operator.sweep_progress import Progress, Sweeps
 from oauth_broker.operator.utc import utc
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
-from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.runtime.invocation import Event, Invocation
 from oauth_broker.sessions.control_item import CACHE_SECONDS
 from oauth_broker.sessions.not_before import EVERYONE, NotBefore, target_of
+from oauth_broker.sessions.sign_out import RESERVED_SECONDS
 
 # A not-before time is known everywhere after this many seconds: the write, the caches of processes that have just read
 # another one, and 4 seconds for clocks that differ. Every row that began before it is then in the table, too.
@@ -102,8 +102,19 @@ class MassSignOut:
             lambda: self._sweeps.begin(target, not_before, self._clock.now()), invocation
         )
         self._wait_for_effect(progress.not_before, invocation)
+        self._announce(progress, client_id, invocation)
         # If the time left is too short for this wait, it is too short for a row, and the sweep does nothing.
         return self._report(*self._sweeper.sweep(progress, client_id, invocation))
+
+    def _announce(self, progress: Progress, client_id: str | None, invocation: Invocation) -> None:
+        """Announce the mass sign-out, once it is in effect. A receiver that asks earlier may find a session alive.
+
+        A process may die between its first write and this, so an invocation that finds no saved page says it again.
+        """
+        if progress.is_just_begun and self._is_in_effect(progress.not_before):
+            invocation.announce(Event.revoked_all(client_id, progress.not_before))
+            # The sweep may take the rest of the invocation.
+            invocation.send_announced()
 
     def _wait_for_effect(self, not_before: int, invocation: Invocation) -> None:
         pause = min(not_before + IN_EFFECT_SECONDS - self._clock.now(), invocation.remaining() - RESERVED_SECONDS)

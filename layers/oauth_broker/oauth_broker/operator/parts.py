@@ -12,15 +12,18 @@ from oauth_broker.aries.client_secret import ClientSecret
 from oauth_broker.clock import Clock
 from oauth_broker.config.settings import Settings
 from oauth_broker.operations.parts import Parts
-from oauth_broker.operator.account_limits import AccountLimits
-from oauth_broker.operator.admin_sign_out import AdminSignOut
-from oauth_broker.operator.checks import ConfigurationChecks
+from oauth_broker.operator.checks import ConfigurationChecks, Unread
+from oauth_broker.operator.count import LiveCount
+from oauth_broker.operator.count_progress import Counts
 from oauth_broker.operator.dead_letters import DeadLetters
 from oauth_broker.operator.mass_sign_out import MassSignOut
+from oauth_broker.operator.person import PersonActions
+from oauth_broker.operator.reports import SessionReports
 from oauth_broker.operator.search import SessionSearch
 from oauth_broker.operator.sessions import SessionActions
 from oauth_broker.operator.sweep import Sweeper
 from oauth_broker.operator.sweep_progress import Sweeps
+from oauth_broker.people.subjects import Subjects
 from oauth_broker.runtime import aws
 
 
@@ -50,16 +53,34 @@ class OperatorParts(Parts):
         return SessionSearch(self.dynamodb, self.settings.table_name)
 
     @cached_property
-    def sign_out(self) -> AdminSignOut:
-        """The end of a row in any state."""
-        return AdminSignOut(self.sign_ins, self.secret_store, self.clock)
-
-    @cached_property
     def session_actions(self) -> SessionActions:
         """The actions on one session."""
-        return SessionActions(
-            self.search, self.sign_ins, self.not_before, self.sign_out, self.settings.registry, self.clock
+        return SessionActions(self.search, self.sign_ins, self.not_before, self.sign_out, self.reports, self.clock)
+
+    @cached_property
+    def reports(self) -> SessionReports:
+        """The reports of sessions."""
+        return SessionReports(self.settings.registry, self.clock)
+
+    @cached_property
+    def person_actions(self) -> PersonActions:
+        """The actions on all sessions of a person."""
+        return PersonActions(
+            self.subjects if self.settings.identifies_people else None,
+            self.person_items,
+            self.sign_ins,
+            self.not_before,
+            self.sign_out,
+            self.reports,
+            self.settings.registry,
+            self.clock,
         )
+
+    @cached_property
+    def live_count(self) -> LiveCount:
+        """The count of live sessions."""
+        counts = Counts(self.dynamodb, self.settings.table_name)
+        return LiveCount(self.search, self.not_before, self.reports, counts, self.clock, self.random_bytes)
 
     @cached_property
     def sweeps(self) -> Sweeps:
@@ -91,6 +112,10 @@ class OperatorParts(Parts):
         """Make a client of Aries that reads the client secret anew."""
         return Provider(self.settings, self.transport, self.uncached_client_secret(), self.clock)
 
+    def uncached_subjects(self) -> Subjects:
+        """Make a maker of subjects that reads its key anew."""
+        return Subjects(self.secretsmanager, self.settings.subject_key_arn, self.settings.aries_user_url)
+
     @cached_property
     def checks(self) -> ConfigurationChecks:
         """The configuration check."""
@@ -98,9 +123,8 @@ class OperatorParts(Parts):
             self.settings,
             self.not_before,
             self.search,
-            self.uncached_client_secret,
-            self.uncached_provider,
-            AccountLimits(),
+            Unread(self.uncached_client_secret, self.uncached_provider, self.uncached_subjects),
             self.dead_letters,
             self.transport,
+            self.bus,
         )

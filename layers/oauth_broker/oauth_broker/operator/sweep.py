@@ -33,12 +33,13 @@ from typing import Any, TypeVar
 
 from oauth_broker.clock import Backoff, Clock
 from oauth_broker.errors import ServiceUnavailable, Throttled
-from oauth_broker.operator.admin_sign_out import RESERVED_SECONDS, SIGN_IN_UNDER_WAY, AdminSignOut
+from oauth_broker.operator.pace import Pace
 from oauth_broker.operator.search import SessionSearch
 from oauth_broker.operator.sweep_progress import Overtaken, Progress, Sweeps
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import base64url
 from oauth_broker.sessions.row import MALFORMED_ROW
+from oauth_broker.sessions.sign_out import RESERVED_SECONDS, SIGN_IN_UNDER_WAY, SignOut
 
 Result = TypeVar("Result")
 
@@ -63,7 +64,7 @@ class Sweeper:
     def __init__(
         self,
         search: SessionSearch,
-        sign_out: AdminSignOut,
+        sign_out: SignOut,
         sweeps: Sweeps,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
@@ -120,22 +121,6 @@ class _Tally:
         return self.handled == len(self.failed) + self.denied
 
 
-class _Pace:
-    """Keeps calls apart, so that there are at most ``per_second``."""
-
-    def __init__(self, clock: Clock, per_second: int) -> None:
-        self._clock = clock
-        self._between = 1 / per_second
-        self._next_at = 0.0
-
-    def keep(self) -> None:
-        """Wait until the next call may go out."""
-        pause = self._next_at - self._clock.now()
-        if pause > 0:
-            self._clock.sleep(pause)
-        self._next_at = self._clock.now() + self._between
-
-
 class _Run:
     """One invocation's part of a sweep. ``trouble`` is the reason to stop, or ''."""
 
@@ -147,8 +132,8 @@ class _Run:
         self._clock = sweeper.clock
         self._failures_in_a_row = 0
         self._last_failure = ""
-        self._updates = _Pace(sweeper.clock, UPDATES_PER_SECOND)
-        self._deletions = _Pace(sweeper.clock, DELETIONS_PER_SECOND)
+        self._updates = Pace(sweeper.clock, UPDATES_PER_SECOND)
+        self._deletions = Pace(sweeper.clock, DELETIONS_PER_SECOND)
 
     def time_left(self) -> float:
         """Return the seconds left in which the run may begin one more row."""

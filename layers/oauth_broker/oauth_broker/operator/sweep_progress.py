@@ -9,6 +9,8 @@ from oauth_broker.errors import BrokerError
 from oauth_broker.runtime.aws import DynamoDbClient, conditional_write, read_item
 from oauth_broker.sessions.row import to_value
 
+_BEGUN = "begun"
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -33,6 +35,11 @@ class Progress:
     finished_at: int = 0
     saved_id: str = ""
 
+    @property
+    def is_just_begun(self) -> bool:
+        """Tell whether no page is saved yet."""
+        return self.saved_id == _BEGUN
+
 
 class Overtaken(BrokerError):
     """Another invocation has saved progress after this one."""
@@ -52,7 +59,7 @@ class Sweeps:
 
     def begin(self, target: str, not_before: int, now: float) -> Progress:
         """Return the sweep up to ``not_before``, begun now or before. A sweep up to a later time goes first."""
-        progress = Progress(target, not_before, started_at=int(now), saved_at=int(now), saved_id="begun")
+        progress = Progress(target, not_before, started_at=int(now), saved_at=int(now), saved_id=_BEGUN)
         refused = self._put(progress, "attribute_not_exists(cut_off) OR cut_off < :cut_off", {})
         return progress if refused is None else refused
 

@@ -68,6 +68,10 @@ class SignIn:
     timeline: tuple[str, ...] = ()
     renewed_at: int = 0
     ends_at: int = 0
+    # The person whose session it is, with its proof (``tokens.signed_subject``). Read it by ``people.proven_subject``.
+    subject: str = ""
+    # The last try to learn the subject after the sign-in.
+    subject_tried_at: int = 0
 
     def __repr__(self) -> str:
         """Name the state only, because a row holds a verifier and hashes, and they belong in no log."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from oauth_broker.clock import Clock
 from oauth_broker.errors import InvalidGrant, NotAllowed, ServiceUnavailable
-from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.oauth.tokens import subject_of
+from oauth_broker.runtime.invocation import Event, Invocation
 from oauth_broker.sessions.conditional_update import ConditionFailed
 from oauth_broker.sessions.row import SignIn, Value
 from oauth_broker.sessions.secret_store import SecretStore
@@ -82,7 +83,7 @@ class SessionEnd:
         The row alone ends the session. If the session has a secret, the secret is useless from then on. This method
         tries to delete it at once, and cleanup deletes it in any case. A seal goes with the update of the row.
         """
-        now = self._clock.now()
+        now, has_run_out = self._clock.now(), False
         try:
             self._sign_ins.end(row.session_id, "dead", reason, now, condition=condition, **values)
         except ConditionFailed as failure:
@@ -90,6 +91,10 @@ class SessionEnd:
             # row was read. All three count as success. The one other cause is a lost lease.
             if failure.found is not None and failure.found.status not in ENDED_STATES and failure.found.is_live(now):
                 raise
+            has_run_out = failure.found is None or failure.found.status not in ENDED_STATES
+        # Nobody announces a session that has run out: its `session.started` has said when.
+        if not has_run_out:
+            invocation.announce(Event.ended(row.session_id, row.client_id, now, reason, subject_of(row.subject)))
         invocation.count("SessionsEnded", reason=reason)
         invocation.log("session_ended", level="warning", reason=reason)
         if not row.token_store:

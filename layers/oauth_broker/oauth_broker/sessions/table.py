@@ -5,7 +5,7 @@ Every update's condition also compares ``expires_at`` with now, because DynamoDB
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from oauth_broker.sessions.conditional_update import Rows
 from oauth_broker.sessions.row import IN_ROW, NO_TOKENS, SignIn, Value, entry
@@ -14,6 +14,13 @@ from oauth_broker.sessions.row import IN_ROW, NO_TOKENS, SignIn, Value, entry
 ENDED_ROW_SECONDS = 24 * 60 * 60
 # The time for a person at Aries, and again for the callback and the app after that.
 SIGN_IN_SECONDS = 10 * 60
+
+
+class EndedSession(NamedTuple):
+    """The row alone knows this of a session that an update has just ended. ``subject`` is as in the row."""
+
+    has_secret: bool
+    subject: str
 
 
 class SignIns(Rows):
@@ -120,13 +127,17 @@ class SignIns(Rows):
     def redeem(self, row: SignIn, lease_id: str, now: float) -> None:
         """Move an issued sign-in to ``active``: once per code, and if the checked values of ``row`` still hold.
 
-        ``row`` has the new ``handle_hash``, ``ends_at`` and ``expires_at``.
+        ``row`` has the new ``handle_hash``, ``ends_at``, ``expires_at`` and, if the person is known, ``subject``. The
+        values that served the redirect to the app go, so that the row of a session stays within one unit of DynamoDB.
         """
+        known: dict[str, Value] = {"subject": row.subject} if row.subject else {}
         self.update(
             row.session_id,
             entry(now, "redeemed"),
             "SET #status = :active, handle_hash = :handle_hash, generation = :one, rotated_at = :rotated_at,"
-            " expires_at = :expires_at, ends_at = :ends_at, lease_id = :lease_id REMOVE code_expires_at",
+            " expires_at = :expires_at, ends_at = :ends_at, lease_id = :lease_id"
+            + (", subject = :subject" if known else "")
+            + " REMOVE code_expires_at, app_state, request_mac",
             "#status = :issued AND code_hash = :code_hash AND code_expires_at > :now AND expires_at > :now"
             " AND client_id = :client_id AND redirect_uri = :redirect_uri AND app_code_challenge = :challenge",
             lambda found: found.lease_id == lease_id,
@@ -143,6 +154,24 @@ class SignIns(Rows):
             redirect_uri=row.redirect_uri,
             challenge=row.app_code_challenge,
             now=int(now),
+            **known,
+        )
+
+    def note_subject(self, session_id: str, signed_subject: str, now: float) -> None:
+        """Note the subject of an active session that has none, or with '' that this try did not learn it.
+
+        A subject never changes. The write touches nothing that a lease or a commit compares or writes.
+        """
+        noted = "subject" if signed_subject else "subject_tried_at"
+        self.update(
+            session_id,
+            "",
+            f"SET {noted} = :noted",
+            "#status = :active AND expires_at > :now AND attribute_not_exists(subject)",
+            lambda found: bool(found.subject),
+            active="active",
+            now=int(now),
+            noted=signed_subject or int(now),
         )
 
     def end(
@@ -154,11 +183,8 @@ class SignIns(Rows):
         *,
         condition: str = "",
         **values: Value,
-    ) -> bool:
-        """End an active session: ``status`` is ``dead`` or ``revoked``. The row stays for a day.
-
-        Returns whether the session has a secret. The row alone knows, because its store was chosen at the sign-in.
-        """
+    ) -> EndedSession:
+        """End an active session: ``status`` is ``dead`` or ``revoked``. The row stays for a day."""
         ended = self.update_and_take(
             session_id,
             entry(now, status, reason),
@@ -170,7 +196,7 @@ class SignIns(Rows):
             now=int(now),
             **values,
         )
-        return "token_store" not in ended
+        return EndedSession("token_store" not in ended, ended.get("subject", {}).get("S", ""))
 
     def end_in_any_state(self, session_id: str, reason: str, by: str, now: float) -> SignIn:
         """End a sign-in or session that is not over yet, under any lease. The row stays for a day.

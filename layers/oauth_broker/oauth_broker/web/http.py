@@ -28,8 +28,8 @@ _PURPOSES = ("sec-purpose", "purpose", "x-moz")
 class HttpRequest:
     """A request. Header names are lower case. ``body`` is as API Gateway hands it over, ``body_bytes`` as sent.
 
-    ``source`` is the address of the connection's other end. ``repr`` leaves out ``source`` and every field with a
-    possible secret.
+    ``source`` is the address of the connection's other end. ``caller`` is the ARN of a caller that IAM has identified,
+    or ''. ``repr`` leaves out both, and every field with a possible secret.
     """
 
     method: str
@@ -42,6 +42,7 @@ class HttpRequest:
     domain_name: str
     source: str = field(default="", repr=False)
     request_id: str = ""
+    caller: str = field(default="", repr=False)
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> HttpRequest:
@@ -59,6 +60,7 @@ class HttpRequest:
             # A client can write X-Forwarded-For, but not this address.
             source=context["http"].get("sourceIp") or "",
             request_id=context.get("requestId") or "",
+            caller=_caller(context.get("authorizer")),
         )
 
     def body_bytes(self) -> bytes:
@@ -83,6 +85,15 @@ class HttpRequest:
         """
         navigates = self.headers.get("sec-fetch-mode") == "navigate" and "sec-ch-ua" in self.headers
         return not navigates or self.headers.get("sec-fetch-user") == "?1"
+
+
+def _caller(authorizer: object) -> str:
+    """Return the ARN of the caller, or ''. API Gateway sets it, after IAM has allowed the request."""
+    match authorizer:
+        case {"iam": {"userArn": str(arn)}}:
+            return arn
+        case _:
+            return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from oauth_broker.errors import InvalidRequest
@@ -96,18 +97,23 @@ def parse_json(request: HttpRequest) -> Parameters:
 
     A null counts as left out, because many languages write null for a missing value.
     """
+    sent = parse_members(request)
+    if not all(isinstance(value, str) and value.isascii() for value in sent.values()):
+        raise InvalidRequest(
+            "Every value in the JSON object must be a string of ASCII characters, or null.", "malformed_json"
+        )
+    return Parameters(sent.items())
+
+
+def parse_members(request: HttpRequest) -> dict[str, Any]:
+    """Parse a JSON object, and leave out its nulls. Raises InvalidRequest for anything else."""
     if _media_type(request) != _JSON:
         raise InvalidRequest(f"The header Content-Type must be {_JSON}.", "content_type")
     try:
         members = parse_object(_text(request))
     except ValueError as error:
         raise InvalidRequest("The body must be one JSON object, with no name twice.", "malformed_json") from error
-    sent = {name: value for name, value in members.items() if value is not None}
-    if not all(isinstance(value, str) and value.isascii() for value in sent.values()):
-        raise InvalidRequest(
-            "Every value in the JSON object must be a string of ASCII characters, or null.", "malformed_json"
-        )
-    return Parameters(sent.items())
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _media_type(request: HttpRequest) -> str:

@@ -1,4 +1,4 @@
-"""Ends a sign-in or session in any state for the operator, and deletes its secret."""
+"""Ends a sign-in or session in any state, for the operator or for its person, and deletes its secret."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Ended:
         return not row.token_store and not is_unclaimed
 
 
-class AdminSignOut:
-    """Ends rows for the operator, one at a time.
+class SignOut:
+    """Ends rows, one at a time, whichever worker holds their lease.
 
     Every method raises ServiceUnavailable if AWS fails, and may be repeated.
 

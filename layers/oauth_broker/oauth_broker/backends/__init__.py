@@ -1,0 +1,1 @@
+"""Access tokens for the backends of apps, while the app is closed."""

@@ -1,0 +1,1 @@
+"""News of sessions, for programs of the deployment."""

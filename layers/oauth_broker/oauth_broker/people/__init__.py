@@ -1,0 +1,1 @@
+"""The people whose sessions the broker keeps: who they are, and what one person may do with their own sessions."""

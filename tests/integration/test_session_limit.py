@@ -1,0 +1,149 @@
+"""The most sessions of one person with one app: a sign-in ends the session longest unused, and is never refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.local.aries.tokens import USERS
+from tests.support.deployment import CLIENT_ID, GRACE, TABLE
+from tests.support.people import code_of, device, listed, person_item, reference, references
+from tests.support.world import Phone, World, running_world
+
+
+def statuses(*phones: Phone) -> list[str]:
+    return [phone.row()["status"] for phone in phones]
+
+
+def at_intervals(world: World, number: int) -> list[Phone]:
+    """Sign a person in on so many devices, a few seconds apart."""
+    phones = []
+    for _ in range(number):
+        phones.append(device(world))
+        world.clock.time += 5
+    return phones
+
+
+@pytest.mark.parametrize("store", ["secrets", "row"])
+def test_beyond_the_limit_the_session_longest_unused_ends_and_never_the_new_one(store: str) -> None:
+    with running_world(SESSION_LIMIT="3", TOKEN_STORE=store) as world:
+        first, second, third = at_intervals(world, 3)
+        world.clock.time += GRACE + 1
+        assert first.refresh().status == 200
+        fourth = device(world)
+        assert statuses(first, second, third, fourth) == ["active", "revoked", "active", "active"]
+        assert second.row()["timeline"][-1]["S"].endswith("revoked session_limit")
+        assert references(listed(fourth)) == [reference(phone) for phone in (fourth, first, third)]
+        # The ended session is out of the item too.
+        assert set(person_item(world, fourth)[f"sessions {CLIENT_ID}"]) == {
+            phone.session_id for phone in (first, third, fourth)
+        }
+        assert world.telemetry.counted("SessionsOverLimit") == 1
+        assert len(world.session_secrets()) == (3 if store == "secrets" else 0)
+
+
+def test_with_a_limit_of_one_the_last_sign_in_alone_lives() -> None:
+    with running_world(SESSION_LIMIT="1") as world:
+        first, second, third = at_intervals(world, 3)
+        assert statuses(first, second, third) == ["revoked", "revoked", "active"]
+
+
+def test_a_lower_limit_ends_as_many_as_are_beyond_it_at_the_next_sign_in() -> None:
+    with running_world() as world:
+        phones = at_intervals(world, 5)
+        world.environment["SESSION_LIMIT"] = "2"
+        world._handlers.clear()
+        last = device(world)
+        assert statuses(*phones, last) == 4 * ["revoked"] + 2 * ["active"]
+
+
+def test_another_persons_sessions_and_those_of_unknown_people_do_not_count() -> None:
+    with running_world(SESSION_LIMIT="1") as world:
+        mine, other = device(world), device(world, USERS[1])
+        unknown = [world.signed_in() for _ in range(2)]
+        assert statuses(mine, other, *unknown) == 4 * ["active"]
+
+
+def test_sessions_that_are_over_for_good_leave_the_item_and_make_room() -> None:
+    with running_world(SESSION_LIMIT="3") as world:
+        gone, signed_out, expired, lives = at_intervals(world, 4)
+        # The first of the four has ended by the limit; three more are over now.
+        assert statuses(gone)[0] == "revoked"
+        lives_too = device(world)
+        assert statuses(signed_out)[0] == "revoked"
+        assert statuses(expired, lives, lives_too) == 3 * ["active"]
+        world.dynamodb.delete_item(TableName=TABLE, Key={"session_id": {"S": expired.session_id}})
+        assert lives.revoke().status == 200
+        newest = device(world)
+        assert statuses(lives_too, newest) == 2 * ["active"]
+        assert set(person_item(world, newest)[f"sessions {CLIENT_ID}"]) == {
+            phone.session_id for phone in (lives_too, newest)
+        }
+
+
+def test_a_sign_in_under_way_and_one_that_has_just_expired_stay_in_the_item() -> None:
+    with running_world(SESSION_LIMIT="1") as world:
+        waiting = world.phone(scope="account:information user:information")
+        code = code_of(waiting)
+        with world.aws.dying_after("UpdateItem"):
+            # The worker dies after it has added its session to the item.
+            waiting.redeem(code)
+        assert waiting.row()["status"] == "issued"
+        expired = device(world)
+        world.dynamodb.update_item(
+            TableName=TABLE,
+            Key={"session_id": {"S": expired.session_id}},
+            UpdateExpression="SET expires_at = :now",
+            ExpressionAttributeValues={":now": {"N": str(int(world.clock.now()))}},
+        )
+        world.clock.time += 60
+        mine = device(world)
+        assert set(person_item(world, mine)[f"sessions {CLIENT_ID}"]) == {
+            phone.session_id for phone in (waiting, expired, mine)
+        }
+        world.clock.time += 61
+        mine = device(world)
+        assert expired.session_id not in person_item(world, mine)[f"sessions {CLIENT_ID}"]
+        assert waiting.session_id in person_item(world, mine)[f"sessions {CLIENT_ID}"]
+
+
+@pytest.mark.parametrize("operation", ["BatchGetItem", "DeleteSecret"])
+@pytest.mark.parametrize("kind", ["throttled", "timed_out_though_applied", "access_denied", "not_deletable"])
+def test_a_failure_never_fails_the_sign_in_and_the_next_sign_in_keeps_the_limit(operation: str, kind: str) -> None:
+    with running_world(SESSION_LIMIT="1") as world:
+        first = device(world)
+        world.clock.time += 5
+        with world.aws.failing(operation, kind):
+            second = device(world)
+        assert statuses(second) == ["active"]
+        is_noted = (operation, kind) != ("DeleteSecret", "access_denied")
+        assert world.telemetry.counted("SessionLimitNotKept") == is_noted
+        world.clock.time += 5
+        third = device(world)
+        assert statuses(first, second, third) == ["revoked", "revoked", "active"]
+
+
+def test_a_lost_time_never_fails_the_sign_in() -> None:
+    with running_world(SESSION_LIMIT="1") as world:
+        first = device(world)
+        phone = world.phone(scope="account:information user:information")
+        code = code_of(phone)
+        fields = {
+            "grant_type": "authorization_code",
+            "client_id": phone.client_id,
+            "code": code,
+            "redirect_uri": phone.redirect_uri,
+            "code_verifier": phone.verifier,
+        }
+        assert world.form("token", fields, seconds=24).status == 200
+        assert statuses(first, phone) == ["active", "active"]
+        assert world.telemetry.counted("SessionLimitNotKept") == 1
+
+
+def test_below_the_limit_a_sign_in_makes_no_call_for_it() -> None:
+    with running_world(SESSION_LIMIT="2") as world:
+        device(world)
+        world.aws.made.clear()
+        device(world)
+        assert "dynamodb:BatchGetItem" not in world.aws.made
+        device(world)
+        assert world.aws.made.count("dynamodb:BatchGetItem") == 1
