@@ -18,7 +18,7 @@ from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 def make_handler(environment: Mapping[str, str], clock: Clock, telemetry: Telemetry) -> Endpoint:
     """Put the function together. Raises ConfigurationError, naming the missing or malformed variable."""
     parts = BackendParts.from_environment(environment, clock)
-    return BackendEndpoint(parts.settings, telemetry, parts.backend_tokens, method="POST", cors=False)
+    return BackendEndpoint(parts.settings, telemetry, parts.backend_tokens, method="POST", cors=False, bus=parts.bus)
 
 
 snap_start.reseed_when_restored()

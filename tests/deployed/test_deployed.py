@@ -308,7 +308,7 @@ def test_the_operator_function_may_do_all_that_it_offers(broker: Deployed, on_ca
 
 # The purposes of the seals that a function may make, and of those that it may open.
 SEALS = {"Callback": ["row"]} | {name: ["escrow", "row"] for name in ("Token", "Refresh", "Backend")}
-OPENS = {name: ["escrow", "row"] for name in ("Token", "Refresh", "Revoke", "Backend")}
+OPENS = {name: ["escrow", "row"] for name in ("Token", "Refresh", "Revoke", "Sessions", "Backend")}
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 

@@ -394,7 +394,7 @@ def test_a_stored_answer_with_more_than_half_of_its_life_serves_without_another_
 ) -> None:
     """The life is shorter than the caller asks for."""
     broker, session = with_a_stored_answer(250)
-    # The lease has expired, and the committed token is over or nearly so.
+    # The lease has expired, and the committed token is over.
     broker.clock.time += 250 * life_over
     broker.refusals.reply = reply
     assert session.renew(300).kind == "200"
@@ -439,7 +439,7 @@ def a_stored_answer_that_is_over() -> None:
 
 @pytest.mark.parametrize("store", STORES)
 def test_a_late_commit_makes_no_access_token_look_younger(store: Store) -> None:
-    """An app that redeems late, or a roll-forward, commits an old token: half of its life is over all the same."""
+    """An app that redeems late commits an old token: half of its life is over all the same."""
     broker = Broker(settings=settings_of(store), access_token_seconds=600)
     session = signed_in(broker, redeemed_after=50)
     broker.clock.time += 600 - 50 - (GRACE + 1) - 299

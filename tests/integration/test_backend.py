@@ -14,6 +14,7 @@ from tests.local.aries import Fault
 from tests.support.deployment import APPS, BACKEND_CLIENT_ID, CLIENT_ID, GRACE, OTHER_CLIENT_ID, SCOPE
 from tests.support.functions import BACKEND_PATH, CALLER, http_event
 from tests.support.lambda_context import Context
+from tests.support.row_writer import RowWriter
 from tests.support.world import Answer, Phone, World, running_world
 
 SIGN_IN_REQUIRED = {
@@ -465,6 +466,18 @@ class TestAttackers:
         phone = world.with_backend()
         near_its_end(phone)
         self.refused_without_a_trace(phone, ask_rival(phone))
+
+    def test_a_session_that_a_writer_of_rows_gave_to_another_app_serves_nobody(self, world: World) -> None:
+        phone = world.with_backend()
+        RowWriter(world, ("UpdateItem",)).update(phone.session_id, {"client_id": {"S": RIVAL}})
+        answer = ask_rival(phone)
+        if "token_store" in phone.row():
+            # The seal does not open for another app.
+            assert answer.status == 503
+        else:
+            assert refused(answer) == SIGN_IN_REQUIRED
+        assert phone.access_token not in answer.body
+        assert phone.row()["status"] == "active"
 
     def test_a_session_of_an_app_without_a_backend_whoever_made_the_handle(self, world: World) -> None:
         phone = world.signed_in()

@@ -125,10 +125,29 @@ def test_a_session_that_a_writer_of_rows_hung_on_a_person_serves_nobody(world: W
     writer = RowWriter(world, ("UpdateItem",))
     writer.update(victim.session_id, {"subject": {"S": forged}, "rotated_at": {"N": str(world.clock.time + 1)}})
     PersonItems(world.dynamodb, TABLE, world.clock).join(subject, ALERTS, victim.session_id)
+    # The attacker gets their own session, which was used before.
+    assert ask(world).json["access_token"] == mine.access_token
+    assert mine.revoke().status == 200
     answer = ask(world)
     assert error(answer) == (400, "sign_in_required")
     assert victim.access_token not in answer.body
     assert victim.row()["status"] == "active"
+
+
+def test_a_session_that_aries_has_ended_gives_way_to_the_next(world: World) -> None:
+    first = device(world)
+    world.clock.time += GRACE + 1
+    second = device(world)
+    secret = world.tokens(second.session_id)
+    assert secret.refresh_token is not None
+    family = world.aries.core.family_of(secret.refresh_token.reveal())
+    assert family is not None
+    world.aries.core.revoke_family(family)
+    world.clock.time = secret.access_expires_at - 30
+    answer = ask(world)
+    assert answer.status == 200
+    assert answer.json["access_token"] == world.tokens(first.session_id).access_token.reveal()
+    assert second.row()["status"] == "dead"
 
 
 def test_a_key_that_cannot_be_read_is_a_503_and_never_nobody(world: World) -> None:

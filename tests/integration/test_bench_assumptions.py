@@ -92,7 +92,8 @@ def test_a_row_takes_one_write_unit_and_is_of_the_size_that_is_assumed(world: Wo
         item = world.dynamodb.get_item(TableName=TABLE, Key={"session_id": {"S": key}})["Item"]
         sizes.append(size_of(item))
 
-    phone = world.signed_in()
+    # A row that names its person is the largest.
+    phone = world.signed_in(scope="account:information user:information")
     for _ in range(12):
         world.clock.time += GRACE + 1
         # A row is largest while it is leased.

@@ -49,7 +49,7 @@ def test_every_resource_that_it_names_exists() -> None:
 def test_every_metric_that_it_names_exists() -> None:
     named = set(re.findall(r"--metric-name (\w+)", PAGE)) | set(re.findall(r"metric `(\w+)`", PAGE))
     _, secrets, dimensions = SECRETS
-    assert named == {"EventsSent", "SecretAccessDenied", "SecretsDeleted", secrets}
+    assert named == {"EventsSent", "SecretAccessDenied", "SecretsDeleted", "SubjectsNotFound", secrets}
     assert named - {secrets} <= custom_metrics().keys()
     assert all(f"`{name}` (`{value}`)" in PAGE for name, value in dimensions.items())
 
@@ -150,7 +150,8 @@ def test_every_call_of_aws_in_it_is_one_that_there_is_with_options_that_it_takes
 
 
 def test_the_events_that_it_sends_are_those_that_are_shipped() -> None:
-    (event,) = re.findall(r"--event '(\{[^']*\})'", FIRST_DAY)
-    shipped = json.loads((ROOT / "events" / "operator_check.json").read_text())
-    assert json.loads(event).keys() == shipped.keys()
-    assert json.loads(event)["action"] == shipped["action"]
+    events = [json.loads(event) for event in re.findall(r"--event '(\{[^']*\})'", FIRST_DAY)]
+    assert [event["action"] for event in events] == ["check", "sessions", "forget"]
+    for event in events:
+        shipped = json.loads((ROOT / "events" / f"operator_{event['action']}.json").read_text())
+        assert event.keys() == shipped.keys()

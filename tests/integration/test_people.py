@@ -178,6 +178,35 @@ def test_a_key_that_cannot_be_read_never_fails_a_refresh(world: World) -> None:
     assert subject_of(phone.row()["subject"]) == expected_subject(world)
 
 
+def test_a_pause_of_the_questions_uses_up_no_try(world: World) -> None:
+    silent = world.make_handler("token", ARIES_USER_URL=world.aries.url + "/nothing-here")
+    phones = [world.phone(scope=USER_SCOPE) for _ in range(3)]
+    for phone in phones:
+        assert phone.redeem(phone.code(), via=silent).status == 200
+    world.clock.time += 20
+    paused = world.signed_in(scope=SCOPE)
+    assert phones[0].refresh(via=silent).status == 200
+    world.clock.time += 9
+    later = world.phone(scope=USER_SCOPE)
+    assert later.redeem(later.code(), via=silent).status == 200
+    assert ("SubjectsNotFound", {"reason": "paused"}) in world.telemetry.metrics
+    assert "subject" not in paused.row()
+    assert "subject_tried_at" not in later.row()
+
+
+def test_a_later_subject_takes_the_place_of_the_try(world: World) -> None:
+    silent = world.make_handler("token", ARIES_USER_URL=world.aries.url + "/nothing-here")
+    phone = world.phone(scope=USER_SCOPE)
+    assert phone.redeem(phone.code(), via=silent).status == 200
+    world.clock.time += GRACE + 1
+    assert phone.refresh(via=silent).status == 200
+    assert "subject_tried_at" in phone.row()
+    world.clock.time += DAY
+    assert phone.refresh().status == 200
+    assert "subject" in phone.row()
+    assert "subject_tried_at" not in phone.row()
+
+
 def test_a_short_key_is_no_key(world: World) -> None:
     world.secretsmanager.put_secret_value(SecretId=world.environment["SUBJECT_KEY_ARN"], SecretString="k" * 31)
     phone = world.phone(scope=USER_SCOPE)

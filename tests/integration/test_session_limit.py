@@ -47,13 +47,17 @@ def test_with_a_limit_of_one_the_last_sign_in_alone_lives() -> None:
         assert statuses(first, second, third) == ["revoked", "revoked", "active"]
 
 
-def test_a_lower_limit_ends_as_many_as_are_beyond_it_at_the_next_sign_in() -> None:
+def test_after_a_lower_limit_each_sign_in_ends_three_of_those_beyond_it_and_no_more() -> None:
+    """The app waits meanwhile. If it repeated its code, then its new session would end."""
     with running_world() as world:
         phones = at_intervals(world, 5)
         world.environment["SESSION_LIMIT"] = "2"
         world._handlers.clear()
+        next_one = device(world)
+        assert statuses(*phones, next_one) == 3 * ["revoked"] + 3 * ["active"]
+        world.clock.time += 1
         last = device(world)
-        assert statuses(*phones, last) == 4 * ["revoked"] + 2 * ["active"]
+        assert statuses(*phones, next_one, last) == 5 * ["revoked"] + 2 * ["active"]
 
 
 def test_another_persons_sessions_and_those_of_unknown_people_do_not_count() -> None:

@@ -111,3 +111,13 @@ def test_after_three_failures_in_a_row_nobody_is_asked_for_half_a_minute() -> No
     clock.time += 30
     transport.answer = said("x")
     assert ask() == "x"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_of_one_access_token_pauses_nobody(status: int) -> None:
+    transport, telemetry, clock = Transport(Reply(status, b"")), Recorded(), VirtualClock()
+    user = AriesUser(URL, "id", transport, clock)
+    for _ in range(5):
+        assert user.id(TOKEN, Invocation(Context(now=clock.now), telemetry)) is None
+    assert len(transport.asked) == 5
+    assert not user.is_silent()

@@ -16,6 +16,7 @@ USER_CALL_SECONDS = 2
 # After so many failures in a row, this process leaves Aries' user endpoint alone for a while, and sign-ins are fast.
 _FAILURES = 3
 _PAUSE_SECONDS = 30
+_OF_THIS_TOKEN = ("status_401", "status_403")
 _LONGEST_ID_BYTES = 256
 
 
@@ -44,12 +45,14 @@ class AriesUser:
         The id is the text of the configured member: a string of 1 to 256 bytes, or an integer. After three failures in
         a row, this process asks nobody for half a minute.
         """
-        if self._clock.now() < self._silent_until:
+        if self.is_silent():
             invocation.count("SubjectsNotFound", reason="paused")
             return None
         found, reason = self._ask(access_token, invocation)
         if found is None:
-            self._failures += 1
+            # A refusal of this access token says nothing about other people's.
+            if reason not in _OF_THIS_TOKEN:
+                self._failures += 1
             if self._failures >= _FAILURES:
                 self._silent_until = self._clock.now() + _PAUSE_SECONDS
             invocation.count("SubjectsNotFound", reason=reason)
@@ -57,6 +60,10 @@ class AriesUser:
             return None
         self._failures = 0
         return found
+
+    def is_silent(self) -> bool:
+        """Tell whether this process asks nobody for now."""
+        return self._clock.now() < self._silent_until
 
     def _ask(self, access_token: Secret, invocation: Invocation) -> tuple[str | None, str]:
         """Return the id, or None and the reason."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from oauth_broker.clock import Clock
 from oauth_broker.config.clients import Client
@@ -30,10 +31,12 @@ class ByUser:
         self._not_before = not_before
         self._clock = clock
 
-    def session(self, client: Client, user_id: str, scope: str) -> tuple[SignIn, Callable[[SessionSecret], bool]]:
-        """Return the person's live session of the app that was used last and has the scope, and the proof of it.
+    def sessions(
+        self, client: Client, user_id: str, scope: str
+    ) -> list[tuple[SignIn, Callable[[SessionSecret], bool]]]:
+        """Return the person's live sessions of the app that have the scope, each with its proof, the last used first.
 
-        The row names the person, and its session's own key must confirm that: otherwise whoever may write rows could
+        A row names the person, and its session's own key must confirm that: otherwise whoever may write rows could
         have a backend fetch the tokens of somebody else. Raises InvalidGrant if the person has no live session, and
         InsufficientScope if none has the scope. Raises ServiceUnavailable if a store fails: without the key of the
         subjects nobody knows whether the person has a session.
@@ -51,8 +54,12 @@ class ByUser:
         ]
         if not live:
             raise InvalidGrant("no_session_of_user")
-        fitting = [row for row in live if scope_values(scope) <= scope_values(row.scope)]
+        fitting = [row for row in live if scope_values(scope) <= scope_values(row.token_scope or row.scope)]
         if not fitting:
             raise InsufficientScope
-        row = max(fitting, key=lambda row: (row.rotated_at, row.session_id))
-        return row, lambda secret: is_subject_proven(row.subject, row.session_id, secret.session_key)
+        fitting.sort(key=lambda row: (row.rotated_at, row.session_id), reverse=True)
+        return [(row, partial(_confirms, row)) for row in fitting]
+
+
+def _confirms(row: SignIn, secret: SessionSecret) -> bool:
+    return is_subject_proven(row.subject, row.session_id, secret.session_key)

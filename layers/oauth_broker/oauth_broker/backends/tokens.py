@@ -18,6 +18,9 @@ from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.web.http import HttpRequest, HttpResponse, json_response
 
+# The sessions of a person that one request tries. Each may take a call to Aries.
+_MOST_TRIES = 2
+
 
 class BackendTokens:
     """The endpoint for the backends of apps."""
@@ -71,10 +74,16 @@ class BackendTokens:
     def _of_user(self, request: BackendRequest, user_id: str, invocation: Invocation) -> SessionSecret:
         if self._by_user is None:
             raise NotABackendApp("nobody_is_identified")
-        row, is_proof_of = self._by_user.session(request.client, user_id, request.scope)
-        return self._access(
-            request.client, row.session_id, request.min_seconds, is_proof_of, invocation, scope=request.scope
-        )
+        refused: InvalidGrant = InvalidGrant("no_session_of_user")
+        for row, is_proof_of in self._by_user.sessions(request.client, user_id, request.scope)[:_MOST_TRIES]:
+            try:
+                return self._access(
+                    request.client, row.session_id, request.min_seconds, is_proof_of, invocation, scope=request.scope
+                )
+            except InvalidGrant as failure:
+                # Aries may have ended this session. Another one of the person may serve.
+                refused = failure
+        raise refused
 
     def _answer(self, secret: SessionSecret) -> HttpResponse:
         return json_response(

@@ -10,6 +10,7 @@ No process keeps an access token between two requests: each answer comes from a 
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from oauth_broker.clock import Backoff, Clock
 from oauth_broker.config.clients import Client
 from oauth_broker.errors import InsufficientScope, InvalidGrant, NotRefreshable, ServiceUnavailable
 from oauth_broker.oauth.scope import scope_values
+from oauth_broker.oauth.tokens import app_digest
 from oauth_broker.operations.turn import Turns
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
@@ -128,6 +130,10 @@ class Access:
             self._refuse(verdict, row, invocation)
         secret = self._token_store.committed(row)
         renewer.refuse_forged(secret, invocation)
+        if not hmac.compare_digest(secret.holder, app_digest(row.client_id, row.redirect_uri, row.app_code_challenge)):
+            # The caller's right is to one app alone. Somebody has written another app into the row.
+            invocation.count("RowsAltered")
+            raise InvalidGrant("altered_row")
         self._refuse(verdict, row, invocation)
         return verdict, row, secret
 

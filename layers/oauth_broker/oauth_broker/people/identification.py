@@ -91,7 +91,8 @@ class Identification:
         """
         now = self._clock.now()
         is_due = not row.subject and row.subject_tried_at <= now - _BETWEEN_TRIES_SECONDS and _says_who(secret)
-        if not is_due or invocation.remaining() < _TRY_SECONDS:
+        # If nobody is asked now, the next refresh tries: the day's try is not used up.
+        if not is_due or invocation.remaining() < _TRY_SECONDS or self._user.is_silent():
             return
         try:
             identified = self._identified(row, secret, invocation)

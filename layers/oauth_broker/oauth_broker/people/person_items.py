@@ -151,7 +151,7 @@ class PersonItems:
             if name.startswith(_SESSIONS) and "SS" in value
         }
         not_before = {
-            name.removeprefix(_NOT_BEFORE): int(value["N"])
+            name.removeprefix(_NOT_BEFORE): int(float(value["N"]))
             for name, value in item.items()
             if name.startswith(_NOT_BEFORE) and "N" in value and float(value["N"]) <= most
         }

@@ -21,6 +21,9 @@ from oauth_broker.sessions.verdict import has_ended
 SESSION_LIMIT = "session_limit"
 # Clocks differ. A session that expired longer ago than this is over for every worker.
 _OVER_SECONDS = 120
+# The app waits for its tokens meanwhile, and its row is active: if it gives up and repeats its code, that is reuse. A
+# person far beyond the limit, after a smaller one was deployed, comes down to it over several sign-ins.
+_MOST_ENDS = 3
 # One row, its secret, the person's item, and a moment for the answer of the sign-in.
 _ONE_SESSION_SECONDS = 3 * AWS_CALL_SECONDS + 1
 
@@ -66,7 +69,7 @@ class SessionLimit:
         # A sign-in beside this one may have begun its session later. That one ends this session, and not this one it.
         older = [other for other in live if not _began_later(other, row)]
         try:
-            for other in sorted(older, key=_last_use)[: max(0, surplus)]:
+            for other in sorted(older, key=_last_use)[: min(max(0, surplus), _MOST_ENDS)]:
                 if invocation.remaining() < _ONE_SESSION_SECONDS:
                     self._note_failure("too_little_time", row, invocation)
                     break

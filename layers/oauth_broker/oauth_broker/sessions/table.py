@@ -162,11 +162,14 @@ class SignIns(Rows):
 
         A subject never changes. The write touches nothing that a lease or a commit compares or writes.
         """
-        noted = "subject" if signed_subject else "subject_tried_at"
+        noted = "subject_tried_at = :noted"
+        if signed_subject:
+            # The time of a try would make the row longer than one unit of DynamoDB.
+            noted = "subject = :noted REMOVE subject_tried_at"
         self.update(
             session_id,
             "",
-            f"SET {noted} = :noted",
+            f"SET {noted}",
             "#status = :active AND expires_at > :now AND attribute_not_exists(subject)",
             lambda found: bool(found.subject),
             active="active",
