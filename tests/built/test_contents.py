@@ -33,7 +33,16 @@ pytestmark = pytest.mark.built
 MOST_BYTES = 15 * 1024 * 1024
 # The layer takes only these subfolders of a folder.
 ALLOWED = {
-    "botocore/data": {"dynamodb", "dynamodbstreams", "kms", "lambda", "secretsmanager", "service-quotas", "sqs"},
+    "botocore/data": {
+        "dynamodb",
+        "dynamodbstreams",
+        "events",
+        "kms",
+        "lambda",
+        "secretsmanager",
+        "service-quotas",
+        "sqs",
+    },
     "aws_lambda_powertools/utilities": {"jmespath_utils", "typing"},
 }
 LEFT_OUT = (
