@@ -112,14 +112,14 @@ def test_nothing_else_is_passed_on(value: str) -> None:
 BUS_ARN = "arn:aws:events:eu-west-1:123456789012:event-bus/sessions"
 
 
-@pytest.mark.parametrize("bus", ["", "default", "team/sessions_1.x-y", BUS_ARN, "arn:aws-cn" + BUS_ARN[7:]])
-def test_an_event_bus_is_named_by_its_name_or_its_arn(bus: str) -> None:
+@pytest.mark.parametrize("bus", ["", "default", "team/sessions_1.x-y"])
+def test_an_event_bus_is_named_by_its_name(bus: str) -> None:
     assert settings_with(EVENT_BUS=bus).event_bus == bus
 
 
-@pytest.mark.parametrize("bus", ["two words", " ", "a\n", BUS_ARN.replace("events", "sns"), BUS_ARN + "é", "b" * 101])
+@pytest.mark.parametrize("bus", ["two words", " ", "a\n", BUS_ARN, "é", "b" * 101])
 def test_another_name_is_none_of_a_bus(bus: str) -> None:
-    assert refusal(EVENT_BUS=bus).startswith("EVENT_BUS must be the name or the ARN of an event bus")
+    assert refusal(EVENT_BUS=bus).startswith("EVENT_BUS must be the name of an event bus")
 
 
 @pytest.mark.parametrize("name", ["PROVIDER_DIALECT", "LATE_RETRY"])

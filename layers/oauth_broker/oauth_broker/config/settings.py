@@ -29,8 +29,8 @@ _VISIBLE = re.compile(r"[!-~]+")
 PASS_ON = ("prompt", "login_hint", "max_age")
 # The prompts of OpenID Connect Core section 3.1.2.1, without none.
 PROMPTS = ("login", "consent", "select_account")
-# An event bus by its name, or by its ARN.
-_EVENT_BUS = re.compile(r"(arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?[A-Za-z0-9._/-]{1,100}")
+# An event bus by its name.
+_EVENT_BUS = re.compile(r"[A-Za-z0-9._/-]{1,100}")
 _DAY_SECONDS = 24 * 60 * 60
 
 
@@ -132,7 +132,7 @@ class Settings:
                 "ARIES_USER_ID_MEMBER", re.compile(r"[A-Za-z0-9_.-]{1,64}"), "the name of a member of a JSON object"
             ),
             subject_key_arn=read.text("SUBJECT_KEY_ARN", _VISIBLE, "a secret's ARN"),
-            event_bus=read.text("EVENT_BUS", _EVENT_BUS, "the name or the ARN of an event bus", optional=True),
+            event_bus=read.text("EVENT_BUS", _EVENT_BUS, "the name of an event bus", optional=True),
         )
         settings.registry.refuse_callback_of(settings.issuer)
         if settings.dialect.code_sends_secret and not settings.can_refresh:
