@@ -26,7 +26,7 @@ GRACE = 1
 def first_requests(stack: LocalStack) -> dict[str, dict[str, Any]]:
     """Return an event for each function by name. ``stack`` has a grace period of GRACE."""
     sign_ins = _SignIns(stack)
-    refreshed, revoked = sign_ins.tokens(), sign_ins.tokens()
+    refreshed, revoked, listed = sign_ins.tokens(), sign_ins.tokens(), sign_ins.tokens()
     token = RefreshToken.parse(Secret(refreshed))
     assert token is not None
     # Within the grace period the broker would answer the refresh from its stored tokens.
@@ -37,6 +37,7 @@ def first_requests(stack: LocalStack) -> dict[str, dict[str, Any]]:
         "token": _post("/oauth2/token", **sign_ins.redemption()),
         "refresh": _post("/oauth2/refresh", refresh_token=refreshed),
         "revoke": _post("/oauth2/revoke", token=revoked),
+        "sessions": _post("/oauth2/sessions", token=listed),
         "metadata": _event("GET", "/.well-known/oauth-authorization-server"),
         "backend": _backend(stack),
         "cleanup": json.loads((ROOT / "events" / "cleanup_removed.json").read_text()),

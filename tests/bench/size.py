@@ -8,7 +8,7 @@ from tests.bench.figures import Figure, Limit, Section
 from tests.built.artifacts import BROKER_LAYER, DEPENDENCIES_LAYER, Size, folder_of, functions, size_of
 
 # MiB, a sixth above the present size. A new release of a package with more files then misses the bar.
-BARS = {DEPENDENCIES_LAYER.name: 12.0, BROKER_LAYER.name: 1.0}
+BARS = {DEPENDENCIES_LAYER.name: 12.0, BROKER_LAYER.name: 1.42}
 # KiB: a function is one short module.
 FUNCTION_BAR = 4.0
 _ABOUT = "The files of each layer and of the largest function, as Lambda unpacks them and as an upload."

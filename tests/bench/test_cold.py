@@ -35,6 +35,8 @@ def test_each_function_is_asked_for_what_makes_it_call_all_that_it_needs(starts:
     assert {"GetItem", "GetSecretValue", "UpdateItem"} == set(starts.asked("token"))
     assert {"GetItem", "UpdateItem", "GetSecretValue", "PutSecretValue", "aries"} == set(starts.asked("refresh"))
     assert sorted(starts.asked("revoke")) == ["DeleteSecret", "UpdateItem"]
+    assert sorted(starts.asked("sessions")) == ["GetItem", "GetItem", "GetSecretValue"]
+    assert sorted(starts.asked("sessions", "row")) == ["Decrypt", "GetItem", "GetItem"]
     assert starts.asked("metadata") == []
     assert sorted(starts.asked("backend")) == ["GetItem", "GetItem", "GetSecretValue"]
     assert sorted(starts.asked("backend", "row")) == ["Decrypt", "GetItem", "GetItem"]

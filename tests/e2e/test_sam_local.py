@@ -158,7 +158,17 @@ class TokensInRow(Transcript):
         event = json.loads((ROOT / "events" / "callback_ok.json").read_text())
         event_file, variables = self._folder / "callback.json", self._folder / "variables.json"
         event_file.write_text(json.dumps(event | {"rawQueryString": parts.query, "cookies": cookies}))
-        variables.write_text(json.dumps({"Parameters": {"KEY_ID": self._containers.key, "TOKEN_STORE": "row"}}))
+        variables.write_text(
+            json.dumps(
+                {
+                    "Parameters": {
+                        "KEY_ID": self._containers.key,
+                        "SUBJECT_KEY_ARN": self._containers.subject_key,
+                        "TOKEN_STORE": "row",
+                    }
+                }
+            )
+        )
         told = self._containers.invoke_with("CallbackFunction", event_file, variables)
         answer = requests.Response()
         answer.status_code = told["statusCode"]

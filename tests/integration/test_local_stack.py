@@ -130,7 +130,7 @@ def test_a_complete_sign_in_with_its_tokens_in_the_row_asks_secrets_manager_for_
     with LocalStack(refresh_grace=1, token_store="row") as stack:
         monkeypatch.setattr(clients, "_make_api_call", record)
         transcript = play(stack)
-        read = ["SubjectKey", stack.parameters["AriesClientSecretArn"]]
+        read = [stack.subject_key, stack.parameters["AriesClientSecretArn"]]
         assert made == [("GetSecretValue", {"SecretId": secret}) for secret in read]
         (row,) = (row for row in rows(stack) if row["client_id"] == {"S": PHONE})
     assert transcript.count("the session has no secret") == 2

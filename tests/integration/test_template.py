@@ -55,7 +55,7 @@ ENVIRONMENT = {
     "TABLE_NAME": "SignInsTable",
     "SECRET_PREFIX": "${AWS::StackName}/session/",
     "KEY_ID": "Key.Arn",
-    "SUBJECT_KEY_ARN": "SubjectKey",
+    "SUBJECT_KEY_ARN": "SubjectKey.Id",
     "AWS_ENDPOINT_URL": "AwsEndpointUrl",
     "RES_OPTIONS": "timeout:1 attempts:2",
     "DEAD_LETTER_QUEUE_URL": "CleanupDeadLetterQueue",

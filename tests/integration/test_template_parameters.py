@@ -238,7 +238,7 @@ LONGEST = {
     # CloudFormation builds this name: stack, logical id, 13 characters.
     "SignInsTable": f"{'s' * 128}-SignInsTable-{'x' * 13}",
     # CloudFormation builds the name: logical id, 12 characters, and Secrets Manager's six.
-    "SubjectKey": f"arn:aws-us-gov:secretsmanager:ap-southeast-1:123456789012:secret:SubjectKey-{'x' * 12}-{'y' * 6}",
+    "SubjectKey.Id": f"arn:aws-us-gov:secretsmanager:ap-southeast-1:123456789012:secret:SubjectKey-{18 * 'x'}-",
     "Key.Arn": f"arn:aws-us-gov:kms:ap-southeast-1:123456789012:key/{'x' * 36}",
     # The name after the last slash has at most 80 characters.
     "CleanupDeadLetterQueue": f"https://sqs.ap-southeast-1.amazonaws.com.cn/123456789012/{'q' * 80}",

@@ -35,7 +35,7 @@ RESOURCES: dict[str, list[str]] = {
     "the key": ["Key.Arn"],
     "the session secrets": [SESSION_SECRETS],
     "the Aries client secret": ["AriesClientSecretArn"],
-    "the key of the subjects": ["SubjectKey"],
+    "the key of the subjects": ["SubjectKey.Id"],
     "the dead letter queue": ["CleanupDeadLetterQueue.Arn"],
     "the event bus": ["the bus of EventBus"],
     "the operator function": ["OperatorFunction.Arn"],
@@ -87,7 +87,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     },
     "items of people": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["person#*"]}},
     "through Secrets Manager, for the key of the subjects": {
-        "StringEquals": {**VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": "SubjectKey"}
+        "StringEquals": {**VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": "SubjectKey.Id"}
     },
     **{
         words: {

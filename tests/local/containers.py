@@ -178,7 +178,7 @@ class ContainerStack(LocalStack):
         # JSON is YAML.
         self._config.write_text(json.dumps(settings, indent=2))
         # SAM CLI makes up an ARN for the key. This is the real one.
-        variables.write_text(json.dumps({"Parameters": {"KEY_ID": self.key}}))
+        variables.write_text(json.dumps({"Parameters": {"KEY_ID": self.key, "SUBJECT_KEY_ARN": self.subject_key}}))
 
     def _stop(self, server: subprocess.Popen[bytes]) -> None:
         """End SAM CLI, and then its containers, because it does not always remove all."""

@@ -221,10 +221,15 @@ class LocalStack:
         # If a table or a queue has no name, SAM CLI makes its logical id the value of `!Ref`. moto accepts the name of
         # a queue in place of its URL.
         self.table, self.dead_letter_queue = "SignInsTable", "CleanupDeadLetterQueue"
-        self._aws.create_secret("SubjectKey", secrets.token_urlsafe(48))
+        self.subject_key = self._aws.create_secret("SubjectKey", secrets.token_urlsafe(48))
         queue = self._aws.create_queue(self.dead_letter_queue)
         self.template = Template(
-            self.parameters, created={"Key": {"Arn": self.key}, self.dead_letter_queue: {"Arn": queue}}
+            self.parameters,
+            created={
+                "Key": {"Arn": self.key},
+                "SubjectKey": {"Id": self.subject_key},
+                self.dead_letter_queue: {"Arn": queue},
+            },
         )
         self._aws.create_table(self.table, self.template.properties("SignInsTable"))
 
