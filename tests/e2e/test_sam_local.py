@@ -56,6 +56,8 @@ ANSWERS: dict[str, Any] = {
     "refresh_form": 400,
     "refresh_json": 400,
     "revoke": 200,
+    "sessions_list": 400,
+    "sessions_revoke": 400,
     "token_aries": 400,
     "token_code": 400,
     "token_json_body": 400,

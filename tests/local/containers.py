@@ -156,6 +156,7 @@ class ContainerStack(LocalStack):
             **self.parameters,
             "AwsEndpointUrl": _seen_from_container(self.aws),
             "AriesTokenUrl": _seen_from_container(self.aries_simulator.token_url),
+            "AriesUserUrl": _seen_from_container(self.aries_simulator.profile_url),
         }
         options = {
             "parameter_overrides": parameters,
