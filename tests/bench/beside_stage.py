@@ -30,6 +30,7 @@ from tests.support.deployment import (
     KEY_ID,
     SCOPE,
     SCOPES,
+    SUBJECT_KEY_ARN,
     deployed_environment,
 )
 
@@ -118,7 +119,7 @@ class Stage:
             outside = Outside(aws.url, aws.create_secret("aries-client", ARIES_CLIENT_SECRET), core)
             aws_url = started.enter_context(KeptAliveServer(outside.answer_as_aws)).url
             aries_url = started.enter_context(KeptAliveServer(outside.answer_as_aries)).url
-            template = Template(PARAMETERS, created={"Key": {"Arn": KEY_ID}})
+            template = Template(PARAMETERS, created={"Key": {"Arn": KEY_ID}, "SubjectKey": {"Id": SUBJECT_KEY_ARN}})
             brokers = {}
             for side in sides or SIDES:
                 aws.create_table(side, template.properties("SignInsTable"))

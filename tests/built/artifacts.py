@@ -15,7 +15,7 @@ from typing import Any
 from samcli.lib.providers.provider import Function
 
 from tests.local.template import ROOT, Template
-from tests.support.deployment import APPS, ARIES_CLIENT_ID, CLIENT_SECRET_ARN, KEY_ID
+from tests.support.deployment import APPS, ARIES_CLIENT_ID, CLIENT_SECRET_ARN, KEY_ID, SUBJECT_KEY_ARN
 
 BUILT = ROOT / ".aws-sam" / "build"
 BROKER_LAYER, DEPENDENCIES_LAYER = BUILT / "OauthBrokerLayer", BUILT / "DependenciesLayer"
@@ -47,7 +47,7 @@ _SECONDS = 120
 @cache
 def functions(template: Path = BUILT / "template.yaml") -> dict[str, Function]:
     """The functions of the built template, or of another, by logical id."""
-    read = Template(PARAMETERS, created={"Key": {"Arn": KEY_ID}}, path=template)
+    read = Template(PARAMETERS, created={"Key": {"Arn": KEY_ID}, "SubjectKey": {"Id": SUBJECT_KEY_ARN}}, path=template)
     return {function.name: function for function in read.functions.get_all()}
 
 
