@@ -128,7 +128,7 @@ def test_a_function_loads_only_what_it_uses(function: str) -> None:
 def test_a_function_whose_sessions_begin_or_end_loads_the_bus_if_there_is_one(function: str) -> None:
     modules = loaded(function, deployed_environment(EVENT_BUS="sessions"))
     assert ("oauth_broker.events.bus" in modules) == (
-        function in ("token", "refresh", "revoke", "sessions", "operator")
+        function in ("token", "refresh", "revoke", "sessions", "backend", "operator")
     )
 
 

@@ -77,7 +77,7 @@ def _checked(config: Path, environment: str, apps_file: Path) -> str:
     where = f"{config.name} [{environment}]"
     if refused := refusals(yaml_parse((ROOT / "template.yaml").read_text()), given):
         raise Unusable("\n".join(f"{where}: {refusal}" for refusal in refused))
-    template = Template(given, {"Key": {"Arn": "key"}})
+    template = Template(given, {"Key": {"Arn": "key"}, "SubjectKey": {"Id": "subject-key"}})
     (function,) = (it for it in template.functions.get_all() if it.name == "TokenFunction")
     variables = {name: str(value) for name, value in (function.environment or {})["Variables"].items()}
     try:
