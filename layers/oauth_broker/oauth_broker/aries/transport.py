@@ -72,15 +72,11 @@ class RequestsTransport:
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
         """See Transport."""
-        all_headers = {**headers, "accept": "application/json"}
-        with Attempt(seconds) as attempt, self._answer("POST", url, body, all_headers, attempt, seconds) as response:
-            return Reply(response.status_code, _read(response), response.headers.get("retry-after", ""))
+        return self._reply("POST", url, body, headers, seconds)
 
     def get(self, url: str, headers: Mapping[str, str], seconds: float) -> Reply:
         """Send a GET and return the answer within ``seconds`` in all. Raises NotSent or NoReply."""
-        all_headers = {**headers, "accept": "application/json"}
-        with Attempt(seconds) as attempt, self._answer("GET", url, None, all_headers, attempt, seconds) as response:
-            return Reply(response.status_code, _read(response), response.headers.get("retry-after", ""))
+        return self._reply("GET", url, None, headers, seconds)
 
     def status_of(self, url: str, seconds: float) -> int:
         """Send a GET and return the status of the answer. Its body is not read, and its connection is closed.
@@ -89,6 +85,11 @@ class RequestsTransport:
         """
         with Attempt(seconds) as attempt, self._answer("GET", url, None, {}, attempt, seconds) as response:
             return response.status_code
+
+    def _reply(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], seconds: float) -> Reply:
+        all_headers = {**headers, "accept": "application/json"}
+        with Attempt(seconds) as attempt, self._answer(method, url, body, all_headers, attempt, seconds) as response:
+            return Reply(response.status_code, _read(response), response.headers.get("retry-after", ""))
 
     @contextmanager
     def _answer(

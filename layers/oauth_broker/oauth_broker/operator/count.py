@@ -24,6 +24,7 @@ from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.operator.commands import CountSessions
 from oauth_broker.operator.count_progress import Counted, Counts, Overtaken
 from oauth_broker.operator.errors import NothingFound, TemporaryFailure
+from oauth_broker.operator.mass_sign_out import CONTINUE
 from oauth_broker.operator.pace import Pace
 from oauth_broker.operator.reports import SessionReports
 from oauth_broker.operator.search import SessionSearch
@@ -36,8 +37,6 @@ from oauth_broker.sessions.sign_out import RESERVED_SECONDS
 # A scan goes through one partition after the other. A page of a megabyte is 256 read units, and a partition takes 3,000
 # a second. The count leaves more than half of them to the apps.
 PAGES_PER_SECOND = 5
-
-_CONTINUE = 'Repeat the same command with "continue": true until "finished" is true.'
 
 
 class LiveCount:
@@ -95,7 +94,7 @@ class LiveCount:
                 self._counts.save(counted, before)
         except ServiceUnavailable as unavailable:
             raise TemporaryFailure(
-                f"AWS failed ({unavailable.reason}), and not all sessions are counted yet. {_CONTINUE}",
+                f"AWS failed ({unavailable.reason}), and not all sessions are counted yet. {CONTINUE}",
                 unavailable.reason,
             ) from unavailable
         return counted
@@ -133,4 +132,4 @@ def _report(counted: Counted) -> dict[str, Any]:
         "last_progress_at": utc(counted.saved_at),
         "finished_at": utc(counted.finished_at),
     }
-    return report if counted.finished_at else report | {"next": _CONTINUE}
+    return report if counted.finished_at else report | {"next": CONTINUE}

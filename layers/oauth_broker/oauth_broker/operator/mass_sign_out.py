@@ -27,9 +27,9 @@ from oauth_broker.sessions.sign_out import RESERVED_SECONDS
 # another one, and 4 seconds for clocks that differ. Every row that began before it is then in the table, too.
 IN_EFFECT_SECONDS = AWS_CALL_SECONDS + CACHE_SECONDS + 4
 
-_CONTINUE = 'Repeat the same command with "continue": true until "finished" is true.'
+CONTINUE = 'Repeat the same command with "continue": true until "finished" is true.'
 
-_DENIED = (
+SECRETS_DENIED = (
     "All sessions are over. But AWS refused to delete the secrets that secrets_denied counts, because a right is "
     "missing. Check whether OperatorRole still allows secretsmanager:DeleteSecret on them. See SecretAccessDeniedAlarm."
 )
@@ -79,7 +79,7 @@ class MassSignOut:
             raise TemporaryFailure(
                 f"The sessions that began up to {utc(not_before)} are signed out. This is in effect everywhere "
                 f"{IN_EFFECT_SECONDS} seconds after that time. But AWS failed ({unavailable.reason}), and not all "
-                f"sessions are tidied up. {_CONTINUE}",
+                f"sessions are tidied up. {CONTINUE}",
                 unavailable.reason,
             ) from unavailable
 
@@ -146,9 +146,9 @@ class MassSignOut:
         if trouble:
             report["trouble"] = trouble
         if not progress.finished_at:
-            report["next"] = _CONTINUE
+            report["next"] = CONTINUE
         elif progress.secrets_denied:
-            report["warning"] = _DENIED
+            report["warning"] = SECRETS_DENIED
         elif not progress.ended and not progress.secrets_deleted:
             # A session that was over already counts here only if its secret was deleted once more.
             report["warning"] = (

@@ -15,6 +15,7 @@ from oauth_broker.config.clients import Registry
 from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.oauth.tokens import subject_of
 from oauth_broker.operator.errors import NotConfigured, TemporaryFailure
+from oauth_broker.operator.mass_sign_out import SECRETS_DENIED
 from oauth_broker.operator.reports import SessionReports
 from oauth_broker.operator.sessions import REASON
 from oauth_broker.operator.utc import utc
@@ -33,10 +34,6 @@ _NO_SESSION = (
     "is not found here: its scope lacks user:information, or Aries did not answer. Find it by its reference."
 )
 _REPEAT = "Repeat the same command until it is finished. A repetition also ends the sessions that began meanwhile."
-_DENIED = (
-    "All sessions are over. But AWS refused to delete the secrets that secrets_denied counts, because a right is "
-    "missing. Check whether OperatorRole still allows secretsmanager:DeleteSecret on them. See SecretAccessDeniedAlarm."
-)
 # States of a listed session beside those of a row. Nobody but a writer of the table makes the last two.
 _GONE = "gone"
 _MALFORMED = "malformed"
@@ -247,7 +244,7 @@ def _report(done: _SignedOut, *, is_finished: bool) -> dict[str, Any]:
     if not is_finished:
         report["next"] = _REPEAT
     elif done.denied:
-        report["warning"] = _DENIED
+        report["warning"] = SECRETS_DENIED
     elif not done.sessions:
         report["warning"] = _NO_SESSION
     return report
