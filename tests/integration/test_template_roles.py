@@ -53,7 +53,7 @@ RESOURCES: dict[str, list[str]] = {
 VIA_DYNAMODB = {"kms:ViaService": "dynamodb.${AWS::Region}.${AWS::URLSuffix}"}
 VIA_SECRETS_MANAGER = {"kms:ViaService": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"}
 # The parameter gives the name of a bus in the account and the region of the stack.
-BUS = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${EventBus}"
+BUS = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/EventBus"
 # These have no resource (Service Authorization Reference).
 NAMES_NO_RESOURCE = {"xray:PutTelemetryRecords", "xray:PutTraceSegments", "lambda:GetAccountSettings"}
 # The keys of a seal's encryption context. A seal opens for its session, app and fence alone.

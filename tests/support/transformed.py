@@ -101,6 +101,8 @@ def plain(value: Any) -> Any:
             return f"{name}.{attribute}"
         case {"Fn::Sub": str(text)}:
             return text
+        case {"Fn::Join": [str(between), list(parts)]}:
+            return between.join(plain(part) for part in parts)
         case dict():
             return {key: plain(item) for key, item in value.items()}
         case list():
