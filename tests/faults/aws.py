@@ -65,9 +65,12 @@ def _used(text: str) -> tuple[set[str], set[str]]:
 
 
 @cache
-def _appended(value: str) -> tuple[str, str, str] | None:
-    """Split a ``list_append`` into the list, its default and the appended value; returns None for any other value."""
-    found = re.fullmatch(r"list_append\(if_not_exists\((\w+), (:\w+)\), (:\w+)\)", value)
+def _grown(value: str) -> tuple[str, str, str] | None:
+    """Split a ``list_append`` or a sum into the attribute, its default and what is added, or return None."""
+    attribute = r"if_not_exists\((\w+), (:\w+)\)"
+    found = re.fullmatch(rf"list_append\({attribute}, (:\w+)\)", value) or re.fullmatch(
+        rf"{attribute} \+ (:\w+)", value
+    )
     return found and (found[1], found[2], found[3])
 
 
@@ -115,9 +118,12 @@ class MemoryDynamoDb:
         self._note(applied=False, item=item)
         return {} if item is None else {"Item": dict(item)}
 
-    def delete_item(self, *, TableName: str, Key: Item) -> dict[str, Any]:  # noqa: N803
-        found = self.items.pop(Key["session_id"]["S"], None)
-        self._note(applied=found is not None, item=None)
+    def delete_item(self, **parameters: Any) -> dict[str, Any]:
+        key = parameters["Key"]["session_id"]["S"]
+        values = parameters.get("ExpressionAttributeValues", {":": {}})
+        _refuse_what_aws_refuses(parameters["ConditionExpression"], {"#": ""}, values)
+        self._refuse_unless(parameters["ConditionExpression"], self.items.get(key), {}, values)
+        self._note(applied=self.items.pop(key, None) is not None, item=None)
         return {}
 
     def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
@@ -134,7 +140,19 @@ class MemoryDynamoDb:
         _refuse_what_aws_refuses(f"{update} {condition}", names, values)
         key = parameters["Key"]["session_id"]["S"]
         item = self.items.get(key)
+        if condition:
+            self._refuse_unless(condition, item, names, values)
+        new = dict(item or parameters["Key"])
+        for verb, clauses in _clauses(update).items():
+            for clause in clauses:
+                _apply(new, verb, clause, names, values)
+        self.items[key] = new
+        self._note(applied=True, item=new)
+        return {"Attributes": dict(new)} if parameters["ReturnValues"] == "ALL_NEW" else {}
 
+    def _refuse_unless(
+        self, condition: str, item: Item | None, names: dict[str, str], values: dict[str, dict[str, Any]]
+    ) -> None:
         def attribute(name: str) -> dict[str, Any] | None:
             return (item or {}).get(names.get(name, name))
 
@@ -147,16 +165,9 @@ class MemoryDynamoDb:
         def typed(name: str, kind: str) -> bool:
             return values[kind]["S"] in (attribute(name) or {})
 
-        if condition and not _condition(condition)(compare, lambda name: attribute(name) is None, typed):
+        if not _condition(condition)(compare, lambda name: attribute(name) is None, typed):
             self._note(applied=False, item=item)
             raise client_error("ConditionalCheckFailedException", **({"Item": dict(item)} if item is not None else {}))
-        new = dict(item or parameters["Key"])
-        for verb, clauses in _clauses(update).items():
-            for clause in clauses:
-                _apply(new, verb, clause, names, values)
-        self.items[key] = new
-        self._note(applied=True, item=new)
-        return {"Attributes": dict(new)} if parameters["ReturnValues"] == "ALL_NEW" else {}
 
 
 def _refuse_what_aws_refuses(text: str, names: dict[str, str], values: dict[str, Any]) -> None:
@@ -191,12 +202,15 @@ def _apply(item: Item, verb: str, clause: str, names: dict[str, str], values: di
 
 
 def _set_to(item: Item, value: str, values: dict[str, Any]) -> dict[str, Any]:
-    appended = _appended(value)
-    if appended is None:
+    grown = _grown(value)
+    if grown is None:
         plain: dict[str, Any] = values[value]
         return plain
-    name, default, more = appended
-    return {"L": item.get(name, values[default])["L"] + values[more]["L"]}
+    name, default, more = grown
+    before, added = item.get(name, values[default]), values[more]
+    if "L" in added:
+        return {"L": before["L"] + added["L"]}
+    return {"N": str(int(before["N"]) + int(added["N"]))}
 
 
 class MemorySecretsManager:

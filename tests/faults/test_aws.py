@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from oauth_broker.people.person_items import PersonItems
 from tests.faults.aws import MemoryDynamoDb, MemoryKms, MemorySecretsManager, plaintext_of
 from tests.faults.broker import Broker, Browser, code_in, in_turn, settings_of, signed_in
 from tests.faults.seam import Fault, Kind, SeamedClient
@@ -128,6 +129,24 @@ def test_moto_gives_the_same_answer_to_every_call_of_the_broker(broker: Any) -> 
     assert broker.both[0].compared > 20
     compared, others = broker.both[1].compared, broker.both_kms.compared
     assert (compared == 0 and others > 3) if broker.settings.tokens_in_row else (compared > 10 and others == 0)
+
+
+def test_moto_gives_the_same_answer_to_every_call_about_a_person(broker: Any) -> None:
+    both = Both(broker.people_table, boto3.client("dynamodb"))
+    items, now = PersonItems(both, TABLE, broker.clock), int(broker.clock.now())
+    for session_id in ("one", "two"):
+        joined = items.join("k1.x", "app", session_id)
+    assert joined == items.find("k1.x")
+    assert joined.sessions_of("app") == {"one", "two"}
+    items.leave("k1.x", "app", ["one", "two"])
+    items.leave("k1.x", "app", ["one"])
+    signed_out = [items.sign_out("k1.x", "app", second) for second in (now, now - 1)]
+    assert [item.not_before["app"] for item in signed_out] == [now, now]
+    items.join("k1.x", "app", "three")
+    assert not items.forget("k1.x", joined)
+    for _ in range(2):
+        assert items.forget("k1.x", items.find("k1.x"))
+    assert both.compared == 13
 
 
 @pytest.mark.parametrize("kind", [Kind.DIES_AFTER, Kind.REPEATED, Kind.APPLIED])

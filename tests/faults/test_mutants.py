@@ -480,7 +480,7 @@ def pausing_for_one_refusal(patch: Patch) -> None:
     begins_at = Pause._begins_at
 
     def after_one(self: Pause, numbers: dict[str, float]) -> float:
-        self._callers = replace(self._callers, refused_sessions=1)
+        self._settings = replace(self._settings, refused_sessions=1)
         return begins_at(self, numbers)
 
     patch.setattr(Pause, "_begins_at", after_one)

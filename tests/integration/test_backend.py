@@ -243,7 +243,8 @@ class TestRefusals:
         assert answer.status == 403
         assert answer.failure == {
             "error": "not_a_backend_app",
-            "error_description": "The path names no app that is registered with a backend. Check the client id.",
+            "error_description": "The path names no app whose backend may ask for this. "
+            "Check the client id and the app's registration.",
         }
 
     @pytest.mark.parametrize(

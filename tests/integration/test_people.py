@@ -283,6 +283,29 @@ def test_a_subject_that_somebody_wrote_counts_as_none(world: World, told: bool) 
     assert ("RowsAltered", {}) in world.telemetry.metrics
 
 
+def test_a_subject_that_somebody_wrote_is_replaced_by_the_persons_at_the_next_refresh(world: World) -> None:
+    phone = world.signed_in(scope=USER_SCOPE)
+    own = phone.row()["subject"]
+    RowWriter(world, ("UpdateItem",)).update(phone.session_id, {"subject": {"S": f"k1.{43 * 'A'}.{22 * 'A'}"}})
+    world.clock.time += GRACE + 1
+    assert phone.refresh().status == 200
+    assert world.telemetry.counted("RowsAltered") == 1
+    assert phone.row()["subject"] == own
+    world.clock.time += GRACE + 1
+    assert phone.refresh().status == 200
+    assert world.telemetry.counted("RowsAltered") == 1
+
+
+def test_a_session_that_a_written_item_cannot_take_is_signed_in_and_counted(world: World) -> None:
+    first = world.signed_in(scope=USER_SCOPE)
+    for name, value in (("joins", {"S": "no number"}), (f"sessions {CLIENT_ID}", {"S": "no set"})):
+        world.telemetry.metrics.clear()
+        update(world, subject_of(first.row()["subject"]), name, value)
+        phone = world.signed_in(scope=USER_SCOPE)
+        assert world.telemetry.counted("RowsAltered") == 1
+        assert phone.refresh().status == 200
+
+
 def test_the_id_at_aries_is_nowhere(world: World) -> None:
     phone = world.signed_in(scope=USER_SCOPE)
     world.clock.time += GRACE + 1

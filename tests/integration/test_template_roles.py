@@ -86,6 +86,10 @@ CONDITIONS: dict[str, dict[str, Any]] = {
         "StringLike": {"kms:EncryptionContext:SecretARN": SESSION_SECRETS},
     },
     "items of people": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["person#*"]}},
+    "all items but the operator's": {"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": ["sweep:*"]}},
+    "all items but the operator's and people's": {
+        "ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": ["sweep:*", "person#*"]}
+    },
     "through Secrets Manager, for the key of the subjects": {
         "StringEquals": {**VIA_SECRETS_MANAGER, "kms:EncryptionContext:SecretARN": "SubjectKey.Id"}
     },

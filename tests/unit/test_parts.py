@@ -44,8 +44,8 @@ def test_the_backends_have_a_pause_of_their_own_that_keeps_the_apps_too() -> Non
     parts = made(BackendParts, VirtualClock())
     assert parts["turns"].pause is parts["pause"]
     assert parts["renewal"]._pause is parts["pause"]
-    assert parts["pause"]._callers is BACKENDS
-    assert parts["pause"]._wider._callers is APPS
+    assert parts["pause"]._settings is BACKENDS
+    assert parts["pause"]._wider._settings is APPS
 
 
 @pytest.mark.parametrize("kind", [Parts, BackendParts, OperatorParts])

@@ -139,7 +139,10 @@ class NotABackendApp(OAuthError):
     status = HTTPStatus.FORBIDDEN
 
     def __init__(self, reason: str) -> None:
-        super().__init__("The path names no app that is registered with a backend. Check the client id.", reason)
+        super().__init__(
+            "The path names no app whose backend may ask for this. Check the client id and the app's registration.",
+            reason,
+        )
 
 
 class SignInRequired(OAuthError):

@@ -13,6 +13,7 @@ from oauth_broker.oauth.tokens import is_subject_proven, subject_of
 from oauth_broker.people.person_items import PersonItems
 from oauth_broker.people.session_rows import SessionRows
 from oauth_broker.people.subjects import Subjects
+from oauth_broker.secret import Secret
 from oauth_broker.sessions.not_before import NotBefore
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.session_secret import SessionSecret
@@ -32,7 +33,7 @@ class ByUser:
         self._clock = clock
 
     def sessions(
-        self, client: Client, user_id: str, scope: str
+        self, client: Client, user: Secret, scope: str
     ) -> list[tuple[SignIn, Callable[[SessionSecret], bool]]]:
         """Return the person's live sessions of the app that have the scope, each with its proof, the last used first.
 
@@ -41,7 +42,7 @@ class ByUser:
         InsufficientScope if none has the scope. Raises ServiceUnavailable if a store fails: without the key of the
         subjects nobody knows whether the person has a session.
         """
-        subject = self._subjects.of(user_id)
+        subject = self._subjects.of(user.reveal())
         not_before, now = self._not_before.of(client.client_id), self._clock.now()
         found = self._rows.of(self._items.find(subject).sessions_of(client.client_id))
         live = [

@@ -26,11 +26,11 @@ _MOST_SECONDS = 300
 class BackendRequest:
     """A checked request. ``scope`` is canonical, '' if the backend named none.
 
-    ``session`` is the handle of a session, or the id of a person at Aries.
+    ``session`` is the handle of a session, or a secret with the id of a person at Aries.
     """
 
     client: Client
-    session: BackendHandle | str
+    session: BackendHandle | Secret
     min_seconds: int
     scope: str
 
@@ -60,7 +60,7 @@ def _handle(text: Any) -> BackendHandle:
     return handle
 
 
-def _user(value: Any, client: Client) -> str:
+def _user(value: Any, client: Client) -> Secret:
     if client.backend != "by_user":
         raise NotABackendApp("not_by_user")
     text = user_id_of(value)
@@ -68,7 +68,7 @@ def _user(value: Any, client: Client) -> str:
         raise InvalidRequest(
             "The member user must be the id at Aries: a string of 1 to 256 bytes, or an integer.", "malformed_user"
         )
-    return text
+    return Secret(text)
 
 
 def _client(path: str, registry: Registry) -> Client:

@@ -15,6 +15,7 @@ from oauth_broker.config.clients import Registry
 from oauth_broker.errors import InvalidGrant, NotABackendApp, OAuthError, ServiceUnavailable, SignInRequired, Unsigned
 from oauth_broker.operations.access import Access
 from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.secret import Secret
 from oauth_broker.sessions.session_secret import SessionSecret
 from oauth_broker.web.http import HttpRequest, HttpResponse, json_response
 
@@ -57,7 +58,7 @@ class BackendTokens:
     def _secret(self, request: BackendRequest, invocation: Invocation) -> SessionSecret:
         handle = request.session
         try:
-            if isinstance(handle, str):
+            if isinstance(handle, Secret):
                 return self._of_user(request, handle, invocation)
             return self._access(
                 request.client,
@@ -71,11 +72,11 @@ class BackendTokens:
             # The answer does not tell a session that has ended from one that never was. The log line tells.
             raise SignInRequired(refusal.reason) from refusal
 
-    def _of_user(self, request: BackendRequest, user_id: str, invocation: Invocation) -> SessionSecret:
+    def _of_user(self, request: BackendRequest, user: Secret, invocation: Invocation) -> SessionSecret:
         if self._by_user is None:
             raise NotABackendApp("nobody_is_identified")
         refused: InvalidGrant = InvalidGrant("no_session_of_user")
-        for row, is_proof_of in self._by_user.sessions(request.client, user_id, request.scope)[:_MOST_TRIES]:
+        for row, is_proof_of in self._by_user.sessions(request.client, user, request.scope)[:_MOST_TRIES]:
             try:
                 return self._access(
                     request.client, row.session_id, request.min_seconds, is_proof_of, invocation, scope=request.scope

@@ -21,8 +21,8 @@ _CLOCKS_DIFFER_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Callers:
-    """The callers that share a pause.
+class PauseSettings:
+    """The settings of a pause.
 
     ``refused_sessions`` is the number of refused sessions that begins it. Aries may refuse fewer for reasons of their
     own, and those must hold up no other. ``until`` and ``refused`` are names in the control item.
@@ -33,9 +33,9 @@ class Callers:
     refused_sessions: int
 
 
-APPS = Callers("aries_paused_until", "aries_refused_", 5)
+APPS = PauseSettings("aries_paused_until", "aries_refused_", 5)
 # Backends make way earlier: a person waits for an app.
-BACKENDS = Callers("backends_paused_until", "backends_refused_", 2)
+BACKENDS = PauseSettings("backends_paused_until", "backends_refused_", 2)
 
 
 class Pause:
@@ -50,10 +50,12 @@ class Pause:
     which is for all, as well.
     """
 
-    def __init__(self, item: ControlItem, clock: Clock, callers: Callers = APPS, wider: Pause | None = None) -> None:
+    def __init__(
+        self, item: ControlItem, clock: Clock, settings: PauseSettings = APPS, wider: Pause | None = None
+    ) -> None:
         self._item = item
         self._clock = clock
-        self._callers = callers
+        self._settings = settings
         self._wider = wider
 
     def left(self) -> float:
@@ -62,7 +64,7 @@ class Pause:
         A time further ahead than any pause (of a wrong clock, say) holds up no session.
         """
         numbers, now = self._item.numbers(), self._clock.now()
-        left = numbers.get(self._callers.until, 0) - now
+        left = numbers.get(self._settings.until, 0) - now
         is_on = now >= self._begins_at(numbers) and 0 < left <= _PAUSE_SECONDS + _CLOCKS_DIFFER_SECONDS
         return max(left if is_on else 0, self._wider.left() if self._wider else 0)
 
@@ -77,28 +79,28 @@ class Pause:
         if self._wider:
             self._wider.admit(was_refused=was_refused)
         numbers, now = self._item.numbers(), self._clock.now()
-        begins_at, seen = self._begins_at(numbers), numbers.get(self._callers.until, 0)
+        begins_at, seen = self._begins_at(numbers), numbers.get(self._settings.until, 0)
         if now < begins_at:
             return
         # The wait counts from the beginning of the pause or, after an admission in it, from the end of its time.
         waited = now - max(begins_at, seen if seen <= now else 0)
         if was_refused and waited < _PAUSE_SECONDS:
             raise paused(_PAUSE_SECONDS - waited)
-        is_first = self._item.swap(self._callers.until, seen, now + _PAUSE_SECONDS)
+        is_first = self._item.swap(self._settings.until, seen, now + _PAUSE_SECONDS)
         # If another worker was first, it has prolonged the pause, or has found Aries well and ended the pause.
         if not is_first and (left := self.left()):
             raise paused(left)
 
     def refused(self, reference: str) -> None:
         """Note that Aries refused to serve a session. Log lines call it ``reference``."""
-        place = self._callers.refused + reference[:_PLACE_DIGITS]
+        place = self._settings.refused + reference[:_PLACE_DIGITS]
         if place not in self._item.known():
             self._item.swap(place, 0, self._clock.now())
 
     def served(self) -> None:
         """Note that Aries served a session. The call costs nothing while the process knows of no refusal."""
-        callers = self._callers
-        names = [name for name in self._item.known() if name.startswith(callers.refused) or name == callers.until]
+        settings = self._settings
+        names = [name for name in self._item.known() if name.startswith(settings.refused) or name == settings.until]
         if names:
             self._item.remove(*names)
         if self._wider:
@@ -106,8 +108,8 @@ class Pause:
 
     def _begins_at(self, numbers: dict[str, float]) -> float:
         """Return the beginning of the pause: five seconds after the refusal of the last session needed, or never."""
-        refused = sorted(at for name, at in numbers.items() if name.startswith(self._callers.refused))
-        needed = self._callers.refused_sessions
+        refused = sorted(at for name, at in numbers.items() if name.startswith(self._settings.refused))
+        needed = self._settings.refused_sessions
         return refused[needed - 1] + CACHE_SECONDS if len(refused) >= needed else float("inf")
 
 

@@ -14,7 +14,7 @@ from oauth_broker.oauth.tokens import signed_subject
 from oauth_broker.people.news import announce_end
 from oauth_broker.people.person_items import SIGNED_OUT_BY_ANOTHER, PersonItem, PersonItems
 from oauth_broker.people.session_limit import SessionLimit
-from oauth_broker.people.subjects import Subjects
+from oauth_broker.people.subjects import Subjects, proven_subject
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.conditional_update import ConditionFailed
@@ -86,11 +86,14 @@ class Identification:
     def after_refresh(self, row: SignIn, secret: SessionSecret, invocation: Invocation) -> None:
         """Try once a day to learn whose session it is, if nobody knows yet, after the commit of a refresh.
 
-        A failure changes nothing: the refresh has its answer. Raises InvalidGrant if the person signed out all other
-        sessions before this one was known to be theirs; it has ended then.
+        If the session's key does not prove the subject in the row, then somebody has written it, for example so that
+        the person cannot find the session. It counts as none. A failure changes nothing: the refresh has its answer.
+        Raises InvalidGrant if the person signed out all other sessions before this one was known to be theirs; it has
+        ended then.
         """
         now = self._clock.now()
-        is_due = not row.subject and row.subject_tried_at <= now - _BETWEEN_TRIES_SECONDS and _says_who(secret)
+        is_known = bool(proven_subject(row, secret, invocation))
+        is_due = not is_known and row.subject_tried_at <= now - _BETWEEN_TRIES_SECONDS and _says_who(secret)
         # If nobody is asked now, the next refresh tries: the day's try is not used up.
         if not is_due or invocation.remaining() < _TRY_SECONDS or self._user.is_silent():
             return
@@ -99,7 +102,7 @@ class Identification:
             if identified and identified.item.is_cut_off(row.client_id, row.created_at):
                 self._end(row, identified.subject, invocation)
             signed = identified.signed if identified else ""
-            self._sign_ins.note_subject(row.session_id, signed, now)
+            self._sign_ins.note_subject(row.session_id, signed, now, unproven=row.subject)
         except (ServiceUnavailable, ConditionFailed) as failure:
             invocation.log("subject_not_noted", level="warning", reason=failure.reason)
 
@@ -119,6 +122,10 @@ class Identification:
             return None
         subject = self._subjects.of(user_id)
         item = self._items.join(subject, row.client_id, row.session_id)
+        if row.session_id not in item.sessions_of(row.client_id):
+            # Somebody has written the item. The person signs in all the same, and cannot find this session.
+            invocation.count("RowsAltered")
+            invocation.log("person_item_altered", level="error")
         return Identified(subject, signed_subject(subject, row.session_id, secret.session_key), item)
 
 

@@ -34,12 +34,13 @@ _FUTURE_SECONDS = 2 * 60 * 60
 class PersonItem:
     """A person's item: the session ids by app, and the second up to which the app's other sessions were signed out.
 
-    ``joins`` counts the writes that added a session.
+    ``joins`` is the text of a number that grows with each added session, or '' if none was added. No later item of the
+    person has the same number.
     """
 
     sessions: dict[str, frozenset[str]]
     not_before: dict[str, int]
-    joins: int = 0
+    joins: str = ""
 
     def sessions_of(self, client_id: str) -> frozenset[str]:
         """Return the ids of the person's sessions of one app. Some may be over."""
@@ -64,13 +65,24 @@ class PersonItems:
         return self._item(read_item(self._client, self._table_name, _key(subject)))
 
     def join(self, subject: str, client_id: str, session_id: str) -> PersonItem:
-        """Add a session to the person's item, and return the item as it is then."""
+        """Add a session to the person's item, and return the item as it is then.
+
+        If somebody has written attributes of other types into the item, then it stays as it is, without the session.
+        """
         return self._update(
             subject,
-            "SET expires_at = :until ADD #sessions :ids, joins :one",
+            "SET expires_at = :until, joins = if_not_exists(joins, :first) + :one ADD #sessions :ids",
             {"#sessions": _SESSIONS + client_id},
-            {":ids": {"SS": [session_id]}, ":one": {"N": "1"}, ":until": self._until(), ":set": {"S": "SS"}},
-            "attribute_not_exists(#sessions) OR attribute_type(#sessions, :set)",
+            {
+                ":ids": {"SS": [session_id]},
+                ":first": {"N": str(int(self._clock.now() * 1000))},
+                ":one": {"N": "1"},
+                ":until": self._until(),
+                ":set": {"S": "SS"},
+                ":number": {"S": "N"},
+            },
+            "(attribute_not_exists(#sessions) OR attribute_type(#sessions, :set))"
+            " AND (attribute_not_exists(joins) OR attribute_type(joins, :number))",
         )
 
     def sign_out(self, subject: str, client_id: str, second: int) -> PersonItem:
@@ -107,9 +119,10 @@ class PersonItems:
     def forget(self, subject: str, seen: PersonItem) -> bool:
         """Delete a person's item, unless a session has joined since ``seen``. Tell whether the item is gone.
 
-        A live session in no item could not be signed out with the person's others.
+        A live session in no item could not be signed out with the person's others. This holds too if the deletion
+        lands once more after the person has come back: the number of joins begins with the time.
         """
-        values = {"ExpressionAttributeValues": {":joins": {"N": str(seen.joins)}}} if seen.joins else {}
+        values = {"ExpressionAttributeValues": {":joins": {"N": seen.joins}}} if seen.joins else {}
         write = conditional_write(
             self._client.delete_item,
             TableName=self._table_name,
@@ -155,7 +168,7 @@ class PersonItems:
             for name, value in item.items()
             if name.startswith(_NOT_BEFORE) and "N" in value and float(value["N"]) <= most
         }
-        return PersonItem(sessions, not_before, int(item.get("joins", {}).get("N", 0)))
+        return PersonItem(sessions, not_before, item.get("joins", {}).get("N", ""))
 
 
 def _key(subject: str) -> dict[str, Any]:

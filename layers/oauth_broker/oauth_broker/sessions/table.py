@@ -157,11 +157,13 @@ class SignIns(Rows):
             **known,
         )
 
-    def note_subject(self, session_id: str, signed_subject: str, now: float) -> None:
+    def note_subject(self, session_id: str, signed_subject: str, now: float, *, unproven: str = "") -> None:
         """Note the subject of an active session that has none, or with '' that this try did not learn it.
 
-        A subject never changes. The write touches nothing that a lease or a commit compares or writes.
+        A subject never changes. One that the session's key does not prove is none: ``unproven`` is the row's, and is
+        replaced. The write touches nothing that a lease or a commit compares or writes.
         """
+        seen: dict[str, Value] = {"seen": unproven} if unproven else {}
         noted = "subject_tried_at = :noted"
         if signed_subject:
             # The time of a try would make the row longer than one unit of DynamoDB.
@@ -170,11 +172,13 @@ class SignIns(Rows):
             session_id,
             "",
             f"SET {noted}",
-            "#status = :active AND expires_at > :now AND attribute_not_exists(subject)",
-            lambda found: bool(found.subject),
+            "#status = :active AND expires_at > :now AND "
+            + ("subject = :seen" if unproven else "attribute_not_exists(subject)"),
+            lambda found: found.subject not in ("", unproven),
             active="active",
             now=int(now),
             noted=signed_subject or int(now),
+            **seen,
         )
 
     def end(
