@@ -6,6 +6,7 @@ import pytest
 
 from tests.local.aries.tokens import USERS
 from tests.support.deployment import CLIENT_ID, GRACE, TABLE
+from tests.support.operator import operate
 from tests.support.people import code_of, device, listed, person_item, reference, references
 from tests.support.world import Phone, World, running_world
 
@@ -33,10 +34,8 @@ def test_beyond_the_limit_the_session_longest_unused_ends_and_never_the_new_one(
         assert statuses(first, second, third, fourth) == ["active", "revoked", "active", "active"]
         assert second.row()["timeline"][-1]["S"].endswith("revoked session_limit")
         assert references(listed(fourth)) == [reference(phone) for phone in (fourth, first, third)]
-        # The ended session is out of the item too.
-        assert set(person_item(world, fourth)[f"sessions {CLIENT_ID}"]) == {
-            phone.session_id for phone in (first, third, fourth)
-        }
+        # A person on call sees the ended session as long as its row.
+        assert second.session_id in person_item(world, fourth)[f"sessions {CLIENT_ID}"]
         assert world.telemetry.counted("SessionsOverLimit") == 1
         assert len(world.session_secrets()) == (3 if store == "secrets" else 0)
 
@@ -67,21 +66,44 @@ def test_another_persons_sessions_and_those_of_unknown_people_do_not_count() -> 
         assert statuses(mine, other, *unknown) == 4 * ["active"]
 
 
-def test_sessions_that_are_over_for_good_leave_the_item_and_make_room() -> None:
+def listed_ids(world: World, phone: Phone) -> set[str]:
+    return set(person_item(world, phone)[f"sessions {CLIENT_ID}"])
+
+
+def fill_up(world: World, phone: Phone) -> None:
+    """Write a hundred ids without a row into the person's item."""
+    world.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"session_id": {"S": "person#" + phone.row()["subject"].rpartition(".")[0]}},
+        UpdateExpression="ADD #sessions :ids",
+        ExpressionAttributeNames={"#sessions": f"sessions {CLIENT_ID}"},
+        ExpressionAttributeValues={":ids": {"SS": [f"{number:043}" for number in range(100)]}},
+    )
+
+
+def test_an_ended_session_makes_room_and_leaves_the_item_with_its_row() -> None:
     with running_world(SESSION_LIMIT="3") as world:
-        gone, signed_out, expired, lives = at_intervals(world, 4)
-        # The first of the four has ended by the limit; three more are over now.
-        assert statuses(gone)[0] == "revoked"
+        gone, ended, signed_out, lives = at_intervals(world, 4)
+        assert statuses(gone, ended, signed_out, lives) == ["revoked", *3 * ["active"]]
         lives_too = device(world)
-        assert statuses(signed_out)[0] == "revoked"
-        assert statuses(expired, lives, lives_too) == 3 * ["active"]
-        world.dynamodb.delete_item(TableName=TABLE, Key={"session_id": {"S": expired.session_id}})
-        assert lives.revoke().status == 200
+        assert statuses(ended, signed_out, lives, lives_too) == ["revoked", *3 * ["active"]]
+        assert signed_out.revoke().status == 200
+        world.dynamodb.delete_item(TableName=TABLE, Key={"session_id": {"S": gone.session_id}})
         newest = device(world)
-        assert statuses(lives_too, newest) == 2 * ["active"]
-        assert set(person_item(world, newest)[f"sessions {CLIENT_ID}"]) == {
-            phone.session_id for phone in (lives_too, newest)
+        assert statuses(lives, lives_too, newest) == 3 * ["active"]
+        assert listed_ids(world, newest) == {
+            phone.session_id for phone in (ended, signed_out, lives, lives_too, newest)
         }
+
+
+def test_beyond_a_hundred_sessions_those_that_are_over_leave_the_item() -> None:
+    with running_world(SESSION_LIMIT="2") as world:
+        ended, signed_out, lives = at_intervals(world, 3)
+        assert signed_out.revoke().status == 200
+        fill_up(world, lives)
+        newest = device(world)
+        assert statuses(ended, signed_out, lives, newest) == ["revoked", "revoked", "active", "active"]
+        assert listed_ids(world, newest) == {lives.session_id, newest.session_id}
 
 
 def test_a_sign_in_under_way_and_one_that_has_just_expired_stay_in_the_item() -> None:
@@ -100,14 +122,28 @@ def test_a_sign_in_under_way_and_one_that_has_just_expired_stay_in_the_item() ->
             ExpressionAttributeValues={":now": {"N": str(int(world.clock.now()))}},
         )
         world.clock.time += 60
+        fill_up(world, expired)
         mine = device(world)
-        assert set(person_item(world, mine)[f"sessions {CLIENT_ID}"]) == {
-            phone.session_id for phone in (waiting, expired, mine)
-        }
+        assert listed_ids(world, mine) == {phone.session_id for phone in (waiting, expired, mine)}
         world.clock.time += 61
+        fill_up(world, mine)
         mine = device(world)
-        assert expired.session_id not in person_item(world, mine)[f"sessions {CLIENT_ID}"]
-        assert waiting.session_id in person_item(world, mine)[f"sessions {CLIENT_ID}"]
+        assert expired.session_id not in listed_ids(world, mine)
+        assert waiting.session_id in listed_ids(world, mine)
+
+
+def test_sessions_of_before_a_mass_sign_out_do_not_count() -> None:
+    with running_world(SESSION_LIMIT="1") as world:
+        old = device(world)
+        world.clock.time += 60
+        with world.aws.failing("Scan"):
+            operate(world, action="revoke_all", client_id=CLIENT_ID)
+        world.clock.time += 60
+        world.telemetry.metrics.clear()
+        device(world)
+        # The sweep ends this session, and the mass sign-out is announced once.
+        assert statuses(old) == ["active"]
+        assert world.telemetry.counted("SessionsOverLimit") == 0
 
 
 @pytest.mark.parametrize("operation", ["BatchGetItem", "DeleteSecret"])

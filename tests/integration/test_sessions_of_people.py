@@ -294,7 +294,8 @@ class TestEndingTheOthers:
         assert len(world.session_secrets()) == 2
         assert references(listed(mine)) == [reference(mine)]
         assert is_signed_in(foreign)
-        assert person_item(world, mine)[f"sessions {CLIENT_ID}"] == [mine.session_id]
+        # A person on call sees the ended sessions as long as their rows.
+        assert set(person_item(world, mine)[f"sessions {CLIENT_ID}"]) == {phone.session_id for phone in (mine, *others)}
         world.clock.time += GRACE + 1
         assert mine.refresh().status == 200
         assert world.telemetry.counted("SessionsEndedByPeople") == 3
@@ -381,7 +382,6 @@ class TestEndingTheOthers:
         assert answer.json["complete"] is True
         assert not any(map(is_signed_in, others))
         assert len(world.session_secrets()) == 1
-        assert person_item(world, mine)[f"sessions {CLIENT_ID}"] == [mine.session_id]
 
     def test_without_time_is_a_503_and_the_same_request_goes_on(self, world: World) -> None:
         other, mine = device(world), device(world)
@@ -400,7 +400,22 @@ class TestEndingTheOthers:
         set_text(world, broken.session_id, "timeline", "never")
         answer = ended(mine, others="true")
         assert answer.json == {"ended": 2, "complete": False}
-        assert set(person_item(world, mine)[f"sessions {CLIENT_ID}"]) == {mine.session_id, broken.session_id}
+        assert [is_signed_in(phone) for phone in phones if phone is not broken] == [False, False]
+
+    def test_takes_sessions_without_a_row_out_of_the_item(self, world: World) -> None:
+        gone, mine = device(world), device(world)
+        world.dynamodb.delete_item(TableName=TABLE, Key={"session_id": {"S": gone.session_id}})
+        assert ended(mine, others="true").json == {"ended": 0, "complete": True}
+        assert person_item(world, mine)[f"sessions {CLIENT_ID}"] == [mine.session_id]
+
+    def test_logs_from_which_session_the_others_were_ended(self, world: World) -> None:
+        other, mine = device(world), device(world)
+        world.telemetry.lines.clear()
+        ended(mine, session=reference(other))
+        (asked,) = [fields for _, event, fields in world.telemetry.lines if event == "end_of_sessions_asked"]
+        (line,) = [fields for _, event, fields in world.telemetry.lines if event == "other_session_ended"]
+        assert (asked["session"], line["session"]) == (reference(mine), reference(other))
+        assert asked["request_id"] == line["request_id"]
 
     def test_logs_one_line_for_each_session_by_its_reference(self, world: World) -> None:
         other, mine = device(world), device(world)

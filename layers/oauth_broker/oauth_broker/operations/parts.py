@@ -248,7 +248,12 @@ class Parts:
         from oauth_broker.people.session_limit import SessionLimit
 
         return SessionLimit(
-            self.settings.session_limit, self.person_items, self.session_rows, self.sign_out, self.clock
+            self.settings.session_limit,
+            self.person_items,
+            self.session_rows,
+            self.not_before,
+            self.sign_out,
+            self.clock,
         )
 
     @cached_property

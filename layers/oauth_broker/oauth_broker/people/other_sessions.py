@@ -12,7 +12,7 @@ from typing import Any
 
 from oauth_broker.clock import Clock
 from oauth_broker.config.clients import Registry
-from oauth_broker.errors import BrokerError, ServiceUnavailable, SignInAgain
+from oauth_broker.errors import ServiceUnavailable, SignInAgain
 from oauth_broker.oauth.requests import RevocationRequest
 from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from oauth_broker.people.callers import Caller, Callers
@@ -82,6 +82,8 @@ class OtherSessions:
         caller.refuse_beyond(self._limits, "too_many_endings", MINUTE / _ENDS_A_MINUTE)
         if not caller.subject:
             return EndedSessions(0, is_complete=False)
+        # The lines of the ended sessions have the same request id. This line tells from which session they were ended.
+        invocation.log("end_of_sessions_asked")
         if request.reference is None:
             ended = self._end_others(caller, invocation)
         else:
@@ -102,14 +104,14 @@ class OtherSessions:
         """Set the cut-offs and end all sessions but the caller's own.
 
         The cut-off and the set of sessions come of one write, app by app. A redemption beside this one is therefore in
-        the set, or it meets the cut-off. An app that may sign out other apps' sessions sets the cut-off of all such
-        apps, in which the person may have their first sign-in under way, and of all apps in the person's item.
+        the set, or it meets the cut-off. An app that may sign out other apps' sessions sets the cut-off of every
+        registered app, in which the person may have their first sign-in under way, and of every app in the item.
         """
         second = int(self._clock.now())
         work = _Work(self._sign_out, self._items, caller, self._clock, invocation)
         due = {caller.client.client_id}
         if caller.client.shows_all_apps:
-            due |= {client.client_id for client in self._registry.clients if client.shows_all_apps}
+            due |= {client.client_id for client in self._registry.clients}
         done: set[str] = set()
         found: list[tuple[str, PersonItem]] = []
         # The cut-offs come first, so that no sign-in slips through while the sessions end.
@@ -139,30 +141,30 @@ class _Work:
         self._has_failed = False
 
     def end(self, client_id: str, session_ids: Iterable[str]) -> None:
-        """End these sessions of one app, but never the caller's own, and take them out of the person's item.
+        """End these sessions of one app, but never the caller's own, and take those without a row out of the item.
 
-        Raises ServiceUnavailable at the first failure that passes. What has ended by then is out of the item, if the
-        item can be written. A failure that does not pass holds up no other session.
+        Raises ServiceUnavailable at the first failure that passes. A failure that does not pass holds up no other
+        session.
         """
-        over: list[str] = []
+        gone: list[str] = []
         try:
             for session_id in sorted(session_ids):
-                if session_id != self._caller.session_id and self._end_one(session_id):
-                    over.append(session_id)
-        except ServiceUnavailable:
-            self._leave_if_possible(client_id, over)
-            raise
+                if session_id != self._caller.session_id and self._is_gone(session_id):
+                    gone.append(session_id)
         finally:
             self._invocation.about_session(self._caller.session_id, self._caller.client.client_id)
-        if over:
-            self._items.leave(self._caller.subject, client_id, over)
+        if gone:
+            self._items.leave(self._caller.subject, client_id, gone)
 
     def done(self) -> EndedSessions:
         """Return the outcome."""
         return EndedSessions(self._ended, is_complete=not self._has_failed)
 
-    def _end_one(self, session_id: str) -> bool:
-        """End one session and delete its secret. Tell whether nothing of it is left."""
+    def _is_gone(self, session_id: str) -> bool:
+        """End one session and delete its secret. Tell whether it has not even a row.
+
+        The item keeps an ended session as long as its row, so that a person on call sees why it ended.
+        """
         if self._invocation.remaining() < _ONE_SESSION_SECONDS:
             raise ServiceUnavailable("too_little_time")
         try:
@@ -179,11 +181,4 @@ class _Work:
             self._has_failed = True
             self._invocation.log("other_session_not_ended", level="error", reason=failure.reason)
             return False
-        return True
-
-    def _leave_if_possible(self, client_id: str, over: list[str]) -> None:
-        try:
-            if over:
-                self._items.leave(self._caller.subject, client_id, over)
-        except BrokerError as failure:
-            self._invocation.log("sessions_not_left", level="warning", reason=failure.reason)
+        return ended.row is None

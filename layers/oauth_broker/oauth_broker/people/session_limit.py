@@ -14,11 +14,15 @@ from oauth_broker.people.session_rows import FoundRows, SessionRows
 from oauth_broker.people.subjects import is_of
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
+from oauth_broker.sessions.not_before import NotBefore
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.sign_out import SignOut
 from oauth_broker.sessions.verdict import has_ended
 
 SESSION_LIMIT = "session_limit"
+# A person's item keeps the sessions that are over as long as their rows: a person on call sees why each ended. Beyond
+# so many sessions of an app, they leave the item.
+_MOST_LISTED = 100
 # Clocks differ. A session that expired longer ago than this is over for every worker.
 _OVER_SECONDS = 120
 # The app waits for its tokens meanwhile, and its row is active: if it gives up and repeats its code, that is reuse. A
@@ -31,15 +35,24 @@ _ONE_SESSION_SECONDS = 3 * AWS_CALL_SECONDS + 1
 class SessionLimit:
     """Keeps the number of a person's sessions with one app, after the sign-in that may have exceeded it."""
 
-    def __init__(self, limit: int, items: PersonItems, rows: SessionRows, sign_out: SignOut, clock: Clock) -> None:
+    def __init__(
+        self,
+        limit: int,
+        items: PersonItems,
+        rows: SessionRows,
+        not_before: NotBefore,
+        sign_out: SignOut,
+        clock: Clock,
+    ) -> None:
         self._limit = limit
         self._items = items
         self._rows = rows
+        self._not_before = not_before
         self._sign_out = sign_out
         self._clock = clock
 
     def keep(self, row: SignIn, subject: str, item: PersonItem, client: Client, invocation: Invocation) -> None:
-        """End the person's sessions beyond the limit, and take those that are over out of the person's item.
+        """End the person's sessions beyond the limit, and take those whose row is gone out of the person's item.
 
         ``row`` is active, and its sign-in has succeeded: a failure here is logged and counted. The next sign-in tries
         again. Below the limit this calls nobody, because the redemption's own write has returned the item.
@@ -59,11 +72,14 @@ class SessionLimit:
             self._note_failure("too_little_time", row, invocation)
             return
         found, now = self._rows.of(others), self._clock.now()
-        over = _over(found, now)
+        not_before = self._not_before.of(client.client_id)
         live = [
             other
             for other in found.rows.values()
-            if other.client_id == client.client_id and is_of(other, subject) and not has_ended(other, client, now)
+            if other.client_id == client.client_id
+            and is_of(other, subject)
+            and not has_ended(other, client, now)
+            and not other.is_before_mass_sign_out(not_before)
         ]
         surplus = len(live) + 1 - self._limit
         # A sign-in beside this one may have begun its session later. That one ends this session, and not this one it.
@@ -78,8 +94,8 @@ class SessionLimit:
                     invocation.count("SessionsOverLimit")
                     announce_end(ended, SESSION_LIMIT, self._clock.now(), invocation)
                 self._sign_out.delete_secret(other.session_id, ended, invocation)
-                over.add(other.session_id)
         finally:
+            over = _over(found, now) if len(others) >= _MOST_LISTED else found.missing
             if over:
                 self._items.leave(subject, client.client_id, over)
 
@@ -89,15 +105,14 @@ class SessionLimit:
         invocation.log("session_limit_not_kept", level="warning", reason=reason)
 
 
-def _over(found: FoundRows, now: float) -> set[str]:
+def _over(found: FoundRows, now: float) -> frozenset[str]:
     """Return the sessions that are over for good. A sign-in under way is not, whatever its age."""
-    ended = {
+    return found.missing.union(
         row.session_id
         for row in found.rows.values()
         if row.status in ("failed", "dead", "revoked")
         or (row.status == "active" and not row.is_live(now - _OVER_SECONDS))
-    }
-    return ended | found.missing
+    )
 
 
 def _last_use(row: SignIn) -> tuple[float, str]:
