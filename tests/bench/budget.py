@@ -12,12 +12,16 @@ Store = Literal["secrets", "row"]
 
 @dataclass(frozen=True)
 class Calls:
-    """The calls of one operation: to the services of AWS by name, and the requests to Aries."""
+    """The calls of one operation: to the services of AWS by name, and the requests to Aries.
+
+    ``aries`` counts the requests to its token endpoint, ``user`` those to its user endpoint.
+    """
 
     dynamodb: Mapping[str, int] = field(default_factory=dict)
     secretsmanager: Mapping[str, int] = field(default_factory=dict)
     kms: Mapping[str, int] = field(default_factory=dict)
     aries: int = 0
+    user: int = 0
 
     def to_aws(self) -> dict[str, int]:
         """Count the calls of AWS, as ``service:Operation``."""
@@ -43,6 +47,16 @@ BUDGETS: Mapping[Store, Mapping[str, Calls]] = {
         "replay": Calls({"UpdateItem": 1}, kms={"Decrypt": 1}),
         "revoke": Calls({"UpdateItem": 1}),
     },
+}
+# A redemption that learns whose session it is: its budget, the person's item, and one question to Aries.
+PERSON: Mapping[Store, Calls] = {
+    "secrets": Calls({"GetItem": 1, "UpdateItem": 2}, {"GetSecretValue": 1}, user=1),
+    "row": Calls({"GetItem": 1, "UpdateItem": 2}, kms={"Decrypt": 1}, user=1),
+}
+# What a sign-in calls beside that if it ends one session beyond SessionLimit: the rows, the end, and the item again.
+BEYOND_THE_LIMIT: Mapping[Store, Calls] = {
+    "secrets": Calls({"BatchGetItem": 1, "UpdateItem": 2}, {"DeleteSecret": 1}),
+    "row": Calls({"BatchGetItem": 1, "UpdateItem": 2}),
 }
 # A backend's request while the access token lives long enough. A renewal costs a refresh and one more of each.
 BACKEND: Mapping[Store, Calls] = {
