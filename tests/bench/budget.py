@@ -29,7 +29,9 @@ class Calls:
         return {f"{service}:{name}": times for service, calls in named.items() for name, times in calls.items()}
 
 
-# A warm process also reads the control item every five seconds, and the Aries client secret every five minutes.
+# A warm process also reads the control item every five seconds, the Aries client secret every five minutes, and the key
+# of the subjects once. A list of more sessions than the caller's own costs one BatchGetItem more. A backend's request
+# finds an access token that lives long enough; a renewal costs a refresh, and one more of each call.
 BUDGETS: Mapping[Store, Mapping[str, Calls]] = {
     "secrets": {
         "authorize": Calls({"PutItem": 1}),
@@ -38,6 +40,9 @@ BUDGETS: Mapping[Store, Mapping[str, Calls]] = {
         "refresh": Calls({"UpdateItem": 2}, {"GetSecretValue": 1, "PutSecretValue": 1}, aries=1),
         "replay": Calls({"UpdateItem": 1}, {"GetSecretValue": 1}),
         "revoke": Calls({"UpdateItem": 1}, {"DeleteSecret": 1}),
+        "redeem with its person": Calls({"GetItem": 1, "UpdateItem": 2}, {"GetSecretValue": 1}, user=1),
+        "list": Calls({"GetItem": 2}, {"GetSecretValue": 1}),
+        "backend": Calls({"GetItem": 1}, {"GetSecretValue": 1}),
     },
     "row": {
         "authorize": Calls({"PutItem": 1}),
@@ -46,23 +51,18 @@ BUDGETS: Mapping[Store, Mapping[str, Calls]] = {
         "refresh": Calls({"UpdateItem": 2}, kms={"Decrypt": 1, "Encrypt": 1}, aries=1),
         "replay": Calls({"UpdateItem": 1}, kms={"Decrypt": 1}),
         "revoke": Calls({"UpdateItem": 1}),
+        "redeem with its person": Calls({"GetItem": 1, "UpdateItem": 2}, kms={"Decrypt": 1}, user=1),
+        "list": Calls({"GetItem": 2}, kms={"Decrypt": 1}),
+        "backend": Calls({"GetItem": 1}, kms={"Decrypt": 1}),
     },
-}
-# A redemption that learns whose session it is: its budget, the person's item, and one question to Aries.
-PERSON: Mapping[Store, Calls] = {
-    "secrets": Calls({"GetItem": 1, "UpdateItem": 2}, {"GetSecretValue": 1}, user=1),
-    "row": Calls({"GetItem": 1, "UpdateItem": 2}, kms={"Decrypt": 1}, user=1),
 }
 # What a sign-in calls beside that if it ends one session beyond SessionLimit: the rows, the end, and the item again.
 BEYOND_THE_LIMIT: Mapping[Store, Calls] = {
     "secrets": Calls({"BatchGetItem": 1, "UpdateItem": 2}, {"DeleteSecret": 1}),
     "row": Calls({"BatchGetItem": 1, "UpdateItem": 2}),
 }
-# A backend's request while the access token lives long enough. A renewal costs a refresh and one more of each.
-BACKEND: Mapping[Store, Calls] = {
-    "secrets": Calls({"GetItem": 1}, {"GetSecretValue": 1}),
-    "row": Calls({"GetItem": 1}, kms={"Decrypt": 1}),
-}
+# What a refresh calls beside its budget if it learns whose session it is: the person's item, the row, and the question.
+LATER_TRY = Calls({"UpdateItem": 2}, user=1)
 BUDGET = BUDGETS["secrets"]
 SIGN_IN = ("authorize", "callback", "redeem")
 
