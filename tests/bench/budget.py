@@ -41,7 +41,7 @@ BUDGETS: Mapping[Store, Mapping[str, Calls]] = {
         "replay": Calls({"UpdateItem": 1}, {"GetSecretValue": 1}),
         "revoke": Calls({"UpdateItem": 1}, {"DeleteSecret": 1}),
         "redeem with its person": Calls({"GetItem": 1, "UpdateItem": 2}, {"GetSecretValue": 1}, user=1),
-        "list": Calls({"GetItem": 2}, {"GetSecretValue": 1}),
+        "list sessions": Calls({"GetItem": 2}, {"GetSecretValue": 1}),
         "backend": Calls({"GetItem": 1}, {"GetSecretValue": 1}),
     },
     "row": {
@@ -52,7 +52,7 @@ BUDGETS: Mapping[Store, Mapping[str, Calls]] = {
         "replay": Calls({"UpdateItem": 1}, kms={"Decrypt": 1}),
         "revoke": Calls({"UpdateItem": 1}),
         "redeem with its person": Calls({"GetItem": 1, "UpdateItem": 2}, kms={"Decrypt": 1}, user=1),
-        "list": Calls({"GetItem": 2}, kms={"Decrypt": 1}),
+        "list sessions": Calls({"GetItem": 2}, kms={"Decrypt": 1}),
         "backend": Calls({"GetItem": 1}, kms={"Decrypt": 1}),
     },
 }

@@ -99,7 +99,7 @@ def _calls_by_operation(world: World) -> dict[str, Any]:
         "replay": replay,
         "revoke": revoke,
         "redeem with its person": named,
-        "list": of_list,
+        "list sessions": of_list,
         "backend": backend,
     }
 
