@@ -23,7 +23,7 @@ ROW_SIGN_OUT_BAR = 0.7
 _SHORTER = 4
 _ROUTINE = "routine"
 _CONNECTIONS = "connections"
-_OF_ARIES = {"aries": "Aries", "user": "of Aries' user endpoint"}
+_OF_ARIES = {"aries": "Aries", "user": "Aries (user)"}
 
 
 @dataclass
