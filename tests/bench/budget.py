@@ -12,12 +12,16 @@ Store = Literal["secrets", "row"]
 
 @dataclass(frozen=True)
 class Calls:
-    """The calls of one operation: to the services of AWS by name, and the requests to Aries."""
+    """The calls of one operation: to the services of AWS by name, and the requests to Aries.
+
+    ``aries`` counts the requests to its token endpoint, ``user`` those to its user endpoint.
+    """
 
     dynamodb: Mapping[str, int] = field(default_factory=dict)
     secretsmanager: Mapping[str, int] = field(default_factory=dict)
     kms: Mapping[str, int] = field(default_factory=dict)
     aries: int = 0
+    user: int = 0
 
     def to_aws(self) -> dict[str, int]:
         """Count the calls of AWS, as ``service:Operation``."""
@@ -25,7 +29,9 @@ class Calls:
         return {f"{service}:{name}": times for service, calls in named.items() for name, times in calls.items()}
 
 
-# A warm process also reads the control item every five seconds, and the Aries client secret every five minutes.
+# A warm process also reads the control item every five seconds, the Aries client secret every five minutes, and the key
+# of the subjects once. A list of more sessions than the caller's own costs one BatchGetItem more. A backend's request
+# finds an access token that lives long enough; a renewal costs a refresh, and one more of each call.
 BUDGETS: Mapping[Store, Mapping[str, Calls]] = {
     "secrets": {
         "authorize": Calls({"PutItem": 1}),
@@ -34,6 +40,9 @@ BUDGETS: Mapping[Store, Mapping[str, Calls]] = {
         "refresh": Calls({"UpdateItem": 2}, {"GetSecretValue": 1, "PutSecretValue": 1}, aries=1),
         "replay": Calls({"UpdateItem": 1}, {"GetSecretValue": 1}),
         "revoke": Calls({"UpdateItem": 1}, {"DeleteSecret": 1}),
+        "redeem with its person": Calls({"GetItem": 1, "UpdateItem": 2}, {"GetSecretValue": 1}, user=1),
+        "list sessions": Calls({"GetItem": 2}, {"GetSecretValue": 1}),
+        "backend": Calls({"GetItem": 1}, {"GetSecretValue": 1}),
     },
     "row": {
         "authorize": Calls({"PutItem": 1}),
@@ -42,13 +51,18 @@ BUDGETS: Mapping[Store, Mapping[str, Calls]] = {
         "refresh": Calls({"UpdateItem": 2}, kms={"Decrypt": 1, "Encrypt": 1}, aries=1),
         "replay": Calls({"UpdateItem": 1}, kms={"Decrypt": 1}),
         "revoke": Calls({"UpdateItem": 1}),
+        "redeem with its person": Calls({"GetItem": 1, "UpdateItem": 2}, kms={"Decrypt": 1}, user=1),
+        "list sessions": Calls({"GetItem": 2}, kms={"Decrypt": 1}),
+        "backend": Calls({"GetItem": 1}, kms={"Decrypt": 1}),
     },
 }
-# A backend's request while the access token lives long enough. A renewal costs a refresh and one more of each.
-BACKEND: Mapping[Store, Calls] = {
-    "secrets": Calls({"GetItem": 1}, {"GetSecretValue": 1}),
-    "row": Calls({"GetItem": 1}, kms={"Decrypt": 1}),
+# What a sign-in calls beside that if it ends one session beyond SessionLimit: the rows, the end, and the item again.
+BEYOND_THE_LIMIT: Mapping[Store, Calls] = {
+    "secrets": Calls({"BatchGetItem": 1, "UpdateItem": 2}, {"DeleteSecret": 1}),
+    "row": Calls({"BatchGetItem": 1, "UpdateItem": 2}),
 }
+# What a refresh calls beside its budget if it learns whose session it is: the person's item, the row, and the question.
+LATER_TRY = Calls({"UpdateItem": 2}, user=1)
 BUDGET = BUDGETS["secrets"]
 SIGN_IN = ("authorize", "callback", "redeem")
 

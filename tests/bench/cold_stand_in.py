@@ -22,26 +22,31 @@ from botocore import xform_name
 from tests.support.certificates import server_context
 
 ARIES_PATH = "/v1/oauth2/token"
+USER_PATH = "/v1/users/me"
 # The services by the beginning of their X-Amz-Target.
 _SERVICES = {"DynamoDB": "dynamodb", "secretsmanager": "secretsmanager", "TrentService": "kms", "AmazonSQS": "sqs"}
 # These parameters distinguish two calls of an operation. The values of the others change from start to start.
-_TELLING = ("Key", "UpdateExpression", "IndexName", "SecretId", "CiphertextBlob")
+_TELLING = ("Key", "UpdateExpression", "IndexName", "SecretId", "CiphertextBlob", "RequestItems")
 # Headers of a single connection, or of a single length.
 _NOT_PASSED_ON = {"connection", "content-length", "host", "keep-alive", "date", "server", "transfer-encoding"}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request. A request to AWS has a ``target``; a request to Aries has none."""
+    """A request. A request to AWS has a ``target``; a request to Aries has none.
+
+    A request to Aries' user endpoint has the ``method`` GET, all others have POST.
+    """
 
     target: str
     body: bytes
     headers: Mapping[str, str]
+    method: str = "POST"
 
     @property
     def name(self) -> str:
-        """Return the name of the operation, or ``aries``."""
-        return self.target.rpartition(".")[2] or "aries"
+        """Return the name of the operation, or ``aries`` or ``user`` for an endpoint of Aries."""
+        return self.target.rpartition(".")[2] or ("aries" if self.method == "POST" else "user")
 
     @property
     def key(self) -> tuple[str, str]:
@@ -50,11 +55,12 @@ class Asked:
         return self.name, json.dumps({name: given[name] for name in _TELLING if name in given}, sort_keys=True)
 
     def as_call(self, url: str) -> dict[str, Any]:
-        """Describe the bare request for a repetition: a call of boto3, or a POST to ``url``."""
+        """Describe the bare request for a repetition: a call of boto3, or a request to Aries, which is at ``url``."""
         if not self.target:
             kept = ("content-type", "accept", "authorization")
             headers = {name: value for name, value in self.headers.items() if name.lower() in kept}
-            return {"url": url, "body": self.body.decode(), "headers": headers}
+            path = ARIES_PATH if self.method == "POST" else USER_PATH
+            return {"method": self.method, "url": url + path, "body": self.body.decode(), "headers": headers}
         service = self.target.partition("_")[0].partition(".")[0]
         return {
             "service": _SERVICES[service],
@@ -124,8 +130,13 @@ class _Handler(BaseHTTPRequestHandler):
     stand_in: StandIn
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        asked = Asked(self.headers.get("x-amz-target", ""), body, dict(self.headers.items()))
+        self._answer(self.rfile.read(int(self.headers["content-length"])))
+
+    def do_GET(self) -> None:
+        self._answer(b"")
+
+    def _answer(self, body: bytes) -> None:
+        asked = Asked(self.headers.get("x-amz-target", ""), body, dict(self.headers.items()), self.command)
         answer = self.stand_in.answer(asked, self.path)
         self.send_response_only(answer.status)
         for name, value in answer.headers:
@@ -141,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _forward(upstream: str, path: str, asked: Asked) -> _Answer:
     connection = http.client.HTTPConnection(urlsplit(upstream).netloc, timeout=30)
     headers = {name: value for name, value in asked.headers.items() if name.lower() not in _NOT_PASSED_ON}
-    connection.request("POST", path, asked.body, headers)
+    connection.request(asked.method, path, asked.body, headers)
     answer = connection.getresponse()
     kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in _NOT_PASSED_ON]
     body = answer.read()

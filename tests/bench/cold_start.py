@@ -60,9 +60,11 @@ def floor(told: dict[str, Any]) -> Request:
         for call in told["calls"]:
             if "url" in call:
                 assert session is not None
-                posted = session.post(call["url"], data=call["body"], headers=call["headers"], timeout=10)
-                posted.raise_for_status()
-                answer = posted.json()
+                asked = session.request(
+                    call["method"], call["url"], data=call["body"], headers=call["headers"], timeout=10
+                )
+                asked.raise_for_status()
+                answer = asked.json()
             else:
                 answer = getattr(clients[call["service"]], call["method"])(**call["parameters"])
         return answer is not None

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from tests.bench.budget import BUDGETS, Store
 from tests.bench.cold_sign_ins import GRACE, first_requests
-from tests.bench.cold_stand_in import ARIES_PATH, Asked, StandIn
+from tests.bench.cold_stand_in import ARIES_PATH, USER_PATH, Asked, StandIn
 from tests.bench.interpreter import python3_13
 from tests.built.artifacts import BUILT, LAYERS, environment_of, folder_of, functions
 from tests.local.aws import REGION
@@ -82,8 +82,6 @@ class ColdStart:
         return self.init_cpu + self.first_cpu
 
 
-# The question whose session it is takes as long as Aries takes, and the stand-in knows the token endpoint alone.
-_NOBODY_IS_ASKED = {"AriesUserUrl": ""}
 # The starts of each round, by kind and function.
 Rounds = Mapping[tuple[Kind, str], list[list[ColdStart]]]
 
@@ -116,8 +114,9 @@ class ColdStarts:
         return time.monotonic() - self._prepared_at
 
     def prepare(self) -> None:
-        """Sign people in, and record the requests and answers of each function. Stored rows expire."""
+        """Sign a person in, and record the requests and answers of each function. Stored rows expire."""
         self._prepared_at = time.monotonic()
+        self._forget_people()
         for store in BUDGETS:
             # The callback function chooses the store of a sign-in.
             self._runner.restart(_logical("callback"), TOKEN_STORE=store)
@@ -128,6 +127,12 @@ class ColdStarts:
             if name in IN_ROW:
                 self._record("row", name)
         self._stand_in.replay()
+
+    def _forget_people(self) -> None:
+        """Delete the person's item, so that the person has the same number of sessions each time."""
+        client, table = self._stack.client("dynamodb"), self._stack.table
+        for row in client.scan(TableName=table, FilterExpression="attribute_exists(joins)")["Items"]:
+            client.delete_item(TableName=table, Key={"session_id": row["session_id"]})
 
     def _record(self, kind: Kind, name: str) -> None:
         self._stand_in.asked = []
@@ -167,7 +172,7 @@ class ColdStarts:
             "event": self._events[store, name],
             "clients": NEEDS[name].clients,
             "requests": NEEDS[name].requests,
-            "calls": [it.as_call(self._stand_in.url + ARIES_PATH) for it in asked],
+            "calls": [it.as_call(self._stand_in.url) for it in asked],
             "warm": warm,
             "depth": depth,
         }
@@ -200,6 +205,7 @@ class ColdStarts:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": self._stand_in.url,
             "ARIES_TOKEN_URL": self._stand_in.url + ARIES_PATH,
+            "ARIES_USER_URL": self._stand_in.url + USER_PATH,
             "TOKEN_STORE": store,
         }
 
@@ -232,7 +238,7 @@ def cold_starts() -> Iterator[ColdStarts]:
 
     Both copies also trust the certificate of the stand-in.
     """
-    with TemporaryDirectory() as folder, LocalStack(refresh_grace=GRACE, parameters=_NOBODY_IS_ASKED) as stack:
+    with TemporaryDirectory() as folder, LocalStack(refresh_grace=GRACE) as stack:
         certificate = make_certificate(Path(folder))
         built, ordinary = Path(folder) / "built", Path(folder) / "ordinary"
         shutil.copytree(BUILT, built)

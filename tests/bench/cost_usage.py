@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tests.bench.budget import BACKEND, BUDGETS, Calls, Store
+from tests.bench.budget import BUDGETS, LATER_TRY, Calls, Store
 from tests.bench.waits import ARIES_MS, AWS_MS
 
 DAY_SECONDS = 86_400
@@ -22,6 +22,7 @@ _FUNCTION_OF = {
     "authorize": "Authorize",
     "callback": "Callback",
     "redeem": "Token",
+    "redeem with its person": "Token",
     "refresh": "Token",
     "replay": "Token",
 }
@@ -72,7 +73,15 @@ class Assumed:
 
     # Milliseconds of CPU on a full core, for a warm operation, for the start, and for the first request after it.
     cpu_ms: Mapping[str, float] = field(
-        default_factory=lambda: {"authorize": 1.5, "callback": 4.6, "redeem": 3.8, "refresh": 5.9, "replay": 2.8}
+        default_factory=lambda: {
+            "authorize": 1.5,
+            "callback": 4.6,
+            "redeem": 3.8,
+            "redeem with its person": 5.5,
+            "refresh": 5.9,
+            "replay": 2.8,
+            "backend": 2.8,
+        }
     )
     init_ms: float = 285
     first_ms: float = 25
@@ -82,6 +91,13 @@ class Assumed:
     # Milliseconds of waiting for one call.
     aws_ms: float = AWS_MS
     aries_ms: float = ARIES_MS
+    # Share of the sign-ins with the scope for which Aries says who the person is. For some of those it says it later.
+    named: float = 1.0
+    named_later: float = 0.01
+    # Bytes of a person's item with one app, and with one session more than SessionLimit allows. Its sign-in reads the
+    # rows of the others, and takes those that are over out of the item.
+    person_bytes: int = 1_010
+    session_limit: int = 20
     # Bytes of a leased row, of Aries' tokens, and of the rest of one answer.
     row_bytes: int = 950
     tokens_bytes: int = 3_000
@@ -92,7 +108,15 @@ class Assumed:
     answer_bytes: int = 1_000
     # Bytes of the function's log lines by operation, and of Lambda's lines and the access log by request.
     log_bytes: Mapping[str, int] = field(
-        default_factory=lambda: {"authorize": 475, "callback": 740, "redeem": 480, "refresh": 760, "cleanup": 230}
+        default_factory=lambda: {
+            "authorize": 475,
+            "callback": 740,
+            "redeem": 480,
+            "redeem with its person": 750,
+            "refresh": 760,
+            "backend": 790,
+            "cleanup": 230,
+        }
     )
     platform_log_bytes: int = 1_300
     log_months: float = 1.0
@@ -101,7 +125,7 @@ class Assumed:
     abandoned: float = 0.2
     # Our own metrics with data in every hour. These are the metrics by service, the metrics by reason with constant
     # data, and six of the event source mapping for its events.
-    metrics: int = 37
+    metrics: int = 38
 
 
 @dataclass(frozen=True)
@@ -160,7 +184,8 @@ class Month:
         return {
             "authorize": load.sign_ins * (1 + assumed.abandoned),
             "callback": load.sign_ins,
-            "redeem": load.sign_ins,
+            "redeem": load.sign_ins * (1 - assumed.named),
+            "redeem with its person": load.sign_ins * assumed.named,
             "refresh": load.refreshes,
             "replay": load.refreshes * assumed.repeated,
         }
@@ -184,7 +209,7 @@ class Month:
         """
         assumed, calls = self.assumed, self.budget[operation]
         share = min(1.0, self.stack.memory_mb[_FUNCTION_OF[operation]] / assumed.full_core_mb)
-        waits = calls.aries * assumed.aries_ms
+        waits = (calls.aries + calls.user) * assumed.aries_ms
         waits += sum(calls.to_aws().values()) * assumed.aws_ms
         cpu_ms = assumed.cpu_ms[operation]
         cold_ms = assumed.init_ms + (assumed.first_ms - cpu_ms) / share
@@ -207,25 +232,46 @@ class Month:
             for operation, count in self.times().items()
         )
         cleaning = self._removals() * self.assumed.aws_ms * self.stack.memory_mb["Cleanup"]
-        return (serving + cleaning) / 1000 / 1024
+        # The same function goes on after a refresh. Its work beside the waits is little.
+        waits = LATER_TRY.user * self.assumed.aries_ms + sum(LATER_TRY.to_aws().values()) * self.assumed.aws_ms
+        trying = self._later_tries() * waits * self.stack.memory_mb["Token"]
+        return (serving + cleaning + trying) / 1000 / 1024
 
     def _removals(self) -> float:
         """Count the removed rows with a call of cleanup. Each is a sign-in with a secret, removed by TTL."""
         return self.times()["callback"] if self.store == "secrets" else 0
+
+    def _later_tries(self) -> float:
+        """Count the sessions whose person becomes known after a refresh. Each takes one try."""
+        return self._named() * self.assumed.named_later
+
+    def _named(self) -> float:
+        """Count the sign-ins that ask who the person is."""
+        return self.load.sign_ins * self.assumed.named
 
     def write_units(self) -> float:
         """Count the write units of the table without its index."""
         calls = self.calls("dynamodb")
         # The insertion and the claim write a small row in both stores, because it has no tokens yet.
         small = calls["PutItem"] + self.load.sign_ins
-        large = calls["UpdateItem"] - self.load.sign_ins
-        return small * units(self.assumed.row_bytes, WRITE_UNIT) + large * units(self.row_bytes, WRITE_UNIT)
+        # The claim, and the person's item.
+        large = calls["UpdateItem"] - self.load.sign_ins - self._named() + self._later_tries()
+        persons = self._named() + self._later_tries() + self._named() / self.assumed.session_limit
+        return (
+            small * units(self.assumed.row_bytes, WRITE_UNIT)
+            + large * units(self.row_bytes, WRITE_UNIT)
+            + persons * units(self.assumed.person_bytes, WRITE_UNIT)
+        )
 
     def _dynamodb(self) -> Iterator[Item]:
         calls = self.calls("dynamodb")
         # A process caches the control item for some seconds. This counts one read for every redemption and refresh.
-        reads = calls["GetItem"] * units(self.row_bytes, READ_UNIT) + self.load.sign_ins + self.load.refreshes
-        stored = self.load.users * (self.row_bytes + 100) / _GB
+        control_item = self.load.sign_ins + self.load.refreshes
+        # One in `session_limit` sign-ins reads as many rows. Most of them are gone, which takes a unit each.
+        of_others = self._named()
+        reads = calls["GetItem"] * units(self.row_bytes, READ_UNIT) + control_item + of_others
+        of_person = self.assumed.named * (self.assumed.person_bytes + 100)
+        stored = self.load.users * (self.row_bytes + 100 + of_person) / _GB
         yield Item("DynamoDB", "writes", "dynamodb_write", self.write_units())
         yield Item("DynamoDB", "writes of the index by_reference", "dynamodb_write", calls["PutItem"])
         yield Item("DynamoDB", "reads", "dynamodb_read", reads)
@@ -260,7 +306,8 @@ class Month:
     def _traces(self) -> float:
         """Count the traces by function: the first request of a second and one in twenty others, at random times."""
         times = self.times()
-        by_function = [times["authorize"], times["callback"], times["redeem"] + times["refresh"] + times["replay"]]
+        of_token = self.load.sign_ins + times["refresh"] + times["replay"]
+        by_function = [times["authorize"], times["callback"], of_token]
         traced = 0.0
         for count in by_function:
             rate = count / MONTH_SECONDS
@@ -270,17 +317,14 @@ class Month:
 
 
 def backend_items(count: float, memory_mb: int, assumed: Assumed, store: Store) -> list[Item]:
-    """Return the bill of ``count`` requests of backends, while the access tokens live long enough.
-
-    The function works as for a replay: it reads the row and its tokens, and answers.
-    """
-    calls = BACKEND[store]
+    """Return the bill of ``count`` requests of backends, while the access tokens live long enough."""
+    calls = BUDGETS[store]["backend"]
     share = min(1.0, memory_mb / assumed.full_core_mb)
-    milliseconds = assumed.cpu_ms["replay"] / share + sum(calls.to_aws().values()) * assumed.aws_ms
+    milliseconds = assumed.cpu_ms["backend"] / share + sum(calls.to_aws().values()) * assumed.aws_ms
     row_bytes = assumed.sealed_row_bytes if store == "row" else assumed.row_bytes
     secret_calls = sum(calls.secretsmanager.values())
     kms = sum(calls.kms.values()) + sum(_KMS_OF_SECRETS[name] for name in calls.secretsmanager)
-    logged = count * (assumed.log_bytes["redeem"] + assumed.platform_log_bytes) / _GB
+    logged = count * (assumed.log_bytes["backend"] + assumed.platform_log_bytes) / _GB
     return [
         Item("API Gateway", "requests", "api_request", count),
         Item("Lambda", "invocations", "lambda_request", count),

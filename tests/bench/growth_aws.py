@@ -21,6 +21,10 @@ from tests.bench.growth_serving import KeptAliveServer, Request
 from tests.bench.growth_table import ConditionFailed, Row, Table
 
 CLIENT_SECRET_ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:aries/client-secret-AbCdEf"
+# The stand-in answers this name with the key of the subjects.
+SUBJECT_KEY_ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:broker/subject-key-AbCdEf"
+_SUBJECT_KEY = "the-key-of-the-subjects-in-the-benchmark"
+_ROUTINE = (CLIENT_SECRET_ARN, SUBJECT_KEY_ARN)
 _CONTROL_ITEM = "cut-offs"
 # The prefix of DynamoDB's error names.
 _DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
@@ -56,7 +60,7 @@ class Aws:
         target, _, operation = request.headers["X-Amz-Target"].partition(".")
         asked = json.loads(request.body)
         with self._lock:
-            if asked.get("SecretId") == CLIENT_SECRET_ARN or asked.get("Key") == {"session_id": {"S": _CONTROL_ITEM}}:
+            if asked.get("SecretId") in _ROUTINE or asked.get("Key") == {"session_id": {"S": _CONTROL_ITEM}}:
                 self.routine += 1
             else:
                 self.made[f"{'dynamodb' if target.startswith('DynamoDB') else 'secretsmanager'}:{operation}"] += 1
@@ -117,6 +121,8 @@ class Aws:
     def get_secret_value(self, asked: Asked) -> Asked:
         if asked["SecretId"] == CLIENT_SECRET_ARN:
             return {"SecretString": self.client_secret, "VersionId": str(uuid.UUID(int=0))}
+        if asked["SecretId"] == SUBJECT_KEY_ARN:
+            return {"SecretString": _SUBJECT_KEY, "VersionId": str(uuid.UUID(int=0))}
         value = self._secrets.get(asked["SecretId"], {}).get(asked["VersionId"])
         if value is None:
             raise Failed("ResourceNotFoundException")

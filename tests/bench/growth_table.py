@@ -110,6 +110,10 @@ class _Expression:
             _, word, _ = (self._words.pop(0) for _ in range(3))
             name = self._name(word)
             return lambda row, values: name not in row
+        if self._next_is("attribute_type"):
+            _, word, _, kind, _ = (self._words.pop(0) for _ in range(5))
+            typed = self._name(word)
+            return lambda row, values: values[kind]["S"] in row.get(typed, {})
         left, compare, right = self._operand(), _COMPARED[self._words.pop(0)], self._operand()
 
         def holds(row: Row, values: Mapping[str, Typed]) -> bool:
@@ -154,6 +158,9 @@ class _Expression:
         name, value = self._name(self._words.pop(0)), self._words.pop(0)
 
         def change(changed: Row, row: Row, values: Mapping[str, Typed]) -> None:
+            if "SS" in values[value]:
+                changed[name] = {"SS": sorted({*row.get(name, {"SS": []})["SS"], *values[value]["SS"]})}
+                return
             before = row.get(name, {"N": "0"})
             changed[name] = {"N": str(int(before["N"]) + int(values[value]["N"]))}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.bench.budget import BUDGETS, Store
 from tests.bench.figures import Comparison, Figure, Limit, Section
-from tests.bench.warm_stage import MINUTE, OPERATIONS, Stage
+from tests.bench.warm_stage import BEGINNINGS, MINUTE, OPERATIONS, Stage
 
 BAR = 1.2
 # Bars for tokens in the row: beside the bare calls, and beside a secret. A sign-out has no secret to delete. Our own
@@ -23,6 +23,7 @@ ROW_SIGN_OUT_BAR = 0.7
 _SHORTER = 4
 _ROUTINE = "routine"
 _CONNECTIONS = "connections"
+_OF_ARIES = {"aries": "Aries", "user": "Aries (user)"}
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Measured:
     def budget(self) -> Counter[str]:
         """Return the calls of one operation."""
         calls = BUDGETS[self.store][self.what]
-        return Counter(calls.to_aws()) + Counter({"aries": calls.aries})
+        return Counter(calls.to_aws()) + Counter({"aries": calls.aries, "user": calls.user})
 
     def other_calls(self, times: int) -> list[int]:
         """Count the extra and the missing calls of each round against the budget."""
@@ -95,8 +96,10 @@ class _Side:
 
     def do(self, stage: Stage, what: str) -> None:
         """Measure one operation once."""
-        if what == OPERATIONS[0]:
+        if what in BEGINNINGS:
             self._given = [{}] * (self._times + 1)
+            for step in BEGINNINGS[what]:
+                self._given = stage.operate(step, self._given)["made"]
         # The first time does not count. It may connect, and may read values that a process keeps for a while.
         first = stage.operate(what, self._given[:1], MINUTE if what == "refresh" else 0.0)
         bare = {"refused": what == "replay"}
@@ -184,9 +187,7 @@ def _milliseconds(name: str, seconds: list[float]) -> Figure:
 
 def _calls_of(what: str, took: Measured, times: int) -> Limit:
     budget = took.budget()
-    shown = ", ".join(
-        f"{number} {call.rpartition(':')[2].replace('aries', 'Aries')}" for call, number in budget.items()
-    )
+    shown = ", ".join(f"{number} {_OF_ARIES.get(call, call.rpartition(':')[2])}" for call, number in budget.items())
     totals = [_calls(asked).total() / times for asked in took.asked]
     return Limit(f"calls of {what}: {shown}", Figure("calls", "", totals), budget.total(), "exactly")
 

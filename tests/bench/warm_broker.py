@@ -25,9 +25,16 @@ sys.path.append(str(Path(__file__).parents[2]))
 
 from tests.bench.warm_handlers import warm_handlers
 from tests.support.clock import VirtualClock
+from tests.support.deployment import BACKEND_APP_URI, BACKEND_CLIENT_ID
 from tests.support.lambda_context import Context
 from tests.support.pkce import VERIFIER
 
+# The app with a backend, and the scope with which Aries says who the person is.
+_WITH_ITS_PERSON = {
+    "client_id": BACKEND_CLIENT_ID,
+    "redirect_uri": BACKEND_APP_URI,
+    "scope": "account:information user:information",
+}
 Answer = dict[str, Any]
 Given = dict[str, str]
 _CONTEXT = Context()
@@ -67,7 +74,14 @@ class Broker:
         self.each: list[float] = []
 
     def authorize(self, given: Given) -> Given:
-        answer = self._call("authorize", "authorize", 302, cookies=[])
+        return self._authorize()
+
+    def authorize_with_its_person(self, given: Given) -> Given:
+        query = self._events["authorize"]["rawQueryString"]
+        return self._authorize(rawQueryString=urlencode({**dict(parse_qsl(query)), **_WITH_ITS_PERSON}))
+
+    def _authorize(self, **changes: Any) -> Given:
+        answer = self._call("authorize", "authorize", 302, cookies=[], **changes)
         return {"cookie": answer["cookies"][0].partition(";")[0], "location": answer["headers"]["location"]}
 
     def callback(self, given: Given) -> Given:
@@ -76,6 +90,23 @@ class Broker:
 
     def redeem(self, given: Given) -> Given:
         return {"token": self._tokens("redeem", {"code": given["code"], "code_verifier": VERIFIER})}
+
+    def redeem_with_its_person(self, given: Given) -> Given:
+        fields = {"code": given["code"], "code_verifier": VERIFIER, **_WITH_ITS_PERSON}
+        tokens = self._post("token", "redeem", fields)
+        return {"token": tokens["refresh_token"], "handle": tokens["backend_handle"]}
+
+    def list_sessions(self, given: Given) -> Given:
+        fields = {"client_id": BACKEND_CLIENT_ID, "token": given["token"]}
+        answer = self._post("sessions", "list sessions", fields)
+        assert answer["complete"]
+        assert len(answer["sessions"]) == 1
+        return given
+
+    def backend(self, given: Given) -> Given:
+        answer = self._call("backend", "backend", 200, body=json.dumps({"backend_handle": given["handle"]}))
+        assert json.loads(answer["body"])["access_token"]
+        return given
 
     def refresh(self, given: Given) -> Given:
         return {"token": self._tokens("refresh", {"refresh_token": given["token"]}), "previous": given["token"]}
@@ -140,7 +171,8 @@ def main() -> None:
         command = json.loads(line)
         clock.time += command["later"]
         broker.each.clear()
-        made = [getattr(broker, command["do"])(given) for given in command["given"]]
+        operation = getattr(broker, command["do"].replace(" ", "_"))
+        made = [operation(given) for given in command["given"]]
         print(json.dumps({"cpu": sum(broker.each), "each": broker.each, "made": made}), file=answers)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,23 +12,41 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from tests.bench.budget import Store
-from tests.bench.growth_aws import CLIENT_SECRET_ARN
+from tests.bench.growth_aws import CLIENT_SECRET_ARN, SUBJECT_KEY_ARN
 from tests.bench.growth_stage import Program
 from tests.bench.interpreter import python3_13
 from tests.built.artifacts import BUILT, LAMBDA, LAYERS
 from tests.local.template import ROOT
 from tests.support.certificates import make_certificate
-from tests.support.deployment import ARIES_CLIENT_ID, ARIES_CLIENT_SECRET, CALLBACK_URI, SCOPES, deployed_environment
+from tests.support.deployment import (
+    APPS,
+    ARIES_CLIENT_ID,
+    ARIES_CLIENT_SECRET,
+    BACKEND_CLIENT_ID,
+    CALLBACK_URI,
+    SCOPES,
+    deployed_environment,
+)
 
 # Seconds after the last refresh. An earlier refresh is a replay.
 MINUTE = 61.0
-# The measured operations, in the order of a session.
-OPERATIONS = ("authorize", "callback", "redeem", "refresh", "replay", "revoke")
+# The measured operations: those of a session in their order, and then those of a session with its person and a backend.
+OPERATIONS = (
+    *("authorize", "callback", "redeem", "refresh", "replay", "revoke"),
+    *("redeem with its person", "list sessions", "backend"),
+)
+# Operations that begin anew, with the steps before them that are not measured.
+BEGINNINGS: Mapping[str, tuple[str, ...]] = {
+    "authorize": (),
+    "redeem with its person": ("authorize with its person", "callback"),
+}
 _FUNCTIONS = {
     "authorize": "AuthorizeFunction",
     "callback": "CallbackFunction",
     "token": "TokenFunction",
     "revoke": "RevokeFunction",
+    "sessions": "SessionsFunction",
+    "backend": "BackendFunction",
 }
 _EVENTS = {
     "authorize": "authorize_ok",
@@ -36,7 +54,11 @@ _EVENTS = {
     "redeem": "token_code",
     "refresh": "token_refresh",
     "revoke": "revoke",
+    "list sessions": "sessions_list",
+    "backend": "backend_token",
 }
+# The app with a backend may also ask who the person is.
+_APPS = {**APPS, BACKEND_CLIENT_ID: {**APPS[BACKEND_CLIENT_ID], "scopes": SCOPES}}
 _CLIENT = {
     "client_id": ARIES_CLIENT_ID,
     "client_secret": ARIES_CLIENT_SECRET,
@@ -90,7 +112,7 @@ class Stage:
         """
         self._services.command({})
         done = self._broker.command({"do": what, "given": given, "later": later})
-        if what == "authorize":
+        if what.startswith("authorize"):
             asked = [made["location"] for made in done["made"]]
             told = self._services.command({"approve": asked})
             done["made"] = [
@@ -120,7 +142,12 @@ def _bare(
 ) -> Program:
     if functions:
         told = told | {"functions": {name: told["functions"][name] for name in functions}}
-    environment = LAMBDA | deployed_environment(ARIES_CLIENT_SECRET_ARN=CLIENT_SECRET_ARN, TOKEN_STORE=store)
+    environment = LAMBDA | deployed_environment(
+        ARIES_CLIENT_SECRET_ARN=CLIENT_SECRET_ARN,
+        SUBJECT_KEY_ARN=SUBJECT_KEY_ARN,
+        TOKEN_STORE=store,
+        APPS=json.dumps(_APPS),
+    )
     environment = {name: value for name, value in environment.items() if name not in without}
     path = Path(__file__).with_name(f"{script}.py")
     return Program([python3_13(), "-I", "-S", "-B", str(path), json.dumps(told)], environment)

@@ -12,29 +12,34 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import socket
 import sys
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, BinaryIO
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from tests.bench.growth_aws import CLIENT_SECRET_ARN, Aws
+from tests.bench.growth_aws import CLIENT_SECRET_ARN, SUBJECT_KEY_ARN, Aws
 from tests.bench.growth_serving import Request
 from tests.local.aries import AriesCore
+from tests.local.aries.tokens import User
 from tests.support.certificates import server_context
 
 ARIES = "aries"
+# The body of such a call is its access token.
+USER = "user"
 # KMS' name in the header X-Amz-Target.
 _KMS = "TrentService"
 # Bytes of KMS' own part of a ciphertext.
 _OVERHEAD = 160
-_ROUTINE = (CLIENT_SECRET_ARN.encode(), b'"cut-offs"')
+_ROUTINE = (CLIENT_SECRET_ARN.encode(), SUBJECT_KEY_ARN.encode(), b'"cut-offs"')
 
 Call = tuple[str, str]
 
@@ -43,7 +48,7 @@ Call = tuple[str, str]
 class Services:
     """AWS and Aries. ``made`` counts the calls as ``service:Operation``, and connections as ``connections``.
 
-    ``last`` holds the counted calls and their bodies in order.
+    ``last`` holds the counted calls and their bodies in order. Every sign-in is another person's.
     """
 
     aws: Aws
@@ -53,13 +58,16 @@ class Services:
     repeating: bool = False
     _answers: dict[Call, tuple[int, bytes]] = field(default_factory=dict)
     _lock: Any = field(default_factory=Lock)
+    _people: Iterator[int] = field(default_factory=itertools.count)
 
-    def answer(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+    def answer(self, method: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         """Answer one request and count it."""
         target = headers.get("x-amz-target", "")
         service, _, operation = target.partition(".")
         service = "dynamodb" if service.startswith("DynamoDB") else "kms" if service == _KMS else service
         call = (f"{service}:{operation}" if target else ARIES, body.decode())
+        if method == "GET":
+            call = (USER, headers["authorization"].removeprefix("Bearer "))
         with self._lock:
             if target and any(name in body for name in _ROUTINE):
                 self.made["routine"] += 1
@@ -67,13 +75,16 @@ class Services:
             self.made[call[0]] += 1
             self.last.append(call)
             if not self.repeating:
-                self._answers[call] = self._do(target, body)
+                self._answers[call] = self._user(call[1]) if call[0] == USER else self._do(target, body)
             return self._answers.get(call, (500, b"{}"))
 
     def connected(self) -> None:
         """Count one more connection."""
         with self._lock:
             self.made["connections"] += 1
+
+    def _user(self, access_token: str) -> tuple[int, bytes]:
+        return 200, json.dumps(asdict(self.aries.user(access_token))).encode()
 
     def _do(self, target: str, body: bytes) -> tuple[int, bytes]:
         if not target:
@@ -91,7 +102,9 @@ class Services:
     def approve(self, location: str) -> str:
         """Approve a sign-in; return the query of the browser's callback."""
         asked = urlsplit(location).query
-        code = self.aries.approve(self.aries.authorize(asked))
+        number = next(self._people)
+        person = User(f"usr_{number}", f"Person {number}", f"person{number}@example.com")
+        code = self.aries.approve(self.aries.authorize(asked), person)
         return urlencode({"code": code, "state": parse_qs(asked)["state"][0]})
 
     def counted(self) -> dict[str, Any]:
@@ -140,14 +153,15 @@ class Server:
                 wrapped.sendall(_message(*self._services.answer(*request)))
 
 
-def _read(stream: BinaryIO) -> tuple[dict[str, str], bytes] | None:
-    if not stream.readline():
+def _read(stream: BinaryIO) -> tuple[str, dict[str, str], bytes] | None:
+    method, _, _ = stream.readline().decode().partition(" ")
+    if not method:
         return None
     headers: dict[str, str] = {}
     while (line := stream.readline().decode().rstrip()) != "":
         name, _, value = line.partition(": ")
         headers[name.lower()] = value
-    return headers, stream.read(int(headers["content-length"]))
+    return method, headers, stream.read(int(headers.get("content-length", "0")))
 
 
 def _message(status: int, body: bytes) -> bytes:

@@ -222,8 +222,9 @@ def test_a_persons_devices_are_listed_and_the_others_signed_out(page: Page, stac
     expect(rows.first).to_contain_text("this device")
     before = rows.count()
     assert before >= 3
+    expect(page.get_by_role("status")).to_have_text(f"You have {before} sessions.")
     click(page, "Sign out the others")
-    expect(page.get_by_role("status")).to_have_text("You are signed in on 1 of your devices.")
+    expect(page.get_by_role("status")).to_have_text("You have 1 session.")
     expect(page.locator("#log li").nth(1).locator("span")).to_have_text(f"Signed out elsewhere: {before - 1}")
     for other in others:
         other.wait_for_timeout(GRACE * 1000)
@@ -236,6 +237,7 @@ def test_a_second_sign_out_of_devices_within_a_minute_leaves_a_line_and_the_sess
 ) -> None:
     signed_in(page, stack)
     click(page, "Your devices")
+    newest(page, "Asked for your devices", ID)
     instead("SessionsFunction", 429)
     click(page, "Sign out the others")
     newest(page, "The service is busy. You stay signed in. Try again later.")

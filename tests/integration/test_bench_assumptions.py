@@ -20,7 +20,9 @@ from oauth_broker.runtime.telemetry import PowertoolsTelemetry
 from tests.bench.budget import BUDGETS, Store
 from tests.bench.cost_usage import Assumed
 from tests.local.aries import tokens as aries_tokens
+from tests.local.aries.tokens import USERS
 from tests.support.deployment import GRACE, TABLE, deployed_environment
+from tests.support.people import PERSON_SCOPE, code_of, device, listed
 from tests.support.world import World, running_world
 
 ASSUMED = Assumed()
@@ -41,6 +43,8 @@ def _size(value: Mapping[str, Any]) -> int:
             return len(number.replace(".", "")) // 2 + 2
         case {"B": sealed}:
             return len(sealed)
+        case {"SS": texts}:
+            return sum(len(text.encode()) for text in texts)
         case {"L": parts}:
             return 3 + sum(1 + _size(part) for part in parts)
     raise AssertionError(value)
@@ -50,7 +54,7 @@ def _size(value: Mapping[str, Any]) -> int:
 def test_every_operation_makes_the_calls_of_the_budget_by_name(store: Store) -> None:
     with running_world(TOKEN_STORE=store) as world:
         assert _calls_by_operation(world) == {
-            name: [calls.to_aws(), calls.aries] for name, calls in BUDGETS[store].items()
+            name: [calls.to_aws(), calls.aries, calls.user] for name, calls in BUDGETS[store].items()
         }
 
 
@@ -61,12 +65,13 @@ def _calls_by_operation(world: World) -> dict[str, Any]:
     assert earlier.refresh().status == 200
     phone = world.phone()
 
-    def made_by(operation: Callable[[], Any]) -> tuple[Any, dict[str, int], int]:
+    def made_by(operation: Callable[[], Any]) -> tuple[Any, dict[str, int], int, int]:
         world.aws.made.clear()
-        before = world.aries.token_calls
+        before, asked = world.aries.token_calls, len(world.aries.requests)
         answer = operation()
         made = Counter(call.replace("secrets-manager:", "secretsmanager:") for call in world.aws.made)
-        return answer, dict(made), world.aries.token_calls - before
+        questions = [request for request in world.aries.requests[asked:] if request.endpoint == "users/me"]
+        return answer, dict(made), world.aries.token_calls - before, len(questions)
 
     authorized, *authorize = made_by(phone.authorize)
     returned, *callback = made_by(lambda: phone.callback(phone.approve(authorized)))
@@ -75,6 +80,17 @@ def _calls_by_operation(world: World) -> dict[str, Any]:
     _, *refresh = made_by(phone.refresh)
     _, *replay = made_by(phone.refresh)
     _, *revoke = made_by(phone.revoke)
+    # A warm process has read the key of the subjects already.
+    device(world, USERS[1])
+    alone = world.phone(scope=PERSON_SCOPE)
+    code = code_of(alone)
+    _, *named = made_by(lambda: alone.redeem(code))
+    # Its process has read the control item.
+    listed(alone)
+    _, *of_list = made_by(lambda: listed(alone))
+    served = world.with_backend()
+    served.ask_as_backend()
+    _, *backend = made_by(served.ask_as_backend)
     return {
         "authorize": authorize,
         "callback": callback,
@@ -82,6 +98,9 @@ def _calls_by_operation(world: World) -> dict[str, Any]:
         "refresh": refresh,
         "replay": replay,
         "revoke": revoke,
+        "redeem with its person": named,
+        "list sessions": of_list,
+        "backend": backend,
     }
 
 
@@ -93,7 +112,7 @@ def test_a_row_takes_one_write_unit_and_is_of_the_size_that_is_assumed(world: Wo
         sizes.append(size_of(item))
 
     # A row that names its person is the largest.
-    phone = world.signed_in(scope="account:information user:information")
+    phone = world.signed_in(scope=PERSON_SCOPE)
     for _ in range(12):
         world.clock.time += GRACE + 1
         # A row is largest while it is leased.
@@ -101,6 +120,24 @@ def test_a_row_takes_one_write_unit_and_is_of_the_size_that_is_assumed(world: Wo
             assert phone.refresh().status == 200
     assert max(sizes) == pytest.approx(ASSUMED.row_bytes, rel=0.1)
     assert max(sizes) <= 1024
+
+
+def test_a_persons_item_takes_one_write_unit_and_is_of_the_size_that_is_assumed() -> None:
+    with running_world(SESSION_LIMIT=str(ASSUMED.session_limit)) as world:
+        # With the next session, the item has the most that it ever has.
+        for _ in range(ASSUMED.session_limit):
+            device(world)
+            world.clock.time += 1
+        sizes: list[int] = []
+
+        def look() -> None:
+            (item,) = (row for row in world.rows() if "joins" in row)
+            sizes.append(size_of(item))
+
+        with world.aws.visited("BatchGetItem", look):
+            device(world)
+        assert sizes == [pytest.approx(ASSUMED.person_bytes, rel=0.02)]
+        assert sizes[0] <= 1024
 
 
 # Bytes of Aries' access token and refresh token: the usual ones, and small and large ones.
@@ -154,7 +191,7 @@ def writes_of_a_session() -> dict[str, list[int]]:
     """
     sizes: dict[str, list[int]] = {}
     with running_world(TOKEN_STORE="row") as world:
-        phone, before, operation = world.phone(), 0, ""
+        phone, before, operation = world.phone(scope=PERSON_SCOPE), 0, ""
 
         def size_now() -> int:
             (row,) = (row for row in world.rows() if "status" in row)
@@ -163,7 +200,9 @@ def writes_of_a_session() -> dict[str, list[int]]:
 
         def look(event_name: str, **_: Any) -> None:
             nonlocal before
-            if event_name.endswith(("PutItem", "UpdateItem")):
+            is_write = event_name.endswith(("PutItem", "UpdateItem"))
+            # The person's item is another one.
+            if is_write and b'"person#' not in world.aws.writes[-1][1]:
                 now = size_now()
                 sizes.setdefault(operation, []).append(max(before, now))
                 before = now
@@ -212,7 +251,7 @@ def test_the_functions_log_as_much_as_is_assumed(world: World) -> None:
     environment = deployed_environment()
     world.telemetry = PowertoolsTelemetry(environment)  # type: ignore[assignment]
     handlers = logging.getLogger(environment["POWERTOOLS_SERVICE_NAME"]).handlers
-    phone = world.phone()
+    phone = world.phone(scope=PERSON_SCOPE)
 
     def lines_of(operation: Callable[[], Any]) -> tuple[Any, int]:
         written = io.StringIO()
@@ -225,9 +264,21 @@ def test_the_functions_log_as_much_as_is_assumed(world: World) -> None:
 
     authorized, authorize = lines_of(phone.authorize)
     returned, callback = lines_of(lambda: phone.callback(phone.approve(authorized)))
-    _, redeem = lines_of(lambda: phone.redeem(returned.query["code"]))
+    _, named = lines_of(lambda: phone.redeem(returned.query["code"]))
+    plain = world.phone()
+    code = plain.code()
+    _, redeem = lines_of(lambda: plain.redeem(code))
     world.clock.time += GRACE + 1
     _, refresh = lines_of(phone.refresh)
-    measured = {"authorize": authorize, "callback": callback, "redeem": redeem, "refresh": refresh}
+    served = world.with_backend()
+    _, backend = lines_of(served.ask_as_backend)
+    measured = {
+        "authorize": authorize,
+        "callback": callback,
+        "redeem": redeem,
+        "redeem with its person": named,
+        "refresh": refresh,
+        "backend": backend,
+    }
     for operation, size in measured.items():
         assert size == pytest.approx(ASSUMED.log_bytes[operation], rel=0.15), operation

@@ -1,4 +1,4 @@
-"""The exact budget of each operation: its calls to DynamoDB, Secrets Manager and Aries, counted as they go out."""
+"""The exact budget of each operation: its calls to AWS and to both endpoints of Aries, counted as they go out."""
 
 from __future__ import annotations
 
@@ -9,26 +9,42 @@ from contextlib import contextmanager
 import pytest
 
 from oauth_broker.operations.parts import Parts
+from oauth_broker.people.other_sessions import SIGN_IN_AGAIN_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.session_secret import SessionSecret
-from tests.bench.budget import BACKEND, Store
+from tests.bench.budget import BEYOND_THE_LIMIT, BUDGETS, LATER_TRY, Store
 from tests.support.deployment import CLIENT_ID, GRACE
 from tests.support.lambda_context import FUNCTION_SECONDS, Context
-from tests.support.people import device, ended, listed
+from tests.support.people import PERSON_SCOPE, code_of, device, ended, listed, reference
 from tests.support.world import World, running_world
+
+# A store of tokens, and the call that reads a session's tokens there: the proof of every right to the session.
+STORES = [("secrets", {"secrets": 1}), ("row", {"kms": 1})]
 
 
 @contextmanager
 def costing(
-    world: World, *, dynamodb: int, secrets: int = 0, kms: int = 0, aries: int = 0, events: int = 0
+    world: World, *, dynamodb: int, secrets: int = 0, kms: int = 0, aries: int = 0, user: int = 0, events: int = 0
 ) -> Iterator[None]:
-    """Assert that the block makes exactly these calls, and none to any other service."""
+    """Assert that the block makes exactly these calls, and none to any other service.
+
+    ``aries`` counts the requests to Aries' token endpoint, ``user`` those to its user endpoint.
+    """
     world.aws.made.clear()
-    calls = world.aries.token_calls
+    calls, questions = world.aries.token_calls, _questions(world)
     yield
     counted = {"dynamodb": dynamodb, "secrets-manager": secrets, "kms": kms, "eventbridge": events}
     assert world.aws.counted() == {service: count for service, count in counted.items() if count}
     assert world.aries.token_calls - calls == aries
+    assert _questions(world) - questions == user
+
+
+def _named(made: list[str]) -> list[str]:
+    return [call.replace("secrets-manager:", "secretsmanager:") for call in made]
+
+
+def _questions(world: World) -> int:
+    return len([request for request in world.aries.requests if request.endpoint == "users/me"])
 
 
 @pytest.fixture
@@ -125,7 +141,7 @@ def test_a_late_retry_costs_no_more_than_a_refresh(world: World) -> None:
         assert phone.refresh(first).status == 200
 
 
-@pytest.mark.parametrize(("store", "proof"), [("secrets", {"secrets": 1}), ("row", {"kms": 1})])
+@pytest.mark.parametrize(("store", "proof"), STORES)
 def test_a_renewal_costs_a_look_with_its_proof_and_a_refresh(store: str, proof: dict[str, int]) -> None:
     with running_world(TOKEN_STORE=store) as world:
         parts = Parts.from_environment(world.environment, world.clock)
@@ -151,7 +167,7 @@ def test_a_renewal_costs_a_look_with_its_proof_and_a_refresh(store: str, proof: 
             renew(phone.session_id, 300)
 
 
-@pytest.mark.parametrize(("store", "proof"), [("secrets", {"secrets": 1}), ("row", {"kms": 1})])
+@pytest.mark.parametrize(("store", "proof"), STORES)
 def test_a_backends_token_costs_a_read_and_its_proof_and_a_renewal_three_of_each(
     store: Store, proof: dict[str, int]
 ) -> None:
@@ -159,8 +175,7 @@ def test_a_backends_token_costs_a_read_and_its_proof_and_a_renewal_three_of_each
         warm, phone = world.with_backend(), world.with_backend()
         with costing(world, dynamodb=1, **proof):
             assert warm.ask_as_backend().status == 200
-        made = Counter(call.replace("secrets-manager:", "secretsmanager:") for call in world.aws.made)
-        assert made == BACKEND[store].to_aws()
+        assert Counter(_named(world.aws.made)) == BUDGETS[store]["backend"].to_aws()
         # The process reads the control item once in five seconds, whatever the number of requests.
         routine = len(world.aws.routine)
         with costing(world, dynamodb=1, **proof):
@@ -246,7 +261,92 @@ def test_a_refresh_without_a_secret_at_hand_reads_it_once(world: World) -> None:
         phone.refresh()
 
 
-@pytest.mark.parametrize(("store", "proof"), [("secrets", {"secrets": 1}), ("row", {"kms": 1})])
+@pytest.mark.parametrize(("store", "proof"), STORES)
+def test_a_sign_in_with_its_person_costs_one_write_and_one_call_of_aries_more(
+    store: Store, proof: dict[str, int]
+) -> None:
+    with running_world(TOKEN_STORE=store) as world:
+        first, phone = world.phone(scope=PERSON_SCOPE), world.phone(scope=PERSON_SCOPE)
+        code = code_of(first)
+        # The first person of a process needs the key of the subjects. The process keeps it.
+        key = {"secrets": proof.get("secrets", 0) + 1}
+        with costing(world, dynamodb=3, **proof | key, user=1):
+            assert first.redeem(code).status == 200
+        code = code_of(phone)
+        with costing(world, dynamodb=3, **proof, user=1):
+            assert phone.redeem(code).status == 200
+
+
+@pytest.mark.parametrize(("store", "proof"), STORES)
+def test_a_sign_in_without_a_person_costs_no_more_than_before(store: Store, proof: dict[str, int]) -> None:
+    """Aries is asked for a person only if the scope says so, and if a URL says where."""
+    with running_world(TOKEN_STORE=store) as world:
+        phone = world.phone(scope="account:information")
+        code = phone.code()
+        with costing(world, dynamodb=2, **proof):
+            assert phone.redeem(code).status == 200
+    with running_world(TOKEN_STORE=store, ARIES_USER_URL="") as world:
+        phone = world.phone(scope=PERSON_SCOPE)
+        code = phone.code()
+        with costing(world, dynamodb=2, **proof):
+            assert phone.redeem(code).status == 200
+
+
+def test_a_person_whom_aries_does_not_name_costs_one_question_a_day_more_until_it_does(world: World) -> None:
+    silent = world.make_handler("token", ARIES_USER_URL=world.aries.profile_url + "/nobody")
+    warm, phone = world.phone(scope=PERSON_SCOPE), world.phone(scope=PERSON_SCOPE)
+    code = phone.code()
+    with costing(world, dynamodb=2, secrets=1):
+        assert phone.redeem(code, via=silent).status == 200
+    assert warm.redeem(code_of(warm)).status == 200
+    later(world)
+    assert warm.refresh(via=silent).status == 200
+    unnamed = world.telemetry.counted("SubjectsNotFound")
+    # The row notes the day of the try.
+    with costing(world, dynamodb=3, secrets=2, aries=1):
+        assert phone.refresh(via=silent).status == 200
+    later(world)
+    with costing(world, dynamodb=2, secrets=2, aries=1):
+        assert phone.refresh(via=silent).status == 200
+    assert world.telemetry.counted("SubjectsNotFound") == unnamed + 1
+    later(world, 24 * 60 * 60)
+    # The process that has learned a person already reads the client secret.
+    assert warm.refresh().status == 200
+    with costing(world, dynamodb=4, secrets=2, aries=1, user=1):
+        assert phone.refresh().status == 200
+    beyond = Counter(_named(world.aws.made)) - Counter(BUDGETS["secrets"]["refresh"].to_aws())
+    assert beyond == LATER_TRY.to_aws()
+    later(world, 24 * 60 * 60)
+    warm.refresh()
+    with costing(world, dynamodb=2, secrets=2, aries=1):
+        assert phone.refresh().status == 200
+
+
+def later(world: World, seconds: float = GRACE + 1) -> None:
+    """Let the grace pass, or more."""
+    world.clock.time += seconds
+
+
+@pytest.mark.parametrize(("store", "proof", "deletions"), [("secrets", "secrets", 1), ("row", "kms", 0)])
+def test_a_sign_in_beyond_the_limit_reads_the_others_at_once_ends_one_and_takes_it_out_of_the_item(
+    store: Store, proof: str, deletions: int
+) -> None:
+    with running_world(TOKEN_STORE=store, SESSION_LIMIT="2") as world:
+        device(world)
+        second, third = world.phone(scope=PERSON_SCOPE), world.phone(scope=PERSON_SCOPE)
+        code = code_of(second)
+        with costing(world, dynamodb=3, **{proof: 1}, user=1):
+            assert second.redeem(code).status == 200
+        # Of two redemptions in one millisecond, the session ids decide which one is the earlier.
+        world.clock.time += 1
+        code = code_of(third)
+        with costing(world, dynamodb=3 + 3, **{proof: 1 + deletions}, user=1):
+            assert third.redeem(code).status == 200
+        beyond = Counter(_named(world.aws.made)) - Counter(BUDGETS[store]["redeem with its person"].to_aws())
+        assert beyond == BEYOND_THE_LIMIT[store].to_aws()
+
+
+@pytest.mark.parametrize(("store", "proof"), STORES)
 def test_a_list_reads_its_row_its_proof_the_person_and_the_others_at_once(store: str, proof: dict[str, int]) -> None:
     with running_world(TOKEN_STORE=store) as world:
         phones = [device(world) for _ in range(5)]
@@ -264,3 +364,45 @@ def test_an_end_of_the_others_costs_one_write_for_each_and_two_for_the_person(
         assert listed(mine).status == 200
         with costing(world, dynamodb=1 + 1 + 3 + 1, **{proof: 1 + deletions}):
             assert ended(mine, others="true").json["ended"] == 3
+
+
+def test_an_end_of_one_other_session_costs_as_much_as_one_of_all_others(world: World) -> None:
+    other, mine = device(world), device(world)
+    assert listed(mine).status == 200
+    # The caller's row, the person's item, the end of the row, and the item without it.
+    with costing(world, dynamodb=4, secrets=2):
+        assert ended(mine, session=reference(other)).json["ended"] == 1
+    world.clock.time += 61
+    with costing(world, dynamodb=2, secrets=1):
+        assert ended(mine, session=reference(other)).json["ended"] == 0
+
+
+def test_a_sign_out_by_the_list_costs_a_look_and_a_sign_out(world: World) -> None:
+    mine = device(world)
+    assert listed(mine).status == 200
+    with costing(world, dynamodb=2, secrets=2):
+        assert ended(mine, session=reference(mine)).json["ended"] == 1
+
+
+def test_a_persons_request_that_is_refused_costs_a_look_and_its_proof_at_most(world: World) -> None:
+    mine, unknown = device(world), world.signed_in()
+    assert listed(mine).status == 200
+    with costing(world, dynamodb=0):
+        assert listed(mine, token="garbage").status == 400
+        assert ended(mine, session="garbage").status == 400
+    with costing(world, dynamodb=1):
+        assert listed(mine, token="a" * 43 + ".1." + "b" * 43).status == 400
+    with costing(world, dynamodb=1, secrets=1):
+        assert listed(mine, token=f"{mine.session_id}.1.{'b' * 43}").status == 400
+    with costing(world, dynamodb=1, secrets=1):
+        assert listed(unknown).json["complete"] is False
+    with costing(world, dynamodb=1, secrets=1):
+        assert ended(unknown, others="true").json == {"ended": 0, "complete": False}
+    world.clock.time += SIGN_IN_AGAIN_SECONDS
+    with costing(world, dynamodb=1, secrets=1):
+        assert ended(mine, others="true").status == 403
+    for _ in range(9):
+        assert listed(mine).status == 200
+    assert listed(mine).status == 200
+    with costing(world, dynamodb=1, secrets=1):
+        assert listed(mine).status == 429

@@ -13,12 +13,15 @@ import pytest
 from oauth_broker.operator.commands import parse_command
 from oauth_broker.operator.errors import InvalidCommand
 from oauth_broker.sessions import seal
+from tests.support import emitted
 from tests.support.functions import ROOT
 from tests.support.operations import saved_queries
 from tests.support.operator import audited, operate
 from tests.support.transformed import source
 from tests.support.world import World
 
+_PACKAGE = ROOT / "layers" / "oauth_broker" / "oauth_broker"
+PEOPLE, ARIES = _PACKAGE / "people", _PACKAGE / "aries"
 PAGE = (ROOT / "docs" / "operate.md").read_text()
 # The changelog may name an alarm of an older release.
 DOCUMENTS = [ROOT / "README.md", *(path for path in (ROOT / "docs").glob("*.md") if path.name != "CHANGELOG.md")]
@@ -59,6 +62,28 @@ def test_it_says_which_alarm_notifies_nobody_and_has_no_first_step() -> None:
     (name,) = silent
     assert f"Every alarm but `{name}` goes to `AlarmTopicArn`" in PAGE
     assert re.search(rf"^\| `{name}` \|.* notifies nobody\. \|", PAGE, flags=re.MULTILINE)
+
+
+def test_every_metric_of_the_code_has_a_row_with_its_dimension() -> None:
+    rows = re.findall(r"^\| `([A-Z]\w+)` \| (?:`(\w+)`)? ?\|", section("Metrics"), flags=re.MULTILINE)
+    assert len(rows) == len(dict(rows))
+    assert {name: {dimension} - {""} for name, dimension in rows} == emitted.metrics()
+
+
+def test_every_log_line_of_trouble_has_a_row() -> None:
+    cells = re.findall(r"^\| (`[a-z][\w`, ]+`) \|", section("Metrics"), flags=re.MULTILINE)
+    told = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+    assert len(told) > 10
+    assert len(told) == len(set(told))
+    assert set(told) == emitted.troubles()
+
+
+def test_every_reason_for_a_person_who_is_not_known_is_told() -> None:
+    told = section("People are not known")
+    in_code = set(re.findall(r'(?:reason="|None, f?")(\w+)', (PEOPLE / "identification.py").read_text()))
+    in_code |= set(re.findall(r'(?:reason="|None, f?"|if text else ")(\w+)', (ARIES / "user.py").read_text()))
+    assert in_code == {"too_little_time", "paused", "no_reply", "status_", "malformed_answer", "no_id"}
+    assert [reason for reason in in_code if f"`{reason}`" not in told] == []
 
 
 def test_many_sign_ins_are_as_many_as_the_alarm_says() -> None:

@@ -32,6 +32,18 @@ def events() -> set[str]:
     }
 
 
+def troubles() -> set[str]:
+    """Return every name of a log line with the level warning or error."""
+    return {
+        name
+        for method, call in _calls()
+        if method == "log" and call.args
+        for keyword in call.keywords
+        if keyword.arg == "level" and _texts(keyword.value) & {"warning", "error"}
+        for name in _texts(call.args[0])
+    }
+
+
 def _calls() -> Iterator[tuple[str, ast.Call]]:
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

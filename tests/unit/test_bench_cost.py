@@ -22,8 +22,8 @@ PRICES = PriceList.load()
 STACK = Stack(
     alarm_metrics=10, dashboards=1, keys=1, memory_mb=dict.fromkeys(("Authorize", "Callback", "Token", "Cleanup"), 512)
 )
-# No refresh is repeated, and no sign-in is abandoned.
-PLAIN = Assumed(repeated=0, abandoned=0)
+# No refresh is repeated, no sign-in is abandoned, and Aries names each person at the sign-in.
+PLAIN = Assumed(repeated=0, abandoned=0, named_later=0)
 # A month has 365 / 12 days, so this is 365,000 refreshes and 2,000 sign-ins.
 LOAD = Load(1_000, refreshes_a_day=12, sign_ins_a_month=2)
 
@@ -55,17 +55,21 @@ class TestByHand:
         [
             # Discovery, authorize, callback and token for each sign-in, and the refreshes.
             ("API Gateway: requests", 4 * 2_000 + 365_000, 0.373),
-            # A sign-in has one, two and one; a refresh has two. A row is less than 1 KB.
-            ("DynamoDB: writes", 4 * 2_000 + 2 * 365_000, 0.46125),
+            # A sign-in has one, two and one, and one of its person's item, and one in twenty has another of those; a
+            # refresh has two. A row and a person's item are less than 1 KB.
+            ("DynamoDB: writes", 5 * 2_000 + 2_000 / 20 + 2 * 365_000, 0.4625625),
             ("DynamoDB: writes of the index by_reference", 2_000, 0.00125),
-            # The row at the redemption, and the control item at every redemption and refresh.
-            ("DynamoDB: reads", 2_000 + 2_000 + 365_000, 0.046125),
+            # The row at the redemption, the control item at every redemption and refresh, and the rows of twenty other
+            # sessions of the person at one sign-in in twenty.
+            ("DynamoDB: reads", 2_000 + 2_000 + 365_000 + 2_000, 0.046375),
+            # A row of 950 bytes and a person's item of 1,010, each with 100 bytes of DynamoDB's own.
+            ("DynamoDB: storage", 1_000 * (1_050 + 1_110) / 1024**3, 0.000502914),
             ("Secrets Manager: secrets of sessions", 1_000, 400.00),
             # Created, read and deleted once for each sign-in, read and written at each refresh.
             ("Secrets Manager: calls", 3 * 2_000 + 2 * 365_000, 3.68),
             # A new secret costs three, each read and write one; then five functions, 8,760 times five minutes.
             ("KMS: requests", 4 * 2_000 + 2 * 365_000 + 5 * 8_760, 2.3454),
-            ("CloudWatch: metrics", 37, 11.10),
+            ("CloudWatch: metrics", 38, 11.40),
         ],
     )
     def test_a_thousand_users(self, name: str, count: float, total: float) -> None:
@@ -88,6 +92,37 @@ class TestByHand:
         assert counted(month)["Lambda: GB-seconds"] == pytest.approx(365_000 * 0.271 * 0.5)
         assert dollars(month, "Lambda: GB-seconds") == pytest.approx(365_000 * 0.271 * 0.5 * 0.0000133334)
 
+    def test_a_sign_in_waits_for_both_endpoints_of_aries(self) -> None:
+        assumed = replace(PLAIN, cpu_ms=dict.fromkeys(PLAIN.cpu_ms, 10.0), full_core_mb=512, cold_share=0)
+        month = Month(LOAD, STACK, assumed)
+        # The code at the callback with three calls of AWS; the person at the redemption with four.
+        assert month.milliseconds("callback") == pytest.approx(10 + 200 + 3 * 10)
+        assert month.milliseconds("redeem with its person") == pytest.approx(10 + 200 + 4 * 10)
+
+    def test_a_sign_in_whose_scope_names_nobody_costs_no_write_no_wait_and_no_storage_for_a_person(self) -> None:
+        month = Month(LOAD, STACK, replace(PLAIN, named=0, named_later=1))
+        assert counted(month)["DynamoDB: writes"] == pytest.approx(4 * 2_000 + 2 * 365_000)
+        assert counted(month)["DynamoDB: reads"] == pytest.approx(2_000 + 2_000 + 365_000)
+        assert counted(month)["DynamoDB: storage"] == pytest.approx(1_000 * 1_050 / 1024**3)
+        assert month.times()["redeem with its person"] == 0
+        assert month.milliseconds("redeem") < month.milliseconds("redeem with its person") - 200
+
+    def test_a_person_who_becomes_known_later_costs_two_writes_and_one_wait_after_a_refresh(self) -> None:
+        at_once, later = (Month(LOAD, STACK, replace(PLAIN, named_later=share)) for share in (0, 0.5))
+        assert counted(later)["DynamoDB: writes"] - counted(at_once)["DynamoDB: writes"] == pytest.approx(2 * 1_000)
+        # The question takes 200 ms and each of the two writes 10 ms, of half a gigabyte.
+        more = counted(later)["Lambda: GB-seconds"] - counted(at_once)["Lambda: GB-seconds"]
+        assert more == pytest.approx(1_000 * 0.220 * 0.5)
+        assert counted(later)["API Gateway: requests"] == counted(at_once)["API Gateway: requests"]
+        in_row = [Month(LOAD, STACK, replace(PLAIN, named_later=share), "row") for share in (0, 0.5)]
+        once, more_in_row = (counted(month)["DynamoDB: writes"] for month in in_row)
+        # The row with sealed tokens takes four units, the person's item one.
+        assert more_in_row - once == pytest.approx(5 * 1_000)
+
+    def test_a_person_of_more_than_a_kilobyte_is_written_at_twice_the_price(self) -> None:
+        month = Month(LOAD, STACK, replace(PLAIN, person_bytes=1_025))
+        assert counted(month)["DynamoDB: writes"] == pytest.approx(6 * 2_000 + 2 * 2_000 / 20 + 2 * 365_000)
+
     def test_more_than_a_core_is_no_faster(self) -> None:
         big = replace(STACK, memory_mb=dict.fromkeys(STACK.memory_mb, 4_096))
         core = replace(STACK, memory_mb=dict.fromkeys(STACK.memory_mb, 1_769))
@@ -108,23 +143,26 @@ class TestByHand:
 
     def test_abandoned_and_repeated_work_is_paid_for_too(self) -> None:
         month = Month(LOAD, STACK, replace(PLAIN, repeated=0.1, abandoned=0.5))
-        assert counted(month)["DynamoDB: writes"] == pytest.approx(4 * 2_000 + 1_000 + 2 * 365_000 + 36_500)
+        assert counted(month)["DynamoDB: writes"] == pytest.approx(
+            5 * 2_000 + 2_000 / 20 + 1_000 + 2 * 365_000 + 36_500
+        )
         # An abandoned sign-in has no secret to delete.
         assert counted(month)["Secrets Manager: calls"] == pytest.approx(3 * 2_000 + 2 * 365_000 + 36_500)
 
     def test_a_row_of_more_than_a_kilobyte_is_written_at_twice_the_price(self) -> None:
         assert counted(Month(LOAD, STACK, replace(PLAIN, row_bytes=1_025)))["DynamoDB: writes"] == pytest.approx(
-            2 * 738_000
+            2 * 738_000 + 2_000 + 2_000 / 20
         )
 
     def test_tokens_in_the_row_cost_writes_and_no_secrets(self) -> None:
         month = Month(LOAD, STACK, replace(PLAIN, sealed_row_bytes=3_950), "row")
-        # 3,950 bytes: four units for all but the insertion and the claim of a row.
-        assert counted(month)["DynamoDB: writes"] == pytest.approx(2_000 * (1 + 1 + 4 + 4) + 365_000 * 8)
-        # One unit for the row at the redemption, and one for each reading of the control item.
-        assert counted(month)["DynamoDB: reads"] == pytest.approx(2_000 + 2_000 + 365_000)
-        assert counted(month)["DynamoDB: storage"] == pytest.approx(1_000 * 4_050 / 1024**3)
-        assert counted(month)["DynamoDB: point-in-time recovery"] == pytest.approx(1_000 * 4_050 / 1024**3)
+        # 3,950 bytes: four units for all but the insertion and the claim of a row, and the person's item.
+        of_sign_in = 1 + 1 + 4 + 4 + 1 + 1 / 20
+        assert counted(month)["DynamoDB: writes"] == pytest.approx(2_000 * of_sign_in + 365_000 * 8)
+        # One unit for the row at the redemption, for each reading of the control item, and for each other row.
+        assert counted(month)["DynamoDB: reads"] == pytest.approx(2_000 + 2_000 + 365_000 + 2_000)
+        assert counted(month)["DynamoDB: storage"] == pytest.approx(1_000 * (4_050 + 1_110) / 1024**3)
+        assert counted(month)["DynamoDB: point-in-time recovery"] == pytest.approx(1_000 * (4_050 + 1_110) / 1024**3)
         # Sealed at the callback and opened at the redemption; opened and sealed at each refresh.
         assert counted(month)["KMS: requests"] == pytest.approx(2 * 2_000 + 2 * 365_000 + 5 * 8_760)
         # No row that TTL removes has a secret, so nobody calls cleanup.
@@ -141,8 +179,9 @@ class TestByHand:
 
     def test_a_row_of_more_than_four_kilobytes_is_read_at_twice_the_price(self) -> None:
         month = Month(LOAD, STACK, replace(PLAIN, sealed_row_bytes=4_097), "row")
-        assert counted(month)["DynamoDB: reads"] == pytest.approx(2 * 2_000 + 2_000 + 365_000)
-        assert counted(month)["DynamoDB: writes"] == pytest.approx(2_000 * (1 + 1 + 5 + 5) + 365_000 * 10)
+        assert counted(month)["DynamoDB: reads"] == pytest.approx(2 * 2_000 + 2_000 + 365_000 + 2_000)
+        of_sign_in = 1 + 1 + 5 + 5 + 1 + 1 / 20
+        assert counted(month)["DynamoDB: writes"] == pytest.approx(2_000 * of_sign_in + 365_000 * 10)
 
 
 class TestBorders:

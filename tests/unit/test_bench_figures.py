@@ -9,6 +9,7 @@ import pytest
 
 from tests.bench import beside, cost, results
 from tests.bench.beside import Beside, Measured
+from tests.bench.budget import BEYOND_THE_LIMIT, BUDGETS
 from tests.bench.figures import Comparison, Figure, Limit, Section
 
 
@@ -133,6 +134,26 @@ def test_the_pages_say_what_a_session_costs_by_the_last_results(page: str) -> No
     text = " ".join((results.PAGE.parent / page).read_text().split())
     for sentence in cost.sentences():
         assert sentence in text
+
+
+def test_the_page_says_how_many_calls_a_sign_in_makes() -> None:
+    def row(name: str, *operations: str) -> str:
+        all_of = {store: {**BUDGETS[store], "beyond the limit": BEYOND_THE_LIMIT[store]} for store in BUDGETS}
+        secrets, in_row = ([of[it] for it in ("authorize", "callback", *operations)] for of in all_of.values())
+        database = sum(sum(calls.dynamodb.values()) for calls in secrets)
+        assert sum(sum(calls.dynamodb.values()) for calls in in_row) == database
+        tokens = sum(sum(calls.secretsmanager.values()) for calls in secrets)
+        sealed = sum(sum(calls.kms.values()) for calls in in_row)
+        shown = f"{tokens}" if tokens == sealed else f"{tokens}, or {sealed} in the row"
+        return f"| {name} | {database} | {shown} | {sum(calls.aries + calls.user for calls in secrets)} |"
+
+    page = results.PAGE.read_text()
+    assert row("without a person", "redeem") in page
+    assert row("with its person", "redeem with its person") in page
+    assert (
+        row("with its person, and one session beyond `SessionLimit`", "redeem with its person", "beyond the limit")
+        in page
+    )
 
 
 def test_the_table_of_costs_is_written_by_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.bench.budget import SIGN_IN, aws_calls
 from tests.bench.figures import Section
 from tests.bench.growth import AT_ONCE_BAR, BAR, Grid, Measured, Size, section
-from tests.bench.growth_aws import Aws
+from tests.bench.growth_aws import SUBJECT_KEY_ARN, Aws
 from tests.bench.growth_serving import Request
 from tests.bench.growth_table import ConditionFailed, Row, Table, Typed
 
@@ -79,6 +79,24 @@ def test_one_update_sets_adds_and_removes(table: Table) -> None:
     assert (row["status"], row["fence"]) == ({"S": "dead"}, {"N": "5"})
 
 
+def test_a_set_takes_in_what_it_does_not_have_if_the_attribute_is_a_set() -> None:
+    table = Table()
+
+    def join(*ids: str) -> Row:
+        values: dict[str, Typed] = {":ids": {"SS": list(ids)}, ":set": {"S": "SS"}, ":one": {"N": "1"}}
+        condition = "attribute_not_exists(#ids) OR attribute_type(#ids, :set)"
+        return table.update(KEY, condition, "ADD #ids :ids, joins :one", (("#ids", "sessions a"),), values)
+
+    join("b")
+    before = table.get(KEY)
+    assert join("a", "b")["sessions a"] == {"SS": ["a", "b"]}
+    assert before is not None
+    assert before["sessions a"] == {"SS": ["b"]}
+    table.put({"session_id": {"S": KEY}, "sessions a": {"S": "text"}})
+    with pytest.raises(ConditionFailed):
+        join("c")
+
+
 def test_an_update_leaves_rows_that_were_given_out_as_they_were(table: Table) -> None:
     before = table.get(KEY)
     assert before is not None
@@ -119,9 +137,10 @@ def test_calls_are_counted_and_what_every_process_reads_by_itself_apart() -> Non
     call(aws, "DynamoDB_20120810.GetItem", Key={"session_id": {"S": "cut-offs"}})
     call(aws, "DynamoDB_20120810.GetItem", Key={"session_id": {"S": KEY}})
     call(aws, "secretsmanager.GetSecretValue", SecretId="x", VersionId="y")
+    assert len(str(call(aws, "secretsmanager.GetSecretValue", SecretId=SUBJECT_KEY_ARN)[1]["SecretString"])) >= 32
     told = aws.asked_for()
     assert told["made"] == {"dynamodb:GetItem": 1, "secretsmanager:GetSecretValue": 1}
-    assert told["routine"] == 1
+    assert told["routine"] == 2
     assert aws.asked_for()["made"] == {}
 
 

@@ -1,4 +1,4 @@
-"""README.md and the pages in docs/: the README is short and leads to every page, and every link leads somewhere."""
+"""README.md and the pages in docs: a short README leads to every page, links lead somewhere, lines are short."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from tests.support.functions import ROOT
 README = ROOT / "README.md"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 _LINK = re.compile(r"\]\((?P<file>(?!https?:|mailto:)[^)#]*)(?:#(?P<anchor>[^)]*))?\)")
+
+# The indentation of a line, and the mark of a list's item.
+_MARK = re.compile(r"^ *(?:(?:[-*]|\d+\.) +)?")
 
 
 def prose(text: str) -> str:
@@ -35,6 +38,16 @@ def dead_links(path: Path, text: str) -> list[str]:
     return dead
 
 
+def long_lines(text: str) -> list[str]:
+    """Return the lines of prose with more than 120 characters that a break would shorten.
+
+    Rows of tables cannot be broken. The tables between two markers, and the sentences there, come from a program.
+    """
+    by_hand = re.sub(r"<!-- make (\w+) -->.*?<!-- /make \1 -->", "", prose(text), flags=re.DOTALL)
+    lines = (line for line in by_hand.splitlines() if not line.lstrip().startswith("|"))
+    return [line for line in lines if len(line) > 120 and " " in _MARK.sub("", line)]
+
+
 def test_the_readme_is_short() -> None:
     assert len(README.read_text().splitlines()) <= 250
 
@@ -47,6 +60,32 @@ def test_the_readme_leads_to_every_page(page: Path) -> None:
 @pytest.mark.parametrize("path", [README, *PAGES], ids=lambda path: path.name)
 def test_every_link_to_a_file_or_a_section_of_the_project_leads_somewhere(path: Path) -> None:
     assert dead_links(path, path.read_text()) == []
+
+
+@pytest.mark.parametrize("path", [README, *PAGES], ids=lambda path: path.name)
+def test_no_line_of_prose_has_more_than_120_characters(path: Path) -> None:
+    assert long_lines(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "short",
+    [
+        "x " * 60,
+        f"- `{120 * 'x'}`",
+        f"| {120 * 'x '}|",
+        f"<!-- make bench -->\n{120 * 'x '}\n<!-- /make bench -->",
+        f"```\n{120 * 'x '}\n```",
+    ],
+    ids=["of 120 characters", "one word", "a row", "from a program", "code"],
+)
+def test_a_line_that_may_be_as_long_as_it_is_passes(short: str) -> None:
+    assert long_lines(short) == []
+
+
+@pytest.mark.parametrize("start", ["", "- ", "   ", "12. "])
+def test_a_long_line_is_noticed(start: str) -> None:
+    line = f"{start}{120 * 'x'} y"
+    assert long_lines(f"short\n{line}\nshort") == [line]
 
 
 @pytest.mark.parametrize("path", [README, *PAGES], ids=lambda path: path.name)

@@ -1,4 +1,4 @@
-"""The table of contents at the head of template.yaml names every section, in order."""
+"""The table of contents at the head of template.yaml names every section, in order, and lines of prose are short."""
 
 from __future__ import annotations
 
@@ -33,3 +33,12 @@ def test_every_top_level_section_has_a_banner_above_it() -> None:
     for key in ("Metadata", "Parameters", "Rules", "Globals", "Outputs"):
         above = TEMPLATE.split(f"\n{key}:\n")[0].rpartition("\n\n")[2]
         assert BANNER.match(above), key
+
+
+def test_no_comment_and_no_line_of_a_description_has_more_than_120_characters() -> None:
+    comments = re.findall(r"^ *# .*$", TEMPLATE, re.MULTILINE)
+    texts = re.findall(r"^( *)(?:Alarm)?Description: >-\n((?:\1 +.*\n)+)", TEMPLATE, re.MULTILINE)
+    described = [line for _, text in texts for line in text.splitlines()]
+    assert len(comments) > 100
+    assert len(described) > 100
+    assert [line for line in [*comments, *described] if len(line) > 120] == []

@@ -241,7 +241,8 @@ async function showDevices() {
   element("device-list").replaceChildren(...content.sessions.map(device));
   element("devices").hidden = false;
   const whole = content.complete ? "" : " There may be others: the broker does not know whose session this is.";
-  say(`You are signed in on ${content.sessions.length} of your devices.${whole}`, "good");
+  const number = content.sessions.length;
+  say(`You have ${number} ${number === 1 ? "session" : "sessions"}.${whole}`, "good");
 }
 
 function device(session) {
