@@ -23,7 +23,14 @@ _ROW_DAYS = 2
 # X-Ray records the first request of a second, and one in twenty of the others.
 _TRACED = 0.05
 _SIGN_IN_ROUTES = ("GET /oauth2/authorize", "GET /oauth2/callback")
-_TOKEN_ROUTES = ("ANY /oauth2/token", "ANY /v1/oauth2/token", "ANY /oauth2/refresh", "ANY /oauth2/revoke")
+_TOKEN_ROUTES = (
+    "ANY /oauth2/token",
+    "ANY /v1/oauth2/token",
+    "ANY /oauth2/refresh",
+    "ANY /oauth2/revoke",
+    "ANY /oauth2/sessions",
+    "ANY /oauth2/sessions/revoke",
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ def floods() -> list[Flood]:
     begins, returns = (rate[route] for route in _SIGN_IN_ROUTES)
     tokens = sum(rate[route] for route in _TOKEN_ROUTES)
     # A begun sign-in writes its row, and the row's entry in the index by_reference. A made-up token costs a refused
-    # write. Beyond SourceLimit it costs a read, and a read is cheaper.
+    # write. Beyond SourceLimit, and at a person's sessions, it costs a read, and a read is cheaper.
     writes = {"authorize": BUDGET["authorize"].dynamodb["PutItem"] + 1, "callback": 1, "refresh": 1}
     both = {"authorize": begins, "callback": begins}
     return [
@@ -101,7 +108,7 @@ def floods() -> list[Flood]:
         Flood("sign-ins, begun, with a made-up code", both, {**writes, "callback": 2}, rows=begins, asks_aries=True),
         Flood("callbacks without a cookie", {"callback": returns}, {**writes, "callback": 0}),
         Flood("callbacks with a made-up cookie", {"callback": returns}, writes),
-        Flood("made-up tokens on all four routes", {"refresh": tokens}, writes),
+        Flood("made-up tokens on all six routes", {"refresh": tokens}, writes),
         Flood(
             "the first and the last two together",
             {"authorize": begins, "callback": returns, "refresh": tokens},

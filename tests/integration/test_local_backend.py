@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -130,6 +132,39 @@ def test_an_app_without_a_backend_has_no_role_and_no_handle(stack: LocalStack) -
         stack.iam.credentials_of(PHONE)
 
 
+def test_the_check_of_the_first_day_lets_a_in_and_nobody_to_b(
+    stack: LocalStack, tokens: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program of docs/deploy.md, with the rival as A and the app of the alerts as B."""
+    credentials = stack.iam.credentials_of(RIVAL)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", credentials.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", credentials.secret_key)
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    deploying = (ROOT / "docs" / "deploy.md").read_text()
+    (program,) = (block for block in re.findall(r" ```python\n(.*?)```", deploying, re.DOTALL) if "SigV4Auth" in block)
+    program = dedent(program)
+    place = stack.issuer.removeprefix("http://")
+    for name, value in (
+        ("https://API", stack.issuer),
+        ('HTTPSConnection("API")', f'HTTPConnection("{place}")'),
+        ("REGION", REGION),
+        ("HANDLE", tokens["backend_handle"]),
+        ("%42", "trader%2Dalerts"),
+    ):
+        assert program.count(name) == 1
+        program = program.replace(name, value)
+    program = program.replace('"A"', f'"{RIVAL}"').replace('"A', f'"{RIVAL}').replace('"B"', f'"{ALERTS}"')
+    program = program.replace('B"', f'{ALERTS}"')
+    exec(compile(program, "docs/deploy.md", "exec"), {})  # noqa: S102 - the document is ours
+    first, second, *others = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{RIVAL} SigV4Auth 400 ")
+    assert "sign_in_required" in first
+    assert second.startswith(f"{RIVAL} S3SigV4Auth 400 ")
+    assert len(others) == 16, others
+    for line in others:
+        assert line.split()[2] in ("403", "404"), line
+
+
 def client_of_the_guide() -> str:
     """Return the Python client in docs/connect-an-app.md."""
     (program,) = (block for block in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL) if "SigV4Auth" in block)
@@ -150,7 +185,9 @@ def test_the_client_of_the_documents_gets_a_token_and_learns_that_the_user_must_
         program = program.replace(name, value)
     names: dict[str, Any] = {}
     exec(compile(program, "docs/connect-an-app.md", "exec"), names)  # noqa: S102 - the document is ours
-    assert names["access_token"](signed_in["backend_handle"]) == signed_in["access_token"]
+    token, ends_at = names["access_token"](signed_in["backend_handle"])
+    assert token == signed_in["access_token"]
+    assert 0 < ends_at - time.time() <= signed_in["expires_in"]
     requests.post(
         f"{stack.issuer}/oauth2/revoke",
         data={"client_id": ALERTS, "token": signed_in["refresh_token"]},

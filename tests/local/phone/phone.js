@@ -1,5 +1,6 @@
 // A public OAuth client (RFC 6749, PKCE of RFC 7636, RFC 9207) as a mobile developer would write it by hand. It is told
-// the issuer, its client id, its redirect URI, the scopes and where Aries' API is; everything else it discovers.
+// the issuer, its client id, its redirect URI, the scopes and where Aries' API is. It discovers everything else but the
+// two paths about a person's sessions, which no standard of discovery names.
 
 const MOST_ATTEMPTS = 6;
 const DEFAULT_RETRY_SECONDS = 2;
@@ -147,7 +148,7 @@ const sameTokens = () => (
 async function post(url, fields, Refusal = SignInAgain, attempts = MOST_ATTEMPTS) {
   const body = new URLSearchParams({ client_id: config.client_id, ...fields });
   for (let attempt = 1; attempt <= attempts; attempt += 1) {
-    const { status, content, wait, id } = await postOnce(url, body);
+    const { status, content, asked, wait, id } = await postOnce(url, body);
     if (status === 200) return { content, id };
     const detail = `POST ${url} → ${status || "no answer"}  ${id}`;
     if (content.error === "invalid_grant") throw new Refusal("Refused: please sign in again.", `invalid_grant  ${detail}`);
@@ -158,6 +159,9 @@ async function post(url, fields, Refusal = SignInAgain, attempts = MOST_ATTEMPTS
       throw new Mistaken(`The broker refuses this request. ${whetherSignedIn()}`, `${content.error}  ${detail}`);
     }
     log(status ? "The broker is busy for now" : "The broker does not answer", detail, "bad");
+    if (status === 429 && attempts === 1) {
+      throw new Temporary(`You asked too often. ${whetherSignedIn()} Try again in ${asked} s.`);
+    }
     if (attempt === attempts) break;
     say(`The service is busy. ${whetherSignedIn()} Trying again in ${wait} s …`);
     await sleep(wait);
@@ -186,7 +190,7 @@ async function postOnce(url, body) {
     // are plain text.
     const requestId = content.request_id ?? /\(request_id (\S+)\)/.exec(text)?.[1];
     const id = requestId ? `request_id=${requestId}` : `apigw-requestid=${response.headers.get("apigw-requestid")}`;
-    return { status: response.status, content, wait: Math.min(asked, LONGEST_RETRY_SECONDS), id };
+    return { status: response.status, content, asked, wait: Math.min(asked, LONGEST_RETRY_SECONDS), id };
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     return { status: 0, content: {}, wait: DEFAULT_RETRY_SECONDS, id: "" };
@@ -268,6 +272,7 @@ async function endDevices(fields) {
   const { content, id, url } = await aboutSessions("/oauth2/sessions/revoke", fields);
   log(`Signed out elsewhere: ${content.ended}`, `POST ${url}  ${id}`, "good");
   await showDevices();
+  if (!content.complete) say("A session may live on: the broker could not end all of them.", "bad");
 }
 
 async function signOut() {

@@ -1,4 +1,4 @@
-"""The endpoint for backends, which read JSON in every answer of the broker's own."""
+"""The endpoint for backends, which read JSON in every answer of the broker's own but a 500."""
 
 from __future__ import annotations
 
