@@ -35,16 +35,17 @@ def _plain(value: dict[str, Any]) -> Any:
 
 @cache
 def _condition(expression: str) -> Callable[..., bool]:
-    """Compile a condition into a function of three others.
+    """Compile a condition into a function of four others.
 
-    One compares, one tells if an attribute is missing, and one tells if an attribute has a type.
+    One compares, and the others tell if an attribute is missing, has a type, and is smaller than a number.
     """
     source = re.sub(r"([#\w]+) (=|<=|>=|>) (:\w+)", r'compare("\1", "\2", "\3")', expression)
+    source = re.sub(r"size\((#?\w+)\) < (:\w+)", r'smaller("\1", "\2")', source)
     source = re.sub(r"attribute_not_exists\((#?\w+)\)", r'missing("\1")', source)
     source = re.sub(r"attribute_exists\((#?\w+)\)", r'not missing("\1")', source)
     source = re.sub(r"attribute_type\((#?\w+), (:\w+)\)", r'typed("\1", "\2")', source)
     source = source.replace(" AND ", " and ").replace(" OR ", " or ").replace("NOT ", "not ")
-    compiled: Callable[..., bool] = eval(f"lambda compare, missing, typed: {source}", {})  # noqa: S307 - our own expression
+    compiled: Callable[..., bool] = eval(f"lambda compare, missing, typed, smaller: {source}", {})  # noqa: S307 - our own expression
     return compiled
 
 
@@ -165,7 +166,11 @@ class MemoryDynamoDb:
         def typed(name: str, kind: str) -> bool:
             return values[kind]["S"] in (attribute(name) or {})
 
-        if not _condition(condition)(compare, lambda name: attribute(name) is None, typed):
+        def smaller(name: str, most: str) -> bool:
+            ((_, content),) = (attribute(name) or {"": ""}).items()
+            return len(content) < int(values[most]["N"])
+
+        if not _condition(condition)(compare, lambda name: attribute(name) is None, typed, smaller):
             self._note(applied=False, item=item)
             raise client_error("ConditionalCheckFailedException", **({"Item": dict(item)} if item is not None else {}))
 

@@ -36,7 +36,7 @@ ACTIONS = ["revoke", "forget"]
 # A late effect lands after so many calls. The last one lands after the person has come back.
 DELAYS = [*range(8), 100]
 # The calls of each action. A fault befalls each of them.
-CALLS = {"subject key get_secret_value", "person get_item", "person update_item", "get_item", "update_item"}
+CALLS = {"subject key get_secret_value", "person get_item", "person update_item", "batch_get_item", "update_item"}
 
 
 def act(broker: Broker, action: str) -> str:
@@ -46,7 +46,7 @@ def act(broker: Broker, action: str) -> str:
     actions = PersonActions(
         parts.subjects,
         parts.person_items,
-        parts.sign_ins,
+        parts.session_rows,
         parts.not_before,
         parts.sign_out,
         reports,

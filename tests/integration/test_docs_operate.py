@@ -82,7 +82,7 @@ def test_every_reason_for_a_person_who_is_not_known_is_told() -> None:
     told = section("People are not known")
     in_code = set(re.findall(r'(?:reason="|None, f?")(\w+)', (PEOPLE / "identification.py").read_text()))
     in_code |= set(re.findall(r'(?:reason="|None, f?"|if text else ")(\w+)', (ARIES / "user.py").read_text()))
-    assert in_code == {"too_little_time", "paused", "no_reply", "status_", "malformed_answer", "no_id"}
+    assert in_code == {"too_little_time", "item_full", "paused", "no_reply", "status_", "malformed_answer", "no_id"}
     assert [reason for reason in in_code if f"`{reason}`" not in told] == []
 
 

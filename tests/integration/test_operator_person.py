@@ -301,13 +301,42 @@ def test_a_session_that_fails_holds_up_no_other(world: World) -> None:
 def test_without_the_time_it_says_that_it_is_not_finished_and_a_repetition_finishes_it(world: World) -> None:
     phones = [signed_in(world) for _ in range(2)]
     answer = person(world, "revoke", within=RESERVED_SECONDS)
-    assert (answer["finished"], answer["ended"], answer["sessions"]) == (False, 0, [])
+    assert (answer["finished"], answer["ended"]) == (False, 0)
+    assert [(told["found"], told["ended_now"]) for told in answer["sessions"]] == 2 * [("active", False)]
     assert "Repeat the same command" in answer["next"]
     assert audited(world)[-1]["reason"] == "unfinished"
     # The cut-offs are set, so nothing is lost by the repetition.
     assert person(world, "sessions")["cut_offs"] == dict.fromkeys(APPS, START)
     assert person(world, "revoke")["ended"] == 2
     assert {phone.row()["status"] for phone in phones} == {"revoked"}
+
+
+def test_while_no_secret_can_be_deleted_all_rows_end_and_the_next_command_goes_on(world: World) -> None:
+    phones = [signed_in(world) for _ in range(3)]
+    with world.aws.failing("DeleteSecret"):
+        assert person(world, "revoke")["error"] == "temporary_failure"
+    assert {phone.row()["status"] for phone in phones} == {"revoked"}
+    assert len(world.session_secrets()) == 3
+    answer = person(world, "revoke")
+    assert (answer["finished"], answer["ended"], world.session_secrets()) == (True, 0, [])
+
+
+@pytest.mark.parametrize("action", ["revoke", "forget"])
+def test_repeated_commands_get_to_the_last_session_however_little_time_each_has(world: World, action: str) -> None:
+    phones = [signed_in(world) for _ in range(5)]
+
+    def slowly() -> None:
+        world.clock.time += 3
+
+    for _ in range(10):
+        # Each deletion takes three seconds, and there is time for two.
+        with world.aws.visited("DeleteSecret", slowly):
+            answer = person(world, action, within=RESERVED_SECONDS + 4)
+        if answer["finished"]:
+            break
+    assert answer["finished"] is True
+    assert {phone.row()["status"] for phone in phones} == {"revoked"}
+    assert world.session_secrets() == []
 
 
 def test_a_missing_right_to_delete_a_secret_is_told(world: World) -> None:

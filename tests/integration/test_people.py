@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from oauth_broker.oauth.tokens import is_subject_proven, signed_subject, subject_of
-from oauth_broker.people.person_items import SIGNED_OUT_BY_ANOTHER, PersonItems
+from oauth_broker.people.person_items import MOST_SESSIONS, SIGNED_OUT_BY_ANOTHER, PersonItems
 from oauth_broker.people.subjects import proven_subject
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret, base64url
@@ -294,6 +294,32 @@ def test_a_subject_that_somebody_wrote_is_replaced_by_the_persons_at_the_next_re
     world.clock.time += GRACE + 1
     assert phone.refresh().status == 200
     assert world.telemetry.counted("RowsAltered") == 1
+
+
+def test_a_session_that_a_full_item_cannot_take_is_signed_in_and_unknown_until_there_is_room(world: World) -> None:
+    first = world.signed_in(scope=USER_SCOPE)
+    subject = subject_of(first.row()["subject"])
+    many = [f"{number:043}" for number in range(MOST_SESSIONS)]
+    update(world, subject, f"sessions {CLIENT_ID}", {"SS": many})
+    world.telemetry.metrics.clear()
+    phone = world.signed_in(scope=USER_SCOPE)
+    assert ("SubjectsNotFound", {"reason": "item_full"}) in world.telemetry.metrics
+    assert "subject" not in phone.row()
+    assert items_of(world).find(subject).sessions_of(CLIENT_ID) == set(many)
+    items_of(world).leave(subject, CLIENT_ID, many[:1])
+    world.clock.time += GRACE + 1
+    assert phone.refresh().status == 200
+    assert phone.session_id in items_of(world).find(subject).sessions_of(CLIENT_ID)
+
+
+def test_a_full_item_still_refuses_who_was_signed_out(world: World) -> None:
+    first = world.signed_in(scope=USER_SCOPE)
+    subject = subject_of(first.row()["subject"])
+    update(world, subject, f"sessions {CLIENT_ID}", {"SS": [f"{number:043}" for number in range(MOST_SESSIONS)]})
+    phone = world.phone(scope=USER_SCOPE)
+    code = phone.callback(phone.approve(phone.authorize())).query["code"]
+    items_of(world).sign_out(subject, CLIENT_ID, int(world.clock.time))
+    assert phone.redeem(code).failure["error"] == "invalid_grant"
 
 
 def test_a_session_that_a_written_item_cannot_take_is_signed_in_and_counted(world: World) -> None:

@@ -383,11 +383,20 @@ class TestEndingTheOthers:
         assert not any(map(is_signed_in, others))
         assert len(world.session_secrets()) == 1
 
+    def test_while_no_secret_can_be_deleted_ends_all_of_them_and_says_503(self, world: World) -> None:
+        others, mine = [device(world) for _ in range(4)], device(world)
+        with world.aws.failing("DeleteSecret"):
+            assert_unavailable(ended(mine, others="true"))
+        assert not any(map(is_signed_in, others))
+        assert len(world.session_secrets()) == 5
+        assert ended(mine, others="true").json == {"ended": 0, "complete": True}
+        assert len(world.session_secrets()) == 1
+
     def test_without_time_is_a_503_and_the_same_request_goes_on(self, world: World) -> None:
         other, mine = device(world), device(world)
         fields = f"client_id={CLIENT_ID}&token={mine.refresh_token}&others=true"
         headers = {"content-type": "application/x-www-form-urlencoded"}
-        assert_unavailable(world.call("sessions", "POST", END_PATH, headers=headers, body=fields, seconds=15))
+        assert_unavailable(world.call("sessions", "POST", END_PATH, headers=headers, body=fields, seconds=13))
         assert is_signed_in(other)
         assert ended(mine, others="true").json == {"ended": 1, "complete": True}
 

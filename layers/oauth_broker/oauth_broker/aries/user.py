@@ -53,8 +53,8 @@ class AriesUser:
             # A refusal of this access token says nothing about other people's.
             if reason not in _OF_THIS_TOKEN:
                 self._failures += 1
-            if self._failures >= _FAILURES:
-                self._silent_until = self._clock.now() + _PAUSE_SECONDS
+                if self._failures >= _FAILURES:
+                    self._silent_until = self._clock.now() + _PAUSE_SECONDS
             invocation.count("SubjectsNotFound", reason=reason)
             invocation.log("subject_not_found", level="warning", reason=f"user:{reason}")
             return None

@@ -13,6 +13,7 @@ from oauth_broker.oauth.tokens import is_subject_proven, subject_of
 from oauth_broker.people.person_items import PersonItems
 from oauth_broker.people.session_rows import SessionRows
 from oauth_broker.people.subjects import Subjects
+from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret
 from oauth_broker.sessions.not_before import NotBefore
 from oauth_broker.sessions.row import SignIn
@@ -33,7 +34,7 @@ class ByUser:
         self._clock = clock
 
     def sessions(
-        self, client: Client, user: Secret, scope: str
+        self, client: Client, user: Secret, scope: str, invocation: Invocation
     ) -> list[tuple[SignIn, Callable[[SessionSecret], bool]]]:
         """Return the person's live sessions of the app that have the scope, each with its proof, the last used first.
 
@@ -44,7 +45,7 @@ class ByUser:
         """
         subject = self._subjects.of(user.reveal())
         not_before, now = self._not_before.of(client.client_id), self._clock.now()
-        found = self._rows.of(self._items.find(subject).sessions_of(client.client_id))
+        found = self._rows.of(self._items.find(subject).sessions_of(client.client_id), invocation)
         live = [
             row
             for row in found.rows.values()

@@ -76,7 +76,7 @@ class BackendTokens:
         if self._by_user is None:
             raise NotABackendApp("nobody_is_identified")
         refused: InvalidGrant = InvalidGrant("no_session_of_user")
-        for row, is_proof_of in self._by_user.sessions(request.client, user, request.scope)[:_MOST_TRIES]:
+        for row, is_proof_of in self._by_user.sessions(request.client, user, request.scope, invocation)[:_MOST_TRIES]:
             try:
                 return self._access(
                     request.client, row.session_id, request.min_seconds, is_proof_of, invocation, scope=request.scope

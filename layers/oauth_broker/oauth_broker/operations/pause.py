@@ -76,16 +76,17 @@ class Pause:
         """
         if left := self.left():
             raise paused(left)
-        if self._wider:
-            self._wider.admit(was_refused=was_refused)
         numbers, now = self._item.numbers(), self._clock.now()
         begins_at, seen = self._begins_at(numbers), numbers.get(self._settings.until, 0)
-        if now < begins_at:
-            return
         # The wait counts from the beginning of the pause or, after an admission in it, from the end of its time.
         waited = now - max(begins_at, seen if seen <= now else 0)
-        if was_refused and waited < _PAUSE_SECONDS:
+        if was_refused and 0 <= waited < _PAUSE_SECONDS:
             raise paused(_PAUSE_SECONDS - waited)
+        if self._wider:
+            # An admission there prolongs the wider pause, so nobody may be refused here after it for their own reason.
+            self._wider.admit(was_refused=was_refused)
+        if now < begins_at:
+            return
         is_first = self._item.swap(self._settings.until, seen, now + _PAUSE_SECONDS)
         # If another worker was first, it has prolonged the pause, or has found Aries well and ended the pause.
         if not is_first and (left := self.left()):

@@ -59,8 +59,9 @@ class Redeem:
         later. If a code comes again with the right verifier, its session ends (RFC 6749 section 4.1.2). A wrong
         verifier changes nothing. The broker reads secrets only after the caller has proved possession.
         """
-        row = self._proven(grant, invocation)
+        # The code's life counts up to here: reading the secret and asking Aries who the person is may take seconds.
         now = self._clock.now()
+        row = self._proven(grant, now, invocation)
         if row.status in ENDED_STATES or (row.status == "active" and has_ended(row, grant.client, now)):
             raise InvalidGrant(end_reason(row, grant.client, now))
         if row.status == "active":
@@ -93,13 +94,13 @@ class Redeem:
         handle = backend_handle(row.session_id, secret, grant.client)
         return TokenResponse(secret, token.text if refreshable else None, ends_by, handle)
 
-    def _proven(self, grant: AuthorizationCodeGrant, invocation: Invocation) -> SignIn:
+    def _proven(self, grant: AuthorizationCodeGrant, now: float, invocation: Invocation) -> SignIn:
         """Return the row of the code, after the caller has proved by the verifier that it started the sign-in."""
         session_id = session_id_of_code(grant.code)
         if session_id is None:
             raise InvalidGrant("malformed_code")
         invocation.about_session(session_id, grant.client.client_id)
-        row, now = self._sign_ins.find(session_id), self._clock.now()
+        row = self._sign_ins.find(session_id)
         if row is None or not row.is_live(now) or row.status not in _CODE_WAS_ISSUED:
             raise InvalidGrant("unknown_code")
         if not hmac.compare_digest(row.code_hash, digest(grant.code.reveal())):
@@ -127,8 +128,9 @@ class Redeem:
         try:
             self._sign_ins.redeem(row, lease_id, now)
         except ConditionFailed as failure:
-            # The code expired meanwhile, or a request beside this one redeemed it. If an app sends its request twice at
-            # once, it keeps the session of the other request. A code that was redeemed before has ended it above.
+            # A request beside this one redeemed the code, or the sign-in has ended meanwhile. If an app sends its
+            # request twice at once, it keeps the session of the other request. A code that was redeemed before has
+            # ended it above.
             raise InvalidGrant("code_expired_or_redeemed") from failure
         return row
 

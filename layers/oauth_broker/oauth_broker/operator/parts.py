@@ -68,7 +68,7 @@ class OperatorParts(Parts):
         return PersonActions(
             self.subjects if self.settings.identifies_people else None,
             self.person_items,
-            self.sign_ins,
+            self.session_rows,
             self.not_before,
             self.sign_out,
             self.reports,

@@ -6,28 +6,27 @@ learned is in no person's item, and is not found here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from oauth_broker.clock import Clock
 from oauth_broker.config.clients import Registry
 from oauth_broker.errors import ServiceUnavailable
-from oauth_broker.oauth.tokens import subject_of
 from oauth_broker.operator.errors import NotConfigured, TemporaryFailure
 from oauth_broker.operator.mass_sign_out import SECRETS_DENIED
 from oauth_broker.operator.reports import SessionReports
 from oauth_broker.operator.sessions import REASON
 from oauth_broker.operator.utc import utc
-from oauth_broker.people.news import announce_end
+from oauth_broker.people.endings import Ending, Endings
 from oauth_broker.people.person_items import PersonItem, PersonItems
-from oauth_broker.people.subjects import Subjects
+from oauth_broker.people.session_rows import FoundRows, SessionRows
+from oauth_broker.people.subjects import Subjects, is_of
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret, session_reference
 from oauth_broker.sessions.not_before import NotBefore
 from oauth_broker.sessions.row import MALFORMED_ROW, SignIn
+from oauth_broker.sessions.session_end import ENDED_STATES
 from oauth_broker.sessions.sign_out import RESERVED_SECONDS, SignOut
-from oauth_broker.sessions.table import SignIns
 
 _NO_SESSION = (
     "No session of this user is known. Compare the id with Aries' own. A session whose user the broker never learned "
@@ -52,19 +51,35 @@ class _Found:
 
 @dataclass(slots=True)
 class _SignedOut:
-    """The results of a sign-out of a person so far. ``item`` is the person's item after its cut-offs."""
+    """The results of a sign-out of a person. ``item`` is the person's item after its cut-offs."""
 
     second: int
     item: PersonItem
-    sessions: list[dict[str, Any]]
-    ended: int = 0
-    denied: int = 0
-    failure: ServiceUnavailable | None = None
-    is_whole: bool = True
+    endings: Endings
+    # What was found of each session, and its ending if there is a row to end.
+    sessions: list[tuple[_Found, Ending | None]]
+
+    @property
+    def failure(self) -> ServiceUnavailable | None:
+        """Return the first failure that a repetition may get over, but for lack of time."""
+        failures = [ending.failure for ending in self.endings.all if ending.failure]
+        return next((failure for failure in failures if failure.reason != MALFORMED_ROW), None)
 
     @property
     def is_finished(self) -> bool:
-        return self.is_whole and self.failure is None
+        return self.failure is None and self.endings.failure is None
+
+    def told(self) -> list[dict[str, Any]]:
+        """Return what is told of each session."""
+        return [self._told(found, ending) for found, ending in self.sessions]
+
+    def _told(self, found: _Found, ending: Ending | None) -> dict[str, Any]:
+        named = _named(found)
+        if ending is None or (ending.failure and ending.failure.reason == MALFORMED_ROW):
+            return named | {"found": found.state if ending is None else _MALFORMED, "ended_now": False}
+        ended_now = ending.ended is not None and ending.ended.by_this
+        is_deleted = ending.is_over and not ending.is_denied
+        return named | {"found": found.state, "ended_now": ended_now, "secret_deleted": is_deleted}
 
 
 class PersonActions:
@@ -78,7 +93,7 @@ class PersonActions:
         self,
         subjects: Subjects | None,
         items: PersonItems,
-        sign_ins: SignIns,
+        rows: SessionRows,
         not_before: NotBefore,
         sign_out: SignOut,
         reports: SessionReports,
@@ -87,7 +102,7 @@ class PersonActions:
     ) -> None:
         self._subjects = subjects
         self._items = items
-        self._sign_ins = sign_ins
+        self._rows = rows
         self._not_before = not_before
         self._sign_out = sign_out
         self._reports = reports
@@ -139,22 +154,19 @@ class PersonActions:
                 unavailable.reason,
             ) from unavailable
 
-    def _found(self, subject: str, item: PersonItem, invocation: Invocation) -> Iterator[_Found]:
-        for client_id, session_ids in sorted(item.sessions.items()):
-            for session_id in sorted(session_ids):
-                yield self._look(subject, client_id, session_id, invocation)
+    def _found(self, subject: str, item: PersonItem, invocation: Invocation) -> list[_Found]:
+        """Look at the row of each session of the item."""
+        apps = {session_id: client_id for client_id, ids in sorted(item.sessions.items()) for session_id in sorted(ids)}
+        rows = self._rows.of(apps, invocation)
+        return [self._look(subject, client_id, session_id, rows, invocation) for session_id, client_id in apps.items()]
 
-    def _look(self, subject: str, client_id: str, session_id: str, invocation: Invocation) -> _Found:
-        try:
-            row = self._sign_ins.find(session_id)
-        except ServiceUnavailable as unavailable:
-            if unavailable.reason != MALFORMED_ROW:
-                raise
-            return _Found(session_id, client_id, None, _MALFORMED)
+    def _look(self, subject: str, client_id: str, session_id: str, rows: FoundRows, invocation: Invocation) -> _Found:
+        row = rows.rows.get(session_id)
         if row is None:
-            return _Found(session_id, client_id, None, _GONE)
+            state = _GONE if session_id in rows.missing else _MALFORMED
+            return _Found(session_id, client_id, None, state)
         # A redemption adds its session to the item first, and writes the subject into the row after that.
-        if row.subject and subject_of(row.subject) != subject:
+        if not is_of(row, subject):
             # Somebody wrote the item or the row. This sign-out must not end the session of another person.
             invocation.about_session(session_id, row.client_id)
             invocation.count("RowsAltered")
@@ -168,15 +180,15 @@ class PersonActions:
         return _named(found) | {"status": found.state, "signed_in": False}
 
     def _signed_out(self, subject: str, invocation: Invocation) -> _SignedOut:
-        """Set the person's cut-offs, and then end every session of the item."""
+        """Set the person's cut-offs, then end every row of the item, and then delete the secrets."""
         second = int(self._clock.now())
-        done = _SignedOut(second, self._cut_off(subject, second), [])
-        for client_id, session_ids in sorted(done.item.sessions.items()):
-            for session_id in sorted(session_ids):
-                if invocation.remaining() <= RESERVED_SECONDS:
-                    done.is_whole = False
-                    return done
-                self._try_to_end(subject, client_id, session_id, done, invocation)
+        item = self._cut_off(subject, second)
+        endings = Endings(self._sign_out, REASON, RESERVED_SECONDS, self._clock, invocation)
+        done = _SignedOut(second, item, endings, [])
+        for found in self._found(subject, item, invocation):
+            done.sessions.append((found, _ending(found, endings)))
+        endings.delete_secrets()
+        endings.leave(self._items, subject)
         return done
 
     def _cut_off(self, subject: str, second: int) -> PersonItem:
@@ -192,33 +204,13 @@ class PersonActions:
             done.add(client_id)
         return item
 
-    def _try_to_end(
-        self, subject: str, client_id: str, session_id: str, done: _SignedOut, invocation: Invocation
-    ) -> None:
-        """End one session. A session that fails holds up no other."""
-        try:
-            found = self._look(subject, client_id, session_id, invocation)
-            done.sessions.append(self._end(found, done, invocation))
-        except ServiceUnavailable as unavailable:
-            if unavailable.reason == MALFORMED_ROW:
-                # The broker can neither serve nor end this session.
-                found = _Found(session_id, client_id, None, _MALFORMED)
-                done.sessions.append(self._end(found, done, invocation))
-                return
-            done.failure = unavailable
-            invocation.about_session(session_id, client_id)
-            invocation.log("session_not_ended", level="warning", reason=unavailable.reason)
 
-    def _end(self, found: _Found, done: _SignedOut, invocation: Invocation) -> dict[str, Any]:
-        told = _named(found) | {"found": found.state, "ended_now": False}
-        if found.row is None:
-            return told
-        ended = self._sign_out.end(found.session_id, REASON, invocation.request_id, invocation)
-        announce_end(ended, REASON, self._clock.now(), invocation)
-        done.ended += ended.by_this
-        deleted = self._sign_out.delete_secret(found.session_id, ended, invocation)
-        done.denied += not deleted
-        return told | {"ended_now": ended.by_this, "secret_deleted": deleted}
+def _ending(found: _Found, endings: Endings) -> Ending | None:
+    if found.row is None:
+        return None
+    if found.row.status in ENDED_STATES:
+        return endings.add_over(found.client_id, found.row)
+    return endings.end_row(found.client_id, found.session_id)
 
 
 def _named(found: _Found) -> dict[str, Any]:
@@ -227,24 +219,27 @@ def _named(found: _Found) -> dict[str, Any]:
 
 def _report(done: _SignedOut, *, is_finished: bool) -> dict[str, Any]:
     """Return the results. Raises TemporaryFailure if a session could not be ended."""
+    sessions = done.told()
+    ended = sum(session["ended_now"] for session in sessions)
     if done.failure is not None:
         raise TemporaryFailure(
             f"A sign-in of this user that began up to {utc(done.second)} and is still under way will be refused. "
-            f"Sessions ended now: {done.ended}. But AWS failed ({done.failure.reason}), and not all sessions are over. "
+            f"Sessions ended now: {ended}. But AWS failed ({done.failure.reason}), and not all sessions are over. "
             f"{_REPEAT}",
             done.failure.reason,
         ) from done.failure
+    denied = sum(ending.is_denied for ending in done.endings.all)
     report: dict[str, Any] = {
         "cut_off": utc(done.second),
-        "ended": done.ended,
-        "secrets_denied": done.denied,
+        "ended": ended,
+        "secrets_denied": denied,
         "finished": is_finished,
-        "sessions": done.sessions,
+        "sessions": sessions,
     }
     if not is_finished:
         report["next"] = _REPEAT
-    elif done.denied:
+    elif denied:
         report["warning"] = SECRETS_DENIED
-    elif not done.sessions:
+    elif not sessions:
         report["warning"] = _NO_SESSION
     return report

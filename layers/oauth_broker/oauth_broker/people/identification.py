@@ -12,7 +12,7 @@ from oauth_broker.errors import InvalidGrant, ServiceUnavailable
 from oauth_broker.oauth.scope import scope_values
 from oauth_broker.oauth.tokens import signed_subject
 from oauth_broker.people.news import announce_end
-from oauth_broker.people.person_items import SIGNED_OUT_BY_ANOTHER, PersonItem, PersonItems
+from oauth_broker.people.person_items import MOST_SESSIONS, SIGNED_OUT_BY_ANOTHER, PersonItem, PersonItems
 from oauth_broker.people.session_limit import SessionLimit
 from oauth_broker.people.subjects import Subjects, proven_subject
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
@@ -33,7 +33,10 @@ _TRY_SECONDS = USER_CALL_SECONDS + 3 * AWS_CALL_SECONDS + 1
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """Whose session it is: the subject and the person's item, with this session in it."""
+    """Whose session it is: the subject, with its proof for the row, and the person's item.
+
+    If the item does not take the session, then ``signed`` is '': the row must not name a person whose item lacks it.
+    """
 
     subject: str
     signed: str
@@ -77,7 +80,7 @@ class Identification:
         identified = self._identified(row, secret, invocation)
         if identified and identified.item.is_cut_off(row.client_id, row.created_at):
             raise InvalidGrant(SIGNED_OUT_BY_ANOTHER)
-        return identified
+        return identified if identified and identified.signed else None
 
     def after_redemption(self, row: SignIn, known: Identified, client: Client, invocation: Invocation) -> None:
         """Keep the limit of the person's sessions, by the item that came with ``known``. Never fails the sign-in."""
@@ -122,11 +125,16 @@ class Identification:
             return None
         subject = self._subjects.of(user_id)
         item = self._items.join(subject, row.client_id, row.session_id)
-        if row.session_id not in item.sessions_of(row.client_id):
-            # Somebody has written the item. The person signs in all the same, and cannot find this session.
+        listed = item.sessions_of(row.client_id)
+        if row.session_id in listed:
+            return Identified(subject, signed_subject(subject, row.session_id, secret.session_key), item)
+        if len(listed) >= MOST_SESSIONS:
+            invocation.count("SubjectsNotFound", reason="item_full")
+            invocation.log("subject_not_found", level="warning", reason="item_full")
+        else:
             invocation.count("RowsAltered")
             invocation.log("person_item_altered", level="error")
-        return Identified(subject, signed_subject(subject, row.session_id, secret.session_key), item)
+        return Identified(subject, "", item)
 
 
 def _says_who(secret: SessionSecret) -> bool:

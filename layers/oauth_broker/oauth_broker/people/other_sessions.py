@@ -6,18 +6,18 @@ began a moment ago: its person has just signed in at Aries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from oauth_broker.clock import Clock
 from oauth_broker.config.clients import Registry
-from oauth_broker.errors import ServiceUnavailable, SignInAgain
+from oauth_broker.errors import SignInAgain
 from oauth_broker.oauth.requests import RevocationRequest
 from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from oauth_broker.people.callers import Caller, Callers
-from oauth_broker.people.news import announce_end
-from oauth_broker.people.person_items import SIGNED_OUT_BY_ANOTHER, PersonItem, PersonItems
+from oauth_broker.people.endings import Endings
+from oauth_broker.people.person_items import SIGNED_OUT_BY_ANOTHER, PersonItems
 from oauth_broker.people.session_list import apps_of
 from oauth_broker.people.session_request import EndRequest
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
@@ -28,8 +28,8 @@ from oauth_broker.sessions.sign_out import SignOut
 # The person has signed in at Aries within so many seconds.
 SIGN_IN_AGAIN_SECONDS = 15 * 60
 _ENDS_A_MINUTE = 1
-# The row, the secret, the person's item, and a moment for the answer.
-_ONE_SESSION_SECONDS = 3 * AWS_CALL_SECONDS + 1
+# One more call, the person's item, and a moment for the answer.
+_RESERVED_SECONDS = 2 * AWS_CALL_SECONDS + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +95,11 @@ class OtherSessions:
     def _end_one(self, caller: Caller, reference: str, invocation: Invocation) -> EndedSessions:
         """End the session with this reference. If the person has none, it has ended before."""
         item = self._items.find(caller.subject)
-        work = _Work(self._sign_out, self._items, caller, self._clock, invocation)
-        for app in apps_of(caller, item):
-            work.end(app, [known for known in item.sessions_of(app) if session_reference(known) == reference])
-        return work.done()
+        found = {
+            app: [session_id for session_id in item.sessions_of(app) if session_reference(session_id) == reference]
+            for app in apps_of(caller, item)
+        }
+        return self._end(caller, found, invocation)
 
     def _end_others(self, caller: Caller, invocation: Invocation) -> EndedSessions:
         """Set the cut-offs and end all sessions but the caller's own.
@@ -108,77 +109,34 @@ class OtherSessions:
         registered app, in which the person may have their first sign-in under way, and of every app in the item.
         """
         second = int(self._clock.now())
-        work = _Work(self._sign_out, self._items, caller, self._clock, invocation)
         due = {caller.client.client_id}
         if caller.client.shows_all_apps:
             due |= {client.client_id for client in self._registry.clients}
-        done: set[str] = set()
-        found: list[tuple[str, PersonItem]] = []
+        found: dict[str, Collection[str]] = {}
         # The cut-offs come first, so that no sign-in slips through while the sessions end.
-        while due - done:
-            app = min(due - done)
+        while due - found.keys():
+            app = min(due - found.keys())
             item = self._items.sign_out(caller.subject, app, second)
-            found.append((app, item))
-            done.add(app)
+            found[app] = item.sessions_of(app)
             due |= set(apps_of(caller, item))
-        for app, item in found:
-            work.end(app, item.sessions_of(app))
-        return work.done()
+        return self._end(caller, found, invocation)
 
-
-class _Work:
-    """The endings of one request."""
-
-    def __init__(
-        self, sign_out: SignOut, items: PersonItems, caller: Caller, clock: Clock, invocation: Invocation
-    ) -> None:
-        self._sign_out = sign_out
-        self._clock = clock
-        self._items = items
-        self._caller = caller
-        self._invocation = invocation
-        self._ended = 0
-        self._has_failed = False
-
-    def end(self, client_id: str, session_ids: Iterable[str]) -> None:
-        """End these sessions of one app, but never the caller's own, and take those without a row out of the item.
-
-        Raises ServiceUnavailable at the first failure that passes. A failure that does not pass holds up no other
-        session.
-        """
-        gone: list[str] = []
-        try:
+    def _end(self, caller: Caller, found: Mapping[str, Collection[str]], invocation: Invocation) -> EndedSessions:
+        """End these sessions by app, but never the caller's own. Raises the first failure that passes."""
+        endings = Endings(self._sign_out, SIGNED_OUT_BY_ANOTHER, _RESERVED_SECONDS, self._clock, invocation)
+        number = 0
+        for app, session_ids in found.items():
             for session_id in sorted(session_ids):
-                if session_id != self._caller.session_id and self._is_gone(session_id):
-                    gone.append(session_id)
-        finally:
-            self._invocation.about_session(self._caller.session_id, self._caller.client.client_id)
-        if gone:
-            self._items.leave(self._caller.subject, client_id, gone)
-
-    def done(self) -> EndedSessions:
-        """Return the outcome."""
-        return EndedSessions(self._ended, is_complete=not self._has_failed)
-
-    def _is_gone(self, session_id: str) -> bool:
-        """End one session and delete its secret. Tell whether it has not even a row.
-
-        The item keeps an ended session as long as its row, so that a person on call sees why it ended.
-        """
-        if self._invocation.remaining() < _ONE_SESSION_SECONDS:
-            raise ServiceUnavailable("too_little_time")
-        try:
-            ended = self._sign_out.end(session_id, SIGNED_OUT_BY_ANOTHER, self._invocation.request_id, self._invocation)
-            if ended.by_this:
-                self._ended += 1
-                self._invocation.count("SessionsEndedByPeople")
-                self._invocation.log("other_session_ended", reason=SIGNED_OUT_BY_ANOTHER)
-                announce_end(ended, SIGNED_OUT_BY_ANOTHER, self._clock.now(), self._invocation)
-            self._sign_out.delete_secret(session_id, ended, self._invocation)
-        except ServiceUnavailable as failure:
-            if failure.retriable:
-                raise
-            self._has_failed = True
-            self._invocation.log("other_session_not_ended", level="error", reason=failure.reason)
-            return False
-        return ended.row is None
+                if session_id == caller.session_id:
+                    continue
+                ended = endings.end_row(app, session_id).ended
+                if ended and ended.by_this:
+                    number += 1
+                    invocation.count("SessionsEndedByPeople")
+                    invocation.log("other_session_ended", reason=SIGNED_OUT_BY_ANOTHER)
+        endings.delete_secrets()
+        invocation.about_session(caller.session_id, caller.client.client_id)
+        endings.leave(self._items, caller.subject)
+        if endings.failure:
+            raise endings.failure
+        return EndedSessions(number, is_complete=endings.is_whole)

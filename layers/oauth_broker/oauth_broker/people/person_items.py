@@ -26,6 +26,8 @@ _SESSIONS = "sessions "
 _NOT_BEFORE = "not_before "
 # No session lives longer than a year. A day more is room for clocks.
 _ITEM_SECONDS = 366 * 24 * 60 * 60
+# The most sessions of one app in an item. DynamoDB's limit of 400 KB for an item is far, and a write stays small.
+MOST_SESSIONS = 400
 # Clocks are wrong by less than this. A cut-off further ahead is none of the broker's.
 _FUTURE_SECONDS = 2 * 60 * 60
 
@@ -67,7 +69,8 @@ class PersonItems:
     def join(self, subject: str, client_id: str, session_id: str) -> PersonItem:
         """Add a session to the person's item, and return the item as it is then.
 
-        If somebody has written attributes of other types into the item, then it stays as it is, without the session.
+        If the item has ``MOST_SESSIONS`` of the app, or if somebody has written attributes of other types into it, then
+        it stays as it is, without the session.
         """
         return self._update(
             subject,
@@ -79,9 +82,10 @@ class PersonItems:
                 ":one": {"N": "1"},
                 ":until": self._until(),
                 ":set": {"S": "SS"},
+                ":most": {"N": str(MOST_SESSIONS)},
                 ":number": {"S": "N"},
             },
-            "(attribute_not_exists(#sessions) OR attribute_type(#sessions, :set))"
+            "(attribute_not_exists(#sessions) OR (attribute_type(#sessions, :set) AND size(#sessions) < :most))"
             " AND (attribute_not_exists(joins) OR attribute_type(joins, :number))",
         )
 

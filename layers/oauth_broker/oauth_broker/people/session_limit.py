@@ -71,7 +71,7 @@ class SessionLimit:
         if invocation.remaining() < _ONE_SESSION_SECONDS + AWS_CALL_SECONDS:
             self._note_failure("too_little_time", row, invocation)
             return
-        found, now = self._rows.of(others), self._clock.now()
+        found, now = self._rows.of(others, invocation), self._clock.now()
         not_before = self._not_before.of(client.client_id)
         live = [
             other
@@ -96,7 +96,8 @@ class SessionLimit:
                 self._sign_out.delete_secret(other.session_id, ended, invocation)
         finally:
             over = _over(found, now) if len(others) >= _MOST_LISTED else found.missing
-            if over:
+            # Another sign-in takes them out if the time is too short now.
+            if over and invocation.remaining() >= AWS_CALL_SECONDS + 1:
                 self._items.leave(subject, client.client_id, over)
 
     def _note_failure(self, reason: str, row: SignIn, invocation: Invocation) -> None:

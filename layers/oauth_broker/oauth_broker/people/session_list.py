@@ -81,7 +81,7 @@ class SessionList:
         apps = apps_of(caller, item)
         app_of = {session_id: app for app in apps for session_id in item.sessions_of(app)}
         app_of.pop(caller.session_id, None)
-        found = self._rows.of(app_of)
+        found = self._rows.of(app_of, invocation)
         others = [row for row in found.rows.values() if self._is_listed(row, app_of[row.session_id], caller)]
         invocation.log("sessions_listed")
         return ListedSessions(caller.row, _last_used_first(others), is_complete=not found.has_malformed)

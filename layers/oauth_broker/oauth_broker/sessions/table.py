@@ -138,7 +138,7 @@ class SignIns(Rows):
             " expires_at = :expires_at, ends_at = :ends_at, lease_id = :lease_id"
             + (", subject = :subject" if known else "")
             + " REMOVE code_expires_at, app_state, request_mac",
-            "#status = :issued AND code_hash = :code_hash AND code_expires_at > :now AND expires_at > :now"
+            "#status = :issued AND code_hash = :code_hash AND expires_at > :now"
             " AND client_id = :client_id AND redirect_uri = :redirect_uri AND app_code_challenge = :challenge",
             lambda found: found.lease_id == lease_id,
             active="active",
