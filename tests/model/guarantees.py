@@ -118,7 +118,7 @@ class Quiescence:
 def _calm(state: State, *, lapses: bool) -> State:
     """Return the state without faults to come, requests under way or a live lease."""
     row = state.row._replace(is_leased=state.row.is_leased and not lapses)
-    return canonical(state._replace(row=row, late=(), budget=Budget(), turn=Holder.NOBODY, changes=0))
+    return canonical(state._replace(row=row, late=(), budget=Budget(), turn=Holder.NOBODY, changes=0, person=None))
 
 
 def _later(state: State) -> State:

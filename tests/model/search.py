@@ -9,6 +9,8 @@ from time import perf_counter
 
 from tests.model.guarantees import Quiescence
 from tests.model.moves import Moves
+from tests.model.people import People
+from tests.model.person import Person
 from tests.model.state import CURRENT, NEWEST, NO_TOKEN, OLDEST, Row, State, Step, canonical
 from tests.model.variant import Scenario, Store, Variant
 from tests.model.worker import Workers
@@ -44,7 +46,8 @@ class Search:
     def __init__(self, scenario: Scenario, variant: Variant = AS_BUILT) -> None:
         self._scenario = scenario
         self._variant = variant
-        self._workers = Workers(variant, scenario)
+        self._people = People(variant, scenario)
+        self._workers = Workers(variant, scenario, self._people)
         self._world = World(variant, scenario)
         self._quiescence = Quiescence(self._workers, variant, has_backends=scenario.backends > 0)
         self._came_from: dict[State, State | None] = {}
@@ -62,7 +65,9 @@ class Search:
     def _run(self, guarantee: str, limit: int) -> Result:
         began = perf_counter()
         last_put = NEWEST if self._variant.reads_the_current_version else OLDEST
-        start = canonical(State(Row(), (), (), (), (CURRENT, NO_TOKEN), self._scenario.budget, last_put=last_put))
+        person = Person() if self._scenario.sign_outs else None
+        begun = State(Row(), (), (), (), (CURRENT, NO_TOKEN), self._scenario.budget, last_put=last_put, person=person)
+        start = canonical(begun)
         self._came_from = {start: None}
         waiting = deque([start])
         while waiting:
@@ -87,6 +92,7 @@ class Search:
         for worker in dict.fromkeys(state.workers):
             yield from self._workers.moves(state, worker)
         yield from self._world.moves(state)
+        yield from self._people.moves(state)
 
     def _result(self, began: float, broken: str = "", trace: list[str] | None = None) -> Result:
         steps = frozenset(worker.step for state in self._came_from for worker in state.workers)

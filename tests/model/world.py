@@ -61,7 +61,7 @@ class World:
             if worker.predates:
                 return False
             given_up = worker.holder is Holder.NOBODY and worker.step is Step.ARRIVED
-            if given_up and not self._scenario.grace_may_end_early:
+            if (given_up or worker.holder is Holder.PERSON) and not self._scenario.grace_may_end_early:
                 return False
         return True
 
@@ -69,7 +69,8 @@ class World:
         backends = sum(worker.holder is Holder.BACKEND for worker in state.workers)
         if backends < self._scenario.backends:
             yield Move("BACKEND asks for an access token", plus(state, Worker(Step.ARRIVED, Holder.BACKEND, NO_TOKEN)))
-        has_room = len(state.workers) - backends < self._scenario.workers
+        beside = backends + sum(worker.holder is Holder.PERSON for worker in state.workers)
+        has_room = len(state.workers) - beside < self._scenario.workers
         for holder in (Holder.APP, Holder.THIEF):
             waiting = [worker for worker in state.workers if worker.holder is holder]
             if state.tokens[holder] == NO_TOKEN or not has_room:
