@@ -65,7 +65,8 @@ class Scenario:
     session's tokens: `secrets` is Secrets Manager, `row` is the row itself, with its tokens sealed by KMS. `backends`
     is the number of callers without a token that renew at once, beside the workers. `sign_outs` is the number of requests
     at once to sign out the person's other sessions; without any, the person has no item. `sign_ins` is the number of the
-    other sessions at once, from the beginning of their sign-ins on, and of the redemptions at once.
+    other sessions at once, from the beginning of their sign-ins on, and of the redemptions at once. `asks_beside_a_refresh` drops a
+    premise of G11: see `people`.
     """
 
     rotation: Rotation
@@ -79,3 +80,4 @@ class Scenario:
     backends: int = 0
     sign_outs: int = 0
     sign_ins: int = 0
+    asks_beside_a_refresh: bool = False
