@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from tests.model.guarantees import Quiescence
-from tests.model.moves import Moves
+from tests.model.moves import Moves, breaks
 from tests.model.people import People
-from tests.model.person import Person
+from tests.model.person import Person, Task
 from tests.model.state import CURRENT, NEWEST, NO_TOKEN, OLDEST, Row, State, Step, canonical
 from tests.model.variant import Scenario, Store, Variant
 from tests.model.worker import Workers
@@ -23,7 +23,8 @@ AS_BUILT = Variant()
 class Result:
     """The result of a search: `broken` and `trace` are empty if every guarantee holds in every state.
 
-    `steps` are the steps that some worker reached. `losses` are the moves that lost Aries' newest grant.
+    `steps` are the steps that some worker reached, and `tasks` those of the person's jobs. `losses` are the moves that
+    lost Aries' newest grant.
     """
 
     states: int
@@ -31,6 +32,7 @@ class Result:
     broken: str = ""
     trace: tuple[str, ...] = ()
     steps: frozenset[Step] = frozenset()
+    tasks: frozenset[Task] = frozenset()
     losses: frozenset[str] = frozenset()
     store: Store = "secrets"
 
@@ -76,7 +78,7 @@ class Search:
             if broken:
                 return self._result(began, broken.broken, [*self._trace(state), broken.label])
             for move in self.moves(state):
-                if move.broken.startswith(guarantee):
+                if breaks(move.broken, guarantee):
                     return self._result(began, move.broken, [*self._trace(state), move.label])
                 if move.state.is_lost and not state.is_lost:
                     self._losses.add(move.label)
@@ -96,12 +98,15 @@ class Search:
 
     def _result(self, began: float, broken: str = "", trace: list[str] | None = None) -> Result:
         steps = frozenset(worker.step for state in self._came_from for worker in state.workers)
+        people = (state.person for state in self._came_from if state.person)
+        tasks = frozenset(job.task for person in people for job in person.jobs)
         return Result(
             len(self._came_from),
             perf_counter() - began,
             broken,
             tuple(trace or ()),
             steps,
+            tasks,
             frozenset(self._losses),
             self._scenario.store,
         )

@@ -7,6 +7,9 @@ The world keeps to the premises of the broker:
 * The app gives up a request only to send a newer one. The request lands within the grace *of the commit before it*
   (G6). `Scenario.grace_may_end_early` takes G6 at its word instead: such a request lands within the grace, counted from
   its *sending*. That may be later than the end of the commit's grace.
+* The app asks to sign out the person's other sessions with the newest token that it has got, while no refresh that it
+  waits for is under way, and this request lands within that grace too (G11). `Scenario.asks_beside_a_refresh` drops the
+  first half. The app may refresh before the request is answered.
 * Access tokens live longer than the grace.
 """
 
