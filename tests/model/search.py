@@ -6,6 +6,7 @@ import gc
 from collections import deque
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Literal
 
 from tests.model.guarantees import Quiescence
 from tests.model.moves import Moves, breaks
@@ -17,6 +18,8 @@ from tests.model.worker import Workers
 from tests.model.world import World
 
 AS_BUILT = Variant()
+# A session of a store, or a person with several sessions.
+Kind = Store | Literal["person"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Result:
     steps: frozenset[Step] = frozenset()
     tasks: frozenset[Task] = frozenset()
     losses: frozenset[str] = frozenset()
-    store: Store = "secrets"
+    kind: Kind = "secrets"
 
     def __str__(self) -> str:
         """Return the result as text, with one step a line."""
@@ -108,7 +111,7 @@ class Search:
             steps,
             tasks,
             frozenset(self._losses),
-            self._scenario.store,
+            "person" if self._scenario.sign_outs else self._scenario.store,
         )
 
     def _trace(self, state: State) -> list[str]:

@@ -1,8 +1,8 @@
 """The refresh protocol, checked in every reachable state; and the breach of each near miss of it.
 
 `state` defines a state. `work`, `work_in_row`, `worker` and `table` are the protocol. `world` is everything around it
-and states the premises. `guarantees` defines the guarantees. An app may send any number of refreshes: states are relative to
-the last commit, and the faults alone are counted.
+and states the premises. `guarantees` defines the guarantees. An app may send any number of refreshes: states are
+relative to the last commit, and the faults alone are counted.
 
 The scenarios are exhaustive, with every fault of their budgets at every step that can fail:
 

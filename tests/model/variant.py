@@ -63,10 +63,11 @@ class Scenario:
     at once: the app (or the thief) waits for one and gave up the others. `access_tokens_expire` lets the access tokens
     of stored, uncommitted answers expire. `grace_may_end_early` drops a premise of G6 and G11: see `world`. `store` has
     the session's tokens: `secrets` is Secrets Manager, `row` is the row itself, with its tokens sealed by KMS.
-    `backends` is the number of callers without a token that renew at once, beside the workers. `sign_outs` is the number
-    of requests at once to sign out the person's other sessions. Without any, the model has no person. `sign_ins` is the
-    number of the person's other sessions at once, from the beginning of their sign-ins on, and of the redemptions and
-    later tries at once. `asks_beside_a_refresh` drops a premise of G11: see `world`.
+    `backends` is the number of callers without a token that renew at once, beside the workers.
+
+    `sign_outs` is the number of requests at once to sign out the person's other sessions. Without any, there is no
+    person. `sign_ins` is the number of the person's other sessions at once, from the beginning of their sign-ins, and of
+    the redemptions and later tries at once. `asks_beside_a_refresh` drops a premise of G11: see `world`.
     """
 
     rotation: Rotation
