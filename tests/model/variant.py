@@ -66,8 +66,8 @@ class Scenario:
     `backends` is the number of callers without a token that renew at once, beside the workers.
 
     `sign_outs` is the number of requests at once to sign out the person's other sessions. Without any, there is no
-    person. `sign_ins` is the number of the person's other sessions at once, from the beginning of their sign-ins, and of
-    the redemptions and later tries at once. `asks_beside_a_refresh` drops a premise of G11: see `world`.
+    person. `sign_ins` is the number of other sessions at once, from the beginning of their sign-ins on, and of
+    redemptions and later tries at once. `asks_beside_a_refresh` drops a premise of G11: see `world`.
     """
 
     rotation: Rotation
