@@ -98,9 +98,10 @@ def test_every_task_of_a_person_is_reached(visited: VisitedStates) -> None:
 
 
 def named(mutant: str, guarantee: str, scenario: Scenario) -> Any:
-    """Return a parameter of a test."""
-    name = "-".join([mutant, guarantee, *(["row"] if scenario.store == "row" else [])])
-    return pytest.param(mutant, guarantee, scenario, id=name)
+    """Return a parameter of a test. The quick run has one store."""
+    in_row = scenario.store == "row"
+    name = "-".join([mutant, guarantee, *(["row"] if in_row else [])])
+    return pytest.param(mutant, guarantee, scenario, id=name, marks=[pytest.mark.long] if in_row else [])
 
 
 @pytest.mark.parametrize(("mutant", "guarantee", "scenario"), [named(*row) for row in MUTANTS])
