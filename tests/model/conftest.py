@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from tests.model.search import Kind, Result
+from tests.model.search import Modelled, Result
 
-VISITED = pytest.StashKey[Counter[Kind]]()
-NAMES: dict[Kind, str] = {
+VISITED = pytest.StashKey[Counter[Modelled]]()
+NAMES: dict[Modelled, str] = {
     "secrets": "a session with a secret",
     "row": "a session in the row",
     "person": "a person with several sessions",
@@ -17,8 +17,8 @@ NAMES: dict[Kind, str] = {
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for kind, states in config.stash.get(VISITED, Counter()).items():
-        terminalreporter.write_line(f"Model of the refresh protocol, {NAMES[kind]}: {states:,} states visited")
+    for modelled, states in config.stash.get(VISITED, Counter()).items():
+        terminalreporter.write_line(f"Model of the refresh protocol, {NAMES[modelled]}: {states:,} states visited")
 
 
 @pytest.fixture
@@ -33,5 +33,5 @@ class VisitedStates:
         self._request = request
 
     def add(self, states: int, result: Result) -> None:
-        self._request.config.stash.setdefault(VISITED, Counter())[result.kind] += states
+        self._request.config.stash.setdefault(VISITED, Counter())[result.modelled] += states
         print(f"\n{self._request.node.name}: {result}")

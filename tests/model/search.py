@@ -19,7 +19,7 @@ from tests.model.world import World
 
 AS_BUILT = Variant()
 # A session of a store, or a person with several sessions.
-Kind = Store | Literal["person"]
+Modelled = Store | Literal["person"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Result:
     steps: frozenset[Step] = frozenset()
     tasks: frozenset[Task] = frozenset()
     losses: frozenset[str] = frozenset()
-    kind: Kind = "secrets"
+    modelled: Modelled = "secrets"
 
     def __str__(self) -> str:
         """Return the result as text, with one step a line."""
