@@ -5,6 +5,7 @@ Every mutant is the real broker with one error. Its hunt stops at the first sche
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections import Counter
@@ -27,6 +28,9 @@ from oauth_broker.operations import turn as turn_module
 from oauth_broker.operations.callback import Callback
 from oauth_broker.operations.pause import Pause
 from oauth_broker.operations.renewal import Renewal
+from oauth_broker.people import session_limit
+from oauth_broker.people.identification import Identification, Identified
+from oauth_broker.people.person_items import PersonItem, PersonItems
 from oauth_broker.secret import Secret
 from oauth_broker.sessions import renewers, secret_store, verdict
 from oauth_broker.sessions import seal as seal_module
@@ -47,6 +51,12 @@ from tests.faults.test_holders import beside_a_refresh, play
 from tests.faults.test_interleavings import IN_ROW as BOTH_IN_ROW
 from tests.faults.test_interleavings import Pair, RefreshAndRevoke, RenewalAndRefresh, TwoCallbacks, TwoRefreshes
 from tests.faults.test_lands_again import every_landing
+from tests.faults.test_other_sessions_faults import (
+    RedemptionAndSignOutOfOthers,
+    every_sign_in_beyond_the_limit,
+    every_sign_out_of_the_others,
+)
+from tests.faults.test_people_faults import every_redemption
 from tests.faults.test_refresh_faults import (
     MAX_DELAY,
     REFRESH,
@@ -612,6 +622,80 @@ def no_proof_of_a_caller_without_a_token(patch: Patch) -> None:
     patch.setattr(SessionRenewer, "refuse_forged", lambda self, secret, invocation: None)
 
 
+def the_item_after_the_row(patch: Patch) -> None:
+    before, after = Identification.before_redemption, Identification.after_redemption
+
+    def without_joining(self: Identification, *given: Any) -> Identified | None:
+        stand_in = copy.copy(self)
+        stand_in._items = JoiningNothing()  # type: ignore[assignment]
+        return before(stand_in, *given)
+
+    def joining(self: Identification, row: SignIn, known: Identified, *given: Any) -> None:
+        item = self._items.join(known.subject, row.client_id, row.session_id)
+        after(self, row, replace(known, item=item), *given)
+
+    patch.setattr(Identification, "before_redemption", without_joining)
+    patch.setattr(Identification, "after_redemption", joining)
+
+
+class JoiningNothing:
+    """Items of people that no session joins."""
+
+    def join(self, subject: str, client_id: str, session_id: str) -> PersonItem:
+        return PersonItem({}, {})
+
+
+def a_sign_out_that_reads_the_item_before_the_cut_off(patch: Patch) -> None:
+    sign_out = PersonItems.sign_out
+
+    def in_two_steps(self: PersonItems, subject: str, *given: Any) -> PersonItem:
+        item = self.find(subject)
+        sign_out(self, subject, *given)
+        return item
+
+    patch.setattr(PersonItems, "sign_out", in_two_steps)
+
+
+def a_sign_out_without_a_cut_off(patch: Patch) -> None:
+    patch.setattr(PersonItems, "sign_out", lambda self, subject, *_: self.find(subject))
+
+
+def a_cut_off_that_moves_back(patch: Patch) -> None:
+    def at_any_time(update: str, condition: str) -> tuple[str, str]:
+        return update, condition.replace("#not_before <= :second", "attribute_exists(#not_before)")
+
+    rewritten(patch, "#not_before = :second", at_any_time)
+
+
+def a_redemption_that_ignores_the_cut_off(patch: Patch) -> None:
+    patch.setattr(PersonItem, "is_cut_off", lambda *_: False)
+
+
+def a_sign_out_of_active_sessions_alone(patch: Patch) -> None:
+    active = "#status = :active AND expires_at > :now"
+    rewritten(patch, "lease_id = :by", lambda update, condition: (update, active))
+
+
+def a_limit_that_ends_the_newest(patch: Patch) -> None:
+    patch.setattr(session_limit, "sorted", lambda rows, key: sorted(rows, key=key, reverse=True), raising=False)
+
+
+def redemptions_of_a_known_person() -> None:
+    every_redemption("row")
+
+
+def a_redemption_beside_a_sign_out_of_the_others() -> None:
+    in_every_order(RedemptionAndSignOutOfOthers("strict", *BOTH_IN_ROW))
+
+
+def sign_outs_of_the_others() -> None:
+    every_sign_out_of_the_others("row")
+
+
+def sign_ins_beyond_the_limit() -> None:
+    every_sign_in_beyond_the_limit("row")
+
+
 def a_renewal_beside_a_refresh() -> None:
     in_every_order(RenewalAndRefresh("strict", *BOTH_IN_ROW))
 
@@ -674,6 +758,14 @@ MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], object]]] = [
     (a_renewal_under_a_lease_that_is_held, a_renewal_beside_a_refresh),
     (a_renewals_lease_that_is_not_bound, every_late_lease),
     (no_proof_of_a_caller_without_a_token, a_caller_without_a_right),
+    (the_item_after_the_row, redemptions_of_a_known_person),
+    (the_item_after_the_row, a_redemption_beside_a_sign_out_of_the_others),
+    (a_sign_out_that_reads_the_item_before_the_cut_off, a_redemption_beside_a_sign_out_of_the_others),
+    (a_sign_out_without_a_cut_off, a_redemption_beside_a_sign_out_of_the_others),
+    (a_cut_off_that_moves_back, sign_outs_of_the_others),
+    (a_redemption_that_ignores_the_cut_off, a_redemption_beside_a_sign_out_of_the_others),
+    (a_sign_out_of_active_sessions_alone, a_redemption_beside_a_sign_out_of_the_others),
+    (a_limit_that_ends_the_newest, sign_ins_beyond_the_limit),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Print the number of visited states at the end of every run, in one line for each store of the tokens."""
+"""Print the number of visited states at the end of every run, in one line for each kind of model."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from collections import Counter
 
 import pytest
 
-from tests.model.search import Result
-from tests.model.variant import Store
+from tests.model.search import Modelled, Result
 
-VISITED = pytest.StashKey[Counter[Store]]()
-NAMES: dict[Store, str] = {"secrets": "a session with a secret", "row": "a session in the row"}
+VISITED = pytest.StashKey[Counter[Modelled]]()
+NAMES: dict[Modelled, str] = {
+    "secrets": "a session with a secret",
+    "row": "a session in the row",
+    "person": "a person with several sessions",
+}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for store, states in config.stash.get(VISITED, Counter()).items():
-        terminalreporter.write_line(f"Model of the refresh protocol, {NAMES[store]}: {states:,} states visited")
+    for modelled, states in config.stash.get(VISITED, Counter()).items():
+        terminalreporter.write_line(f"Model of the refresh protocol, {NAMES[modelled]}: {states:,} states visited")
 
 
 @pytest.fixture
@@ -30,5 +33,5 @@ class VisitedStates:
         self._request = request
 
     def add(self, states: int, result: Result) -> None:
-        self._request.config.stash.setdefault(VISITED, Counter())[result.store] += states
+        self._request.config.stash.setdefault(VISITED, Counter())[result.modelled] += states
         print(f"\n{self._request.node.name}: {result}")

@@ -21,6 +21,15 @@ Every move is checked (`broken` in `moves.Move`):
 * **G8**: a previous token is answered again only within the grace of its own rotation, however often others renew.
 * **G9**: a renewal by another caller changes no token of the app's.
 
+Every move of the person's sign-ins and sign-outs is checked too (`people.broken_by`). A session is *named* if its row
+names the person:
+
+* **G10**: after the answer of a sign-out of the others, no named session that began at its cut-off or before is active
+  or becomes active, other than the caller's own.
+* **G11**: a sign-out of the others never ends the caller's own session, while the app alone has its tokens.
+* **G12**: a cut-off never moves back.
+* **G13**: every named active session is in the person's item. (The item may have more.)
+
 Every state without a worker is checked, for every way in which the faults may stop there (`Quiescence`). Requests under
 way are dropped (their landing is another state), the lease lapses, and the app retries without a fault. In a
 scenario with backends, this is tried without a renewal before it, and after one:
@@ -37,7 +46,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.model.moves import Move, plus
+from tests.model.moves import Move, breaks, plus
 from tests.model.state import CURRENT, NO_TOKEN, SUPERSEDED, Budget, Holder, State, Status, Step, Worker, canonical
 from tests.model.variant import Variant
 from tests.model.worker import Workers
@@ -65,7 +74,7 @@ class Quiescence:
         if calm not in self._known:
             self._known[calm] = tuple(self._all_broken(calm))
         for broken in self._known[calm]:
-            if broken.startswith(guarantee):
+            if breaks(broken, guarantee):
                 return Move("the faults stop, the lease lapses, the app retries", state, broken)
         return None
 
@@ -118,7 +127,7 @@ class Quiescence:
 def _calm(state: State, *, lapses: bool) -> State:
     """Return the state without faults to come, requests under way or a live lease."""
     row = state.row._replace(is_leased=state.row.is_leased and not lapses)
-    return canonical(state._replace(row=row, late=(), budget=Budget(), turn=Holder.NOBODY, changes=0))
+    return canonical(state._replace(row=row, late=(), budget=Budget(), turn=Holder.NOBODY, changes=0, person=None))
 
 
 def _later(state: State) -> State:

@@ -23,6 +23,11 @@ class Move(NamedTuple):
 Moves = Iterator[Move]
 
 
+def breaks(broken: str, guarantee: str) -> bool:
+    """Tell whether `broken` is a breach of this guarantee. "G" stands for every guarantee."""
+    return broken.startswith("G" if guarantee == "G" else f"{guarantee}:")
+
+
 def spend(state: State, *, crashes: int = 0, lates: int = 0, errors: int = 0, lags: int = 0) -> State | None:
     """Take faults from the budget; return None if the budget does not allow them."""
     budget = state.budget

@@ -6,22 +6,28 @@ import gc
 from collections import deque
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Literal
 
 from tests.model.guarantees import Quiescence
-from tests.model.moves import Moves
+from tests.model.moves import Moves, breaks
+from tests.model.people import People
+from tests.model.person import Person, Task
 from tests.model.state import CURRENT, NEWEST, NO_TOKEN, OLDEST, Row, State, Step, canonical
 from tests.model.variant import Scenario, Store, Variant
 from tests.model.worker import Workers
 from tests.model.world import World
 
 AS_BUILT = Variant()
+# A session of a store, or a person with several sessions.
+Modelled = Store | Literal["person"]
 
 
 @dataclass(frozen=True)
 class Result:
     """The result of a search: `broken` and `trace` are empty if every guarantee holds in every state.
 
-    `steps` are the steps that some worker reached. `losses` are the moves that lost Aries' newest grant.
+    `steps` are the steps that some worker reached, and `tasks` those of the person's jobs. `losses` are the moves that
+    lost Aries' newest grant.
     """
 
     states: int
@@ -29,8 +35,9 @@ class Result:
     broken: str = ""
     trace: tuple[str, ...] = ()
     steps: frozenset[Step] = frozenset()
+    tasks: frozenset[Task] = frozenset()
     losses: frozenset[str] = frozenset()
-    store: Store = "secrets"
+    modelled: Modelled = "secrets"
 
     def __str__(self) -> str:
         """Return the result as text, with one step a line."""
@@ -44,7 +51,8 @@ class Search:
     def __init__(self, scenario: Scenario, variant: Variant = AS_BUILT) -> None:
         self._scenario = scenario
         self._variant = variant
-        self._workers = Workers(variant, scenario)
+        self._people = People(variant, scenario)
+        self._workers = Workers(variant, scenario, self._people)
         self._world = World(variant, scenario)
         self._quiescence = Quiescence(self._workers, variant, has_backends=scenario.backends > 0)
         self._came_from: dict[State, State | None] = {}
@@ -62,7 +70,9 @@ class Search:
     def _run(self, guarantee: str, limit: int) -> Result:
         began = perf_counter()
         last_put = NEWEST if self._variant.reads_the_current_version else OLDEST
-        start = canonical(State(Row(), (), (), (), (CURRENT, NO_TOKEN), self._scenario.budget, last_put=last_put))
+        person = Person() if self._scenario.sign_outs else None
+        begun = State(Row(), (), (), (), (CURRENT, NO_TOKEN), self._scenario.budget, last_put=last_put, person=person)
+        start = canonical(begun)
         self._came_from = {start: None}
         waiting = deque([start])
         while waiting:
@@ -71,7 +81,7 @@ class Search:
             if broken:
                 return self._result(began, broken.broken, [*self._trace(state), broken.label])
             for move in self.moves(state):
-                if move.broken.startswith(guarantee):
+                if breaks(move.broken, guarantee):
                     return self._result(began, move.broken, [*self._trace(state), move.label])
                 if move.state.is_lost and not state.is_lost:
                     self._losses.add(move.label)
@@ -87,17 +97,21 @@ class Search:
         for worker in dict.fromkeys(state.workers):
             yield from self._workers.moves(state, worker)
         yield from self._world.moves(state)
+        yield from self._people.moves(state)
 
     def _result(self, began: float, broken: str = "", trace: list[str] | None = None) -> Result:
         steps = frozenset(worker.step for state in self._came_from for worker in state.workers)
+        people = (state.person for state in self._came_from if state.person)
+        tasks = frozenset(job.task for person in people for job in person.jobs)
         return Result(
             len(self._came_from),
             perf_counter() - began,
             broken,
             tuple(trace or ()),
             steps,
+            tasks,
             frozenset(self._losses),
-            self._scenario.store,
+            "person" if self._scenario.sign_outs else self._scenario.store,
         )
 
     def _trace(self, state: State) -> list[str]:

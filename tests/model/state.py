@@ -15,6 +15,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
+from tests.model import person as persons
+from tests.model.person import Person
+
 CURRENT, PREVIOUS, SUPERSEDED, AHEAD = range(4)
 NO_TOKEN = -1
 NEWEST, OLDEST = 0, 2
@@ -34,13 +37,14 @@ class Holder(IntEnum):
     """The party that waits for an answer.
 
     `NOBODY`: the app gave up, but its request goes on. `BACKEND` holds no token: it renews, and its commit rotates
-    nothing.
+    nothing. `PERSON`: the app asks to sign out the person's other sessions, beside its refreshes.
     """
 
     APP = 0
     THIEF = 1
     NOBODY = 2
     BACKEND = 3
+    PERSON = 4
 
 
 class Step(IntEnum):
@@ -63,6 +67,7 @@ class Step(IntEnum):
     REPLAYING = 14  # repeat the committed answer within the grace
     REUSING = 15  # a superseded token was presented: end the session
     WAITING_BLINDLY = 16  # a mutant's: wait for the winner without a verdict
+    SIGNING_OUT_OTHERS = 17  # get a verdict by the row; the work after it is a job of `Person`
 
 
 class Row(NamedTuple):
@@ -160,15 +165,21 @@ class State(NamedTuple):
     committer: Holder = Holder.NOBODY  # of the current token
     turn: Holder = Holder.NOBODY  # the holder that last got tokens of its own commit
     changes: int = 0  # number of changes of `turn`
+    person: Person | None = None  # the person's other sessions, in some scenarios
 
 
 def canonical(state: State) -> State:
     """Return one representative for all states with the same content under other names or in another order."""
     row = state.row
+    if state.person is not None:
+        state = state._replace(person=persons.canonical(state.person))
     if state.tokens[Holder.THIEF] == NO_TOKEN:
         state = state._replace(committer=Holder.NOBODY, turn=Holder.NOBODY, changes=0)
     if row.status is not Status.ACTIVE:
-        return State(Row(row.status), tuple(sorted(map(_forgetful, state.workers))), (), (), state.tokens, Budget())
+        # The person's other sessions go on, and so do their faults.
+        budget = Budget() if state.person is None else state.budget
+        workers = tuple(sorted(map(_forgetful, state.workers)))
+        return State(Row(row.status), workers, (), (), state.tokens, budget, person=state.person)
     referred = {worker.lease for worker in state.workers} | {late.lease for late in state.late}
     if row.lease and not row.is_leased and row.lease not in referred:
         row = row._replace(lease=0)

@@ -42,6 +42,14 @@ class Variant:
     renewal_does_not_roll_forward: bool = False
     renewal_ignores_the_lease: bool = False
     renewals_lease_is_not_bound: bool = False
+    row_before_item: bool = False
+    reads_the_item_before_the_cut_off: bool = False
+    cut_off_moves_back: bool = False
+    redemption_ignores_the_cut_off: bool = False
+    later_try_ignores_the_cut_off: bool = False
+    ends_active_sessions_only: bool = False
+    sign_out_ends_its_own_session: bool = False
+    sign_out_knows_no_previous_token: bool = False
     lease_never_lapses: bool = False
     replay_prolongs_the_grace: bool = False
 
@@ -53,9 +61,13 @@ class Scenario:
     `rotation` is Aries' reaction to a refresh token older than its newest: `strict` refuses it; `grace` may answer the
     token before the newest with the newest; `family` ends the whole token family. `workers` is the number of requests
     at once: the app (or the thief) waits for one and gave up the others. `access_tokens_expire` lets the access tokens
-    of stored, uncommitted answers expire. `grace_may_end_early` drops a premise of G6: see `world`. `store` has the
-    session's tokens: `secrets` is Secrets Manager, `row` is the row itself, with its tokens sealed by KMS. `backends`
-    is the number of callers without a token that renew at once, beside the workers.
+    of stored, uncommitted answers expire. `grace_may_end_early` drops a premise of G6 and G11: see `world`. `store` has
+    the session's tokens: `secrets` is Secrets Manager, `row` is the row itself, with its tokens sealed by KMS.
+    `backends` is the number of callers without a token that renew at once, beside the workers.
+
+    `sign_outs` is the number of requests at once to sign out the person's other sessions. Without any, there is no
+    person. `sign_ins` is the number of other sessions at once, from the beginning of their sign-ins on, and of
+    redemptions and later tries at once. `asks_beside_a_refresh` drops a premise of G11: see `world`.
     """
 
     rotation: Rotation
@@ -67,3 +79,6 @@ class Scenario:
     grace_may_end_early: bool = False
     store: Store = "secrets"
     backends: int = 0
+    sign_outs: int = 0
+    sign_ins: int = 0
+    asks_beside_a_refresh: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from tests.model import aries, table
 from tests.model.moves import Move, Moves, gives_up, plus, plus_late, spend, without
+from tests.model.people import People
 from tests.model.state import (
     AHEAD,
     CURRENT,
@@ -35,12 +36,13 @@ TOKENS = ("the current", "the previous", "a superseded", "an unknown")
 class Workers:
     """Moves of one worker: its arrival, its answer, its death. `rest` is the state without the worker throughout."""
 
-    def __init__(self, variant: Variant, scenario: Scenario) -> None:
+    def __init__(self, variant: Variant, scenario: Scenario, people: People) -> None:
         self._variant = variant
         work = _WORK[scenario.store](variant, scenario.rotation)
         self._store = work.store
         self._steps = {
             **work.steps,
+            **people.steps,
             Step.ARRIVED: self._arrived,
             Step.ANSWERING: self._answering,
             Step.REPLAYING: self._replaying,

@@ -7,6 +7,9 @@ The world keeps to the premises of the broker:
 * The app gives up a request only to send a newer one. The request lands within the grace *of the commit before it*
   (G6). `Scenario.grace_may_end_early` takes G6 at its word instead: such a request lands within the grace, counted from
   its *sending*. That may be later than the end of the commit's grace.
+* The app asks to sign out the person's other sessions with the newest token that it has got, while no refresh that it
+  waits for is under way, and this request lands within that grace too (G11). `Scenario.asks_beside_a_refresh` drops the
+  first half. The app may refresh before the request is answered.
 * Access tokens live longer than the grace.
 """
 
@@ -61,7 +64,7 @@ class World:
             if worker.predates:
                 return False
             given_up = worker.holder is Holder.NOBODY and worker.step is Step.ARRIVED
-            if given_up and not self._scenario.grace_may_end_early:
+            if (given_up or worker.holder is Holder.PERSON) and not self._scenario.grace_may_end_early:
                 return False
         return True
 
@@ -69,7 +72,8 @@ class World:
         backends = sum(worker.holder is Holder.BACKEND for worker in state.workers)
         if backends < self._scenario.backends:
             yield Move("BACKEND asks for an access token", plus(state, Worker(Step.ARRIVED, Holder.BACKEND, NO_TOKEN)))
-        has_room = len(state.workers) - backends < self._scenario.workers
+        beside = backends + sum(worker.holder is Holder.PERSON for worker in state.workers)
+        has_room = len(state.workers) - beside < self._scenario.workers
         for holder in (Holder.APP, Holder.THIEF):
             waiting = [worker for worker in state.workers if worker.holder is holder]
             if state.tokens[holder] == NO_TOKEN or not has_room:
