@@ -28,18 +28,22 @@ _NOT_BEFORE = "not_before "
 _ITEM_SECONDS = 366 * 24 * 60 * 60
 # Clocks are wrong by less than this. A cut-off further ahead is none of the broker's.
 _FUTURE_SECONDS = 2 * 60 * 60
+# A session id has so many characters. DynamoDB refuses a whole read for one key that is empty or far too long.
+_LONGEST_ID = 43
+# Nobody signs in so often. DynamoDB refuses to add to a number of more digits than it keeps.
+_MOST_JOINS = 10**12
 
 
 @dataclass(frozen=True, slots=True)
 class PersonItem:
     """A person's item: the session ids by app, and the second up to which the app's other sessions were signed out.
 
-    ``joins`` counts the writes that added a session.
+    ``joins`` counts the writes that added a session, in DynamoDB's text; '' if the item has no such number.
     """
 
     sessions: dict[str, frozenset[str]]
     not_before: dict[str, int]
-    joins: int = 0
+    joins: str = ""
 
     def sessions_of(self, client_id: str) -> frozenset[str]:
         """Return the ids of the person's sessions of one app. Some may be over."""
@@ -64,13 +68,25 @@ class PersonItems:
         return self._item(read_item(self._client, self._table_name, _key(subject)))
 
     def join(self, subject: str, client_id: str, session_id: str) -> PersonItem:
-        """Add a session to the person's item, and return the item as it is then."""
+        """Add a session to the person's item, and return the item as it is then.
+
+        If the broker cannot have written the item's set or number, nothing is added: a writer of the table could
+        otherwise keep the person from signing in.
+        """
         return self._update(
             subject,
             "SET expires_at = :until ADD #sessions :ids, joins :one",
             {"#sessions": _SESSIONS + client_id},
-            {":ids": {"SS": [session_id]}, ":one": {"N": "1"}, ":until": self._until(), ":set": {"S": "SS"}},
-            "attribute_not_exists(#sessions) OR attribute_type(#sessions, :set)",
+            {
+                ":ids": {"SS": [session_id]},
+                ":one": {"N": "1"},
+                ":until": self._until(),
+                ":set": {"S": "SS"},
+                ":number": {"S": "N"},
+                ":most": {"N": str(_MOST_JOINS)},
+            },
+            "(attribute_not_exists(#sessions) OR attribute_type(#sessions, :set))"
+            " AND (attribute_not_exists(joins) OR (attribute_type(joins, :number) AND joins <= :most))",
         )
 
     def sign_out(self, subject: str, client_id: str, second: int) -> PersonItem:
@@ -109,13 +125,13 @@ class PersonItems:
 
         A live session in no item could not be signed out with the person's others.
         """
-        values = {"ExpressionAttributeValues": {":joins": {"N": str(seen.joins)}}} if seen.joins else {}
+        values = {":joins": {"N": seen.joins}} if seen.joins else {":number": {"S": "N"}}
         write = conditional_write(
             self._client.delete_item,
             TableName=self._table_name,
             Key=_key(subject),
-            ConditionExpression="joins = :joins" if values else "attribute_not_exists(joins)",
-            **values,
+            ConditionExpression="joins = :joins" if seen.joins else "NOT attribute_type(joins, :number)",
+            ExpressionAttributeValues=values,
         )
         # A repetition finds no item.
         return write.is_applied or not write.item
@@ -143,10 +159,10 @@ class PersonItems:
         return self._item(write.item)
 
     def _item(self, item: dict[str, Any]) -> PersonItem:
-        """Read an item. An attribute of another type than the broker's is left out."""
+        """Read an item. An attribute or a session id of another form than the broker's is left out."""
         most = self._most()
         sessions = {
-            name.removeprefix(_SESSIONS): frozenset(value["SS"])
+            name.removeprefix(_SESSIONS): frozenset(one for one in value["SS"] if 0 < len(one) <= _LONGEST_ID)
             for name, value in item.items()
             if name.startswith(_SESSIONS) and "SS" in value
         }
@@ -155,7 +171,7 @@ class PersonItems:
             for name, value in item.items()
             if name.startswith(_NOT_BEFORE) and "N" in value and float(value["N"]) <= most
         }
-        return PersonItem(sessions, not_before, int(item.get("joins", {}).get("N", 0)))
+        return PersonItem(sessions, not_before, item.get("joins", {}).get("N", ""))
 
 
 def _key(subject: str) -> dict[str, Any]:
