@@ -39,14 +39,16 @@ class Attacker:
     world: World
     values: list[str]
     session_ids: tuple[str, ...] = ()
+    client_id: str = CLIENT_ID
+    redirect_uri: str = APP_URI
 
     @classmethod
-    def with_all_in(cls, world: World, content: Any) -> Attacker:
+    def with_all_in(cls, world: World, content: Any, **app: str) -> Attacker:
         """Return an attacker with every value in a table, a file or an answer."""
         texts = sorted(set(_texts(content)))
         values = [text for text in texts if _MAY_BE_A_SECRET.fullmatch(text)] or texts
         ids = {text.partition(".")[0] for text in values}
-        return cls(world, values, tuple(sorted(text for text in ids if _A_MAC.fullmatch(text))))
+        return cls(world, values, tuple(sorted(text for text in ids if _A_MAC.fullmatch(text))), **app)
 
     def loot(self) -> list[str]:
         """Try everything; return every answer with a token, a code or sessions, or of an end of sessions."""
@@ -71,16 +73,19 @@ class Attacker:
 
     def _made_tokens(self) -> Iterator[tuple[str, str]]:
         """Yield every token worth a try, with the app that presents it."""
-        few = len(self.values) < _FEW
-        yield from product(
-            self._spliced("1.") | self._spliced("2."), (CLIENT_ID, OTHER_CLIENT_ID) if few else (CLIENT_ID,)
-        )
+        client_ids = (self.client_id, OTHER_CLIENT_ID) if len(self.values) < _FEW else (self.client_id,)
+        yield from product(self._spliced("1.") | self._spliced("2."), client_ids)
 
     def _codes(self) -> Iterator[Answer]:
         verifiers = [value for value in self.values if len(value) >= len(GUESS)] + [GUESS]
         codes = [code for code in self._spliced("") if "." in code] or [GUESS]
         for code, verifier in product(codes, verifiers):
-            fields = {"client_id": CLIENT_ID, "redirect_uri": APP_URI, "code": code, "code_verifier": verifier}
+            fields = {
+                "client_id": self.client_id,
+                "redirect_uri": self.redirect_uri,
+                "code": code,
+                "code_verifier": verifier,
+            }
             yield self._form("token", fields | {"grant_type": "authorization_code"})
             yield self._json("token", _ARIES_PATH, fields | {"grant_type": "code"})
 
@@ -143,7 +148,8 @@ def _gives(answer: Answer) -> bool:
 def _texts(content: Any) -> Iterable[str]:
     match content:
         case str():
-            return [content] if content else []
+            # The key of a person's item begins with a word.
+            return [content.removeprefix("person#")] if content else []
         case bytes():
             return [urlsafe_b64encode(content).decode()]
         case dict():
