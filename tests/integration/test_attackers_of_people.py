@@ -82,7 +82,7 @@ def listed_too(stage: Stage, of_victim: str, of_thief: str, of_apps: str, items:
     return {session_reference(phone.session_id) for phone in stage.victim.values()}
 
 
-QUICK_WRITINGS = [("as it is", "as it is"), ("the thief", "as it is"), ("as it is", "the victim")]
+QUICK_WRITINGS = [("the thief, with the victim's proof", "as it is")]
 
 
 @pytest.mark.parametrize("writing", long_but(QUICK_WRITINGS, product(OF_VICTIM, OF_THIEF)), ids="; ".join)
@@ -125,8 +125,8 @@ def test_nobody_else_is_asked_for_at_aries_when_tokens_are_near_their_end(world:
     assert len([token for token in asked if token]) == 2
 
 
-@pytest.mark.parametrize("how", ["others", "one"])
-@pytest.mark.parametrize("of_thief", OF_THIEF)
+@pytest.mark.parametrize("how", long_but(["others"], ["others", "one"]))
+@pytest.mark.parametrize("of_thief", long_but(OF_THIEF[:1], OF_THIEF))
 @pytest.mark.parametrize("world", ["row"], indirect=True)
 def test_a_writer_ends_exactly_the_sessions_that_they_wrote_into_their_own_item(
     world: World, of_thief: str, how: str
@@ -304,7 +304,8 @@ def test_a_copy_of_the_table_has_no_handle_no_token_and_nobodys_id(world: World)
     names = {name for row in rows for name in row}
     assert {f"sessions {ONE}", f"sessions {TWO}", "joins", "subject", "renewed_at"} <= names
     texts = "\n".join(texts_in(rows))
-    for secret in secrets | {secret.rpartition(".")[2] for secret in secrets}:
+    macs = {secret.rpartition(".")[2] for secret in secrets}
+    for secret in secrets | {mac for mac in macs if len(mac) >= 43}:
         assert secret not in texts
         assert secret.encode().hex() not in texts
 
@@ -327,9 +328,18 @@ def test_a_copy_of_the_table_opens_nothing_at_any_route_and_ends_nothing(world: 
     assert world.rows() == before
     assert victim.refresh().status == 200
     # The search finds real loot, so the empty result above means something.
-    for loot, answers in ((victim.backend_handle, 1), (VICTIM.id, 1), (victim.refresh_token, 6)):
-        found = Attacker(world, [loot], client_id=ONE, redirect_uri=URIS[ONE]).loot()
-        assert len(found) >= answers, loot
+    for loot, given in FOUND:
+        phone = one_session(world)
+        found = Attacker(world, [loot(phone)], client_id=ONE, redirect_uri=URIS[ONE]).loot()
+        assert all(any(name in answer for answer in found) for name in given), given
+
+
+# What the search finds by a real loot.
+FOUND: list[tuple[Callable[[Phone], str], tuple[str, ...]]] = [
+    (lambda victim: victim.backend_handle, ("access_token",)),
+    (lambda victim: VICTIM.id, ("access_token",)),
+    (lambda victim: victim.refresh_token, ('"sessions"', '"ended"')),
+]
 
 
 def guessed(kinds: Callable[[str], Iterator[str]]) -> dict[str, str]:
@@ -380,22 +390,23 @@ def test_the_table_and_the_key_tell_who_the_people_are_and_which_sessions_are_th
     assert found == {THIEF.id, VICTIM.id}
 
 
-@pytest.mark.parametrize("world", long_but(["row"], STORES), indirect=True)
-def test_the_table_and_the_key_open_nothing_at_any_route_and_end_nothing(world: World) -> None:
-    """A policy for an app whose backend may name people opens their sessions. It needs neither the table nor the key.
+@pytest.mark.parametrize("store", long_but(["row"], STORES))
+def test_the_table_and_the_key_open_nothing_at_any_route_and_end_nothing(store: str) -> None:
+    """IAM lets this thief ask by the path of every app whose backend has handles.
 
-    So IAM lets this thief ask by no path of such an app.
+    A policy for an app whose backend may name people would open their sessions, without the table and the key too.
     """
-    apps = {client_id: app | {"backend": True} for client_id, app in json.loads(REGISTERED).items()}
-    with running_world(TOKEN_STORE=world.environment["TOKEN_STORE"], APPS=json.dumps(apps), SOURCE_LIMIT="0") as other:
-        victim = one_session(other)
-        before = other.rows()
-        made = subjects_by(other, [SUBJECT_KEY.encode()])
-        loot = [victim.session_id, SUBJECT_KEY, VICTIM.id, victim.row()["subject"], *made(VICTIM.id)]
-        thief = Attacker(other, loot, (victim.session_id,), ONE, URIS[ONE])
+    apps = {
+        client_id: app | {"backend": True} for client_id, app in json.loads(REGISTERED).items() if client_id in URIS
+    }
+    with running_world(TOKEN_STORE=store, APPS=json.dumps(apps), SOURCE_LIMIT="0") as world:
+        victim = one_session(world)
+        before = world.rows()
+        key = [SUBJECT_KEY, VICTIM.id, *subjects_by(world, [SUBJECT_KEY.encode()])(VICTIM.id)]
+        thief = Attacker.with_all_in(world, [before, key], client_id=ONE, redirect_uri=URIS[ONE])
+        assert SUBJECT_KEY in thief.values
         assert thief.loot() == []
-        assert Attacker.with_all_in(other, [before, SUBJECT_KEY], client_id=ONE, redirect_uri=URIS[ONE]).loot() == []
-        assert other.rows() == before
+        assert world.rows() == before
         assert victim.refresh().status == 200
 
 
@@ -525,7 +536,7 @@ def test_without_the_check_the_same_search_finds_something(
         assert hunt(world)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutant", MUTANTS, ids=name_of)
-@pytest.mark.parametrize("world", long_but(["secrets"], STORES), indirect=True)
 def test_with_the_check_it_finds_nothing(world: World, mutant: tuple[Callable[[Patch], None], Hunt]) -> None:
     assert mutant[1](world) == set()

@@ -61,10 +61,10 @@ class Attacker:
 
     def _answers(self) -> Iterator[Answer]:
         yield from self._codes()
+        yield from self._backends()
+        yield from self._sessions()
         yield from self._tokens()
         yield from self._callbacks()
-        yield from self._sessions()
-        yield from self._backends()
 
     def _spliced(self, middle: str) -> set[str]:
         """Return the stolen values, alone and in the place of the authenticator of every known sign-in."""

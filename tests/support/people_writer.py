@@ -39,6 +39,7 @@ REGISTERED = json.dumps(
         for client_id, uri in URIS.items()
     }
 )
+_OTHER = {ONE: TWO, TWO: ONE}
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
 THIEF, VICTIM = USERS
 
@@ -95,22 +96,28 @@ class Stage:
 
     def write(self, of_victim: str, of_thief: str, of_apps: str, items: str) -> None:
         """Write the rows and items anew, from those of the beginning."""
-        for people, changes in ((self.victim, self._victims(of_victim)), (self.thief, self._thiefs(of_thief))):
+        named = {client_id: client_id if of_apps == OF_APPS[0] else _OTHER[client_id] for client_id in URIS}
+        for people, subjects in ((self.victim, self._victims(of_victim)), (self.thief, self._thiefs(of_thief))):
             for client_id, phone in people.items():
-                named = client_id if of_apps == OF_APPS[0] else {ONE: TWO, TWO: ONE}[client_id]
-                row = self.before[phone.session_id] | {"client_id": {"S": named}}
-                subject = changes[client_id]
-                row = row | {"subject": {"S": subject}} if subject else _without(row, "subject")
+                row = self.before[phone.session_id] | {"client_id": {"S": named[client_id]}}
+                row |= {"subject": {"S": subjects[client_id]}}
+                if not subjects[client_id]:
+                    del row["subject"]
                 if people is self.victim:
                     # A backend that names a person gets the session that was used last.
                     row |= {"rotated_at": {"N": str(self.world.clock.now() + 1)}}
                 self._put(row)
-        for people, others in ((self.thief, self.victim), (self.victim, self.thief)):
-            is_written = items in (ITEMS[3], ITEMS[1] if people is self.thief else ITEMS[2])
+        for people in (self.thief, self.victim):
             item = self.before[f"person#{self.subject(people)}"]
-            ids = {phone.session_id for phone in (*people.values(), *others.values())}
-            both = {f"sessions {client_id}": {"SS": sorted(ids)} for client_id in URIS}
-            self._put(item | both if is_written else item)
+            if items in (ITEMS[3], ITEMS[1] if people is self.thief else ITEMS[2]):
+                # A reader of the item compares the app in the row.
+                item = item | {
+                    f"sessions {named[client_id]}": {
+                        "SS": sorted(one[client_id].session_id for one in (self.thief, self.victim))
+                    }
+                    for client_id in URIS
+                }
+            self._put(item)
 
     def restore(self) -> None:
         """Put everything back as it was at the beginning."""
@@ -216,10 +223,6 @@ class Stage:
     def _list(self, client_id: str, token: str) -> Answer:
         body = urlencode({"client_id": client_id, "token": token})
         return self.world.call("sessions", "POST", LIST_PATH, headers=_FORM, body=body)
-
-
-def _without(row: Item, name: str) -> Item:
-    return {known: value for known, value in row.items() if known != name}
 
 
 def _given(answer: Answer) -> list[str]:
