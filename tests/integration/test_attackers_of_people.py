@@ -22,6 +22,7 @@ from oauth_broker.backends import by_user
 from oauth_broker.oauth.tokens import BackendHandle
 from oauth_broker.operations import access
 from oauth_broker.people import callers, other_sessions, session_list, subjects
+from oauth_broker.people.session_rows import SessionRows
 from oauth_broker.secret import base64url, digest, session_reference
 from oauth_broker.sessions import seal as seal_module
 from oauth_broker.web import http
@@ -30,7 +31,7 @@ from tests.support.attacker import Attacker
 from tests.support.deployment import GRACE, SUBJECT_KEY, TABLE
 from tests.support.leaks import WATCH
 from tests.support.long import long_but
-from tests.support.operator import operate
+from tests.support.operator import EVERYONE, operate
 from tests.support.people import PERSON_SCOPE, code_of, device, ended, listed, reference, references
 from tests.support.people_writer import (
     ITEMS,
@@ -214,13 +215,13 @@ def test_an_item_of_another_form_locks_nobody_out_and_its_person_can_be_signed_o
         for kind, value in change.items()
     }
     asked: list[Any] = []
-    real = session_list.SessionRows._items
+    real = SessionRows._items
 
     def watched(self: Any, session_ids: list[str]) -> Any:
         asked.extend(session_ids)
         return real(self, session_ids)
 
-    with mock.patch.object(session_list.SessionRows, "_items", watched):
+    with mock.patch.object(SessionRows, "_items", watched):
         written(stage, changes)
         assert listed(other).status == 200
         assert ask_by_user(world, VICTIM.id) in (200, 400)
@@ -271,6 +272,24 @@ def test_a_writer_can_keep_a_person_from_signing_in_until_the_item_is_deleted(
     assert device(world, THIEF, client_id=ONE, redirect_uri=URIS[ONE]).row()["status"] == "active"
     world.dynamodb.delete_item(TableName=TABLE, Key={"session_id": {"S": f"person#{stage.subject(stage.victim)}"}})
     assert device(world, VICTIM, client_id=ONE, redirect_uri=URIS[ONE]).row()["status"] == "active"
+
+
+def test_a_session_that_was_signed_out_comes_back_with_its_row_for_its_backend_if_its_tokens_are_in_the_row(
+    world: World,
+) -> None:
+    """The holder of the handle is let in as the holder of the token is. A mass sign-out ends the session for good."""
+    phone = one_session(world)
+    backup, path = world.rows(), f"/backend/{ONE}/token"
+    asked: list[dict[str, str]] = [{"backend_handle": phone.backend_handle}, {"user": VICTIM.id}]
+    assert phone.revoke().status == 200
+    for row in backup:
+        world.dynamodb.put_item(TableName=TABLE, Item=row)
+    is_back = world.environment["TOKEN_STORE"] == "row"
+    assert [world.backend(members, path=path).status for members in asked] == [200 if is_back else 503] * 2
+    assert operate(world, **EVERYONE)["finished"] is True
+    for row in backup:
+        world.dynamodb.put_item(TableName=TABLE, Item=row)
+    assert [world.backend(members, path=path).status for members in asked] == [400] * 2
 
 
 # A copy of the table.
@@ -390,15 +409,15 @@ def test_the_table_and_the_key_tell_who_the_people_are_and_which_sessions_are_th
     assert found == {THIEF.id, VICTIM.id}
 
 
-@pytest.mark.parametrize("store", long_but(["row"], STORES))
+@pytest.mark.long
+@pytest.mark.parametrize("store", STORES)
 def test_the_table_and_the_key_open_nothing_at_any_route_and_end_nothing(store: str) -> None:
     """IAM lets this thief ask by the path of every app whose backend has handles.
 
     A policy for an app whose backend may name people would open their sessions, without the table and the key too.
     """
-    apps = {
-        client_id: app | {"backend": True} for client_id, app in json.loads(REGISTERED).items() if client_id in URIS
-    }
+    registered = json.loads(REGISTERED)
+    apps = {client_id: registered[client_id] | {"backend": True} for client_id in URIS}
     with running_world(TOKEN_STORE=store, APPS=json.dumps(apps), SOURCE_LIMIT="0") as world:
         victim = one_session(world)
         before = world.rows()

@@ -260,6 +260,30 @@ class TestTheItem:
         assert items.join("k1.s", CLIENT_ID, "a").sessions == {}
         assert items.sign_out("k1.s", CLIENT_ID, 5).not_before == {CLIENT_ID: 5}
 
+    @pytest.mark.parametrize("joins", [{"S": "x"}, {"N": "1e125"}, {"SS": ["x"]}, {"NULL": True}], ids=str)
+    def test_a_count_to_which_nothing_can_be_added_holds_up_nobody(self, world: World, joins: dict[str, Any]) -> None:
+        """The session is not in the item then. Otherwise a writer of items could keep a person from signing in."""
+        items = items_of(world)
+        items.join("k1.s", CLIENT_ID, "a")
+        update(world, "k1.s", "joins", joins)
+        assert items.join("k1.s", CLIENT_ID, "b").sessions_of(CLIENT_ID) == {"a"}
+        assert items.sign_out("k1.s", CLIENT_ID, int(world.clock.time)).sessions_of(CLIENT_ID) == {"a"}
+        assert items.forget("k1.s", items.find("k1.s"))
+
+    @pytest.mark.parametrize("joins", ["1.5", "-3", "1e30"])
+    def test_a_strange_count_is_compared_as_it_is(self, world: World, joins: str) -> None:
+        items = items_of(world)
+        items.join("k1.s", CLIENT_ID, "a")
+        seen = items.find("k1.s")
+        update(world, "k1.s", "joins", {"N": joins})
+        assert not items.forget("k1.s", seen)
+        assert items.forget("k1.s", items.find("k1.s"))
+
+    def test_ids_that_are_no_key_of_a_row_are_left_out(self, world: World) -> None:
+        items = items_of(world)
+        update(world, "k1.s", f"sessions {CLIENT_ID}", {"SS": ["", "a", "x" * 44, "x" * 3000]})
+        assert items.find("k1.s").sessions_of(CLIENT_ID) == {"a"}
+
 
 def update(world: World, subject: str, name: str, value: dict[str, Any]) -> None:
     world.dynamodb.update_item(

@@ -79,11 +79,11 @@ class Stage:
     @classmethod
     def of(cls, world: World) -> Stage:
         """Sign both people in to both apps."""
-        phones = [
+        thief, victim = (
             {client_id: device(world, user, client_id=client_id, redirect_uri=uri) for client_id, uri in URIS.items()}
             for user in (THIEF, VICTIM)
-        ]
-        return cls(world, *phones, {row["session_id"]["S"]: row for row in world.rows()})
+        )
+        return cls(world, thief, victim, {row["session_id"]["S"]: row for row in world.rows()})
 
     @property
     def phones(self) -> tuple[Phone, ...]:
