@@ -67,6 +67,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         yield world
 
 
+AS_THEY_ARE = OF_APPS[0]
+
 # The right to write every row and every item.
 
 # A list can tell no session of the thief's from one that its row names so: only the session itself has the proof.
@@ -77,7 +79,7 @@ def listed_too(stage: Stage, of_victim: str, of_thief: str, of_apps: str, items:
     """Return the references of the victim's sessions that the thief's own list has, after this writing."""
     is_in_list = items in (ITEMS[1], ITEMS[3]) and of_victim in PASS_FOR_THIEFS
     # The seal of the thief's own session does not open for another app.
-    is_opened = of_apps == OF_APPS[0] or stage.world.environment["TOKEN_STORE"] == "secrets"
+    is_opened = of_apps == AS_THEY_ARE or stage.world.environment["TOKEN_STORE"] == "secrets"
     if not (is_in_list and is_opened and of_thief == OF_THIEF[0]):
         return set()
     return {session_reference(phone.session_id) for phone in stage.victim.values()}
@@ -116,9 +118,9 @@ def test_nobody_else_is_asked_for_at_aries_when_tokens_are_near_their_end(world:
     theirs = {secret.refresh_token.reveal() for secret in secrets if secret.refresh_token}
     assert len(theirs) == 2
     world.clock.time = secrets[0].access_expires_at - 59
-    stage.write(of_victim, OF_THIEF[0], OF_APPS[0], ITEMS[3])
+    stage.write(of_victim, OF_THIEF[0], AS_THEY_ARE, ITEMS[3])
     written = [phone.row() for phone in stage.victim.values()]
-    assert stage.loot() == listed_too(stage, of_victim, OF_THIEF[0], OF_APPS[0], ITEMS[3])
+    assert stage.loot() == listed_too(stage, of_victim, OF_THIEF[0], AS_THEY_ARE, ITEMS[3])
     assert [phone.row() for phone in stage.victim.values()] == written
     asked = [request.get("refresh_token") for request in world.token_requests()]
     assert theirs.isdisjoint(asked)
@@ -135,7 +137,7 @@ def test_a_writer_ends_exactly_the_sessions_that_they_wrote_into_their_own_item(
     """The writer could end these sessions by their rows, too. A subject without its proof ends none."""
     stage = Stage.of(world)
     for of_victim, items in product(OF_VICTIM, ITEMS):
-        stage.write(of_victim, of_thief, OF_APPS[0], items)
+        stage.write(of_victim, of_thief, AS_THEY_ARE, items)
         for phone in stage.victim.values() if how == "one" else [None]:
             fields = {"session": reference(phone)} if phone else {"others": "true"}
             assert ended(stage.thief[ONE], **fields).status == 200
@@ -146,6 +148,99 @@ def test_a_writer_ends_exactly_the_sessions_that_they_wrote_into_their_own_item(
             # That is what the request is for.
             expected = expected | {stage.thief[TWO].session_id}
         assert over == (expected if is_own else set()), (of_victim, items)
+
+
+# The harm that is left, as docs/security.md tells it.
+
+
+def update(stage: Stage, phone: Phone, changes: Item) -> None:
+    RowWriter(stage.world, ("UpdateItem",)).update(phone.session_id, changes)
+
+
+@pytest.mark.parametrize("world", ["row"], indirect=True)
+def test_a_writer_can_show_a_person_a_session_too_many_and_the_person_can_end_it(world: World) -> None:
+    stage = Stage.of(world)
+    stage.write("as it is", "as it is", AS_THEY_ARE, ITEMS[2])
+    victims = {reference(phone) for phone in stage.victim.values()}
+    assert set(references(listed(stage.victim[ONE]))) == victims
+    stage.write("as it is", "nobody", AS_THEY_ARE, ITEMS[2])
+    thiefs = {reference(phone) for phone in stage.thief.values()}
+    assert set(references(listed(stage.victim[ONE]))) == victims | thiefs
+    assert ended(stage.victim[ONE], others="true").json == {"ended": 3, "complete": True}
+    assert [phone.row()["status"] for phone in stage.thief.values()] == ["revoked"] * 2
+
+
+@pytest.mark.parametrize("how", ["out of the item", "another person in the row"])
+@pytest.mark.parametrize("world", ["row"], indirect=True)
+def test_a_writer_can_hide_a_session_from_its_person_and_from_a_backend_that_names_the_person(
+    world: World, how: str
+) -> None:
+    stage = Stage.of(world)
+    hidden, own = stage.victim[ONE], stage.victim[TWO]
+    if how == "out of the item":
+        written(stage, {f"sessions {ONE}": {"SS": [own.session_id]}})
+    else:
+        update(stage, hidden, {"subject": stage.before[stage.thief[ONE].session_id]["subject"]})
+    assert references(listed(own)) == [reference(own)]
+    assert ask_by_user(world, VICTIM.id) == 400
+    # A sign-out of all others ends each session of the item. It does not look whom a row names.
+    assert ended(own, others="true").json["ended"] == (0 if how == "out of the item" else 1)
+
+
+@pytest.mark.parametrize("world", ["secrets"], indirect=True)
+def test_a_writer_can_keep_a_session_from_learning_its_person(world: World) -> None:
+    silent = world.make_handler("token", ARIES_USER_URL=world.aries.url + "/nothing-here")
+    phones = [world.phone(scope=PERSON_SCOPE, client_id=ONE, redirect_uri=URIS[ONE]) for _ in range(3)]
+    for phone in phones:
+        assert phone.redeem(code_of(phone, VICTIM), via=silent).status == 200
+    stage = Stage.of(world)
+    update(stage, phones[0], {"subject": stage.before[stage.thief[ONE].session_id]["subject"]})
+    update(stage, phones[1], {"subject_tried_at": {"N": str(int(world.clock.now()) + 10**9)}})
+    world.clock.time += GRACE + 1
+    for phone in phones:
+        assert phone.refresh().status == 200
+    known = references(listed(phones[2]))
+    assert reference(phones[2]) in known
+    for phone in phones[:2]:
+        assert reference(phone) not in known
+        assert listed(phone).json["complete"] is False
+
+
+@pytest.mark.parametrize("world", ["row"], indirect=True)
+def test_a_writer_can_keep_a_backend_that_names_a_person_from_its_tokens(world: World) -> None:
+    stage = Stage.of(world)
+    foreign = [device(world, THIEF, client_id=ONE, redirect_uri=URIS[ONE]) for _ in range(2)]
+    assert ask_by_user(world, VICTIM.id) == 200
+    later = {"N": str(world.clock.now() + 1)}
+    for phone in foreign:
+        update(stage, phone, {"subject": stage.before[stage.victim[ONE].session_id]["subject"], "rotated_at": later})
+    ids = [phone.session_id for phone in (stage.victim[ONE], *foreign)]
+    written(stage, {f"sessions {ONE}": {"SS": sorted(ids)}})
+    assert ask_by_user(world, VICTIM.id) == 400
+    # The handle of the session is as good as before.
+    assert stage.ask(stage.victim[ONE]).status == 200
+
+
+@pytest.mark.parametrize("world", ["row"], indirect=True)
+def test_a_writer_with_a_stolen_token_ends_the_persons_other_sessions_without_a_fresh_sign_in(world: World) -> None:
+    stage = Stage.of(world)
+    world.clock.time += other_sessions.SIGN_IN_AGAIN_SECONDS
+    stolen_from = stage.victim[ONE]
+    assert ended(stolen_from, others="true").status == 403
+    update(stage, stolen_from, {"created_at": {"N": str(int(world.clock.now()))}})
+    assert ended(stolen_from, others="true").json == {"ended": 1, "complete": True}
+
+
+@pytest.mark.parametrize("world", ["row"], indirect=True)
+def test_a_writer_lets_a_sign_in_that_was_signed_out_go_on(world: World) -> None:
+    stage = Stage.of(world)
+    waiting = world.phone(scope=PERSON_SCOPE, client_id=ONE, redirect_uri=URIS[ONE])
+    code = code_of(waiting, VICTIM)
+    cut_off = {f"not_before {ONE}": {"N": str(int(world.clock.now()))}}
+    written(stage, cut_off)
+    assert waiting.redeem(code).status == 400
+    update(stage, waiting, {"created_at": {"N": str(int(world.clock.now()) + 1)}})
+    assert waiting.redeem(code).status == 200
 
 
 def test_a_session_of_one_app_may_pass_for_another_app_in_lists_and_gets_no_token_of_that_app() -> None:
@@ -437,7 +532,7 @@ def test_the_key_makes_no_proof_of_a_subject(world: World) -> None:
     thief = stage.subject(stage.thief)
     said = json.dumps(["subject", victim.session_id, thief]).encode()
     forged = f"{thief}.{base64url(hmac.digest(SUBJECT_KEY.encode(), said, 'sha256'))[:22]}"
-    stage.write("nobody", OF_THIEF[0], OF_APPS[0], ITEMS[3])
+    stage.write("nobody", OF_THIEF[0], AS_THEY_ARE, ITEMS[3])
     RowWriter(world, ("UpdateItem",)).update(victim.session_id, {"subject": {"S": forged}})
     tokens = {phone.access_token for phone in stage.victim.values()}
     assert stage.loot().isdisjoint(tokens)
@@ -524,7 +619,6 @@ def people_by_their_subjects(world: World) -> set[str]:
     return known_subjects(rows) & guessed(subjects_by(world, keys_in(rows))).keys()
 
 
-AS_THEY_ARE = OF_APPS[0]
 MUTANTS: list[tuple[Callable[[Patch], None], Hunt]] = [
     (no_proof_in_a_list, writing("as it is", "the victim", AS_THEY_ARE, ITEMS[0])),
     (no_proof_in_a_list, writing("as it is", "the victim, with the thief's proof", AS_THEY_ARE, ITEMS[0])),
