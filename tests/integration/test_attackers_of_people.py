@@ -47,10 +47,11 @@ from tests.support.people_writer import (
     Item,
     Stage,
 )
-from tests.support.row_writer import RowWriter, made_up_token
+from tests.support.row_writer import RowWriter, made_up_handle, made_up_token
 from tests.support.world import Phone, World, running_world
 
 STORES = ["secrets", "row"]
+PATH = f"/backend/{ONE}/token"
 Patch = pytest.MonkeyPatch
 
 
@@ -243,6 +244,31 @@ def test_a_writer_lets_a_sign_in_that_was_signed_out_go_on(world: World) -> None
     assert waiting.redeem(code).status == 200
 
 
+@pytest.mark.parametrize("world", ["row"], indirect=True)
+def test_a_writer_lengthens_a_session_for_the_holder_of_its_handle_alone(world: World) -> None:
+    stage = Stage.of(world)
+    phone = stage.victim[ONE]
+    world.clock.time += 31 * 24 * 60 * 60
+    assert stage.ask(phone).status == 400
+    far = {"N": str(int(world.clock.now()) + 10**6)}
+    update(stage, phone, {"expires_at": far, "ends_at": far})
+    assert world.backend({"backend_handle": made_up_handle(phone.session_id)}, path=PATH).status == 400
+    assert stage.ask(phone).status == 200
+
+
+@pytest.mark.parametrize("of_victim", OF_VICTIM)
+@pytest.mark.parametrize("world", ["row"], indirect=True)
+def test_a_sign_out_on_call_ends_what_a_writer_hung_on_the_person_if_its_row_names_them_or_nobody(
+    world: World, of_victim: str
+) -> None:
+    stage = Stage.of(world)
+    stage.write(of_victim, "as it is", AS_THEY_ARE, ITEMS[1])
+    assert operate(world, action="revoke", user=THIEF.id)["finished"] is True
+    assert [phone.row()["status"] for phone in stage.thief.values()] == ["revoked"] * 2
+    expected = "revoked" if of_victim in PASS_FOR_THIEFS else "active"
+    assert [phone.row()["status"] for phone in stage.victim.values()] == [expected] * 2
+
+
 def test_a_session_of_one_app_may_pass_for_another_app_in_lists_and_gets_no_token_of_that_app() -> None:
     """Its person is the same, and the list is of this person alone. A session in the row does not even do so."""
     apps = {client_id: app | {"sessions": "app"} for client_id, app in json.loads(REGISTERED).items()}
@@ -257,7 +283,7 @@ def test_a_session_of_one_app_may_pass_for_another_app_in_lists_and_gets_no_toke
                 assert answer.status == 503
             else:
                 assert set(references(answer)) == {reference(own), reference(other)}
-            asked = world.backend({"backend_handle": own.backend_handle}, path=f"/backend/{ONE}/token")
+            asked = world.backend({"backend_handle": own.backend_handle}, path=PATH)
             assert asked.status in (400, 503)
 
 
@@ -337,7 +363,7 @@ def test_an_item_of_another_form_locks_nobody_out_and_its_person_can_be_signed_o
 
 
 def ask_by_user(world: World, user: str) -> int:
-    return world.backend({"user": user}, path=f"/backend/{ONE}/token").status
+    return world.backend({"user": user}, path=PATH).status
 
 
 def cut_off_now(stage: Stage) -> None:
@@ -374,17 +400,17 @@ def test_a_session_that_was_signed_out_comes_back_with_its_row_for_its_backend_i
 ) -> None:
     """The holder of the handle is let in as the holder of the token is. A mass sign-out ends the session for good."""
     phone = one_session(world)
-    backup, path = world.rows(), f"/backend/{ONE}/token"
+    backup = world.rows()
     asked: list[dict[str, str]] = [{"backend_handle": phone.backend_handle}, {"user": VICTIM.id}]
     assert phone.revoke().status == 200
     for row in backup:
         world.dynamodb.put_item(TableName=TABLE, Item=row)
     is_back = world.environment["TOKEN_STORE"] == "row"
-    assert [world.backend(members, path=path).status for members in asked] == [200 if is_back else 503] * 2
+    assert [world.backend(members, path=PATH).status for members in asked] == [200 if is_back else 503] * 2
     assert operate(world, **EVERYONE)["finished"] is True
     for row in backup:
         world.dynamodb.put_item(TableName=TABLE, Item=row)
-    assert [world.backend(members, path=path).status for members in asked] == [400] * 2
+    assert [world.backend(members, path=PATH).status for members in asked] == [400] * 2
 
 
 # A copy of the table.
@@ -610,7 +636,7 @@ def a_made_up_token_in_the_row(world: World) -> set[str]:
 
 def a_handle_without_a_policy(world: World) -> set[str]:
     victim = one_session(world)
-    answer = world.backend({"backend_handle": victim.backend_handle}, path=f"/backend/{ONE}/token", caller="")
+    answer = world.backend({"backend_handle": victim.backend_handle}, path=PATH, caller="")
     return {answer.body} if answer.status == 200 else set()
 
 
