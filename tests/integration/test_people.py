@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from oauth_broker.oauth.tokens import is_subject_proven, signed_subject, subject_of
+from oauth_broker.operations.exchange import CODE_SECONDS
 from oauth_broker.people.person_items import MOST_SESSIONS, SIGNED_OUT_BY_ANOTHER, PersonItems
 from oauth_broker.people.subjects import proven_subject
 from oauth_broker.runtime.invocation import Invocation
@@ -260,6 +261,30 @@ class TestTheItem:
         assert items.join("k1.s", CLIENT_ID, "a").sessions == {}
         assert items.sign_out("k1.s", CLIENT_ID, 5).not_before == {CLIENT_ID: 5}
 
+    @pytest.mark.parametrize("joins", [{"S": "x"}, {"N": "1e125"}, {"SS": ["x"]}, {"NULL": True}], ids=str)
+    def test_a_count_to_which_nothing_can_be_added_holds_up_nobody(self, world: World, joins: dict[str, Any]) -> None:
+        """The session is not in the item then. Otherwise a writer of items could keep a person from signing in."""
+        items = items_of(world)
+        items.join("k1.s", CLIENT_ID, "a")
+        update(world, "k1.s", "joins", joins)
+        assert items.join("k1.s", CLIENT_ID, "b").sessions_of(CLIENT_ID) == {"a"}
+        assert items.sign_out("k1.s", CLIENT_ID, int(world.clock.time)).sessions_of(CLIENT_ID) == {"a"}
+        assert items.forget("k1.s", items.find("k1.s"))
+
+    @pytest.mark.parametrize("joins", ["1.5", "-3", "1e30"])
+    def test_a_strange_count_is_compared_as_it_is(self, world: World, joins: str) -> None:
+        items = items_of(world)
+        items.join("k1.s", CLIENT_ID, "a")
+        seen = items.find("k1.s")
+        update(world, "k1.s", "joins", {"N": joins})
+        assert not items.forget("k1.s", seen)
+        assert items.forget("k1.s", items.find("k1.s"))
+
+    def test_ids_that_are_no_key_of_a_row_are_left_out(self, world: World) -> None:
+        items = items_of(world)
+        update(world, "k1.s", f"sessions {CLIENT_ID}", {"SS": ["", "a", "x" * 44, "x" * 3000]})
+        assert items.find("k1.s").sessions_of(CLIENT_ID) == {"a"}
+
 
 def update(world: World, subject: str, name: str, value: dict[str, Any]) -> None:
     world.dynamodb.update_item(
@@ -310,6 +335,19 @@ def test_a_session_that_a_full_item_cannot_take_is_signed_in_and_unknown_until_t
     world.clock.time += GRACE + 1
     assert phone.refresh().status == 200
     assert phone.session_id in items_of(world).find(subject).sessions_of(CLIENT_ID)
+
+
+def test_a_code_that_came_in_time_is_redeemed_although_aries_takes_seconds_to_say_who_it_is(world: World) -> None:
+    phone = world.phone(scope=USER_SCOPE)
+    code = phone.callback(phone.approve(phone.authorize())).query["code"]
+    world.clock.time += CODE_SECONDS - 1
+
+    def slowly() -> None:
+        world.clock.time += 2
+
+    # The person's item is written after Aries' answer and before the row.
+    with world.aws.visited("UpdateItem", slowly):
+        assert phone.redeem(code).status == 200
 
 
 def test_a_full_item_still_refuses_who_was_signed_out(world: World) -> None:

@@ -271,6 +271,9 @@ OF_ANOTHER_FORM: dict[str, Item] = {
     "a list of texts for bytes": {"sealed": {"L": [{"S": "x"}]}},
     "a number that is a text": {"generation": {"S": "two"}},
     "a time that is a list": {"access_expires_at": {"L": []}},
+    "a subject that is a number": {"subject": {"N": "5"}},
+    "the time of a try that is a text": {"subject_tried_at": {"S": "never"}},
+    "the time of a try with a fraction": {"subject_tried_at": {"N": "1.5"}},
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from tests.local.aries.tokens import USERS
@@ -70,14 +72,14 @@ def listed_ids(world: World, phone: Phone) -> set[str]:
     return set(person_item(world, phone)[f"sessions {CLIENT_ID}"])
 
 
-def fill_up(world: World, phone: Phone) -> None:
+def fill_up(world: World, phone: Phone, start: int = 0) -> None:
     """Write a hundred ids without a row into the person's item."""
     world.dynamodb.update_item(
         TableName=TABLE,
         Key={"session_id": {"S": "person#" + phone.row()["subject"].rpartition(".")[0]}},
         UpdateExpression="ADD #sessions :ids",
         ExpressionAttributeNames={"#sessions": f"sessions {CLIENT_ID}"},
-        ExpressionAttributeValues={":ids": {"SS": [f"{number:043}" for number in range(100)]}},
+        ExpressionAttributeValues={":ids": {"SS": [f"{number:043}" for number in range(start, start + 100)]}},
     )
 
 
@@ -130,6 +132,25 @@ def test_a_sign_in_under_way_and_one_that_has_just_expired_stay_in_the_item() ->
         mine = device(world)
         assert expired.session_id not in listed_ids(world, mine)
         assert waiting.session_id in listed_ids(world, mine)
+
+
+def test_many_slow_reads_never_use_up_the_time_of_the_answer() -> None:
+    with running_world(SESSION_LIMIT="1") as world:
+        phone = device(world)
+        for start in (0, 100, 200):
+            fill_up(world, phone, start)
+        began = world.clock.time
+
+        def slowly() -> None:
+            world.clock.time += 5.6
+
+        with ExitStack() as visits:
+            for _ in range(4):
+                visits.enter_context(world.aws.visited("BatchGetItem", slowly))
+            device(world)
+        # A function has 29 seconds.
+        assert world.clock.time - began < 28
+        assert world.telemetry.counted("SessionLimitNotKept") == 1
 
 
 def test_sessions_of_before_a_mass_sign_out_do_not_count() -> None:

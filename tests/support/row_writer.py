@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from oauth_broker.oauth.pkce import challenge_of
 from oauth_broker.secret import Secret, digest
 from tests.support.attacker import GUESS
 from tests.support.deployment import APP_URI, CLIENT_ID, GRACE, TABLE
 from tests.support.leaks import WATCH
-from tests.support.world import World
+from tests.support.people import END_PATH, LIST_PATH
+from tests.support.world import Answer, World
 
 Right = Literal["PutItem", "UpdateItem"]
 Item = dict[str, Any]
@@ -54,7 +56,7 @@ class RowWriter:
             self.update(row["session_id"]["S"], changes)
 
     def loot(self, session_id: str) -> list[str]:
-        """Try the made-up tokens and code of the session; return every answer with tokens."""
+        """Try made-up tokens, code and handle of the session; return every answer with tokens or sessions."""
         token_grants = [
             {"grant_type": "refresh_token", "refresh_token": made_up_token(session_id, generation)}
             for generation in _GENERATIONS
@@ -68,7 +70,20 @@ class RowWriter:
             ]
             grant = {"grant_type": "authorization_code", "client_id": CLIENT_ID} | code_grant
             answers.append(self.world.form("token", grant))
+            answers += self._about_sessions(session_id)
+            answers += [
+                self.world.backend({"backend_handle": made_up_handle(session_id)}, path=f"/backend/{client_id}/token")
+                for client_id in self.world.apps()
+            ]
         return [answer.body for answer in answers if answer.status == 200]
+
+    def _about_sessions(self, session_id: str) -> list[Answer]:
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        fields = {"client_id": CLIENT_ID, "token": made_up_token(session_id, 1)}
+        return [
+            self.world.call("sessions", "POST", path, headers=headers, body=urlencode(fields | more))
+            for path, more in ((LIST_PATH, {}), (END_PATH, {"others": "true"}))
+        ]
 
 
 def made_up_token(session_id: str, generation: int) -> str:
@@ -78,6 +93,11 @@ def made_up_token(session_id: str, generation: int) -> str:
 
 def made_up_code(session_id: str) -> str:
     """Return a one-time code of the right form, without the browser's secret."""
+    return f"{session_id}.{GUESS}"
+
+
+def made_up_handle(session_id: str) -> str:
+    """Return a handle for backends of the right form, without the session's key."""
     return f"{session_id}.{GUESS}"
 
 

@@ -188,6 +188,10 @@ class World:
         all_headers = {"content-type": "application/json"} | dict(headers or {})
         return self.call("backend", "POST", path, headers=all_headers, body=body, caller=caller, **options)
 
+    def apps(self) -> dict[str, dict[str, Any]]:
+        """Return the registered apps, by client id."""
+        return cast(dict[str, dict[str, Any]], json.loads(self.environment["APPS"]))
+
     def row(self, session_id: str) -> dict[str, Any] | None:
         """Return the row from the table, in plain values."""
         item = self.dynamodb.get_item(TableName=TABLE, Key={"session_id": {"S": session_id}}).get("Item")

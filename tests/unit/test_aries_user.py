@@ -114,6 +114,19 @@ def test_after_three_failures_in_a_row_nobody_is_asked_for_half_a_minute() -> No
 
 
 @pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_of_one_access_token_after_a_pause_pauses_nobody(status: int) -> None:
+    transport, telemetry, clock = Transport(NoReply("ReadTimeout")), Recorded(), VirtualClock()
+    user = AriesUser(URL, "id", transport, clock)
+    for _ in range(3):
+        user.id(TOKEN, Invocation(Context(now=clock.now), telemetry))
+    assert user.is_silent()
+    clock.time += 30
+    transport.answer = Reply(status, b"")
+    user.id(TOKEN, Invocation(Context(now=clock.now), telemetry))
+    assert not user.is_silent()
+
+
+@pytest.mark.parametrize("status", [401, 403])
 def test_a_refusal_of_one_access_token_pauses_nobody(status: int) -> None:
     transport, telemetry, clock = Transport(Reply(status, b"")), Recorded(), VirtualClock()
     user = AriesUser(URL, "id", transport, clock)

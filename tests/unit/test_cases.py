@@ -35,6 +35,8 @@ CASES = [str(number) for number in range(1, 51)] + [
     "42c",
     "42d",
     "45a",
+    "46a",
+    "46b",
     "47a",
     "50a",
     "50b",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from oauth_broker.errors import Paused, ServiceUnavailable
-from oauth_broker.operations.pause import Pause
+from oauth_broker.operations.pause import BACKENDS, Pause
 from oauth_broker.sessions.control_item import CACHE_SECONDS, ControlItem
 from tests.faults.aws import MemoryDynamoDb
 from tests.support.client_error import client_error
@@ -109,6 +109,21 @@ def test_sessions_that_were_refused_themselves_let_others_go_first(
     clock.time += PAUSE_SECONDS
     assert not first.may_ask(was_refused=True)
     assert second.may_ask()
+
+
+def test_a_backend_that_must_let_others_go_first_does_not_prolong_the_pause_of_the_apps(
+    table: MemoryDynamoDb, clock: VirtualClock
+) -> None:
+    apps, backends = Process(table, clock), Process(table, clock)
+    backends.pause = Pause(backends.item, clock, BACKENDS, wider=Pause(backends.item, clock))
+    apps.meets_refusals()
+    clock.time += PAUSE_SECONDS
+    backends.meets_refusals(2)
+    clock.time += CACHE_SECONDS + 1
+    # An app would be let through now.
+    assert not backends.may_ask(was_refused=True)
+    assert "aries_paused_until" not in stored(table)
+    assert apps.may_ask(was_refused=True)
 
 
 def test_a_success_ends_the_pause_and_forgets_the_refusals(

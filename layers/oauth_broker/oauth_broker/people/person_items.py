@@ -30,6 +30,10 @@ _ITEM_SECONDS = 366 * 24 * 60 * 60
 MOST_SESSIONS = 400
 # Clocks are wrong by less than this. A cut-off further ahead is none of the broker's.
 _FUTURE_SECONDS = 2 * 60 * 60
+# A session id has so many characters. DynamoDB refuses a whole read for one key that is empty or far too long.
+_LONGEST_ID = 43
+# A time in milliseconds and the sign-ins since. DynamoDB refuses to add to a number of more digits than it keeps.
+_MOST_JOINS = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,8 @@ class PersonItems:
     def join(self, subject: str, client_id: str, session_id: str) -> PersonItem:
         """Add a session to the person's item, and return the item as it is then.
 
-        If the item has ``MOST_SESSIONS`` of the app, or if somebody has written attributes of other types into it, then
-        it stays as it is, without the session.
+        If the item has ``MOST_SESSIONS`` of the app, or if the broker cannot have written its set or number, then it
+        stays as it is, without the session: a writer of the table could otherwise keep the person from signing in.
         """
         return self._update(
             subject,
@@ -83,10 +87,11 @@ class PersonItems:
                 ":until": self._until(),
                 ":set": {"S": "SS"},
                 ":most": {"N": str(MOST_SESSIONS)},
+                ":most_joins": {"N": str(_MOST_JOINS)},
                 ":number": {"S": "N"},
             },
             "(attribute_not_exists(#sessions) OR (attribute_type(#sessions, :set) AND size(#sessions) < :most))"
-            " AND (attribute_not_exists(joins) OR attribute_type(joins, :number))",
+            " AND (attribute_not_exists(joins) OR (attribute_type(joins, :number) AND joins <= :most_joins))",
         )
 
     def sign_out(self, subject: str, client_id: str, second: int) -> PersonItem:
@@ -126,13 +131,13 @@ class PersonItems:
         A live session in no item could not be signed out with the person's others. This holds too if the deletion
         lands once more after the person has come back: the number of joins begins with the time.
         """
-        values = {"ExpressionAttributeValues": {":joins": {"N": seen.joins}}} if seen.joins else {}
+        values = {":joins": {"N": seen.joins}} if seen.joins else {":number": {"S": "N"}}
         write = conditional_write(
             self._client.delete_item,
             TableName=self._table_name,
             Key=_key(subject),
-            ConditionExpression="joins = :joins" if values else "attribute_not_exists(joins)",
-            **values,
+            ConditionExpression="joins = :joins" if seen.joins else "NOT attribute_type(joins, :number)",
+            ExpressionAttributeValues=values,
         )
         # A repetition finds no item.
         return write.is_applied or not write.item
@@ -160,10 +165,10 @@ class PersonItems:
         return self._item(write.item)
 
     def _item(self, item: dict[str, Any]) -> PersonItem:
-        """Read an item. An attribute of another type than the broker's is left out."""
+        """Read an item. An attribute or a session id of another form than the broker's is left out."""
         most = self._most()
         sessions = {
-            name.removeprefix(_SESSIONS): frozenset(value["SS"])
+            name.removeprefix(_SESSIONS): frozenset(one for one in value["SS"] if 0 < len(one) <= _LONGEST_ID)
             for name, value in item.items()
             if name.startswith(_SESSIONS) and "SS" in value
         }
