@@ -6,7 +6,7 @@ ends each session in any state. A write may be applied, be applied unknown to it
 process may die before it and after it. A job that fails with 503 leaves what a death leaves.
 
 The item is of one person and one app. The model leaves out a code that comes twice, the limit of a person's sessions,
-the clean-up of the item, and what a person on call does.
+the clean-up of the item, what a person on call does, and clocks that differ.
 """
 
 from __future__ import annotations
@@ -62,10 +62,8 @@ class People:
 
     def _begins(self, state: State, person: Person) -> Moves:
         if len(person.sessions) < self._scenario.sign_ins:
-            yield Move(
-                "a sign-in begins",
-                _with(state, person._replace(sessions=(*person.sessions, Session(person.now)))),
-            )
+            signing_in = person._replace(sessions=(*person.sessions, Session(person.now)))
+            yield Move("a sign-in begins", _with(state, signing_in))
         if sum(not job.signs_out_others for job in person.jobs) < self._scenario.sign_ins:
             for index, session in enumerate(person.sessions):
                 yield from self._asks_whose(state, index, session)
