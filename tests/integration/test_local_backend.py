@@ -160,9 +160,10 @@ def test_the_check_of_the_first_day_lets_a_in_and_nobody_to_b(
     assert first.startswith(f"{RIVAL} SigV4Auth 400 ")
     assert "sign_in_required" in first
     assert second.startswith(f"{RIVAL} S3SigV4Auth 400 ")
-    assert len(others) == 16, others
+    assert len(others) == 16
+    # The local gateway alone redirects a path with two slashes.
     for line in others:
-        assert line.split()[2] in ("403", "404"), line
+        assert line.split()[2] in ("403", "404", *(["308"] if line.startswith("/") else [])), line
 
 
 def client_of_the_guide() -> str:

@@ -59,9 +59,9 @@ def test_a_failure_is_told_and_a_repetition_completes_the_command(
     assert hit == []
 
 
-# The calls of a command about a person: the key, the item, a cut-off for each of the three apps, and then for each
-# session the row, its end and its secret's deletion. A list reads the control item of mass sign-outs once.
-PERSON_CALLS = {"sessions": 2 + 2 + 1, "revoke": 5 + 2 * 3, "forget": 5 + 2 * 3 + 1}
+# The calls of a command about a person: the key, the item, a cut-off for each of the three apps, all rows at once, and
+# then for each session its end and its secret's deletion. A list reads the control item of mass sign-outs once.
+PERSON_CALLS = {"sessions": 2 + 1 + 1, "revoke": 5 + 1 + 2 * 2, "forget": 5 + 1 + 2 * 2 + 1}
 
 
 @pytest.mark.parametrize("kind", long_but(["dies_after", "access_denied"], KINDS))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.local.aries import Fault
-from tests.support.deployment import GRACE
+from tests.support.deployment import GRACE, TABLE
 from tests.support.people import device, ended, listed, reference
 from tests.support.row_attributes import WRITTEN, named_in
 from tests.support.world import World
@@ -42,7 +42,7 @@ def end(world: World) -> None:
 
 
 def end_others(world: World) -> None:
-    """End the others, one session by its reference, the own one, and a session by the reuse of its token."""
+    """End the others, the own one, and a session by the reuse of its token. Take a session without a row out."""
     for refreshes in range(2):
         device(world)
         mine = device(world)
@@ -58,6 +58,10 @@ def end_others(world: World) -> None:
         world.clock.time += GRACE + 1
         assert mine.refresh().status == 200
     assert listed(mine, token=first).status == 400
+    world.clock.time += 61
+    gone, mine = device(world), device(world)
+    world.dynamodb.delete_item(TableName=TABLE, Key={"session_id": {"S": gone.session_id}})
+    assert ended(mine, others="true").json == {"ended": 0, "complete": True}
 
 
 @pytest.mark.parametrize(
