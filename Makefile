@@ -97,7 +97,7 @@ sam-local: build ## like run, with the functions in Lambda's containers (needs D
 PYTEST := $(BIN)/python -m pytest
 IN_PARALLEL := -n auto --maxschedchunk 1
 
-test: $(READY) ## run the tests that find most, in three minutes on two cores (ARGS="-k refresh" are pytest's)
+test: $(READY) ## run the tests that find most, in five minutes on two cores (ARGS="-k refresh" are pytest's)
 	@$(PYTEST) $(IN_PARALLEL) --quick $(ARGS)
 
 test-coverage: $(READY) $(MINISTACK) ## run the tests of make test and the long ones, and measure their coverage (95 %, or it fails)
