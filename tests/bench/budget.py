@@ -56,7 +56,7 @@ BUDGETS: Mapping[Store, Mapping[str, Calls]] = {
         "backend": Calls({"GetItem": 1}, kms={"Decrypt": 1}),
     },
 }
-# What a sign-in calls beside that if it ends one session beyond SessionLimit: the rows, the end, and the item again.
+# What a sign-in calls beside that if it ends one session beyond SessionLimit: the rows and the end.
 BEYOND_THE_LIMIT: Mapping[Store, Calls] = {
     "secrets": Calls({"BatchGetItem": 1, "UpdateItem": 1}, {"DeleteSecret": 1}),
     "row": Calls({"BatchGetItem": 1, "UpdateItem": 1}),

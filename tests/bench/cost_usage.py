@@ -95,7 +95,7 @@ class Assumed:
     named: float = 1.0
     named_later: float = 0.01
     # Bytes of a person's item with one app, and with one session more than SessionLimit allows. Its sign-in reads the
-    # rows of the others, and takes those that are over out of the item.
+    # rows of the others, and takes those whose row is gone out of the item.
     person_bytes: int = 1_010
     session_limit: int = 20
     # Bytes of a leased row, of Aries' tokens, and of the rest of one answer.

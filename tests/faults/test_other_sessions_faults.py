@@ -229,7 +229,7 @@ def sign_out_once_more(broker: Broker, mine: Session) -> Session:
 @pytest.mark.parametrize("store", STORES)
 def test_a_sign_out_of_the_others_under_every_single_fault(numbers: Callable[[str], None], store: Store) -> None:
     schedules, names = every_sign_out_of_the_others(store)
-    either = {"get_item", "update_item", "person update_item"}
+    either = {"get_item", "batch_get_item", "update_item", "person update_item"}
     assert names == either | ({"get_secret_value", "delete_secret"} if store == "secrets" else {"decrypt"})
     numbers(f"sign-out of the others, {store}: {schedules} schedules of one fault")
 

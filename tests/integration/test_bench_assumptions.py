@@ -124,7 +124,7 @@ def test_a_row_takes_one_write_unit_and_is_of_the_size_that_is_assumed(world: Wo
 
 def test_a_persons_item_takes_one_write_unit_and_is_of_the_size_that_is_assumed() -> None:
     with running_world(SESSION_LIMIT=str(ASSUMED.session_limit)) as world:
-        # With the next session, the item has the most that it ever has.
+        # With the next session, the item has the most that it usually has.
         for _ in range(ASSUMED.session_limit):
             device(world)
             world.clock.time += 1

@@ -356,21 +356,21 @@ def test_a_list_reads_its_row_its_proof_the_person_and_the_others_at_once(store:
 
 
 @pytest.mark.parametrize(("store", "proof", "deletions"), [("secrets", "secrets", 3), ("row", "kms", 0)])
-def test_an_end_of_the_others_costs_one_write_for_each_and_one_for_the_person(
+def test_an_end_of_the_others_costs_one_write_for_each_one_for_the_person_and_a_read(
     store: str, proof: str, deletions: int
 ) -> None:
     with running_world(TOKEN_STORE=store) as world:
         *_, mine = [device(world) for _ in range(4)]
         assert listed(mine).status == 200
-        with costing(world, dynamodb=1 + 1 + 3, **{proof: 1 + deletions}):
+        with costing(world, dynamodb=1 + 1 + 1 + 3, **{proof: 1 + deletions}):
             assert ended(mine, others="true").json["ended"] == 3
 
 
 def test_an_end_of_one_other_session_costs_as_much_as_one_of_all_others(world: World) -> None:
     other, mine = device(world), device(world)
     assert listed(mine).status == 200
-    # The caller's row, the person's item, and the end of the row.
-    with costing(world, dynamodb=3, secrets=2):
+    # The caller's row, the person's item, the other row, and its end.
+    with costing(world, dynamodb=4, secrets=2):
         assert ended(mine, session=reference(other)).json["ended"] == 1
     world.clock.time += 61
     # Its secret may be left of a failed try.

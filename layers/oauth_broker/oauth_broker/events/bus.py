@@ -23,7 +23,7 @@ _LEAST_SECONDS = 1.0
 
 
 class EventBus:
-    """Puts events on a bus, which ``name`` names, in the account and region of the stack."""
+    """Puts events on the bus ``name`` in the account and region of the stack."""
 
     def __init__(self, client: EventsClient, name: str) -> None:
         self._client = client

@@ -285,7 +285,13 @@ class Parts:
         from oauth_broker.people.other_sessions import OtherSessions
 
         return OtherSessions(
-            self.settings.registry, self.callers, self.person_items, self.sign_out, self.revoke, self.clock
+            self.settings.registry,
+            self.callers,
+            self.person_items,
+            self.session_rows,
+            self.sign_out,
+            self.revoke,
+            self.clock,
         )
 
     @cached_property

@@ -83,7 +83,7 @@ class Pause:
         if was_refused and 0 <= waited < _PAUSE_SECONDS:
             raise paused(_PAUSE_SECONDS - waited)
         if self._wider:
-            # An admission there prolongs the wider pause, so nobody may be refused here after it for their own reason.
+            # This admission uses up the one try of the wider pause. The refusal above therefore comes before it.
             self._wider.admit(was_refused=was_refused)
         if now < begins_at:
             return

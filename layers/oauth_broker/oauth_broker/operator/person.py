@@ -86,7 +86,8 @@ class PersonActions:
     """Shows and ends the sessions of a person. ``subjects`` is None if the deployment asks nobody whose session it is.
 
     Every method raises NotConfigured then, TemporaryFailure if the key of the subjects cannot be read or a session
-    cannot be ended, and ServiceUnavailable if AWS fails before anything is done.
+    cannot be ended, and ServiceUnavailable if DynamoDB fails before the first session ends. The cut-offs may be set by
+    then, and the same command goes on.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The end of many sessions in one request: first all rows, then their secrets.
 
-A row that has ended lets nobody in any more. So no failure of Secrets Manager may keep a later row from ending. If the
-time is short, the next request goes on where this one stopped.
+A row that has ended lets nobody in any more. No failure of Secrets Manager may therefore keep a later row from ending.
+If the time is short, the next request goes on where this one stopped.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from oauth_broker.clock import Clock
 from oauth_broker.errors import ServiceUnavailable
 from oauth_broker.people.news import announce_end
 from oauth_broker.people.person_items import PersonItems
+from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.row import SignIn
 from oauth_broker.sessions.sign_out import Ended, SignOut
-
-TOO_LITTLE_TIME = "too_little_time"
 
 
 @dataclass(slots=True)
@@ -57,19 +56,11 @@ class Endings:
         """Tell whether nothing is left to do."""
         return all(ending.is_over for ending in self.all)
 
-    @property
-    def has_time(self) -> bool:
-        """Tell whether there is time for one more call. If not, that is a failure that passes."""
-        if self._invocation.remaining() > self._reserve_seconds:
-            return True
-        self.failure = self.failure or ServiceUnavailable(TOO_LITTLE_TIME)
-        return False
-
     def end_row(self, client_id: str, session_id: str) -> Ending:
         """End the row of a session, unless it is over, and announce its end."""
         ending = Ending(client_id, session_id)
         self.all.append(ending)
-        if not self.has_time:
+        if not self._has_time():
             return ending
         try:
             ending.ended = self._sign_out.end(session_id, self._reason, self._invocation.request_id, self._invocation)
@@ -87,8 +78,9 @@ class Endings:
     def delete_secrets(self) -> None:
         """Delete the secrets of all rows that are over."""
         for ending in self.all:
-            if ending.ended is None or not self.has_time:
+            if ending.ended is None or not self._has_time():
                 continue
+            self._invocation.about_session(ending.session_id, ending.client_id)
             try:
                 is_deleted = self._sign_out.delete_secret(ending.session_id, ending.ended, self._invocation)
             except ServiceUnavailable as failure:
@@ -108,9 +100,18 @@ class Endings:
                 over.setdefault(ending.client_id, []).append(ending.session_id)
         try:
             for client_id, session_ids in over.items():
+                if self._invocation.remaining() < AWS_CALL_SECONDS + 1:
+                    break
                 items.leave(subject, client_id, session_ids)
         except ServiceUnavailable as failure:
             self._invocation.log("sessions_not_left", level="warning", reason=failure.reason)
+
+    def _has_time(self) -> bool:
+        """Tell whether there is time for one more call. If not, that is a failure that passes."""
+        if self._invocation.remaining() > self._reserve_seconds:
+            return True
+        self.failure = self.failure or ServiceUnavailable("too_little_time")
+        return False
 
     def _note(self, failure: ServiceUnavailable, ending: Ending) -> None:
         self._invocation.about_session(ending.session_id, ending.client_id)

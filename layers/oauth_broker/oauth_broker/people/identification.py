@@ -80,7 +80,7 @@ class Identification:
         identified = self._identified(row, secret, invocation)
         if identified and identified.item.is_cut_off(row.client_id, row.created_at):
             raise InvalidGrant(SIGNED_OUT_BY_ANOTHER)
-        return identified if identified and identified.signed else None
+        return identified
 
     def after_redemption(self, row: SignIn, known: Identified, client: Client, invocation: Invocation) -> None:
         """Keep the limit of the person's sessions, by the item that came with ``known``. Never fails the sign-in."""

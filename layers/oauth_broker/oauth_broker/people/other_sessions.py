@@ -12,7 +12,7 @@ from typing import Any
 
 from oauth_broker.clock import Clock
 from oauth_broker.config.clients import Registry
-from oauth_broker.errors import SignInAgain
+from oauth_broker.errors import ServiceUnavailable, SignInAgain
 from oauth_broker.oauth.requests import RevocationRequest
 from oauth_broker.operations.rate_limits import MINUTE, RateLimits
 from oauth_broker.people.callers import Caller, Callers
@@ -20,9 +20,11 @@ from oauth_broker.people.endings import Endings
 from oauth_broker.people.person_items import SIGNED_OUT_BY_ANOTHER, PersonItems
 from oauth_broker.people.session_list import apps_of
 from oauth_broker.people.session_request import EndRequest
+from oauth_broker.people.session_rows import SessionRows
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import session_reference
+from oauth_broker.sessions.session_end import ENDED_STATES
 from oauth_broker.sessions.sign_out import SignOut
 
 # The person has signed in at Aries within so many seconds.
@@ -55,6 +57,7 @@ class OtherSessions:
         registry: Registry,
         callers: Callers,
         items: PersonItems,
+        rows: SessionRows,
         sign_out: SignOut,
         revoke: Callable[[RevocationRequest, Invocation], None],
         clock: Clock,
@@ -62,6 +65,7 @@ class OtherSessions:
         self._registry = registry
         self._callers = callers
         self._items = items
+        self._rows = rows
         self._sign_out = sign_out
         self._revoke = revoke
         self._clock = clock
@@ -115,6 +119,8 @@ class OtherSessions:
         found: dict[str, Collection[str]] = {}
         # The cut-offs come first, so that no sign-in slips through while the sessions end.
         while due - found.keys():
+            if invocation.remaining() <= _RESERVED_SECONDS:
+                raise ServiceUnavailable("too_little_time")
             app = min(due - found.keys())
             item = self._items.sign_out(caller.subject, app, second)
             found[app] = item.sessions_of(app)
@@ -123,17 +129,26 @@ class OtherSessions:
 
     def _end(self, caller: Caller, found: Mapping[str, Collection[str]], invocation: Invocation) -> EndedSessions:
         """End these sessions by app, but never the caller's own. Raises the first failure that passes."""
+        others = {
+            session_id: app
+            for app, session_ids in found.items()
+            for session_id in sorted(session_ids)
+            if session_id != caller.session_id
+        }
+        rows = self._rows.of(others, invocation).rows
         endings = Endings(self._sign_out, SIGNED_OUT_BY_ANOTHER, _RESERVED_SECONDS, self._clock, invocation)
         number = 0
-        for app, session_ids in found.items():
-            for session_id in sorted(session_ids):
-                if session_id == caller.session_id:
-                    continue
-                ended = endings.end_row(app, session_id).ended
-                if ended and ended.by_this:
-                    number += 1
-                    invocation.count("SessionsEndedByPeople")
-                    invocation.log("other_session_ended", reason=SIGNED_OUT_BY_ANOTHER)
+        for session_id, app in others.items():
+            row = rows.get(session_id)
+            if row is not None and row.status in ENDED_STATES:
+                # Without a write, so that a repeated request soon comes to the sessions that are left.
+                endings.add_over(app, row)
+                continue
+            ended = endings.end_row(app, session_id).ended
+            if ended and ended.by_this:
+                number += 1
+                invocation.count("SessionsEndedByPeople")
+                invocation.log("other_session_ended", reason=SIGNED_OUT_BY_ANOTHER)
         endings.delete_secrets()
         invocation.about_session(caller.session_id, caller.client.client_id)
         endings.leave(self._items, caller.subject)

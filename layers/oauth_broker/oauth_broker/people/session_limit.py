@@ -93,6 +93,7 @@ class SessionLimit:
                 if ended.by_this:
                     invocation.count("SessionsOverLimit")
                     announce_end(ended, SESSION_LIMIT, self._clock.now(), invocation)
+                invocation.about_session(other.session_id, other.client_id)
                 self._sign_out.delete_secret(other.session_id, ended, invocation)
         finally:
             over = _over(found, now) if len(others) >= _MOST_LISTED else found.missing

@@ -160,8 +160,8 @@ class SignIns(Rows):
     def note_subject(self, session_id: str, signed_subject: str, now: float, *, unproven: str = "") -> None:
         """Note the subject of an active session that has none, or with '' that this try did not learn it.
 
-        A subject never changes. One that the session's key does not prove is none: ``unproven`` is the row's, and is
-        replaced. The write touches nothing that a lease or a commit compares or writes.
+        A subject never changes. A subject without its proof counts as none: the write replaces ``unproven``, such a
+        subject in the row. The write touches nothing that a lease or a commit compares or writes.
         """
         seen: dict[str, Value] = {"seen": unproven} if unproven else {}
         noted = "subject_tried_at = :noted"
