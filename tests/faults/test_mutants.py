@@ -639,10 +639,10 @@ def the_item_after_the_row(patch: Patch) -> None:
 
 
 class JoiningNothing:
-    """Items of people that no session joins."""
+    """Items of people that say that a session has joined, and write nothing."""
 
     def join(self, subject: str, client_id: str, session_id: str) -> PersonItem:
-        return PersonItem({}, {})
+        return PersonItem({client_id: frozenset({session_id})}, {})
 
 
 def a_sign_out_that_reads_the_item_before_the_cut_off(patch: Patch) -> None:
