@@ -133,11 +133,23 @@ class _Expression:
             if word == "list_append":
                 return lambda row, values: _appended(first(row, values), second(row, values))
             return lambda row, values: first(row, values) or second(row, values)
+        if word == "size":
+            _, sized, _ = (self._words.pop(0) for _ in range(3))
+            of = self._name(sized)
+            return lambda row, values: _size(row.get(of))
         name = self._name(word)
         return lambda row, values: row.get(name)
 
+    def _new_value(self) -> _Operand:
+        may_be_sum = self._words[:1] == ["if_not_exists"]
+        first = self._operand()
+        if not (may_be_sum and self._next_is("+")):
+            return first
+        second = self._operand()
+        return lambda row, values: _added(first(row, values), second(row, values))
+
     def _set(self) -> _Change:
-        name, _, operand = self._name(self._words.pop(0)), self._words.pop(0), self._operand()
+        name, _, operand = self._name(self._words.pop(0)), self._words.pop(0), self._new_value()
 
         def change(changed: Row, row: Row, values: Mapping[str, Typed]) -> None:
             value = operand(row, values)
@@ -178,6 +190,16 @@ class _Expression:
 
 def _plain(value: Typed) -> str | float:
     return float(value["N"]) if "N" in value else str(value["S"])
+
+
+def _size(value: Typed | None) -> Typed | None:
+    return None if value is None else {"N": str(len(value["SS"]))}
+
+
+def _added(one: Typed | None, other: Typed | None) -> Typed:
+    assert one is not None
+    assert other is not None
+    return {"N": str(int(one["N"]) + int(other["N"]))}
 
 
 def _appended(one: Typed | None, other: Typed | None) -> Typed:

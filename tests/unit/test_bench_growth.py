@@ -83,13 +83,18 @@ def test_a_set_takes_in_what_it_does_not_have_if_the_attribute_is_a_set() -> Non
     table = Table()
 
     def join(*ids: str) -> Row:
-        values: dict[str, Typed] = {":ids": {"SS": list(ids)}, ":set": {"S": "SS"}, ":one": {"N": "1"}}
-        condition = "attribute_not_exists(#ids) OR attribute_type(#ids, :set)"
-        return table.update(KEY, condition, "ADD #ids :ids, joins :one", (("#ids", "sessions a"),), values)
+        numbers = {f":{name}": {"N": str(number)} for name, number in (("one", 1), ("first", 41), ("most", 2))}
+        values: dict[str, Typed] = {":ids": {"SS": list(ids)}, ":set": {"S": "SS"}, **numbers}
+        condition = "attribute_not_exists(#ids) OR (attribute_type(#ids, :set) AND size(#ids) < :most)"
+        update = "SET joins = if_not_exists(joins, :first) + :one ADD #ids :ids"
+        return table.update(KEY, condition, update, (("#ids", "sessions a"),), values)
 
-    join("b")
+    assert join("b")["joins"] == {"N": "42"}
     before = table.get(KEY)
-    assert join("a", "b")["sessions a"] == {"SS": ["a", "b"]}
+    joined = join("a", "b")
+    assert (joined["sessions a"], joined["joins"]) == ({"SS": ["a", "b"]}, {"N": "43"})
+    with pytest.raises(ConditionFailed):
+        join("c")
     assert before is not None
     assert before["sessions a"] == {"SS": ["b"]}
     table.put({"session_id": {"S": KEY}, "sessions a": {"S": "text"}})
