@@ -240,7 +240,7 @@ def test_a_second_sign_out_of_devices_within_a_minute_leaves_a_line_and_the_sess
     newest(page, "Asked for your devices", ID)
     instead("SessionsFunction", 429)
     click(page, "Sign out the others")
-    newest(page, "The service is busy. You stay signed in. Try again later.")
+    newest(page, "You asked too often. You stay signed in. Try again in 1 s.")
     instead("SessionsFunction", 403, error="sign_in_again", request_id="the-id")
     click(page, "Sign out the others")
     newest(page, "To sign out another device, sign out here, sign in again and come back.")
