@@ -25,7 +25,6 @@ from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import Secret, session_reference
 from oauth_broker.sessions.not_before import NotBefore
 from oauth_broker.sessions.row import MALFORMED_ROW, SignIn
-from oauth_broker.sessions.session_end import ENDED_STATES
 from oauth_broker.sessions.sign_out import RESERVED_SECONDS, SignOut
 
 _NO_SESSION = (
@@ -187,7 +186,8 @@ class PersonActions:
         endings = Endings(self._sign_out, REASON, RESERVED_SECONDS, self._clock, invocation)
         done = _SignedOut(second, item, endings, [])
         for found in self._found(subject, item, invocation):
-            done.sessions.append((found, _ending(found, endings)))
+            ending = endings.end_row(found.client_id, found.session_id, found.row) if found.row else None
+            done.sessions.append((found, ending))
         endings.delete_secrets()
         endings.leave(self._items, subject)
         return done
@@ -204,14 +204,6 @@ class PersonActions:
                 raise ServiceUnavailable("person:malformed", retriable=False)
             done.add(client_id)
         return item
-
-
-def _ending(found: _Found, endings: Endings) -> Ending | None:
-    if found.row is None:
-        return None
-    if found.row.status in ENDED_STATES:
-        return endings.add_over(found.client_id, found.row)
-    return endings.end_row(found.client_id, found.session_id)
 
 
 def _named(found: _Found) -> dict[str, Any]:

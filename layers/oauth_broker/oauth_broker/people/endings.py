@@ -15,6 +15,7 @@ from oauth_broker.people.person_items import PersonItems
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.sessions.row import SignIn
+from oauth_broker.sessions.session_end import ENDED_STATES
 from oauth_broker.sessions.sign_out import Ended, SignOut
 
 
@@ -56,10 +57,17 @@ class Endings:
         """Tell whether nothing is left to do."""
         return all(ending.is_over for ending in self.all)
 
-    def end_row(self, client_id: str, session_id: str) -> Ending:
-        """End the row of a session, unless it is over, and announce its end."""
+    def end_row(self, client_id: str, session_id: str, seen: SignIn | None) -> Ending:
+        """End the row of a session, and announce its end. ``seen`` is the row as read before, or None.
+
+        If the row was over by then, nothing is written, so that a repeated request soon comes to the sessions that are
+        left. Its secret may be left.
+        """
         ending = Ending(client_id, session_id)
         self.all.append(ending)
+        if seen is not None and seen.status in ENDED_STATES:
+            ending.ended = Ended(seen, by_this=False)
+            return ending
         if not self._has_time():
             return ending
         try:
@@ -69,11 +77,6 @@ class Endings:
             return ending
         announce_end(ending.ended, self._reason, self._clock.now(), self._invocation)
         return ending
-
-    def add_over(self, client_id: str, row: SignIn) -> Ending:
-        """Add a session whose row is over. Its secret may be left."""
-        self.all.append(Ending(client_id, row.session_id, Ended(row, by_this=False)))
-        return self.all[-1]
 
     def delete_secrets(self) -> None:
         """Delete the secrets of all rows that are over."""

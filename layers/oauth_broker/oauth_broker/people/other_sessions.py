@@ -24,7 +24,6 @@ from oauth_broker.people.session_rows import SessionRows
 from oauth_broker.runtime.aws import AWS_CALL_SECONDS
 from oauth_broker.runtime.invocation import Invocation
 from oauth_broker.secret import session_reference
-from oauth_broker.sessions.session_end import ENDED_STATES
 from oauth_broker.sessions.sign_out import SignOut
 
 # The person has signed in at Aries within so many seconds.
@@ -139,12 +138,7 @@ class OtherSessions:
         endings = Endings(self._sign_out, SIGNED_OUT_BY_ANOTHER, _RESERVED_SECONDS, self._clock, invocation)
         number = 0
         for session_id, app in others.items():
-            row = rows.get(session_id)
-            if row is not None and row.status in ENDED_STATES:
-                # Without a write, so that a repeated request soon comes to the sessions that are left.
-                endings.add_over(app, row)
-                continue
-            ended = endings.end_row(app, session_id).ended
+            ended = endings.end_row(app, session_id, rows.get(session_id)).ended
             if ended and ended.by_this:
                 number += 1
                 invocation.count("SessionsEndedByPeople")
